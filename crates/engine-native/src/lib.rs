@@ -1,0 +1,1 @@
+//! The native engine: provision, snapshot, catch up, stream, verify

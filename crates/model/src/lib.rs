@@ -1,0 +1,49 @@
+//! The vocabulary of SEG CDC, in reading order. Data only: no I/O, no driver, no clock.
+//!
+//! ```text
+//! PostgreSQL --> Relation, Tuple, Change, Transaction --> (plan) --> ApplyPlan --> SQL Server
+//!                      Lsn  <-- Checkpoint, acknowledged after the target committed --+
+//! ```
+//!
+//! - [`lsn`]: where in the WAL something is
+//! - [`name`]: what schemas, tables and columns are called
+//! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
+//! - [`source_table`]: a table as the source's catalog describes it
+//! - [`relation`], [`tuple`], [`change`], [`transaction`]: what the logical stream says
+//! - [`value`]: one decoded datum on its way from one server to the other
+//! - [`checkpoint`]: what the target has durably applied, and of which source
+//! - [`finding`], [`fault`]: what preflight says, and what an error must say
+//! - [`status`]: phases of a pipeline and of its tables
+//! - [`secret`]: values that never print
+
+pub mod change;
+pub mod checkpoint;
+pub mod fault;
+pub mod finding;
+pub mod lsn;
+pub mod mssql_type;
+pub mod name;
+pub mod pg_type;
+pub mod relation;
+pub mod secret;
+pub mod source_table;
+pub mod status;
+pub mod transaction;
+pub mod tuple;
+pub mod value;
+
+pub use change::{Change, OldTuple};
+pub use checkpoint::{Checkpoint, Lineage};
+pub use fault::{Disposition, Fault};
+pub use finding::{Finding, Severity, Side};
+pub use lsn::Lsn;
+pub use mssql_type::{Length, MssqlType};
+pub use name::QualifiedName;
+pub use pg_type::PgType;
+pub use relation::{Relation, RelationColumn};
+pub use secret::Secret;
+pub use source_table::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+pub use status::{Phase, TablePhase};
+pub use transaction::Transaction;
+pub use tuple::{Field, Tuple, TupleBuilder};
+pub use value::Value;

@@ -1,0 +1,84 @@
+//! [`SourceTable`]: a table as the source's catalog describes it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::name::QualifiedName;
+use crate::pg_type::PgType;
+
+/// What `pg_class.relkind` and `relpersistence` say a table is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TableKind {
+    /// An ordinary, logged table.
+    Ordinary,
+    /// The root of a partition tree.
+    Partitioned,
+    /// A leaf partition.
+    Partition,
+    /// Not written to the WAL: cannot be streamed.
+    Unlogged,
+    /// Temporary: cannot be streamed.
+    Temporary,
+    /// Foreign: cannot be streamed.
+    Foreign,
+    /// A view or materialized view: cannot be streamed.
+    View,
+}
+
+/// Which columns PostgreSQL sends to identify the old row of an UPDATE or DELETE (`pg_class.relreplident`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReplicaIdentity {
+    /// The primary key, or nothing where there is none.
+    Default,
+    /// The columns of a chosen unique index.
+    Index,
+    /// The whole old row.
+    Full,
+    /// Nothing: UPDATE and DELETE of a published table fail at the source.
+    Nothing,
+}
+
+/// One column of a [`SourceTable`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceColumn {
+    /// `pg_attribute.attname`
+    pub name: String,
+    /// `pg_attribute.attnum`, 1 and up; stable across renames.
+    pub attnum: i16,
+    /// The type, domains resolved.
+    pub pg_type: PgType,
+    /// `format_type(atttypid, atttypmod)`, for people and for casts.
+    pub type_name: String,
+    /// Declared NOT NULL (by the column; a domain's constraint does not count).
+    pub not_null: bool,
+    /// `GENERATED ALWAYS AS (...) STORED`: not in the logical stream before PostgreSQL 18.
+    pub generated: bool,
+}
+
+/// A table of the source, read from its catalog in one statement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceTable {
+    /// `pg_class.oid`: identity across renames; a table that was dropped and made again has another.
+    pub oid: u32,
+    /// Schema and name.
+    pub name: QualifiedName,
+    /// What kind of relation it is.
+    pub kind: TableKind,
+    /// Live columns in `attnum` order.
+    pub columns: Vec<SourceColumn>,
+    /// Indices into `columns` of the primary key, in key order; empty when there is none.
+    pub primary_key: Vec<usize>,
+    /// What the stream carries of old rows.
+    pub replica_identity: ReplicaIdentity,
+    /// Indices into `columns` of the replica identity index; empty unless `replica_identity` is `Index`.
+    pub identity_index: Vec<usize>,
+    /// `pg_class.reltuples`, 0 when never analysed. An estimate.
+    pub estimated_rows: u64,
+    /// `pg_table_size`: heap and TOAST, bytes.
+    pub size_bytes: u64,
+    /// Heap pages (`pg_relation_size / block size`), for splitting by ctid.
+    pub heap_pages: u32,
+    /// Row security is enabled: COPY may see fewer rows than the stream.
+    pub row_security: bool,
+    /// The role that owns it, for the SQL in findings.
+    pub owner: String,
+}

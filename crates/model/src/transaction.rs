@@ -1,0 +1,21 @@
+//! [`Transaction`]: one committed source transaction.
+
+use crate::change::Change;
+use crate::lsn::Lsn;
+
+/// A committed transaction with its changes in order. Transactions arrive in commit order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// Source transaction id.
+    pub xid: u32,
+    /// Position of the COMMIT record. For people and logs only.
+    pub commit_lsn: Lsn,
+    /// Position behind the COMMIT record: the one position that is stored and acknowledged.
+    pub end_lsn: Lsn,
+    /// Commit time, microseconds since 2000-01-01 UTC, by the source's clock.
+    pub commit_time_us: i64,
+    /// Changes of published tables, in source order.
+    pub changes: Vec<Change>,
+    /// Memory that the changes keep alive, bytes.
+    pub memory_bytes: usize,
+}

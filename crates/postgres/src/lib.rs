@@ -1,0 +1,1 @@
+//! The source: PostgreSQL catalog, preflight, slot, publication, snapshot and logical stream

@@ -1,0 +1,3 @@
+//! SEG CDC command line.
+
+fn main() {}

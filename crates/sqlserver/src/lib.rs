@@ -1,0 +1,1 @@
+//! The target: T-SQL, bulk load, atomic apply with checkpoint and fence

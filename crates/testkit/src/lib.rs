@@ -1,0 +1,1 @@
+//! Test servers: private PostgreSQL clusters, a sandbox target, conditions to wait on
