@@ -1,1 +1,13 @@
-//! Test servers: private PostgreSQL clusters, a sandbox target, conditions to wait on
+//! Test servers and conditions to wait on. Development only: nothing of it is in the shipped binary.
+//!
+//! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
+//! - [`wait`]: conditions with a deadline, instead of sleeps
+//! - [`port`]: free loopback ports
+
+pub mod port;
+pub mod postgres;
+pub mod wait;
+
+pub use port::free_port;
+pub use postgres::{PostgresCluster, PostgresOptions, StopMode};
+pub use wait::until;

@@ -1,0 +1,311 @@
+//! [`PostgresCluster`]: a private PostgreSQL server on loopback.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
+
+use crate::port::free_port;
+
+/// The superuser of each cluster; loopback connections are trusted.
+pub const SUPERUSER: &str = "postgres";
+/// How long a server may take to come up; recovery after an immediate stop is the slowest case.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a server may take to go down.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// How a cluster is to be made.
+#[derive(Debug, Clone)]
+pub struct PostgresOptions {
+    /// Data directory; a temporary one, removed at the end, when `None`. An existing cluster is used as it is.
+    pub data_dir: Option<PathBuf>,
+    /// Whether commits wait for the disk. Off for speed; on where a crash of the server is part of the test.
+    pub fsync: bool,
+    /// `initdb --encoding`.
+    pub encoding: String,
+    /// `initdb --locale`.
+    pub locale: String,
+    /// Further `name = value` settings, which win over the built-in ones.
+    pub settings: Vec<(String, String)>,
+    /// Directory of `postgres` and `initdb`; see [`bin_dir`] when `None`.
+    pub bin_dir: Option<PathBuf>,
+}
+
+/// How a server is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopMode {
+    /// Ends all sessions, writes a checkpoint, goes down.
+    Fast,
+    /// As a crash: no checkpoint, recovery at the next start.
+    Immediate,
+}
+
+/// A running private server. Dropping it stops the server by its process id.
+#[derive(Debug)]
+pub struct PostgresCluster {
+    bin_dir: PathBuf,
+    data_dir: PathBuf,
+    port: u16,
+    settings: Vec<(String, String)>,
+    owner: Option<(u32, u32)>,
+    child: Option<Child>,
+    // Declared last so that it is removed after the server has stopped.
+    _temporary: Option<TempDir>,
+}
+
+/// The newest installed PostgreSQL, or what `SEGCDC_TEST_PG_BIN` names.
+pub fn bin_dir() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("SEGCDC_TEST_PG_BIN") {
+        return Ok(PathBuf::from(dir));
+    }
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = installed
+        .filter_map(|entry| {
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
+        })
+        .filter(|(_, bin)| bin.join("postgres").exists())
+        .max();
+    newest.map(|(_, bin)| bin).context(
+        "no PostgreSQL server found under /usr/lib/postgresql; run `apt-get install postgresql`, or name the folder \
+         of its binaries in SEGCDC_TEST_PG_BIN",
+    )
+}
+
+// === impl PostgresOptions ===
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        PostgresOptions {
+            data_dir: None,
+            fsync: false,
+            encoding: "UTF8".to_owned(),
+            locale: "C.UTF-8".to_owned(),
+            settings: Vec::new(),
+            bin_dir: None,
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// Adds one setting.
+    pub fn setting(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+// === impl PostgresCluster ===
+
+impl PostgresCluster {
+    /// Makes a cluster and starts its server; returns when it accepts connections.
+    pub async fn start(options: PostgresOptions) -> Result<Self> {
+        let bin_dir = options.bin_dir.map_or_else(bin_dir, Ok)?;
+        let (data_dir, temporary) = match options.data_dir {
+            Some(dir) => (dir, None),
+            None => {
+                let temporary = tempfile::Builder::new().prefix("segcdc-pg-").tempdir()?;
+                (temporary.path().join("data"), Some(temporary))
+            }
+        };
+        let owner = server_owner()?;
+        prepare_dir(&data_dir, temporary.as_ref().map(TempDir::path), owner)?;
+        if !data_dir.join("PG_VERSION").exists() {
+            let mut initdb = as_owner(Command::new(bin_dir.join("initdb")), owner);
+            initdb.arg("--pgdata").arg(&data_dir).args([
+                "--username",
+                SUPERUSER,
+                "--auth",
+                "trust",
+                "--no-sync",
+            ]);
+            initdb.args(["--encoding", &options.encoding, "--locale", &options.locale]);
+            let output = initdb.output().context("could not run initdb")?;
+            ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let durability = if options.fsync { "on" } else { "off" };
+        let mut settings: Vec<(String, String)> = [
+            ("listen_addresses", "127.0.0.1"),
+            ("wal_level", "logical"),
+            ("max_wal_senders", "20"),
+            ("max_replication_slots", "20"),
+            ("max_connections", "100"),
+            ("fsync", durability),
+            ("synchronous_commit", durability),
+            ("full_page_writes", durability),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+        settings.extend(options.settings);
+        let port = free_port()?;
+        let mut cluster =
+            PostgresCluster { bin_dir, data_dir, port, settings, owner, child: None, _temporary: temporary };
+        cluster.start_server().await?;
+        Ok(cluster)
+    }
+
+    /// The port on 127.0.0.1; it stays the same over restarts.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The data directory, which also holds the socket and `server.log`.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The directory of the server's programs.
+    pub fn bin_dir(&self) -> &Path {
+        &self.bin_dir
+    }
+
+    /// A URL for `database` as the superuser, without TLS.
+    pub fn url(&self, database: &str) -> String {
+        self.url_as(SUPERUSER, database)
+    }
+
+    /// A URL for `database` as `user`, without TLS.
+    pub fn url_as(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
+    }
+
+    /// A session as the superuser.
+    pub async fn connect(&self, database: &str) -> Result<Client> {
+        connect(self.port, database).await
+    }
+
+    /// Runs statements as the superuser in a session of their own.
+    pub async fn execute(&self, database: &str, sql: &str) -> Result<()> {
+        self.connect(database)
+            .await?
+            .batch_execute(sql)
+            .await
+            .with_context(|| format!("could not run: {sql}"))
+    }
+
+    /// Runs one command through the real psql, unaligned and without headers; returns what it printed.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
+        let mut command = Command::new(self.client_program("psql"));
+        command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", SUPERUSER]);
+        let output = command.args(["-p", &self.port.to_string(), "-d", database, "-c", sql]).output()?;
+        ensure!(output.status.success(), "psql failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// A client program: beside the server, else from the search path (some server packages ship none).
+    pub fn client_program(&self, name: &str) -> PathBuf {
+        let beside = self.bin_dir.join(name);
+        if beside.exists() { beside } else { PathBuf::from(name) }
+    }
+
+    /// Stops the server; does nothing when it is down.
+    pub fn stop(&mut self, mode: StopMode) -> Result<()> {
+        let Some(mut child) = self.child.take() else { return Ok(()) };
+        let signal = match mode {
+            StopMode::Fast => Signal::INT,
+            StopMode::Immediate => Signal::QUIT,
+        };
+        let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("impossible process id")?;
+        // The server may have gone by itself; then there is nothing to signal.
+        kill_process(id, signal).ok();
+        let deadline = Instant::now() + STOP_LIMIT;
+        while child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                child.kill()?;
+                bail!("PostgreSQL with process id {} did not stop in {STOP_LIMIT:?}", child.id());
+            }
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+
+    /// Starts the server again after [`PostgresCluster::stop`].
+    pub async fn start_server(&mut self) -> Result<()> {
+        let log_path = self.data_dir.join("server.log");
+        let log = fs::OpenOptions::new().create(true).append(true).open(&log_path)?;
+        let mut command = as_owner(Command::new(self.bin_dir.join("postgres")), self.owner);
+        command
+            .arg("-D")
+            .arg(&self.data_dir)
+            .args(["-p", &self.port.to_string()])
+            .arg("-k")
+            .arg(&self.data_dir);
+        for (name, value) in &self.settings {
+            command.arg("-c").arg(format!("{name}={value}"));
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
+        let child = self.child.insert(command.spawn().context("could not start postgres")?);
+        let deadline = Instant::now() + START_LIMIT;
+        loop {
+            if connect(self.port, "postgres").await.is_ok() {
+                return Ok(());
+            }
+            if let Some(status) = child.try_wait()? {
+                self.child = None;
+                bail!("postgres ended with {status}; its log:\n{}", fs::read_to_string(&log_path)?);
+            }
+            ensure!(Instant::now() < deadline, "postgres did not accept connections in {START_LIMIT:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops and starts the server.
+    pub async fn restart(&mut self, mode: StopMode) -> Result<()> {
+        self.stop(mode)?;
+        self.start_server().await
+    }
+}
+
+impl Drop for PostgresCluster {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing worth a checkpoint.
+        self.stop(StopMode::Immediate).ok();
+    }
+}
+
+async fn connect(port: u16, database: &str) -> Result<Client> {
+    let config = format!("host=127.0.0.1 port={port} user={SUPERUSER} dbname={database}");
+    let (client, connection) = tokio_postgres::connect(&config, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Whom the server runs as: PostgreSQL refuses to run as root.
+fn server_owner() -> Result<Option<(u32, u32)>> {
+    if !geteuid().is_root() {
+        return Ok(None);
+    }
+    let passwd = fs::read_to_string("/etc/passwd")?;
+    let ids = passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some("postgres")).then_some(())?;
+        Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
+    });
+    ids.map(Some).context("PostgreSQL does not run as root, and there is no user \"postgres\" to run it as")
+}
+
+fn as_owner(mut command: Command, owner: Option<(u32, u32)>) -> Command {
+    if let Some((user, group)) = owner {
+        command.uid(user).gid(group);
+    }
+    // The caller's directory may be closed to the server's user.
+    command.current_dir("/");
+    command
+}
+
+fn prepare_dir(data_dir: &Path, parent: Option<&Path>, owner: Option<(u32, u32)>) -> Result<()> {
+    fs::create_dir_all(data_dir)?;
+    fs::set_permissions(data_dir, fs::Permissions::from_mode(0o700))?;
+    if let Some((user, group)) = owner {
+        for dir in parent.into_iter().chain([data_dir]) {
+            chown(dir, Some(user), Some(group))?;
+        }
+    }
+    Ok(())
+}
