@@ -1,0 +1,98 @@
+//! [`Config`]: where a server is and how to log in.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::packet::MAX_PACKET_SIZE;
+
+/// How much of the conversation is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encryption {
+    /// TDS 8.0: TLS before the first byte of TDS. SQL Server 2022 and later, Azure SQL.
+    Strict,
+    /// TDS 7.4, all encrypted; a server that cannot is refused.
+    Required,
+    /// TDS 7.4: the login is encrypted when the server can, nothing when it cannot.
+    Off,
+}
+
+/// Where a server is and how to log in. `Debug` hides the password.
+#[derive(Clone)]
+pub struct Config {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Database to start in; empty for the login's default.
+    pub database: String,
+    /// SQL login.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// How much is encrypted.
+    pub encryption: Encryption,
+    /// Accept any certificate: protects from listeners, not from impostors.
+    pub trust_server_certificate: bool,
+    /// PEM file of authorities to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Name that the certificate must carry, when it is not `host`.
+    pub host_name_in_certificate: Option<String>,
+    /// Shown by `sys.dm_exec_sessions`.
+    pub application_name: String,
+    /// Packet size to ask for, in bytes, 512 to 32767.
+    pub packet_size: u32,
+    /// For everything up to the end of the login.
+    pub connect_timeout: Duration,
+}
+
+// === impl Config ===
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            host: "localhost".to_owned(),
+            port: 1433,
+            database: String::new(),
+            user: String::new(),
+            password: String::new(),
+            encryption: Encryption::Required,
+            trust_server_certificate: false,
+            ca_file: None,
+            host_name_in_certificate: None,
+            application_name: "segcdc".to_owned(),
+            packet_size: MAX_PACKET_SIZE,
+            connect_timeout: Duration::from_secs(15),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("password", &"***")
+            .field("encryption", &self.encryption)
+            .field("trust_server_certificate", &self.trust_server_certificate)
+            .field("ca_file", &self.ca_file)
+            .field("host_name_in_certificate", &self.host_name_in_certificate)
+            .field("application_name", &self.application_name)
+            .field("packet_size", &self.packet_size)
+            .field("connect_timeout", &self.connect_timeout)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_hides_the_password() {
+        let config = Config { password: "hunter2".to_owned(), ..Config::default() };
+        assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,269 @@
+//! [`Error`]: everything that can go wrong between this client and a server. [`EncodeError`]: why a value was refused.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// An ERROR or INFO token: what a server says ([MS-TDS] 2.2.7.10, 2.2.7.13).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerMessage {
+    /// `sys.messages.message_id`; the only thing to recognise a message by.
+    pub number: i32,
+    /// Where in the server it was raised.
+    pub state: u8,
+    /// Severity; over 10 is an error, 20 and up end the connection.
+    pub class: u8,
+    /// The text. May hold row values (2627): not for logs.
+    pub message: String,
+    /// Server name.
+    pub server: String,
+    /// Procedure, empty outside of one.
+    pub procedure: String,
+    /// Line of the batch, from 1.
+    pub line: i32,
+}
+
+/// All errors of one request, in the server's order. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerErrors {
+    /// The errors.
+    pub errors: Vec<ServerMessage>,
+}
+
+/// Why a request or a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No TCP connection.
+    #[error("cannot connect to {host}:{port}")]
+    Connect {
+        /// Host asked for.
+        host: String,
+        /// Port asked for.
+        port: u16,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The TLS handshake failed: wrong authority, wrong name, no common version.
+    #[error("TLS with {host} failed")]
+    Tls {
+        /// Name that the certificate had to carry.
+        host: String,
+        /// What the TLS library said.
+        #[source]
+        source: io::Error,
+    },
+    /// The authorities' file cannot be read, or holds none.
+    #[error("cannot use the certificate authorities in {path}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// The server cannot encrypt, and encryption is required.
+    #[error("{host}:{port} does not support encryption, which is required")]
+    EncryptionRefused {
+        /// Host asked for.
+        host: String,
+        /// Port asked for.
+        port: u16,
+    },
+    /// The login was refused (18456 and its like).
+    #[error("login refused: {0}")]
+    Login(ServerErrors),
+    /// A request failed. The connection stays usable unless a class is 20 or more.
+    #[error("{0}")]
+    Server(ServerErrors),
+    /// The server said something that the protocol does not allow, or that this client does not know.
+    #[error("protocol error: {detail}")]
+    Protocol {
+        /// What was found, where.
+        detail: String,
+    },
+    /// The connection broke.
+    #[error("connection lost while {during}")]
+    Io {
+        /// What was being done.
+        during: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Connecting took longer than allowed.
+    #[error("{host}:{port} did not complete {during} in {seconds} s")]
+    Timeout {
+        /// Host asked for.
+        host: String,
+        /// Port asked for.
+        port: u16,
+        /// Which step.
+        during: &'static str,
+        /// Time allowed.
+        seconds: u64,
+    },
+    /// The connection is not usable: an earlier request broke it, or was abandoned half-way.
+    #[error("the connection is closed")]
+    Closed,
+    /// A value or setting that cannot be sent.
+    #[error("{0}")]
+    Encode(#[from] EncodeError),
+}
+
+/// Why [`crate::RowEncoder`] refused a value. Columns are counted from 0. Never holds the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// More UTF-16 units or bytes than the column holds.
+    #[error("column {column}: length {length} is over the limit {limit}")]
+    TooLong {
+        /// Column.
+        column: usize,
+        /// Units or bytes of the value.
+        length: usize,
+        /// Units or bytes that the column holds.
+        limit: usize,
+    },
+    /// A number, date or time that the type cannot hold.
+    #[error("column {column}: value out of the type's range")]
+    OutOfRange {
+        /// Column.
+        column: usize,
+    },
+    /// More digits behind the point than the type keeps; nothing is ever rounded.
+    #[error("column {column}: value has more digits behind the point than the type keeps")]
+    Inexact {
+        /// Column.
+        column: usize,
+    },
+    /// NaN or infinity.
+    #[error("column {column}: NaN and infinity cannot be stored")]
+    NotFinite {
+        /// Column.
+        column: usize,
+    },
+    /// A method of [`crate::RowEncoder`] that does not fit the column's type, or malformed input such as odd hexadecimal.
+    #[error("column {column}: this kind of value does not fit the column's type")]
+    WrongKind {
+        /// Column.
+        column: usize,
+    },
+    /// NULL for a column that does not allow it.
+    #[error("column {column}: NULL is not allowed")]
+    NotNullable {
+        /// Column.
+        column: usize,
+    },
+    /// `end_row` before, or a value after, the last column; or a value outside of a row.
+    #[error("a row has {expected} columns, but {found} values were given")]
+    ColumnCount {
+        /// Columns of the target.
+        expected: usize,
+        /// Values given.
+        found: usize,
+    },
+}
+
+// === impl ServerErrors ===
+
+impl ServerErrors {
+    /// The error that a person should see first: the first of the highest class.
+    pub fn main(&self) -> Option<&ServerMessage> {
+        self.errors.iter().rev().max_by_key(|error| error.class)
+    }
+
+    /// Whether one of the errors has this number.
+    pub fn has(&self, number: i32) -> bool {
+        self.errors.iter().any(|error| error.number == number)
+    }
+}
+
+impl fmt::Display for ServerErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.errors.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "; " };
+            write!(f, "{separator}error {} (class {}, state {})", error.number, error.class, error.state)?;
+            if !error.procedure.is_empty() {
+                write!(f, " in {}", error.procedure)?;
+            }
+            write!(f, " line {}: {}", error.line, error.message)?;
+        }
+        Ok(())
+    }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// A [`Error::Protocol`].
+    pub(crate) fn protocol(detail: impl Into<String>) -> Self {
+        Error::Protocol { detail: detail.into() }
+    }
+
+    /// Stable code of the case. What a server's error number means is the caller's to say.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Connect { .. } => "TARGET_UNREACHABLE",
+            Error::Tls { .. } => "TARGET_TLS_FAILED",
+            Error::CaFile { .. } => "TARGET_CA_FILE",
+            Error::EncryptionRefused { .. } => "TARGET_ENCRYPTION_REFUSED",
+            Error::Login(_) => "TARGET_LOGIN_FAILED",
+            Error::Server(_) => "TARGET_ERROR",
+            Error::Protocol { .. } => "TARGET_PROTOCOL",
+            Error::Io { .. } => "TARGET_CONNECTION_LOST",
+            Error::Timeout { .. } => "TARGET_TIMEOUT",
+            Error::Closed => "TARGET_CONNECTION_CLOSED",
+            Error::Encode(_) => "VALUE_UNREPRESENTABLE",
+        }
+    }
+
+    /// Whether the same thing may succeed on a new connection, as far as this client can tell: errors of a server are
+    /// the caller's to judge, by number.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Error::Connect { .. } | Error::Io { .. } | Error::Timeout { .. } | Error::Closed => true,
+            Error::Tls { .. }
+            | Error::CaFile { .. }
+            | Error::EncryptionRefused { .. }
+            | Error::Login(_)
+            | Error::Server(_)
+            | Error::Protocol { .. }
+            | Error::Encode(_) => false,
+        }
+    }
+
+    /// The server's errors, of a refused login or a failed request.
+    pub fn server_errors(&self) -> Option<&ServerErrors> {
+        match self {
+            Error::Login(errors) | Error::Server(errors) => Some(errors),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Error::Connect { .. } => {
+                "check host and port, that SQL Server listens on TCP (SQL Server Configuration Manager), and the firewall"
+            }
+            Error::Tls { .. } => {
+                "give the authority's certificate with ca_file, the certificate's name with \
+                 host_name_in_certificate, or accept any certificate with trust_server_certificate=true"
+            }
+            Error::CaFile { .. } => "give a readable PEM file that holds at least one certificate",
+            Error::EncryptionRefused { .. } => {
+                "install a certificate on the server, or consent to no encryption with encrypt=false"
+            }
+            Error::Login(_) => "check user, password and database, and that SQL Server authentication is on",
+            Error::Server(_) => "look the error number up in the SQL Server manual",
+            Error::Protocol { .. } => {
+                "check that the other side is SQL Server 2017 or later; if it is, report this"
+            }
+            Error::Io { .. } | Error::Closed => {
+                "the connection will be made again; look into the server's error log"
+            }
+            Error::Timeout { .. } => "check that the server is not overloaded, and the network between",
+            Error::Encode(_) => "choose a wider target type or another policy for the column",
+        }
+    }
+}
