@@ -1,1 +1,50 @@
-//! Pure planning: source tables and transactions in, target tables and apply plans out
+//! Pure planning: source tables and transactions in, target tables and apply plans out.
+//!
+//! The promise: the same input gives the same plan; no I/O, no clock, no randomness that shows. Changes of one row
+//! are never reordered, and a plan always ends where a source transaction ends.
+//!
+//! ```text
+//! SourceTable --table_plan--> TablePlan --+-- Relation --bind--> Binding
+//!                                         |                         |
+//! [Transaction] ----------------------- plan() ------------------> ApplyPlan --> SQL Server
+//!                                                                     |
+//!                             Field --convert::decode--> Value <------+
+//! ```
+//!
+//! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
+//! - [`table_plan`]: the wanted target table
+//! - [`key`]: which columns identify a row, and when two keys are the same key
+//! - [`bind`]: where the stream carries each planned column
+//! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
+//! - [`canonical`]: one text for each value, to compare source and target
+//! - [`row_image`]: a row as several changes of it left it
+//! - [`plan`]: a batch of transactions to its net effect, an [`ApplyPlan`]
+//! - [`batch`]: how many transactions go into one batch
+//! - [`acknowledge`]: what may be reported to the slot
+
+pub mod acknowledge;
+pub mod apply_plan;
+pub mod batch;
+pub mod bind;
+pub mod canonical;
+pub mod convert;
+pub mod error;
+pub mod key;
+mod net_change;
+pub mod plan;
+pub mod row_image;
+pub mod table_plan;
+pub mod table_set;
+pub mod type_map;
+mod whole_row;
+
+pub use acknowledge::{Acknowledgement, StreamState, acknowledgeable};
+pub use apply_plan::{ApplyPlan, Fill, InsertRow, TableChanges, UpdateGroup};
+pub use batch::{Batch, BatchLimits};
+pub use bind::{Binding, bind};
+pub use convert::{Form, ValueError};
+pub use error::PlanError;
+pub use plan::plan;
+pub use row_image::RowImage;
+pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};
+pub use table_set::{TableEntry, TableSet};

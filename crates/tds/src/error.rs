@@ -166,6 +166,8 @@ pub enum EncodeError {
 
 // === impl ServerErrors ===
 
+impl std::error::Error for ServerErrors {}
+
 impl ServerErrors {
     /// The error that a person should see first: the first of the highest class.
     pub fn main(&self) -> Option<&ServerMessage> {

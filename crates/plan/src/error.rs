@@ -1,0 +1,249 @@
+//! [`PlanError`]: why a table or a batch cannot be planned.
+
+use segcdc_model::{Disposition, Fault, QualifiedName};
+
+use crate::convert::ValueError;
+
+/// Why something cannot be planned. Each case but the last two concerns one table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The relation's changes do not reach the logical stream.
+    #[error("{table} is {kind}; its changes are not in the logical stream")]
+    NotStreamable {
+        /// The source table.
+        table: QualifiedName,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+    /// The target schema belongs to the server or to the product.
+    #[error("{table} would go to the target schema {schema}, which is reserved")]
+    ReservedSchema {
+        /// The source table.
+        table: QualifiedName,
+        /// The target schema.
+        schema: String,
+    },
+    /// SQL Server has no tables without columns.
+    #[error("{table} has no column that can be replicated")]
+    NoColumns {
+        /// The source table.
+        table: QualifiedName,
+    },
+    /// More columns than a SQL Server table may have.
+    #[error("{table} has {columns} columns; SQL Server takes {limit}")]
+    TooManyColumns {
+        /// The source table.
+        table: QualifiedName,
+        /// Its columns.
+        columns: usize,
+        /// What SQL Server takes.
+        limit: usize,
+    },
+    /// Two columns differ only by case or trailing blanks.
+    #[error("{table} has columns \"{other}\" and \"{column}\", which are one name to SQL Server")]
+    ColumnNameClash {
+        /// The source table.
+        table: QualifiedName,
+        /// The later column.
+        column: String,
+        /// The earlier column.
+        other: String,
+    },
+    /// Two tables of the source have one target.
+    #[error("{table} and {other} would both become {target}")]
+    TargetNameClash {
+        /// The later source table.
+        table: QualifiedName,
+        /// The earlier source table.
+        other: Box<QualifiedName>,
+        /// Their common target.
+        target: Box<QualifiedName>,
+    },
+    /// The key does not fit a SQL Server index.
+    #[error("the key of {table} does not fit a SQL Server index: {detail}")]
+    KeyTooWide {
+        /// The source table.
+        table: QualifiedName,
+        /// What does not fit.
+        detail: String,
+    },
+    /// The stream's shape of the table is not the planned one any more.
+    #[error("{table} was changed at the source: {detail}")]
+    SchemaChanged {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// The first difference.
+        detail: String,
+    },
+    /// A table with a planned table's name, but another OID.
+    #[error("{table} was dropped and made again at the source")]
+    TableRecreated {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+    },
+    /// The stream does not identify old rows by the planned key any more.
+    #[error("the replica identity of {table} was changed: {detail}")]
+    ReplicaIdentityChanged {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// What is missing.
+        detail: String,
+    },
+    /// An UPDATE or DELETE of a table whose rows nothing identifies.
+    #[error("{operation} on {table}, which has no key and no REPLICA IDENTITY FULL")]
+    AppendOnlyChanged {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// `UPDATE` or `DELETE`.
+        operation: &'static str,
+    },
+    /// The stream says something about a row that cannot be, given what it said before.
+    #[error("the changes of {table} contradict each other: {detail}")]
+    Contradiction {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// What cannot be.
+        detail: &'static str,
+    },
+    /// A value that identifies a row cannot be read.
+    #[error("column \"{column}\" of {table} cannot be read")]
+    Value {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// Why not.
+        #[source]
+        source: ValueError,
+    },
+    /// A batch has to hold a transaction: without one there is no position to move to.
+    #[error("there is no transaction to plan")]
+    EmptyBatch,
+    /// Transactions that do not follow each other.
+    #[error("transactions are out of commit order: one ends at {previous}, the next one at {next}")]
+    OutOfOrder {
+        /// End of a transaction.
+        previous: segcdc_model::Lsn,
+        /// End of the next one, which is not behind it.
+        next: segcdc_model::Lsn,
+    },
+}
+
+// === impl PlanError ===
+
+impl PlanError {
+    /// OID of the table to set aside so that the others can go on; `None` when the batch itself is at fault or the
+    /// error comes from planning a table, before anything runs.
+    pub fn table_oid(&self) -> Option<u32> {
+        match self {
+            PlanError::SchemaChanged { oid, .. }
+            | PlanError::TableRecreated { oid, .. }
+            | PlanError::ReplicaIdentityChanged { oid, .. }
+            | PlanError::AppendOnlyChanged { oid, .. }
+            | PlanError::Contradiction { oid, .. }
+            | PlanError::Value { oid, .. } => Some(*oid),
+            PlanError::NotStreamable { .. }
+            | PlanError::ReservedSchema { .. }
+            | PlanError::NoColumns { .. }
+            | PlanError::TooManyColumns { .. }
+            | PlanError::ColumnNameClash { .. }
+            | PlanError::TargetNameClash { .. }
+            | PlanError::KeyTooWide { .. }
+            | PlanError::EmptyBatch
+            | PlanError::OutOfOrder { .. } => None,
+        }
+    }
+}
+
+impl Fault for PlanError {
+    fn code(&self) -> &'static str {
+        match self {
+            PlanError::NotStreamable { .. } => "TABLE_NOT_STREAMABLE",
+            PlanError::ReservedSchema { .. } => "SCHEMA_RESERVED",
+            PlanError::NoColumns { .. } => "TABLE_WITHOUT_COLUMNS",
+            PlanError::TooManyColumns { .. } => "TOO_MANY_COLUMNS",
+            PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
+            PlanError::TargetNameClash { .. } => "DUPLICATE_MAPPING",
+            PlanError::KeyTooWide { .. } => "KEY_TOO_WIDE",
+            PlanError::SchemaChanged { .. } => "SCHEMA_CHANGED",
+            PlanError::TableRecreated { .. } => "TABLE_RECREATED",
+            PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
+            PlanError::AppendOnlyChanged { .. } => "NO_REPLICA_IDENTITY",
+            PlanError::Contradiction { .. } => "STREAM_CONTRADICTION",
+            PlanError::Value { source, .. } => source.code(),
+            PlanError::EmptyBatch => "BATCH_EMPTY",
+            PlanError::OutOfOrder { .. } => "STREAM_OUT_OF_ORDER",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            PlanError::NotStreamable { .. }
+            | PlanError::ReservedSchema { .. }
+            | PlanError::NoColumns { .. }
+            | PlanError::TooManyColumns { .. }
+            | PlanError::ColumnNameClash { .. }
+            | PlanError::TargetNameClash { .. }
+            | PlanError::KeyTooWide { .. }
+            | PlanError::SchemaChanged { .. }
+            | PlanError::TableRecreated { .. }
+            | PlanError::ReplicaIdentityChanged { .. }
+            | PlanError::AppendOnlyChanged { .. }
+            | PlanError::Contradiction { .. }
+            | PlanError::Value { .. } => Disposition::HaltTable,
+            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } => Disposition::Halt,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            PlanError::NotStreamable { .. } => {
+                "leave the table out, or replicate the ordinary tables behind it"
+            }
+            PlanError::ReservedSchema { .. } => "leave the table out, or rename its schema at the source",
+            PlanError::NoColumns { .. } => "leave the table out, or add a column to it",
+            PlanError::TooManyColumns { .. } => "leave the table out, or split it at the source",
+            PlanError::ColumnNameClash { .. } => "rename one of the two columns at the source",
+            PlanError::TargetNameClash { .. } => {
+                "leave one of the two tables out, or give the target URL another default schema"
+            }
+            PlanError::KeyTooWide { .. } => {
+                "choose a narrower unique index with ALTER TABLE ... REPLICA IDENTITY USING INDEX"
+            }
+            PlanError::SchemaChanged { .. } => {
+                "bring the target table to the new shape, then copy the table again"
+            }
+            PlanError::TableRecreated { .. } => "copy the table again",
+            PlanError::ReplicaIdentityChanged { .. } => {
+                "set the replica identity back to what it was, then copy the table again"
+            }
+            PlanError::AppendOnlyChanged { .. } => {
+                "add a primary key, or set REPLICA IDENTITY FULL, then copy the table again"
+            }
+            PlanError::Contradiction { .. } => {
+                "copy the table again, and report this: it is a fault of the product or of the stream"
+            }
+            PlanError::Value { source, .. } => return source.hint(),
+            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } => {
+                "restart the pipeline; it goes on from its checkpoint. If it happens again, report it"
+            }
+        }
+        .to_owned()
+    }
+
+    fn fix_sql(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,203 @@
+//! Which columns identify a row in the target, and when two keys are the same key.
+
+use segcdc_model::{Field, Length, MssqlType, PgType, ReplicaIdentity, SourceTable, Value};
+use smallvec::SmallVec;
+
+use crate::convert::{self, ValueError};
+use crate::error::PlanError;
+use crate::table_plan::{ColumnPlan, TableKey};
+use crate::type_map;
+
+/// Columns of a SQL Server index key.
+const MAX_KEY_COLUMNS: usize = 32;
+
+/// What identifies a row, in terms of the source's columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// Indices into the source table's columns, in key order.
+    Columns(Vec<usize>),
+    /// The whole content.
+    WholeRow,
+    /// Nothing.
+    AppendOnly,
+}
+
+/// The bytes of a key, equal for keys that PostgreSQL holds equal. Most keys fit without an allocation.
+pub(crate) type KeyBytes = SmallVec<[u8; 32]>;
+
+// === impl Identity ===
+
+impl Identity {
+    /// The identifying columns of the source table; empty when there are none.
+    pub(crate) fn source_columns(&self) -> &[usize] {
+        match self {
+            Identity::Columns(columns) => columns,
+            Identity::WholeRow | Identity::AppendOnly => &[],
+        }
+    }
+
+    /// The same in terms of planned columns, which hold all identifying ones.
+    pub(crate) fn in_plan(&self, columns: &[ColumnPlan]) -> TableKey {
+        match self {
+            Identity::Columns(key) => TableKey::Columns(
+                key.iter()
+                    .filter_map(|index| columns.iter().position(|column| column.source_index == *index))
+                    .collect(),
+            ),
+            Identity::WholeRow => TableKey::WholeRow,
+            Identity::AppendOnly => TableKey::AppendOnly,
+        }
+    }
+}
+
+/// Chooses what identifies a row: the columns by which the stream names old rows, since only they are always sent.
+pub(crate) fn choose(source: &SourceTable) -> Identity {
+    let has_primary_key = !source.primary_key.is_empty();
+    match source.replica_identity {
+        ReplicaIdentity::Index if !source.identity_index.is_empty() => {
+            Identity::Columns(source.identity_index.clone())
+        }
+        ReplicaIdentity::Default | ReplicaIdentity::Full if has_primary_key => {
+            Identity::Columns(source.primary_key.clone())
+        }
+        ReplicaIdentity::Full => Identity::WholeRow,
+        // An index that was dropped leaves nothing behind, not even the primary key.
+        ReplicaIdentity::Index | ReplicaIdentity::Default | ReplicaIdentity::Nothing => Identity::AppendOnly,
+    }
+}
+
+/// Gives the key's columns of variable length their share of the 900 bytes of an index key. Columns that need less than
+/// an equal share leave the rest to the others.
+///
+/// # Errors
+/// [`PlanError::KeyTooWide`] when there are too many columns.
+pub(crate) fn fit_width(
+    source: &SourceTable,
+    columns: &mut [ColumnPlan],
+    key: &[usize],
+) -> Result<(), PlanError> {
+    let too_wide = |detail| PlanError::KeyTooWide { table: source.name.clone(), detail };
+    if key.len() > MAX_KEY_COLUMNS {
+        return Err(too_wide(format!("{} columns, SQL Server takes {MAX_KEY_COLUMNS}", key.len())));
+    }
+    let mut room = type_map::KEY_BYTES;
+    let mut variable = Vec::new();
+    for index in key {
+        let Some(column) = columns.get(*index) else { continue };
+        let wanted = type_map::key_bytes(&column.mssql_type);
+        if matches!(column.mssql_type, MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. }) {
+            variable.push((wanted, *index));
+        } else {
+            room = room.saturating_sub(wanted);
+        }
+    }
+    variable.sort_unstable();
+    for (served, (wanted, index)) in variable.iter().enumerate() {
+        let left = u16::try_from(variable.len() - served).unwrap_or(u16::MAX).max(1);
+        let share = room / left;
+        let Some(column) = columns.get_mut(*index) else { continue };
+        let given = limit(&mut column.mssql_type, (*wanted).min(share));
+        if given == 0 {
+            return Err(too_wide(format!("no room for column \"{}\" in 900 bytes", column.name)));
+        }
+        room -= given;
+    }
+    Ok(())
+}
+
+/// Limits a type of variable length to `bytes`; returns the bytes that it may take now.
+fn limit(mssql_type: &mut MssqlType, bytes: u16) -> u16 {
+    match mssql_type {
+        MssqlType::NVarChar { length, .. } => {
+            *length = Length::Limited(bytes / 2);
+            bytes / 2 * 2
+        }
+        MssqlType::VarBinary { length } => {
+            *length = Length::Limited(bytes);
+            bytes
+        }
+        _ => 0,
+    }
+}
+
+/// Appends the identity of one key field: what PostgreSQL's equality of the type looks at, self-delimiting.
+///
+/// Where PostgreSQL holds several spellings equal (`1.0` and `1.00`, `0` and `-0`, blanks at the end of `char(n)`),
+/// they get the same bytes. For types whose equality is not known here, equal text is equal; a finer identity is
+/// harmless, because PostgreSQL reports a change of spelling as a change of key.
+///
+/// # Errors
+/// When the field was not sent or its bytes are not of the type.
+pub(crate) fn append_identity(
+    pg_type: &PgType,
+    field: Field<'_>,
+    out: &mut KeyBytes,
+) -> Result<(), ValueError> {
+    match (pg_type, field) {
+        (PgType::Numeric { .. }, _) => append_numeric(pg_type, field, out),
+        (PgType::Float4 | PgType::Float8, _) => append_float(pg_type, field, out),
+        (PgType::Char { .. }, Field::Text(bytes) | Field::Binary(bytes)) => {
+            append_bytes(b'c', trim_blanks(bytes), out);
+            Ok(())
+        }
+        _ => append_content(field, out),
+    }
+}
+
+/// Appends a field as it was sent. Used for rows that are identified by their whole content, where different
+/// spellings are different rows.
+///
+/// # Errors
+/// When the field was not sent.
+pub(crate) fn append_content(field: Field<'_>, out: &mut KeyBytes) -> Result<(), ValueError> {
+    match field {
+        Field::Null => out.push(b'n'),
+        Field::UnchangedToast => return Err(ValueError::NotSent),
+        Field::Text(bytes) => append_bytes(b't', bytes, out),
+        Field::Binary(bytes) => append_bytes(b'b', bytes, out),
+    }
+    Ok(())
+}
+
+/// Appends a tag, a length and the bytes, so that no two lists of fields give the same bytes.
+fn append_bytes(tag: u8, bytes: &[u8], out: &mut KeyBytes) {
+    out.push(tag);
+    out.extend_from_slice(&bytes.len().to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn append_numeric(pg_type: &PgType, field: Field<'_>, out: &mut KeyBytes) -> Result<(), ValueError> {
+    match (convert::decode(pg_type, field)?, field) {
+        (Value::Decimal { negative, mut magnitude, mut scale }, _) => {
+            while scale > 0 && magnitude.is_multiple_of(10) {
+                magnitude /= 10;
+                scale -= 1;
+            }
+            out.extend_from_slice(&[b'd', u8::from(negative), scale]);
+            out.extend_from_slice(&magnitude.to_be_bytes());
+        }
+        // Not representable in the target, which is the encoder's matter; rows still need to be told apart.
+        (_, Field::Text(bytes)) => append_bytes(b't', convert::trim_numeric_text(bytes), out),
+        (_, Field::Binary(bytes)) => append_bytes(b'b', &convert::without_display_scale(bytes), out),
+        (_, Field::Null | Field::UnchangedToast) => return append_content(field, out),
+    }
+    Ok(())
+}
+
+fn append_float(pg_type: &PgType, field: Field<'_>, out: &mut KeyBytes) -> Result<(), ValueError> {
+    let value = match convert::decode(pg_type, field)? {
+        Value::Float4(value) => f64::from(value),
+        Value::Float8(value) => value,
+        _ => return append_content(field, out),
+    };
+    // All NaN are one, and so are both zeros.
+    let value = if value.is_nan() { f64::NAN } else { value + 0.0 };
+    out.push(b'f');
+    out.extend_from_slice(&value.to_bits().to_be_bytes());
+    Ok(())
+}
+
+fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte != b' ').map_or(0, |last| last + 1);
+    bytes.get(..end).unwrap_or_default()
+}

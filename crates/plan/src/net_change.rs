@@ -1,0 +1,367 @@
+//! [`KeyedNet`]: many changes of the rows of a table with a key, as one net change per key.
+//!
+//! Each key that the batch touches has an entry: what the target holds under it when the batch begins, and what it is
+//! to hold when the batch ends. Rows move between entries as their keys change, and remember which key they had in the
+//! target at the start: that is where values come from that the stream never sent.
+//!
+//! ```text
+//! UPDATE k=1 -> k=2, then k=2 -> k=3, a TOASTed value unchanged:
+//!
+//!   entry 1   start: a row, gone      rows: -                          => delete 1
+//!   entry 2   start: absent           rows: -                          => nothing
+//!   entry 3   start: absent           rows: the row, moved from 1      => insert 3, filled from 1
+//!
+//! swap of 1 and 2 (through 0):
+//!
+//!   entry 1   start: a row, gone      rows: the row moved from 2       => delete 1, insert 1 filled from 2
+//!   entry 2   start: a row, gone      rows: the row moved from 1       => delete 2, insert 2 filled from 1
+//!   entry 0   start: absent           rows: -                          => nothing
+//! ```
+//!
+//! Two rows may have one key for a moment: a deferrable primary key, with REPLICA IDENTITY FULL, is checked at commit
+//! only. The old tuples are whole then and tell the rows apart.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use segcdc_model::{Field, OldTuple};
+use smallvec::SmallVec;
+
+use crate::apply_plan::{Fill, InsertRow, TableChanges, UpdateGroup};
+use crate::bind::Binding;
+use crate::error::PlanError;
+use crate::key::{self, KeyBytes};
+use crate::row_image::RowImage;
+use crate::table_plan::TablePlan;
+
+/// The net change of each touched key of one table.
+pub(crate) struct KeyedNet {
+    table: Arc<TablePlan>,
+    /// In the order in which the batch first touched the keys.
+    entries: Vec<Entry>,
+    entry_by_key: HashMap<KeyBytes, usize, RandomState>,
+    /// The key looked up last; kept for its memory.
+    scratch: KeyBytes,
+    /// Whether the table was emptied in this batch: no row of its start is left.
+    truncated: bool,
+}
+
+/// One key.
+struct Entry {
+    start: Start,
+    /// The rows that have the key now: one at most, but for a moment.
+    rows: SmallVec<[Row; 1]>,
+}
+
+/// What the target holds under a key when the batch begins.
+enum Start {
+    /// Nothing, as far as the changes so far tell.
+    Absent,
+    /// A row that still has the key, and is among the entry's rows.
+    InPlace,
+    /// A row that was deleted or has another key now. With the key as it was spelled.
+    Gone(Box<RowImage>),
+}
+
+/// A row as the changes so far left it.
+struct Row {
+    image: RowImage,
+    origin: Origin,
+}
+
+/// Where a row was when the batch began.
+enum Origin {
+    /// In the target, under the key that it has now, and never under another one.
+    InPlace,
+    /// In the target, under this key.
+    Moved(Box<RowImage>),
+    /// Nowhere.
+    Inserted,
+}
+
+/// Which row of an entry a change speaks of.
+enum Found {
+    /// The one at this position.
+    Row(usize),
+    /// The one that the target held at the start, of which this is the first change.
+    StartRow,
+}
+
+/// Whether a key was seen for the first time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sighting {
+    First,
+    Again,
+}
+
+// === impl KeyedNet ===
+
+impl KeyedNet {
+    /// No change.
+    pub(crate) fn new(table: &Arc<TablePlan>) -> Self {
+        KeyedNet {
+            table: Arc::clone(table),
+            entries: Vec::new(),
+            entry_by_key: HashMap::default(),
+            scratch: KeyBytes::new(),
+            truncated: false,
+        }
+    }
+
+    /// Adds a row.
+    pub(crate) fn insert(&mut self, image: RowImage) -> Result<(), PlanError> {
+        let (index, _) = self.locate(&image)?;
+        self.put(index, Row { image, origin: Origin::Inserted })
+    }
+
+    /// Changes a row, in place or to another key.
+    pub(crate) fn update(
+        &mut self,
+        binding: &Arc<Binding>,
+        old: Option<&OldTuple>,
+        mut new: RowImage,
+    ) -> Result<(), PlanError> {
+        let Some(old) = old else {
+            self.check_identity(binding)?;
+            return self.update_in_place(None, new);
+        };
+        let old = self.old_image(binding, old)?;
+        new.lay_over(&old.image);
+        if self.same_spelling(&old.image, &new) {
+            self.update_in_place(Some(&old), new)
+        } else {
+            self.change_key(old, new)
+        }
+    }
+
+    /// Removes a row.
+    pub(crate) fn delete(&mut self, binding: &Arc<Binding>, old: &OldTuple) -> Result<(), PlanError> {
+        let old = self.old_image(binding, old)?;
+        self.take(old).map(|_row| ())
+    }
+
+    /// Removes all rows, those of the start too.
+    pub(crate) fn truncate(&mut self) {
+        self.entries.clear();
+        self.entry_by_key.clear();
+        self.truncated = true;
+    }
+
+    /// Writes the net changes.
+    pub(crate) fn finish(self, changes: &mut TableChanges) -> Result<(), PlanError> {
+        let table = Arc::clone(&self.table);
+        let other_columns: Vec<usize> =
+            (0..table.columns.len()).filter(|column| !table.is_key(*column)).collect();
+        let mut groups: HashMap<Vec<usize>, usize, RandomState> = HashMap::default();
+        for entry in self.entries {
+            let mut rows = entry.rows.into_iter();
+            let row = rows.next();
+            if rows.next().is_some() {
+                return Err(contradiction(&table, "two rows have one key at the end of a transaction"));
+            }
+            match (entry.start, row) {
+                (Start::Absent, None) => {}
+                (Start::Gone(key), None) => changes.deletes.push(*key),
+                (Start::InPlace, Some(Row { image, origin: Origin::InPlace })) => {
+                    add_update(changes, &mut groups, &other_columns, image);
+                }
+                (Start::Gone(key), Some(row)) => {
+                    changes.deletes.push(*key);
+                    changes.inserts.push(insert_row(&table, &other_columns, row)?);
+                }
+                (Start::Absent, Some(row)) => changes.inserts.push(insert_row(&table, &other_columns, row)?),
+                (Start::InPlace, _) => return Err(contradiction(&table, "a row is both there and gone")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Changes a row that keeps its key, to the letter.
+    fn update_in_place(&mut self, old: Option<&OldImage>, mut new: RowImage) -> Result<(), PlanError> {
+        let (index, sighting) = self.locate(&new)?;
+        let found = self.find(index, sighting, old)?;
+        let Some(entry) = self.entries.get_mut(index) else { return Ok(()) };
+        match found {
+            Found::StartRow => {
+                entry.start = Start::InPlace;
+                entry.rows.push(Row { image: new, origin: Origin::InPlace });
+            }
+            Found::Row(position) => {
+                if let Some(row) = entry.rows.get_mut(position) {
+                    new.lay_over(&row.image);
+                    row.image = new;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves a row to another key, or to another spelling of its key: columns of the target that hold the spelling
+    /// (a float's sign of zero) change with it, which an update by key does not do.
+    fn change_key(&mut self, old: OldImage, mut new: RowImage) -> Result<(), PlanError> {
+        let mut row = self.take(old)?;
+        new.lay_over(&row.image);
+        row.image = new;
+        let (index, _) = self.locate(&row.image)?;
+        self.put(index, row)
+    }
+
+    /// Takes the row that `old` names from its key.
+    fn take(&mut self, old: OldImage) -> Result<Row, PlanError> {
+        let (index, sighting) = self.locate(&old.image)?;
+        let found = self.find(index, sighting, Some(&old))?;
+        let Some(entry) = self.entries.get_mut(index) else {
+            return Err(contradiction(&self.table, "an entry is missing"));
+        };
+        let row = match found {
+            Found::Row(position) => entry.rows.remove(position),
+            Found::StartRow => Row { image: old.image.clone(), origin: Origin::InPlace },
+        };
+        let Row { image, origin: Origin::InPlace } = row else { return Ok(row) };
+        let key = Box::new(old.image);
+        entry.start = Start::Gone(key.clone());
+        Ok(Row { image, origin: Origin::Moved(key) })
+    }
+
+    /// Puts a row under a key.
+    fn put(&mut self, index: usize, row: Row) -> Result<(), PlanError> {
+        match self.entries.get_mut(index) {
+            Some(entry) => entry.rows.push(row),
+            None => return Err(contradiction(&self.table, "an entry is missing")),
+        }
+        Ok(())
+    }
+
+    /// Which row with the key of the entry a change speaks of.
+    fn find(&self, index: usize, sighting: Sighting, old: Option<&OldImage>) -> Result<Found, PlanError> {
+        if sighting == Sighting::First && !self.truncated {
+            return Ok(Found::StartRow);
+        }
+        let unknown_row = || contradiction(&self.table, "a row is changed that is not there");
+        let entry = self.entries.get(index).ok_or_else(unknown_row)?;
+        let Some(old) = old.filter(|old| old.is_whole) else {
+            return if entry.rows.len() == 1 { Ok(Found::Row(0)) } else { Err(unknown_row()) };
+        };
+        let columns = self.table.columns.len();
+        match entry.rows.iter().position(|row| row.image.agrees_with(&old.image, columns)) {
+            Some(position) => Ok(Found::Row(position)),
+            None if matches!(entry.start, Start::Absent) && !self.truncated => Ok(Found::StartRow),
+            None => Err(unknown_row()),
+        }
+    }
+
+    /// The entry of the key of `image`, made if need be.
+    fn locate(&mut self, image: &RowImage) -> Result<(usize, Sighting), PlanError> {
+        self.scratch.clear();
+        for column in self.table.key_columns() {
+            let field = image.field(*column);
+            let Some(plan) = self.table.columns.get(*column) else { continue };
+            if field == Field::Null {
+                return Err(contradiction(&self.table, "a column of the key is NULL"));
+            }
+            key::append_identity(&plan.pg_type, field, &mut self.scratch).map_err(|source| {
+                PlanError::Value {
+                    oid: self.table.source.oid,
+                    table: self.table.source.name.clone(),
+                    column: plan.name.clone(),
+                    source,
+                }
+            })?;
+        }
+        if let Some(index) = self.entry_by_key.get(&self.scratch) {
+            return Ok((*index, Sighting::Again));
+        }
+        let index = self.entries.len();
+        self.entries.push(Entry { start: Start::Absent, rows: SmallVec::new() });
+        self.entry_by_key.insert(self.scratch.clone(), index);
+        Ok((index, Sighting::First))
+    }
+
+    /// Whether both images spell the key alike.
+    fn same_spelling(&self, one: &RowImage, other: &RowImage) -> bool {
+        self.table.key_columns().iter().all(|column| one.field(*column) == other.field(*column))
+    }
+
+    fn old_image(&self, binding: &Arc<Binding>, old: &OldTuple) -> Result<OldImage, PlanError> {
+        Ok(match old {
+            OldTuple::Full(tuple) => {
+                OldImage { image: RowImage::new(Arc::clone(binding), tuple.clone()), is_whole: true }
+            }
+            OldTuple::Key(tuple) => {
+                self.check_identity(binding)?;
+                OldImage { image: RowImage::identity(Arc::clone(binding), tuple.clone()), is_whole: false }
+            }
+        })
+    }
+
+    /// Checks that an old row which is not sent whole is known by the planned key: else an UPDATE that is said not to
+    /// have touched the identity may have changed the key.
+    fn check_identity(&self, binding: &Binding) -> Result<(), PlanError> {
+        if binding.identity_covers_key() {
+            return Ok(());
+        }
+        Err(PlanError::ReplicaIdentityChanged {
+            oid: self.table.source.oid,
+            table: self.table.source.name.clone(),
+            detail: "it does not contain the key of the target table any more".to_owned(),
+        })
+    }
+}
+
+/// A row before a change.
+struct OldImage {
+    image: RowImage,
+    /// Whether all columns were sent, and not only the key.
+    is_whole: bool,
+}
+
+/// Adds a row to the group of updates that set the same columns. A row of which nothing but the key is known, or whose
+/// columns are all key, stays as it is.
+fn add_update(
+    changes: &mut TableChanges,
+    groups: &mut HashMap<Vec<usize>, usize, RandomState>,
+    other_columns: &[usize],
+    image: RowImage,
+) {
+    let present: Vec<usize> = other_columns
+        .iter()
+        .copied()
+        .filter(|column| image.field(*column) != Field::UnchangedToast)
+        .collect();
+    if present.is_empty() {
+        return;
+    }
+    if let Some(group) = groups.get(&present).and_then(|index| changes.updates.get_mut(*index)) {
+        group.rows.push(image);
+        return;
+    }
+    groups.insert(present.clone(), changes.updates.len());
+    changes.updates.push(UpdateGroup { present, rows: vec![image] });
+}
+
+/// A row to add, with what is to be taken from where it was at the start.
+fn insert_row(table: &TablePlan, other_columns: &[usize], row: Row) -> Result<InsertRow, PlanError> {
+    let image = row.image;
+    let missing: Vec<usize> = other_columns
+        .iter()
+        .copied()
+        .filter(|column| image.field(*column) == Field::UnchangedToast)
+        .collect();
+    if missing.is_empty() {
+        return Ok(InsertRow::whole(image));
+    }
+    match row.origin {
+        Origin::Moved(old_key) => {
+            Ok(InsertRow { image, fill: Some(Fill { old_key: *old_key, columns: missing }) })
+        }
+        Origin::Inserted | Origin::InPlace => {
+            Err(contradiction(table, "a new row lacks a value that was said not to have changed"))
+        }
+    }
+}
+
+/// The stream says what cannot be.
+pub(crate) fn contradiction(table: &TablePlan, detail: &'static str) -> PlanError {
+    PlanError::Contradiction { oid: table.source.oid, table: table.source.name.clone(), detail }
+}

@@ -1,0 +1,247 @@
+//! [`plan`]: a batch of transactions to its net effect.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use segcdc_model::{Change, Lsn, OldTuple, Relation, TablePhase, Transaction, Tuple};
+
+use crate::apply_plan::{ApplyPlan, InsertRow, TableChanges};
+use crate::bind::{self, Binding};
+use crate::error::PlanError;
+use crate::net_change::KeyedNet;
+use crate::row_image::RowImage;
+use crate::table_plan::{TableKey, TablePlan};
+use crate::table_set::TableSet;
+use crate::whole_row::WholeRowNet;
+
+/// Plans a batch: the changes of its transactions, in order, as one net effect on each table.
+///
+/// Left out are tables that the set does not know, tables that are not streaming, and changes that a table's copy
+/// already holds (transactions that end at or below its sync LSN).
+///
+/// # Errors
+/// The first table that cannot be planned; [`PlanError::table_oid`] names it, and the batch can be planned again
+/// without it. Nothing is planned for a batch with an error.
+pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanError> {
+    let last = batch.last().ok_or(PlanError::EmptyBatch)?;
+    let mut planner =
+        Planner { tables, nets: Vec::new(), net_by_oid: HashMap::new(), routes: HashMap::default() };
+    let mut changes = 0;
+    let mut previous = None;
+    for transaction in batch {
+        if let Some(previous) = previous.filter(|previous| *previous >= transaction.end_lsn) {
+            return Err(PlanError::OutOfOrder { previous, next: transaction.end_lsn });
+        }
+        previous = Some(transaction.end_lsn);
+        for change in &transaction.changes {
+            changes += planner.add(change, transaction.end_lsn)?;
+        }
+    }
+    let mut plans = Vec::with_capacity(planner.nets.len());
+    for net in planner.nets {
+        let table = net.finish()?;
+        if !table.is_empty() {
+            plans.push(table);
+        }
+    }
+    Ok(ApplyPlan {
+        tables: plans,
+        end_lsn: last.end_lsn,
+        commit_time_us: last.commit_time_us,
+        transactions: batch.len() as u64,
+        changes,
+    })
+}
+
+/// The state of one call of [`plan`].
+struct Planner<'a> {
+    tables: &'a TableSet,
+    /// Tables in the order in which the batch first touched them.
+    nets: Vec<TableNet>,
+    net_by_oid: HashMap<u32, usize>,
+    /// What is known of each relation, by its address: the batch keeps them alive.
+    routes: HashMap<*const Relation, Route, RandomState>,
+}
+
+/// Where the changes of a relation go.
+enum Route {
+    /// Nowhere: not one of our tables, or not a live one.
+    Ignored,
+    /// To a live table, for transactions that end behind its sync LSN.
+    Table {
+        plan: Arc<TablePlan>,
+        sync_lsn: Lsn,
+        /// Index into the planner's tables and how to read tuples, made when the first change is to be planned: an
+        /// older shape of the table, from before it was copied, need not fit.
+        bound: Option<(usize, Arc<Binding>)>,
+    },
+}
+
+/// The net effect on one table so far.
+struct TableNet {
+    table: Arc<TablePlan>,
+    truncate: bool,
+    rows: NetRows,
+}
+
+/// Rows of a [`TableNet`], by what identifies them.
+enum NetRows {
+    Keyed(KeyedNet),
+    WholeRow(WholeRowNet),
+    AppendOnly(Vec<RowImage>),
+}
+
+// === impl Planner ===
+
+impl Planner<'_> {
+    /// Adds a change; returns for how many changes of live tables it counts.
+    fn add(&mut self, change: &Change, end_lsn: Lsn) -> Result<u64, PlanError> {
+        match change {
+            Change::Insert { relation, new } => {
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                net.insert(binding, new)?;
+            }
+            Change::Update { relation, old, new } => {
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                net.update(binding, old.as_ref(), new)?;
+            }
+            Change::Delete { relation, old } => {
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                net.delete(binding, old)?;
+            }
+            Change::Truncate { relations } => {
+                let mut truncated = 0;
+                for relation in relations {
+                    if let Some((net, _)) = self.route(relation, end_lsn)? {
+                        net.truncate();
+                        truncated += 1;
+                    }
+                }
+                return Ok(truncated);
+            }
+        }
+        Ok(1)
+    }
+
+    /// The table that a change of `relation` goes to, if to any.
+    fn route(
+        &mut self,
+        relation: &Arc<Relation>,
+        end_lsn: Lsn,
+    ) -> Result<Option<(&mut TableNet, &Arc<Binding>)>, PlanError> {
+        let route =
+            self.routes.entry(Arc::as_ptr(relation)).or_insert_with(|| find_table(self.tables, relation));
+        let Route::Table { plan, sync_lsn, bound } = route else { return Ok(None) };
+        if end_lsn <= *sync_lsn {
+            return Ok(None);
+        }
+        let (index, binding) = match bound {
+            Some(bound) => bound,
+            None => {
+                let binding = Arc::new(bind_relation(plan, relation)?);
+                let index = *self.net_by_oid.entry(relation.oid).or_insert_with(|| {
+                    self.nets.push(TableNet::new(Arc::clone(plan)));
+                    self.nets.len() - 1
+                });
+                bound.insert((index, binding))
+            }
+        };
+        Ok(self.nets.get_mut(*index).map(|net| (net, &*binding)))
+    }
+}
+
+/// The live table that a relation is, by OID; by name too, so that a table that was made again is not overlooked.
+fn find_table(tables: &TableSet, relation: &Relation) -> Route {
+    let entry = tables.get(relation.oid).or_else(|| tables.get_by_name(&relation.name));
+    match entry {
+        Some(entry) if entry.phase == TablePhase::Streaming => {
+            Route::Table { plan: Arc::clone(&entry.plan), sync_lsn: entry.sync_lsn, bound: None }
+        }
+        // A publication may hold tables that the pipeline does not replicate.
+        Some(_) | None => Route::Ignored,
+    }
+}
+
+/// Binds a relation to the table that it was found to be.
+fn bind_relation(plan: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, PlanError> {
+    if relation.oid != plan.source.oid {
+        return Err(PlanError::TableRecreated { oid: plan.source.oid, table: plan.source.name.clone() });
+    }
+    bind::bind(plan, relation)
+}
+
+// === impl TableNet ===
+
+impl TableNet {
+    fn new(table: Arc<TablePlan>) -> Self {
+        let rows = match table.key {
+            TableKey::Columns(_) => NetRows::Keyed(KeyedNet::new(&table)),
+            TableKey::WholeRow => NetRows::WholeRow(WholeRowNet::new(&table)),
+            TableKey::AppendOnly => NetRows::AppendOnly(Vec::new()),
+        };
+        TableNet { table, truncate: false, rows }
+    }
+
+    fn insert(&mut self, binding: &Arc<Binding>, new: &Tuple) -> Result<(), PlanError> {
+        let image = RowImage::new(Arc::clone(binding), new.clone());
+        match &mut self.rows {
+            NetRows::Keyed(net) => net.insert(image),
+            NetRows::WholeRow(net) => net.insert(image),
+            NetRows::AppendOnly(rows) => {
+                rows.push(image);
+                Ok(())
+            }
+        }
+    }
+
+    fn update(
+        &mut self,
+        binding: &Arc<Binding>,
+        old: Option<&OldTuple>,
+        new: &Tuple,
+    ) -> Result<(), PlanError> {
+        let new = RowImage::new(Arc::clone(binding), new.clone());
+        match &mut self.rows {
+            NetRows::Keyed(net) => net.update(binding, old, new),
+            NetRows::WholeRow(net) => net.update(binding, old, new),
+            NetRows::AppendOnly(_) => Err(self.append_only("UPDATE")),
+        }
+    }
+
+    fn delete(&mut self, binding: &Arc<Binding>, old: &OldTuple) -> Result<(), PlanError> {
+        match &mut self.rows {
+            NetRows::Keyed(net) => net.delete(binding, old),
+            NetRows::WholeRow(net) => net.delete(binding, old),
+            NetRows::AppendOnly(_) => Err(self.append_only("DELETE")),
+        }
+    }
+
+    /// Empties the table: what the batch did to it before has no effect any more.
+    fn truncate(&mut self) {
+        self.truncate = true;
+        match &mut self.rows {
+            NetRows::Keyed(net) => net.truncate(),
+            NetRows::WholeRow(net) => net.truncate(),
+            NetRows::AppendOnly(rows) => rows.clear(),
+        }
+    }
+
+    fn finish(self) -> Result<TableChanges, PlanError> {
+        let mut changes = TableChanges::new(self.table);
+        changes.truncate = self.truncate;
+        match self.rows {
+            NetRows::Keyed(net) => net.finish(&mut changes)?,
+            NetRows::WholeRow(net) => net.finish(&mut changes)?,
+            NetRows::AppendOnly(rows) => {
+                changes.inserts = rows.into_iter().map(InsertRow::whole).collect();
+            }
+        }
+        Ok(changes)
+    }
+
+    fn append_only(&self, operation: &'static str) -> PlanError {
+        let source = &self.table.source;
+        PlanError::AppendOnlyChanged { oid: source.oid, table: source.name.clone(), operation }
+    }
+}

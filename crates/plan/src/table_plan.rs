@@ -1,0 +1,182 @@
+//! [`TablePlan`]: the target table that a source table becomes.
+
+use std::collections::HashMap;
+
+use segcdc_model::{MssqlType, PgType, QualifiedName, SourceTable, TableKind};
+
+use crate::error::PlanError;
+use crate::key;
+use crate::type_map;
+
+/// Columns that an ordinary SQL Server table may have.
+const MAX_COLUMNS: usize = 1024;
+
+/// Schemas of the target that belong to the server or to the product, lower case.
+const RESERVED_SCHEMAS: [&str; 3] = ["sys", "information_schema", "segcdc"];
+
+/// How names of the source become names of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    /// The target schema for the source's `public`, usually `dbo`; other schemas keep their name.
+    pub default_schema: String,
+}
+
+/// A wanted target table and where its columns come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TablePlan {
+    /// The table as the source's catalog described it when the plan was made.
+    pub source: SourceTable,
+    /// Schema and name in the target.
+    pub target: QualifiedName,
+    /// Columns in the target's order. Columns that the stream does not carry (stored generated ones) are left out.
+    pub columns: Vec<ColumnPlan>,
+    /// What identifies a row.
+    pub key: TableKey,
+}
+
+/// One column of a [`TablePlan`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnPlan {
+    /// Index into the source table's columns.
+    pub source_index: usize,
+    /// Name, the same on both sides.
+    pub name: String,
+    /// Type in the source.
+    pub pg_type: PgType,
+    /// Type in the target.
+    pub mssql_type: MssqlType,
+    /// Whether NULL is allowed.
+    pub nullable: bool,
+}
+
+/// What identifies a row of the target table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TableKey {
+    /// Indices into the plan's columns, in key order: the primary key, or the replica identity index.
+    Columns(Vec<usize>),
+    /// No key and REPLICA IDENTITY FULL: rows are matched by their whole content, one at a time.
+    WholeRow,
+    /// Neither: only INSERT and TRUNCATE can be applied.
+    AppendOnly,
+}
+
+// === impl TableKey ===
+
+impl TableKey {
+    /// The key's columns; empty for a table without a key.
+    pub fn columns(&self) -> &[usize] {
+        match self {
+            TableKey::Columns(columns) => columns,
+            TableKey::WholeRow | TableKey::AppendOnly => &[],
+        }
+    }
+}
+
+// === impl TablePlan ===
+
+impl TablePlan {
+    /// The key's columns as indices into `columns`; empty for a table without a key.
+    pub fn key_columns(&self) -> &[usize] {
+        self.key.columns()
+    }
+
+    /// Whether `column` is part of the key.
+    pub fn is_key(&self, column: usize) -> bool {
+        self.key_columns().contains(&column)
+    }
+}
+
+/// Plans the target table of `source`.
+///
+/// # Errors
+/// When the table cannot be streamed, or SQL Server cannot have such a table; the cases of [`PlanError`] say which.
+pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, PlanError> {
+    check_kind(source)?;
+    let target = target_name(source, naming)?;
+    let identity = key::choose(source);
+    let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
+    for (source_index, column) in source.columns.iter().enumerate() {
+        let in_key = identity.source_columns().contains(&source_index);
+        if column.generated && !in_key {
+            continue;
+        }
+        columns.push(ColumnPlan {
+            source_index,
+            name: column.name.clone(),
+            pg_type: column.pg_type.clone(),
+            mssql_type: type_map::map(column, in_key),
+            nullable: !column.not_null && !in_key,
+        });
+    }
+    check_columns(source, &columns)?;
+    let key = identity.in_plan(&columns);
+    key::fit_width(source, &mut columns, key.columns())?;
+    Ok(TablePlan { source: source.clone(), target, columns, key })
+}
+
+/// Checks that no two plans have the same target table, however the target's collation compares names.
+///
+/// # Errors
+/// [`PlanError::TargetNameClash`] naming both source tables.
+pub fn check_targets<'a>(plans: impl IntoIterator<Item = &'a TablePlan>) -> Result<(), PlanError> {
+    let mut seen: HashMap<(String, String), &TablePlan> = HashMap::new();
+    for plan in plans {
+        let folded = (fold_name(&plan.target.schema), fold_name(&plan.target.name));
+        if let Some(other) = seen.insert(folded, plan) {
+            return Err(PlanError::TargetNameClash {
+                table: plan.source.name.clone(),
+                other: Box::new(other.source.name.clone()),
+                target: Box::new(plan.target.clone()),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses relations whose changes do not reach the logical stream.
+fn check_kind(source: &SourceTable) -> Result<(), PlanError> {
+    let kind = match source.kind {
+        TableKind::Ordinary | TableKind::Partitioned | TableKind::Partition => return Ok(()),
+        TableKind::Unlogged => "an unlogged table",
+        TableKind::Temporary => "a temporary table",
+        TableKind::Foreign => "a foreign table",
+        TableKind::View => "a view",
+    };
+    Err(PlanError::NotStreamable { table: source.name.clone(), kind })
+}
+
+/// The target's name, unless its schema is not ours to write to.
+fn target_name(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, PlanError> {
+    let schema = if source.name.schema == "public" { &naming.default_schema } else { &source.name.schema };
+    if RESERVED_SCHEMAS.contains(&fold_name(schema).as_str()) {
+        return Err(PlanError::ReservedSchema { table: source.name.clone(), schema: schema.clone() });
+    }
+    Ok(QualifiedName::new(schema.clone(), source.name.name.clone()))
+}
+
+/// Checks number and names of the columns against what SQL Server takes.
+fn check_columns(source: &SourceTable, columns: &[ColumnPlan]) -> Result<(), PlanError> {
+    let table = || source.name.clone();
+    if columns.is_empty() {
+        return Err(PlanError::NoColumns { table: table() });
+    }
+    if columns.len() > MAX_COLUMNS {
+        return Err(PlanError::TooManyColumns { table: table(), columns: columns.len(), limit: MAX_COLUMNS });
+    }
+    let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
+    for column in columns {
+        if let Some(other) = seen.insert(fold_name(&column.name), &column.name) {
+            return Err(PlanError::ColumnNameClash {
+                table: table(),
+                column: column.name.clone(),
+                other: other.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The name as the most forgiving collation sees it: without case and trailing blanks.
+fn fold_name(name: &str) -> String {
+    name.trim_end_matches(' ').to_lowercase()
+}

@@ -1,0 +1,89 @@
+//! [`TableSet`]: the tables of a pipeline and where each of them stands.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use segcdc_model::{Lsn, QualifiedName, TablePhase};
+
+use crate::table_plan::TablePlan;
+
+/// One table of a pipeline.
+#[derive(Debug, Clone)]
+pub struct TableEntry {
+    /// Source and target table.
+    pub plan: Arc<TablePlan>,
+    /// The target held the table as of this position when it became live: changes of transactions that end at or
+    /// below it are already there.
+    pub sync_lsn: Lsn,
+    /// Changes are planned for tables in [`TablePhase::Streaming`] only; the others are left out.
+    pub phase: TablePhase,
+}
+
+/// The tables of a pipeline, by the OID that the stream names them by.
+#[derive(Debug, Clone, Default)]
+pub struct TableSet {
+    by_oid: HashMap<u32, TableEntry>,
+    oid_by_name: HashMap<QualifiedName, u32>,
+}
+
+// === impl TableSet ===
+
+impl TableSet {
+    /// A set without tables.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a table, or replaces the one with the same OID.
+    pub fn insert(&mut self, entry: TableEntry) {
+        let oid = entry.plan.source.oid;
+        self.oid_by_name.insert(entry.plan.source.name.clone(), oid);
+        self.by_oid.insert(oid, entry);
+    }
+
+    /// The table with this OID.
+    pub fn get(&self, oid: u32) -> Option<&TableEntry> {
+        self.by_oid.get(&oid)
+    }
+
+    /// The table that had this name when it was planned.
+    pub fn get_by_name(&self, name: &QualifiedName) -> Option<&TableEntry> {
+        self.by_oid.get(self.oid_by_name.get(name)?)
+    }
+
+    /// Moves the table with this OID to another phase; false when there is no such table.
+    pub fn set_phase(&mut self, oid: u32, phase: TablePhase) -> bool {
+        match self.by_oid.get_mut(&oid) {
+            Some(entry) => {
+                entry.phase = phase;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The tables, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &TableEntry> {
+        self.by_oid.values()
+    }
+
+    /// Number of tables.
+    pub fn len(&self) -> usize {
+        self.by_oid.len()
+    }
+
+    /// Whether there are no tables.
+    pub fn is_empty(&self) -> bool {
+        self.by_oid.is_empty()
+    }
+}
+
+impl FromIterator<TableEntry> for TableSet {
+    fn from_iter<I: IntoIterator<Item = TableEntry>>(entries: I) -> Self {
+        let mut set = TableSet::new();
+        for entry in entries {
+            set.insert(entry);
+        }
+        set
+    }
+}

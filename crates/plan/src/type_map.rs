@@ -1,0 +1,156 @@
+//! PostgreSQL type to T-SQL type, and what the target type cannot hold.
+//!
+//! A target type is chosen so that it holds every value of the source type exactly. Where SQL Server has no such type,
+//! the nearest one is taken, [`narrowing`] says what it lacks, and a value that does not fit is refused by the encoder
+//! with a named error: it is never rounded, cut or clamped.
+
+use segcdc_model::{Length, MssqlType, PgType, SourceColumn};
+
+/// Digits that a T-SQL decimal can hold.
+pub const MAX_PRECISION: u8 = 38;
+
+/// Scale of the target column of a numeric without bounds: 20 digits before the point are more than bigint has, and
+/// 18 behind it cover money, coordinates and the smallest unit of every currency.
+pub const UNBOUNDED_SCALE: u8 = 18;
+
+/// UTF-16 units of the longest nvarchar that is not `max`.
+const MAX_NVARCHAR_UNITS: u32 = 4000;
+
+/// UTF-16 units that a name or an enum label needs at most: it has 63 bytes.
+const NAME_UNITS: u16 = 63;
+
+/// Bytes of a clustered index key.
+pub const KEY_BYTES: u16 = 900;
+
+/// The target type of a column.
+///
+/// Text in a key gets a binary collation, for which different text is different, and as many units as a key has room
+/// for; [`crate::table_plan()`] shares the room where several columns of a key need some.
+pub fn map(column: &SourceColumn, in_key: bool) -> MssqlType {
+    match &column.pg_type {
+        PgType::Bool => MssqlType::Bit,
+        PgType::Int2 => MssqlType::SmallInt,
+        PgType::Int4 => MssqlType::Int,
+        PgType::Int8 | PgType::Oid => MssqlType::BigInt,
+        PgType::Float4 => MssqlType::Real,
+        PgType::Float8 => MssqlType::Float,
+        PgType::Numeric { bounds } => decimal(*bounds),
+        PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
+            text(code_points(*length), in_key)
+        }
+        PgType::Name | PgType::Enum => text(Length::Limited(NAME_UNITS), in_key),
+        PgType::Text | PgType::Varchar { length: None } | PgType::Json | PgType::Jsonb | PgType::Other => {
+            text(Length::Max, in_key)
+        }
+        PgType::Bytea if in_key => MssqlType::VarBinary { length: Length::Limited(KEY_BYTES) },
+        PgType::Bytea => MssqlType::VarBinary { length: Length::Max },
+        PgType::Uuid => MssqlType::UniqueIdentifier,
+        PgType::Date => MssqlType::Date,
+        PgType::Time => MssqlType::Time,
+        PgType::Timestamp => MssqlType::DateTime2,
+        PgType::TimestampTz => MssqlType::DateTimeOffset,
+    }
+}
+
+/// What the target type refuses of the source type's values, for people; `None` when it holds them all.
+pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<&'static str> {
+    match (pg_type, mssql_type) {
+        (PgType::Numeric { bounds: None }, _) => {
+            Some("more than 20 digits before or 18 behind the point, NaN and infinities are refused")
+        }
+        (PgType::Numeric { bounds: Some((precision, scale)) }, _) => {
+            Some(if exact_decimal(*precision, *scale) {
+                "NaN and infinities are refused"
+            } else {
+                "more than 38 digits, NaN and infinities are refused"
+            })
+        }
+        (PgType::Float4 | PgType::Float8, _) => Some("NaN and infinities are refused"),
+        (PgType::Date | PgType::Timestamp | PgType::TimestampTz, _) => {
+            Some("years outside of 1 to 9999 and infinities are refused")
+        }
+        (PgType::Time, _) => Some("24:00:00 is refused"),
+        (_, MssqlType::NVarChar { length: Length::Limited(units), binary_collation: true }) => {
+            let needed = match pg_type {
+                PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
+                    length.saturating_mul(2)
+                }
+                PgType::Name | PgType::Enum => u32::from(NAME_UNITS),
+                _ => u32::MAX,
+            };
+            (u32::from(*units) < needed).then_some("longer keys are refused: a SQL Server key has 900 bytes")
+        }
+        (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(_) }) => {
+            Some("longer keys are refused: a SQL Server key has 900 bytes")
+        }
+        _ => None,
+    }
+}
+
+/// Bytes that a value of the type takes in an index key; for a type with a length, at most.
+pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
+    match mssql_type {
+        MssqlType::Bit => 1,
+        MssqlType::SmallInt => 2,
+        MssqlType::Int | MssqlType::Real => 4,
+        MssqlType::BigInt | MssqlType::Float => 8,
+        MssqlType::Decimal { precision, .. } => match precision {
+            0..=9 => 5,
+            10..=19 => 9,
+            20..=28 => 13,
+            _ => 17,
+        },
+        MssqlType::NVarChar { length: Length::Limited(units), .. } => units.saturating_mul(2),
+        MssqlType::VarBinary { length: Length::Limited(bytes) } => *bytes,
+        MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarBinary { length: Length::Max } => {
+            u16::MAX
+        }
+        MssqlType::Date => 3,
+        MssqlType::Time => 5,
+        MssqlType::DateTime2 => 8,
+        MssqlType::DateTimeOffset => 10,
+        MssqlType::UniqueIdentifier => 16,
+    }
+}
+
+/// Units for `length` code points: two each, since those beyond the basic plane need a surrogate pair.
+fn code_points(length: u32) -> Length {
+    match u16::try_from(length.saturating_mul(2)) {
+        Ok(units) if u32::from(units) <= MAX_NVARCHAR_UNITS => Length::Limited(units.max(1)),
+        _ => Length::Max,
+    }
+}
+
+fn text(length: Length, in_key: bool) -> MssqlType {
+    let length = match length {
+        Length::Limited(units) if in_key => Length::Limited(units.min(KEY_BYTES / 2)),
+        Length::Max if in_key => Length::Limited(KEY_BYTES / 2),
+        Length::Limited(_) | Length::Max => length,
+    };
+    MssqlType::NVarChar { length, binary_collation: in_key }
+}
+
+/// The decimal for a numeric's bounds. PostgreSQL allows 1000 digits, a negative scale (rounded to hundreds and so on)
+/// and a scale above the precision (zeros behind the point).
+fn decimal(bounds: Option<(u16, i16)>) -> MssqlType {
+    let Some((precision, scale)) = bounds else {
+        return MssqlType::Decimal { precision: MAX_PRECISION, scale: UNBOUNDED_SCALE };
+    };
+    let digits = digits_needed(precision, scale).clamp(1, i32::from(MAX_PRECISION));
+    let scale = i32::from(scale).clamp(0, i32::from(MAX_PRECISION));
+    MssqlType::Decimal {
+        precision: u8::try_from(digits).unwrap_or(MAX_PRECISION),
+        scale: u8::try_from(scale).unwrap_or(MAX_PRECISION),
+    }
+}
+
+/// Whether a decimal holds every finite value of `numeric(precision,scale)`.
+fn exact_decimal(precision: u16, scale: i16) -> bool {
+    digits_needed(precision, scale) <= i32::from(MAX_PRECISION)
+}
+
+/// Decimal digits that `numeric(precision,scale)` needs when the point is among them.
+fn digits_needed(precision: u16, scale: i16) -> i32 {
+    let (precision, scale) = (i32::from(precision), i32::from(scale));
+    if scale < 0 { precision - scale } else { precision.max(scale) }
+}

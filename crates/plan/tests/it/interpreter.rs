@@ -1,0 +1,120 @@
+//! A target database in fifty lines: carries out an apply plan in the documented order and checks every row count.
+
+use segcdc_model::{Field, PgType};
+use segcdc_plan::{ApplyPlan, RowImage, TableChanges, TableKey, TablePlan};
+use std::collections::HashMap;
+
+use crate::fixture::{Cell, cell};
+
+pub(crate) type Row = Vec<Cell>;
+
+/// The rows of each table, by the table's OID.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Target {
+    pub(crate) tables: HashMap<u32, Vec<Row>>,
+}
+
+impl Target {
+    /// Carries out a plan; the error says which count was not as it should be.
+    pub(crate) fn apply(&mut self, plan: &ApplyPlan) -> Result<(), String> {
+        for changes in &plan.tables {
+            apply_table(self.tables.entry(changes.table.source.oid).or_default(), changes)?;
+        }
+        Ok(())
+    }
+}
+
+fn apply_table(rows: &mut Vec<Row>, changes: &TableChanges) -> Result<(), String> {
+    let table = &changes.table;
+    if changes.truncate {
+        rows.clear();
+    }
+    let mut staged = Vec::new();
+    for insert in &changes.inserts {
+        let mut row = read(&insert.image, table);
+        if let Some(fill) = &insert.fill {
+            let key = key_of_image(&fill.old_key, table);
+            let olds: Vec<&Row> = rows.iter().filter(|row| key_of(row, table) == key).collect();
+            let [old] = olds[..] else { return Err(format!("fill found {} rows at {key:?}", olds.len())) };
+            for column in &fill.columns {
+                if row[*column] != Cell::Unchanged {
+                    return Err("a known value is filled".to_owned());
+                }
+                row[*column] = old[*column].clone();
+            }
+        }
+        if row.contains(&Cell::Unchanged) {
+            return Err(format!("a staged row lacks values: {row:?}"));
+        }
+        staged.push(row);
+    }
+    for delete in &changes.deletes {
+        let key = key_of_image(delete, table);
+        let before = rows.len();
+        rows.retain(|row| key_of(row, table) != key);
+        if before - rows.len() != 1 {
+            return Err(format!("delete removed {} rows at {key:?}", before - rows.len()));
+        }
+    }
+    for delete in &changes.unkeyed_deletes {
+        let wanted = read(delete, table);
+        match rows.iter().position(|row| *row == wanted) {
+            Some(position) => drop(rows.remove(position)),
+            None => return Err(format!("no row equals {wanted:?}")),
+        }
+    }
+    for group in &changes.updates {
+        for image in &group.rows {
+            let key = key_of_image(image, table);
+            let mut matching: Vec<&mut Row> =
+                rows.iter_mut().filter(|row| key_of(row, table) == key).collect();
+            let [row] = &mut matching[..] else {
+                return Err(format!("update found {} rows at {key:?}", matching.len()));
+            };
+            for column in &group.present {
+                row[*column] = cell(image.field(*column));
+            }
+        }
+    }
+    for row in staged {
+        if matches!(table.key, TableKey::Columns(_)) {
+            let key = key_of(&row, table);
+            if rows.iter().any(|other| key_of(other, table) == key) {
+                return Err(format!("duplicate key {key:?}"));
+            }
+        }
+        rows.push(row);
+    }
+    Ok(())
+}
+
+fn read(image: &RowImage, table: &TablePlan) -> Row {
+    (0..table.columns.len()).map(|column| cell(image.field(column))).collect()
+}
+
+fn key_of(row: &Row, table: &TablePlan) -> Vec<Cell> {
+    table
+        .key_columns()
+        .iter()
+        .map(|column| compared(&row[*column], &table.columns[*column].pg_type))
+        .collect()
+}
+
+fn key_of_image(image: &RowImage, table: &TablePlan) -> Vec<Cell> {
+    let field = |column: &usize| {
+        let field = image.field(*column);
+        assert_ne!(field, Field::UnchangedToast, "a key must always be known");
+        compared(&cell(field), &table.columns[*column].pg_type)
+    };
+    table.key_columns().iter().map(field).collect()
+}
+
+/// A key value as the target compares it: numbers by value.
+pub(crate) fn compared(value: &Cell, pg_type: &PgType) -> Cell {
+    match (value, pg_type) {
+        (Cell::Text(text), PgType::Numeric { .. }) if text.contains('.') => {
+            Cell::Text(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+        }
+        _ => value.clone(),
+    }
+}

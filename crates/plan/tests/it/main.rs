@@ -1,0 +1,14 @@
+//! The planner, seen from outside: rules one by one, and random histories against a naive model.
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod interpreter;
+#[cfg(test)]
+mod keyed_rules;
+#[cfg(test)]
+mod table_rules;
+#[cfg(test)]
+mod unkeyed_rules;

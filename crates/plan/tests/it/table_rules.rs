@@ -1,0 +1,157 @@
+//! Which changes reach which table, and what a batch is.
+
+use std::sync::Arc;
+
+use segcdc_model::{Change, Fault, Lsn, PgType, QualifiedName, ReplicaIdentity, TablePhase};
+use segcdc_plan::{PlanError, TableSet, plan};
+
+use crate::fixture::{Stream, TestTable, spell, transaction};
+
+fn table(oid: u32) -> TestTable {
+    TestTable::new(oid, ReplicaIdentity::Default, 1, &[PgType::Int4, PgType::Text])
+}
+
+#[test]
+fn tables_are_planned_apart_in_order_of_first_change() {
+    let (one, two) = (table(1), table(2));
+    let (s1, s2) = (Stream::new(&one), Stream::new(&two));
+    let set: TableSet = [one.entry(), two.entry()].into_iter().collect();
+    let batch = [
+        transaction(10, vec![s2.insert("1|a"), s1.insert("1|b")]),
+        transaction(20, vec![s2.update("1|c"), s1.insert("2|d")]),
+        transaction(30, vec![]),
+    ];
+    let plan = plan(&batch, &set).unwrap();
+    assert_eq!(spell(&plan), ["insert 1|c", "insert 1|b", "insert 2|d"]);
+    assert_eq!(plan.tables.iter().map(|t| t.table.source.oid).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!((plan.end_lsn, plan.commit_time_us), (Lsn::new(30), 30));
+    assert_eq!((plan.transactions, plan.changes), (3, 4));
+}
+
+#[test]
+fn truncate_empties_all_its_tables() {
+    let (one, two) = (table(1), table(2));
+    let set: TableSet = [one.entry(), two.entry()].into_iter().collect();
+    let relations = vec![Stream::new(&one).relation, Stream::new(&two).relation];
+    let plan = plan(&[transaction(10, vec![Change::Truncate { relations }])], &set).unwrap();
+    assert_eq!(spell(&plan), ["truncate", "truncate"]);
+    assert_eq!(plan.changes, 2);
+}
+
+#[test]
+fn changes_that_the_copy_holds_are_left_out() {
+    let one = table(1);
+    let s = Stream::new(&one);
+    let mut entry = one.entry();
+    entry.sync_lsn = Lsn::new(20);
+    let set: TableSet = [entry].into_iter().collect();
+    let mut old_shape = (*s.relation).clone();
+    old_shape.columns.pop();
+    let old_shape = Stream { relation: Arc::new(old_shape) };
+    let batch = [
+        // An older shape of the table does not matter either: the copy is newer.
+        transaction(10, vec![old_shape.insert("1")]),
+        transaction(20, vec![s.insert("2|a")]),
+        transaction(21, vec![s.insert("3|a")]),
+    ];
+    let plan = plan(&batch, &set).unwrap();
+    assert_eq!(spell(&plan), ["insert 3|a"]);
+    assert_eq!((plan.changes, plan.end_lsn), (1, Lsn::new(21)));
+}
+
+#[test]
+fn only_live_tables_are_planned() {
+    let one = table(1);
+    let s = Stream::new(&one);
+    for phase in [TablePhase::Queued, TablePhase::Copying, TablePhase::Quarantined] {
+        let mut set: TableSet = [one.entry()].into_iter().collect();
+        assert!(set.set_phase(1, phase));
+        let plan = plan(&[transaction(10, vec![s.insert("1|a"), s.insert("1|a")])], &set).unwrap();
+        assert!(plan.is_empty());
+        assert_eq!(plan.changes, 0);
+    }
+}
+
+#[test]
+fn tables_of_others_are_ignored() {
+    let (one, other) = (table(1), table(2));
+    let set: TableSet = [one.entry()].into_iter().collect();
+    let s = Stream::new(&other);
+    let plan = plan(&[transaction(10, vec![s.insert("1|a"), s.truncate()])], &set).unwrap();
+    assert!(plan.is_empty());
+}
+
+#[test]
+fn table_made_again_is_not_overlooked() {
+    let (one, mut again) = (table(1), table(2));
+    again.source.name = one.source.name.clone();
+    let mut set: TableSet = [one.entry()].into_iter().collect();
+    let s = Stream::new(&again);
+    let batch = [transaction(10, vec![s.insert("1|a")])];
+    let error = plan(&batch, &set).unwrap_err();
+    assert_eq!((error.code(), error.table_oid()), ("TABLE_RECREATED", Some(1)));
+    set.set_phase(1, TablePhase::Quarantined);
+    assert!(plan(&batch, &set).unwrap().is_empty());
+}
+
+#[test]
+fn renamed_table_is_still_the_table() {
+    let one = table(1);
+    let set: TableSet = [one.entry()].into_iter().collect();
+    let mut relation = one.relation();
+    relation.name = QualifiedName::new("elsewhere", "renamed");
+    let s = Stream { relation: Arc::new(relation) };
+    assert_eq!(spell(&plan(&[transaction(10, vec![s.insert("1|a")])], &set).unwrap()), ["insert 1|a"]);
+}
+
+#[test]
+fn changed_shape_is_refused() {
+    let one = table(1);
+    let set: TableSet = [one.entry()].into_iter().collect();
+    let refuse = |change: &dyn Fn(&mut segcdc_model::Relation)| {
+        let mut relation = one.relation();
+        change(&mut relation);
+        let s = Stream { relation: Arc::new(relation) };
+        let error = plan(&[transaction(10, vec![s.insert("1|a")])], &set).unwrap_err();
+        assert_eq!((error.code(), error.table_oid()), ("SCHEMA_CHANGED", Some(1)), "{error}");
+    };
+    refuse(&|relation| drop(relation.columns.pop()));
+    refuse(&|relation| relation.columns[1].name = "renamed".to_owned());
+    refuse(&|relation| relation.columns[1].type_oid = 20);
+    refuse(&|relation| relation.columns[0].type_oid = 1700);
+    refuse(&|relation| {
+        let mut added = relation.columns[1].clone();
+        added.name = "added".to_owned();
+        relation.columns.push(added);
+    });
+}
+
+#[test]
+fn reordered_columns_are_read_by_name() {
+    let one = table(1);
+    let set: TableSet = [one.entry()].into_iter().collect();
+    let mut relation = one.relation();
+    relation.columns.reverse();
+    let s = Stream { relation: Arc::new(relation) };
+    assert_eq!(spell(&plan(&[transaction(10, vec![s.insert("a|1")])], &set).unwrap()), ["insert 1|a"]);
+}
+
+#[test]
+fn generated_columns_are_neither_planned_nor_missed() {
+    let mut one = table(1);
+    one.source.columns[1].generated = true;
+    assert_eq!(one.plan().columns.len(), 1);
+    let set: TableSet = [one.entry()].into_iter().collect();
+    let s = Stream::new(&one);
+    assert_eq!(spell(&plan(&[transaction(10, vec![s.insert("1|a")])], &set).unwrap()), ["insert 1"]);
+}
+
+#[test]
+fn batches_are_not_empty_and_in_order() {
+    let set = TableSet::new();
+    assert_eq!(plan(&[], &set).unwrap_err(), PlanError::EmptyBatch);
+    for next in [9, 10] {
+        let batch = [transaction(10, vec![]), transaction(next, vec![])];
+        assert_eq!(plan(&batch, &set).unwrap_err().code(), "STREAM_OUT_OF_ORDER");
+    }
+}
