@@ -1,1 +1,51 @@
-//! The source: PostgreSQL catalog, preflight, slot, publication, snapshot and logical stream
+//! The source: everything that SEG CDC asks of a PostgreSQL server.
+//!
+//! ```text
+//! SourceConfig --connect--> Session ---------> catalog, preflight, publication, slot, heartbeat
+//!            \--connect--> Replication ------> ExportedSnapshot --copy--> RowStream of Tuples
+//!                               \-- start --> TransactionStream of Transactions <-- acknowledge(lsn)
+//! ```
+//!
+//! - [`config`]: where the source is and who we are there
+//! - [`session`]: an ordinary session with pinned settings; [`catalog`], [`publication`], [`slot`], [`heartbeat`] and
+//!   [`preflight`] are what it is asked
+//! - [`replication`]: a replication session; [`stream`] is the transactions that come out of it
+//! - [`snapshot`]: copying tables as of the position at which the stream begins
+//! - [`pgoutput`]: the messages of the stream, decoded
+//! - [`quote`]: the one place that writes identifiers and literals into SQL
+//! - [`error`]: what can go wrong
+
+pub mod catalog;
+pub mod config;
+pub mod error;
+pub mod heartbeat;
+pub mod pgoutput;
+pub mod preflight;
+pub mod publication;
+pub mod quote;
+pub mod replication;
+pub mod session;
+pub mod slot;
+pub mod snapshot;
+pub mod stream;
+
+mod assembler;
+mod authentication;
+mod certificate;
+mod relation_cache;
+mod socket;
+mod sqlstate;
+mod startup;
+mod tls;
+mod wire;
+
+pub use catalog::{Pattern, SourceIdentity};
+pub use config::{ConfigError, SourceConfig};
+pub use error::{Operation, ServerError, SourceError};
+pub use preflight::PreflightRequest;
+pub use publication::Publication;
+pub use replication::{CreatedSlot, FieldForm, Replication, SlotSnapshot, SystemIdentity};
+pub use session::Session;
+pub use slot::SlotState;
+pub use snapshot::{CopyRange, CopyRequest, ExportedSnapshot, RowStream};
+pub use stream::{StreamEvent, StreamOptions, TransactionStream};

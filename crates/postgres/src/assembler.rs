@@ -1,0 +1,216 @@
+//! [`Assembler`]: messages to whole transactions.
+//!
+//! ```text
+//! protocol 1    Begin change* Commit                                   one transaction at a time
+//! streaming     StreamStart change* StreamStop  (blocks of several transactions, interleaved)
+//!               StreamAbort(xid, subxid)        forget what that subtransaction did
+//!               StreamCommit                    the transaction is whole
+//! ```
+//!
+//! A table's description inside of a streamed transaction counts only for that transaction until it commits: the
+//! server tracks what it has described per transaction in progress, and others still see the old shape.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use segcdc_model::{Change, Lsn, Relation, Transaction};
+
+use crate::error::SourceError;
+use crate::pgoutput::{Message, Position, decode};
+use crate::relation_cache::RelationCache;
+use crate::wire::protocol;
+
+/// Memory of a change beside its tuples: the enum itself and its place in the vector.
+const CHANGE_OVERHEAD_BYTES: usize = size_of::<TaggedChange>();
+
+/// What a message completed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Assembled {
+    /// A committed transaction.
+    Transaction(Transaction),
+    /// A logical message outside of any transaction.
+    Message {
+        /// Who it is for.
+        prefix: String,
+        /// Its position.
+        lsn: Lsn,
+    },
+}
+
+/// A change and the subtransaction that made it (0 when not streamed).
+#[derive(Debug)]
+struct TaggedChange {
+    subxid: u32,
+    change: Change,
+}
+
+/// A transaction that is not complete yet.
+#[derive(Debug, Default)]
+struct OpenTransaction {
+    changes: Vec<TaggedChange>,
+    relations: RelationCache,
+    memory_bytes: usize,
+}
+
+/// Collects changes until their transaction is committed. Holds whole transactions in memory and counts the bytes.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    relations: RelationCache,
+    /// The transaction between Begin and Commit.
+    current: Option<(u32, OpenTransaction)>,
+    /// Streamed transactions by top transaction id.
+    streamed: HashMap<u32, OpenTransaction>,
+    /// The streamed transaction whose block is open.
+    block: Option<u32>,
+    memory_bytes: usize,
+}
+
+// === impl Assembler ===
+
+impl Assembler {
+    /// Whether nothing is open: the positions of keepalives can be trusted as "all before is handed out".
+    /// Streamed transactions between their blocks do not count: they commit later than any position so far.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.current.is_none() && self.block.is_none()
+    }
+
+    /// Bytes of changes that are held.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Takes the next message of the stream.
+    pub(crate) fn push(&mut self, payload: Bytes) -> Result<Option<Assembled>, SourceError> {
+        let message = decode(payload, self.block.is_some()).map_err(|error| protocol(error.to_string()))?;
+        match message {
+            Message::Begin { xid, .. } => {
+                if !self.is_idle() {
+                    return Err(protocol("a transaction begins inside of another"));
+                }
+                self.current = Some((xid, OpenTransaction::default()));
+            }
+            Message::Commit(position) => {
+                let (xid, open) = self.current.take().ok_or_else(|| protocol("a commit without a begin"))?;
+                return Ok(Some(self.complete(xid, open, position)));
+            }
+            Message::Relation { relation, .. } => match self.block {
+                Some(xid) => self.streamed.entry(xid).or_default().relations.put(relation),
+                None => self.relations.put(relation),
+            },
+            Message::Origin | Message::Type => {}
+            Message::Insert { xid, oid, new } => {
+                let relation = self.relation(oid)?;
+                self.add(xid, Change::Insert { relation, new })?;
+            }
+            Message::Update { xid, oid, old, new } => {
+                let relation = self.relation(oid)?;
+                self.add(xid, Change::Update { relation, old, new })?;
+            }
+            Message::Delete { xid, oid, old } => {
+                let relation = self.relation(oid)?;
+                self.add(xid, Change::Delete { relation, old })?;
+            }
+            Message::Truncate { xid, oids } => {
+                let relations = oids.iter().map(|&oid| self.relation(oid)).collect::<Result<Vec<_>, _>>()?;
+                self.add(xid, Change::Truncate { relations })?;
+            }
+            Message::Logical { transactional, lsn, prefix, .. } => {
+                return Ok((!transactional).then_some(Assembled::Message { prefix, lsn }));
+            }
+            message => return self.push_streamed(message),
+        }
+        Ok(None)
+    }
+
+    /// The messages of streaming.
+    fn push_streamed(&mut self, message: Message) -> Result<Option<Assembled>, SourceError> {
+        match message {
+            Message::StreamStart { xid, first } => {
+                if !self.is_idle() {
+                    return Err(protocol("a streamed block begins inside of a transaction"));
+                }
+                if first == self.streamed.contains_key(&xid) {
+                    return Err(protocol("the first block of a streamed transaction is missing or repeated"));
+                }
+                self.streamed.entry(xid).or_default();
+                self.block = Some(xid);
+            }
+            Message::StreamStop => {
+                self.block.take().ok_or_else(|| protocol("a streamed block ends that never began"))?;
+            }
+            Message::StreamCommit { xid, position } => {
+                let open = self.streamed.remove(&xid);
+                let mut open = open.ok_or_else(|| protocol("a commit of an unknown streamed transaction"))?;
+                self.relations.absorb(std::mem::take(&mut open.relations));
+                return Ok(Some(self.complete(xid, open, position)));
+            }
+            Message::StreamAbort { xid, subxid } => self.abort(xid, subxid),
+            _ => return Err(protocol("a message of two-phase commit, which was not asked for")),
+        }
+        Ok(None)
+    }
+
+    /// Forgets what a streamed transaction, or a subtransaction of it, has done.
+    fn abort(&mut self, xid: u32, subxid: u32) {
+        // The server may report a transaction of which it has streamed nothing.
+        let Some(mut open) = self.streamed.remove(&xid) else { return };
+        self.memory_bytes -= open.memory_bytes;
+        if xid == subxid {
+            return;
+        }
+        open.changes.retain(|tagged| tagged.subxid != subxid);
+        open.memory_bytes = open.changes.iter().map(|tagged| change_bytes(&tagged.change)).sum();
+        self.memory_bytes += open.memory_bytes;
+        self.streamed.insert(xid, open);
+    }
+
+    /// The table as the transaction that is being read sees it.
+    fn relation(&self, oid: u32) -> Result<Arc<Relation>, SourceError> {
+        let own = self.block.and_then(|xid| self.streamed.get(&xid)).and_then(|open| open.relations.get(oid));
+        own.map_or_else(|| self.relations.expect(oid), |relation| Ok(Arc::clone(relation)))
+    }
+
+    /// Adds a change to the transaction that is being read.
+    fn add(&mut self, xid: Option<u32>, change: Change) -> Result<(), SourceError> {
+        let open = match (self.block, &mut self.current) {
+            (Some(top), _) => self.streamed.get_mut(&top),
+            (None, current) => current.as_mut().map(|(_, open)| open),
+        };
+        let open = open.ok_or_else(|| protocol("a change outside of a transaction"))?;
+        let bytes = change_bytes(&change);
+        open.memory_bytes += bytes;
+        self.memory_bytes += bytes;
+        open.changes.push(TaggedChange { subxid: xid.unwrap_or(0), change });
+        Ok(())
+    }
+
+    /// A transaction that is whole.
+    fn complete(&mut self, xid: u32, open: OpenTransaction, position: Position) -> Assembled {
+        self.memory_bytes -= open.memory_bytes;
+        Assembled::Transaction(Transaction {
+            xid,
+            commit_lsn: position.lsn,
+            end_lsn: position.end_lsn,
+            commit_time_us: position.time_us,
+            changes: open.changes.into_iter().map(|tagged| tagged.change).collect(),
+            memory_bytes: open.memory_bytes,
+        })
+    }
+}
+
+/// The memory of one change, as it was counted when it was added.
+fn change_bytes(change: &Change) -> usize {
+    CHANGE_OVERHEAD_BYTES
+        + match change {
+            Change::Insert { new, .. } => new.memory_bytes(),
+            Change::Update { old, new, .. } => {
+                new.memory_bytes() + old.as_ref().map_or(0, |old| old.tuple().memory_bytes())
+            }
+            Change::Delete { old, .. } => old.tuple().memory_bytes(),
+            Change::Truncate { relations } => relations.len() * size_of::<usize>(),
+        }
+}
+
+#[cfg(test)]
+mod tests;

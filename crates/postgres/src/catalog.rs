@@ -1,0 +1,80 @@
+//! What the source's catalog says: identity, tables, positions.
+
+use segcdc_model::{Lsn, SourceTable};
+
+use crate::error::{Operation, SourceError};
+use crate::session::Session;
+
+mod pattern;
+mod tables;
+mod types;
+
+pub use pattern::Pattern;
+
+/// Who the source is, and how far its WAL reaches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceIdentity {
+    /// `system_identifier` of the cluster, as decimal text.
+    pub system_identifier: String,
+    /// Timeline of the last checkpoint.
+    pub timeline: u32,
+    /// OID of the database.
+    pub database_oid: u32,
+    /// Name of the database.
+    pub database: String,
+    /// `server_version_num`, 150018 for 15.18.
+    pub server_version_num: u32,
+    /// How far the WAL is on disk; on a standby, how far it was replayed.
+    pub flush_lsn: Lsn,
+    /// Whether the server is a standby.
+    pub in_recovery: bool,
+    /// `server_encoding`
+    pub server_encoding: String,
+    /// The role that the session has.
+    pub user: String,
+}
+
+/// Position expressions that exist on primaries only must not be evaluated on a standby.
+const FLUSH_LSN: &str =
+    "CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END";
+
+/// Who the server is.
+pub async fn identity(session: &Session) -> Result<SourceIdentity, SourceError> {
+    let sql = format!(
+        "SELECT s.system_identifier, c.timeline_id, d.oid, d.datname, current_setting('server_version_num'), \
+         coalesce(({FLUSH_LSN}), '0/0'), pg_is_in_recovery(), current_setting('server_encoding'), current_user \
+         FROM pg_control_system() s, pg_control_checkpoint() c, pg_database d WHERE d.datname = current_database()"
+    );
+    let mut row = session.row(Operation::Identify, &sql).await?;
+    Ok(SourceIdentity {
+        system_identifier: row.text()?,
+        timeline: row.value()?,
+        database_oid: row.value()?,
+        database: row.text()?,
+        server_version_num: row.value()?,
+        flush_lsn: row.lsn()?,
+        in_recovery: row.flag()?,
+        server_encoding: row.text()?,
+        user: row.text()?,
+    })
+}
+
+/// How far the server has written WAL: everything that has committed before the call lies at or below it.
+pub async fn current_lsn(session: &Session) -> Result<Lsn, SourceError> {
+    // The insert position, not the write position: with synchronous_commit = off a commit may not be written yet.
+    session.row(Operation::Query, "SELECT pg_current_wal_insert_lsn()").await?.lsn()
+}
+
+/// The tables that match any of the patterns (all tables when there is none), ordered by name.
+///
+/// System schemas never match. What a wildcard finds are tables, partition roots, and, so that they can be warned of,
+/// unlogged and foreign tables; views and single partitions are found by their full name only.
+pub async fn tables(session: &Session, patterns: &[Pattern]) -> Result<Vec<SourceTable>, SourceError> {
+    let oids = tables::matching(session, patterns).await?;
+    tables::read(session, &oids).await
+}
+
+/// The table with this OID, `None` when it was dropped.
+pub async fn table(session: &Session, oid: u32) -> Result<Option<SourceTable>, SourceError> {
+    Ok(tables::read(session, &[oid]).await?.pop())
+}

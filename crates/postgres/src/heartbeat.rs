@@ -1,0 +1,16 @@
+//! Heartbeats: WAL of our own, so that a quiet database lets go of what a busy neighbour writes.
+
+use segcdc_model::Lsn;
+
+use crate::error::{Operation, SourceError};
+use crate::session::Session;
+
+/// The prefix of our logical messages.
+pub const PREFIX: &str = "segcdc";
+
+/// Writes a logical message that is no part of a transaction, and returns the position behind it. Needs no right but
+/// to connect, leaves nothing behind, and reaches the stream within milliseconds.
+pub async fn emit(session: &Session) -> Result<Lsn, SourceError> {
+    let sql = format!("SELECT pg_logical_emit_message(false, '{PREFIX}', 'heartbeat')");
+    session.row(Operation::Heartbeat, &sql).await?.lsn()
+}

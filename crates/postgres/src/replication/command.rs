@@ -1,0 +1,129 @@
+//! The text of replication commands, in the grammar of the server's version.
+
+use segcdc_model::Lsn;
+
+use super::SlotSnapshot;
+use crate::error::SourceError;
+use crate::quote;
+use crate::stream::StreamOptions;
+
+/// First version with the parenthesised option list of CREATE_REPLICATION_SLOT.
+const OPTION_LIST_VERSION: u32 = 150_000;
+
+/// First version with slots that survive a failover.
+const FAILOVER_VERSION: u32 = 170_000;
+
+/// In which form pgoutput sends fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FieldForm {
+    /// The types' text output.
+    #[default]
+    Text,
+    /// The types' binary output, for every type that has one: only where each published column has an exact decoder.
+    Binary,
+}
+
+/// CREATE_REPLICATION_SLOT.
+pub(super) fn create_slot(
+    server_version_num: u32,
+    name: &str,
+    snapshot: SlotSnapshot,
+    temporary: bool,
+) -> Result<String, SourceError> {
+    let name = quote::slot_name(name)?;
+    let temporary_word = if temporary { " TEMPORARY" } else { "" };
+    let options = if server_version_num < OPTION_LIST_VERSION {
+        match snapshot {
+            SlotSnapshot::Export => "EXPORT_SNAPSHOT",
+            SlotSnapshot::None => "NOEXPORT_SNAPSHOT",
+        }
+        .to_owned()
+    } else {
+        let action = match snapshot {
+            SlotSnapshot::Export => "export",
+            SlotSnapshot::None => "nothing",
+        };
+        // A slot that is not copied to standbys is lost with the primary; one that is costs nothing without standbys.
+        let failover = server_version_num >= FAILOVER_VERSION && !temporary;
+        format!("(SNAPSHOT '{action}'{})", if failover { ", FAILOVER" } else { "" })
+    };
+    Ok(format!("CREATE_REPLICATION_SLOT {name}{temporary_word} LOGICAL pgoutput {options}"))
+}
+
+/// START_REPLICATION.
+pub(super) fn start(
+    slot: &str,
+    from: Lsn,
+    publications: &[&str],
+    options: &StreamOptions,
+) -> Result<String, SourceError> {
+    let (slot, publications) = (quote::slot_name(slot)?, quote::publication_names(publications)?);
+    let version = if options.streaming { 2 } else { 1 };
+    let mut text = format!(
+        "START_REPLICATION SLOT {slot} LOGICAL {from} \
+         (proto_version '{version}', publication_names {publications}, messages 'true'"
+    );
+    if options.streaming {
+        text.push_str(", streaming 'on'");
+    }
+    match options.fields {
+        FieldForm::Text => {}
+        FieldForm::Binary => text.push_str(", binary 'true'"),
+    }
+    text.push(')');
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_made_in_the_grammar_of_the_version() {
+        let check = |version, snapshot, temporary, expected: &str| {
+            assert_eq!(create_slot(version, "s", snapshot, temporary).unwrap(), expected);
+        };
+        let (export, none) = (SlotSnapshot::Export, SlotSnapshot::None);
+        check(140_000, export, false, "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput EXPORT_SNAPSHOT");
+        check(
+            140_000,
+            none,
+            true,
+            "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT",
+        );
+        check(
+            150_018,
+            export,
+            true,
+            "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')",
+        );
+        check(
+            170_001,
+            none,
+            false,
+            "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)",
+        );
+        check(
+            170_001,
+            export,
+            true,
+            "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')",
+        );
+        assert!(create_slot(150_000, "My-Slot", export, false).is_err());
+    }
+
+    #[test]
+    fn publication_names_are_quoted_twice() {
+        let text = start("s", Lsn::new(0x1_0000_00FF), &["a'b", "c\"d"], &StreamOptions::default()).unwrap();
+        assert_eq!(
+            text,
+            "START_REPLICATION SLOT \"s\" LOGICAL 1/FF (proto_version '1', \
+             publication_names '\"a''b\",\"c\"\"d\"', messages 'true')"
+        );
+        let options =
+            StreamOptions { streaming: true, fields: FieldForm::Binary, ..StreamOptions::default() };
+        let text = start("s", Lsn::ZERO, &["p"], &options).unwrap();
+        assert!(text.ends_with(", messages 'true', streaming 'on', binary 'true')"), "{text}");
+        assert!(text.contains("proto_version '2'"), "{text}");
+    }
+}
