@@ -1,1 +1,28 @@
-//! The target: T-SQL, bulk load, atomic apply with checkpoint and fence
+//! The target: SQL Server. Check it, prepare it, load it, apply to it.
+//!
+//! ```text
+//! TargetConfig --connect--> Target --+-- preflight::check      findings, nothing changed
+//!                                    +-- tables               schemas, tables, keys
+//!                                    +-- state                pipelines, checkpoint, fence
+//!                                    +-- Loader               snapshot rows, bulk load
+//!                                    +-- apply                one batch: fence, staging, effects, checkpoint, COMMIT
+//!                                    +-- rows                 read back, for verification
+//! ```
+//!
+//! The invariant of [`apply`]: data and checkpoint commit in one transaction that began by proving that this process
+//! still owns the pipeline. Every statement's row count equals what was staged for it, or nothing is committed.
+
+pub mod catalog;
+pub mod config;
+pub mod encode;
+pub mod error;
+pub mod quote;
+pub mod session;
+pub mod sql;
+pub mod state;
+pub mod tables;
+
+pub use config::{ConfigError, TargetConfig};
+pub use error::{RefusedValue, TargetError, disposition_of};
+pub use session::{Target, WritePath};
+pub use state::{NewPipeline, PipelineState, TableState};

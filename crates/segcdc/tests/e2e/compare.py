@@ -1,0 +1,206 @@
+#!/usr/bin/env python3
+"""Compares source and target without any of the product's code.
+
+The source is read by psql (COPY ... TO STDOUT, text format), the target by python-tds, so that a mistake in the
+product's own encoder or decoder cannot hide here. Both sides must be quiet. Each value becomes a Python value by its
+PostgreSQL type (an exact Decimal, bytes, a UUID, microseconds, text), rows become a multiset, and the multisets must
+be equal.
+
+  compare.py --source 'host=... port=... dbname=... user=...' --target-host H --target-port P --target-user sa \
+             --target-password-env NAME --target-database D [--ca-file F] --psql /path/to/psql \
+             public.orders=dbo.orders [...]
+
+Prints one JSON object; exits 0 when all tables are equal, 5 when something differs, 1 when it could not compare.
+"""
+
+import argparse
+import datetime as dt
+import decimal
+import json
+import os
+import struct
+import subprocess
+import sys
+import uuid
+from collections import Counter
+
+import pytds
+
+decimal.getcontext().prec = 100
+EPOCH = dt.datetime(1970, 1, 1)
+SETTINGS = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex"
+ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
+
+COLUMNS_SQL = """
+select a.attname, case when t.typtype = 'd' then format_type(t.typbasetype, t.typtypmod)
+                       else format_type(a.atttypid, a.atttypmod) end
+from pg_attribute a join pg_type t on t.oid = a.atttypid
+where a.attrelid = '{table}'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+order by a.attnum
+"""
+
+
+def quoted(name, left='"', right='"'):
+    """One identifier, quoted."""
+    return left + name.replace(right, right + right) + right
+
+
+def unescape(field):
+    """One field of COPY's text format; None for NULL."""
+    if field == "\\N":
+        return None
+    out, i = [], 0
+    while i < len(field):
+        char = field[i]
+        if char == "\\":
+            i += 1
+            char = ESCAPES.get(field[i], field[i])
+        out.append(char)
+        i += 1
+    return "".join(out)
+
+
+class Source:
+    """The source, read by psql."""
+
+    def __init__(self, psql, conninfo):
+        self.command = [psql, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", conninfo]
+        self.env = dict(os.environ, PGOPTIONS=SETTINGS, PGCLIENTENCODING="UTF8")
+
+    def copy(self, query):
+        """The rows of a query, as lists of text or None."""
+        sql = f"COPY ({query}) TO STDOUT"
+        run = subprocess.run(self.command + ["-c", sql], env=self.env, stdout=subprocess.PIPE, check=True)
+        lines = run.stdout.decode("utf-8").split("\n")
+        return [[unescape(f) for f in line.split("\t")] for line in lines[:-1]]
+
+    def columns(self, schema, table):
+        """(name, type) of each replicated column."""
+        name = (quoted(schema) + "." + quoted(table)).replace("'", "''")
+        return [tuple(row) for row in self.copy(COLUMNS_SQL.format(table=name))]
+
+
+def micros(moment):
+    """Microseconds since 1970 of a datetime without a zone."""
+    return (moment - EPOCH) // dt.timedelta(microseconds=1)
+
+
+def source_value(kind, text):
+    """What psql printed, as a value that both sides can be compared by."""
+    if text is None:
+        return None
+    if kind == "boolean":
+        return {"t": True, "f": False}[text]
+    if kind in ("smallint", "integer", "bigint", "oid"):
+        return int(text)
+    if kind == "real":
+        return struct.pack("<f", float(text))
+    if kind == "double precision":
+        return struct.pack("<d", float(text))
+    if kind.startswith("numeric"):
+        return decimal.Decimal(text)
+    if kind == "bytea":
+        return bytes.fromhex(text[2:])
+    if kind == "uuid":
+        return uuid.UUID(text)
+    if kind == "date":
+        return dt.date.fromisoformat(text)
+    if kind.startswith("time") and kind.endswith("without time zone") and not kind.startswith("timestamp"):
+        return dt.time.fromisoformat(padded(text))
+    if kind.startswith("timestamp") and kind.endswith("without time zone"):
+        return micros(dt.datetime.fromisoformat(padded(text)))
+    if kind.startswith("timestamp") and kind.endswith("with time zone"):
+        assert text.endswith("+00"), "the session's time zone is UTC"
+        return micros(dt.datetime.fromisoformat(padded(text[:-3])))
+    return text
+
+
+def padded(text):
+    """A time or timestamp with its fraction in six digits, as fromisoformat wants it."""
+    whole, _, fraction = text.partition(".")
+    return f"{whole}.{fraction:0<6}"
+
+
+def target_value(kind, value):
+    """What python-tds gave, in the same form."""
+    if value is None:
+        return None
+    if kind == "real":
+        return struct.pack("<f", value)
+    if kind == "double precision":
+        return struct.pack("<d", value)
+    if kind in ("smallint", "integer", "bigint", "oid"):
+        return int(value)
+    if kind.startswith("numeric"):
+        return decimal.Decimal(value)
+    if kind == "bytea":
+        return bytes(value)
+    if kind.startswith("timestamp"):
+        if value.tzinfo is not None:
+            value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+        return micros(value)
+    return value
+
+
+def compare(source, target, pair):
+    """The verdict on one table."""
+    left, _, right = pair.partition("=")
+    (schema, table), (target_schema, target_table) = left.split(".", 1), right.split(".", 1)
+    columns = source.columns(schema, table)
+    names = ", ".join(quoted(name) for name, _ in columns)
+    rows = source.copy(f"SELECT {names} FROM {quoted(schema)}.{quoted(table)}")
+    expected = Counter(
+        tuple(source_value(kind, text) for (_, kind), text in zip(columns, row, strict=True)) for row in rows
+    )
+    names = ", ".join(quoted(name, "[", "]") for name, _ in columns)
+    with target.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {names} FROM {quoted(target_schema, '[', ']')}.{quoted(target_table, '[', ']')}"
+        )
+        found = Counter(
+            tuple(target_value(kind, value) for (_, kind), value in zip(columns, row, strict=True)) for row in cursor
+        )
+    missing, extra = expected - found, found - expected
+    return {
+        "table": left,
+        "source_rows": sum(expected.values()),
+        "target_rows": sum(found.values()),
+        "missing": sum(missing.values()),
+        "extra": sum(extra.values()),
+        "examples": [repr(row)[:300] for row in list(missing)[:3] + list(extra)[:3]],
+    }
+
+
+def main():
+    """Reads the arguments, compares, prints."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--psql", default="psql")
+    parser.add_argument("--target-host", default="127.0.0.1")
+    parser.add_argument("--target-port", type=int, required=True)
+    parser.add_argument("--target-user", default="sa")
+    parser.add_argument("--target-password-env", required=True)
+    parser.add_argument("--target-database", required=True)
+    parser.add_argument("--ca-file")
+    parser.add_argument("tables", nargs="+", metavar="SCHEMA.TABLE=SCHEMA.TABLE")
+    options = parser.parse_args()
+    target = pytds.connect(
+        dsn=options.target_host,
+        port=options.target_port,
+        user=options.target_user,
+        password=os.environ[options.target_password_env],
+        database=options.target_database,
+        cafile=options.ca_file,
+        validate_host=False,
+        autocommit=True,
+        use_tz=None,
+    )
+    source = Source(options.psql, options.source)
+    verdicts = [compare(source, target, pair) for pair in options.tables]
+    equal = all(verdict["missing"] == 0 and verdict["extra"] == 0 for verdict in verdicts)
+    print(json.dumps({"equal": equal, "tables": verdicts}, indent=1))
+    return 0 if equal else 5
+
+
+if __name__ == "__main__":
+    sys.exit(main())

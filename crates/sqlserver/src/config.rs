@@ -1,0 +1,280 @@
+//! [`TargetConfig`]: a target URL, parsed and checked.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use segcdc_model::{Disposition, Fault, Secret};
+use segcdc_tds::{Config, Encryption};
+use url::Url;
+
+use crate::quote;
+
+/// What a URL looks like, for hints.
+const EXAMPLE: &str = "sqlserver://user:password@host:1433/database?encrypt=true";
+
+/// The target of a pipeline. `Debug` and `Display` hide the password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetConfig {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port, 1433 where the URL has none.
+    pub port: u16,
+    /// Database.
+    pub database: String,
+    /// SQL login.
+    pub user: String,
+    /// Its password.
+    pub password: Secret<String>,
+    /// How much of the conversation is encrypted.
+    pub encryption: Encryption,
+    /// Accept any certificate.
+    pub trust_server_certificate: bool,
+    /// PEM file of authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Name that the certificate must carry when it is not the host.
+    pub host_name_in_certificate: Option<String>,
+    /// Schema that stands for the source's `public`.
+    pub default_schema: String,
+    /// For everything up to the end of the login.
+    pub connect_timeout: Duration,
+}
+
+/// Why a target URL cannot be used. Never holds the URL, which has a password in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not a URL at all.
+    #[error("the target is not a URL")]
+    NotUrl,
+    /// Another scheme.
+    #[error("the target URL begins with {scheme}://, not with sqlserver://")]
+    Scheme {
+        /// What it begins with.
+        scheme: String,
+    },
+    /// A part is missing or cannot be.
+    #[error("the target URL has no usable {part}")]
+    Part {
+        /// Which part.
+        part: &'static str,
+    },
+    /// A parameter that nobody knows.
+    #[error("the target URL has an unknown parameter \"{name}\"")]
+    UnknownParameter {
+        /// Its name.
+        name: String,
+    },
+    /// A parameter twice.
+    #[error("the target URL has the parameter \"{name}\" twice")]
+    DuplicateParameter {
+        /// Its name.
+        name: String,
+    },
+    /// A parameter with a value that it does not take.
+    #[error("the parameter {name} of the target URL takes {expected}")]
+    ParameterValue {
+        /// Its name.
+        name: &'static str,
+        /// What it takes.
+        expected: &'static str,
+    },
+}
+
+// === impl ConfigError ===
+
+impl Fault for ConfigError {
+    fn code(&self) -> &'static str {
+        match self {
+            ConfigError::NotUrl | ConfigError::Scheme { .. } => "TARGET_URL_INVALID",
+            ConfigError::Part { part } => match *part {
+                "host" => "HOST_INVALID",
+                "port" => "PORT_RANGE",
+                "database" => "DATABASE_INVALID",
+                _ => "TARGET_URL_INVALID",
+            },
+            ConfigError::UnknownParameter { .. } => "UNKNOWN_FIELD",
+            ConfigError::DuplicateParameter { .. } => "DUPLICATE_KEY",
+            ConfigError::ParameterValue { .. } => "ENUM",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        Disposition::Halt
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            ConfigError::UnknownParameter { .. } => "the parameters are encrypt, trust_server_certificate, ca_file, \
+                 host_name_in_certificate, schema and connect_timeout"
+                .to_owned(),
+            _ => format!(
+                "a target looks like {EXAMPLE}; write special characters of user and password percent-encoded, @ as %40"
+            ),
+        }
+    }
+}
+
+// === impl TargetConfig ===
+
+impl TargetConfig {
+    /// Parses `sqlserver://user:password@host:port/database?…` (`mssql://` too).
+    ///
+    /// # Errors
+    /// A [`ConfigError`] that names the part at fault, never its value where that could be a secret.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let url = Url::parse(text.trim()).map_err(|error| match error {
+            url::ParseError::InvalidPort => ConfigError::Part { part: "port" },
+            url::ParseError::EmptyHost => ConfigError::Part { part: "host" },
+            _ => ConfigError::NotUrl,
+        })?;
+        if !matches!(url.scheme(), "sqlserver" | "mssql") {
+            return Err(ConfigError::Scheme { scheme: url.scheme().to_owned() });
+        }
+        let decode = |part: &'static str, text: &str| {
+            let decoded = percent_decode_str(text).decode_utf8().map_err(|_| ConfigError::Part { part })?;
+            if decoded.contains('\0') { Err(ConfigError::Part { part }) } else { Ok(decoded.into_owned()) }
+        };
+        let host = url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']'));
+        let host = decode("host", host.unwrap_or_default())?;
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == ';') {
+            return Err(ConfigError::Part { part: "host" });
+        }
+        let port = url.port().unwrap_or(1433);
+        let database = decode("database", url.path().trim_start_matches('/'))?;
+        if !quote::is_possible_name(&database) {
+            return Err(ConfigError::Part { part: "database" });
+        }
+        let user = decode("user", url.username())?;
+        if user.is_empty() {
+            return Err(ConfigError::Part { part: "user" });
+        }
+        if port == 0 {
+            return Err(ConfigError::Part { part: "port" });
+        }
+        let password = Secret::new(decode("password", url.password().unwrap_or_default())?);
+        let mut config = TargetConfig {
+            host,
+            port,
+            database,
+            user,
+            password,
+            encryption: Encryption::Required,
+            trust_server_certificate: false,
+            ca_file: None,
+            host_name_in_certificate: None,
+            default_schema: "dbo".to_owned(),
+            connect_timeout: Duration::from_secs(15),
+        };
+        let mut seen = Vec::new();
+        for (name, value) in url.query_pairs() {
+            if seen.contains(&name) {
+                return Err(ConfigError::DuplicateParameter { name: name.into_owned() });
+            }
+            config.set(&name, &value)?;
+            seen.push(name);
+        }
+        Ok(config)
+    }
+
+    /// What the protocol client needs.
+    pub fn to_tds(&self) -> Config {
+        Config {
+            host: self.host.clone(),
+            port: self.port,
+            database: self.database.clone(),
+            user: self.user.clone(),
+            password: self.password.expose().clone(),
+            encryption: self.encryption,
+            trust_server_certificate: self.trust_server_certificate,
+            ca_file: self.ca_file.clone(),
+            host_name_in_certificate: self.host_name_in_certificate.clone(),
+            connect_timeout: self.connect_timeout,
+            ..Config::default()
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        match name {
+            "encrypt" => {
+                self.encryption = match value {
+                    "strict" => Encryption::Strict,
+                    "true" | "mandatory" => Encryption::Required,
+                    "false" | "optional" => Encryption::Off,
+                    _ => {
+                        let expected = "strict, true or false";
+                        return Err(ConfigError::ParameterValue { name: "encrypt", expected });
+                    }
+                }
+            }
+            "trust_server_certificate" => {
+                self.trust_server_certificate = match value {
+                    "true" => true,
+                    "false" => false,
+                    _ => {
+                        let expected = "true or false";
+                        return Err(ConfigError::ParameterValue { name: "trust_server_certificate", expected });
+                    }
+                }
+            }
+            "ca_file" => self.ca_file = Some(PathBuf::from(value)),
+            "host_name_in_certificate" => self.host_name_in_certificate = Some(value.to_owned()),
+            "schema" if quote::is_possible_name(value) => self.default_schema = value.to_owned(),
+            "schema" => return Err(ConfigError::ParameterValue { name: "schema", expected: "a schema name" }),
+            "connect_timeout" => {
+                let seconds = value.parse().ok().filter(|seconds| (1..=600).contains(seconds));
+                let expected = "1 to 600 seconds";
+                let seconds = seconds.ok_or(ConfigError::ParameterValue { name: "connect_timeout", expected })?;
+                self.connect_timeout = Duration::from_secs(seconds);
+            }
+            _ => return Err(ConfigError::UnknownParameter { name: name.to_owned() }),
+        }
+        Ok(())
+    }
+}
+
+/// The target for people: without the password.
+impl fmt::Display for TargetConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sqlserver://{}@{}:{}/{}", self.user, self.host, self.port, self.database)?;
+        match self.encryption {
+            Encryption::Off => f.write_str(" (not encrypted, by consent)"),
+            Encryption::Strict | Encryption::Required => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_parts_are_decoded() {
+        let url = "mssql://us%40er:p%3Aw%2F%7B%22%3B%F0%9F%A6%80@[::1]:14330/my%20db?encrypt=strict&schema=app";
+        let config = TargetConfig::parse(url).unwrap();
+        assert_eq!((config.user.as_str(), config.password.expose().as_str()), ("us@er", "p:w/{\";🦀"));
+        assert_eq!((config.host.as_str(), config.port, config.database.as_str()), ("::1", 14330, "my db"));
+        assert_eq!((config.encryption, config.default_schema.as_str()), (Encryption::Strict, "app"));
+        assert!(!format!("{config} {config:?}").contains("p:w"));
+    }
+
+    #[test]
+    fn bad_urls_are_refused_by_name() {
+        let check = |url: &str, code: &str| {
+            let error = TargetConfig::parse(url).unwrap_err();
+            assert_eq!(error.code(), code, "{url}");
+            assert!(!format!("{error} {}", error.hint()).contains("sekret"), "{url} leaked");
+        };
+        check("", "TARGET_URL_INVALID");
+        check("host=x password=sekret", "TARGET_URL_INVALID");
+        check("postgres://u:sekret@h/d", "TARGET_URL_INVALID");
+        check("sqlserver://u:sekret@h:99999/d", "PORT_RANGE");
+        check("sqlserver://u:sekret@h:0/d", "PORT_RANGE");
+        check("sqlserver://u:sekret@h/", "DATABASE_INVALID");
+        check("sqlserver://u:sekret@/d", "HOST_INVALID");
+        check("sqlserver://h/d", "TARGET_URL_INVALID");
+        check("sqlserver://u:sekret@h/d?encrypt=maybe", "ENUM");
+        check("sqlserver://u:sekret@h/d?encrypted=true", "UNKNOWN_FIELD");
+        check("sqlserver://u:sekret@h/d?encrypt=true&encrypt=false", "DUPLICATE_KEY");
+    }
+}

@@ -1,0 +1,168 @@
+//! Values of the source into the rows of a bulk load, checked against what the target's types can hold.
+//!
+//! Nothing is ever rounded, cut or clamped: a value either arrives exactly or is refused with a code. Rows are encoded
+//! and checked before one byte of a load is sent, so that a refused value never leaves a half-written stream.
+
+use segcdc_model::{Length, MssqlType, Value};
+use segcdc_tds::{BulkColumn, Collation, ColumnType, Len, RowEncoder};
+
+use crate::error::RefusedValue;
+
+/// Days from 0001-01-01 to 2000-01-01.
+const DAYS_TO_2000: i64 = 730_119;
+/// Days from 0001-01-01 to 9999-12-31.
+const LAST_DAY: i64 = 3_652_058;
+/// Microseconds of a day.
+const DAY_US: i64 = 86_400_000_000;
+/// Bytes that the key of a clustered index takes (T-SQL manual, "Maximum capacity specifications").
+pub const KEY_BYTES: usize = 900;
+
+/// The client's type for a target type.
+pub fn column_type(mssql_type: MssqlType) -> ColumnType {
+    let len = |length| match length {
+        Length::Limited(units) => Len::Limited(units),
+        Length::Max => Len::Max,
+    };
+    match mssql_type {
+        MssqlType::Bit => ColumnType::Bit,
+        MssqlType::SmallInt => ColumnType::SmallInt,
+        MssqlType::Int => ColumnType::Int,
+        MssqlType::BigInt => ColumnType::BigInt,
+        MssqlType::Real => ColumnType::Real,
+        MssqlType::Float => ColumnType::Float,
+        MssqlType::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
+        MssqlType::NVarChar { length, .. } => ColumnType::NVarChar(len(length)),
+        MssqlType::VarBinary { length } => ColumnType::VarBinary(len(length)),
+        MssqlType::Date => ColumnType::Date,
+        MssqlType::Time => ColumnType::Time(6),
+        MssqlType::DateTime2 => ColumnType::DateTime2(6),
+        MssqlType::DateTimeOffset => ColumnType::DateTimeOffset(6),
+        MssqlType::UniqueIdentifier => ColumnType::UniqueIdentifier,
+    }
+}
+
+/// A column of a bulk load into a table of ours.
+pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, database: Collation) -> BulkColumn {
+    let collation = match mssql_type {
+        MssqlType::NVarChar { binary_collation: true, .. } => Collation::LATIN1_GENERAL_100_BIN2,
+        _ => database,
+    };
+    BulkColumn { name: name.to_owned(), column_type: column_type(mssql_type), nullable, collation }
+}
+
+/// Writes one value as the current column of the current row.
+///
+/// # Errors
+/// When the column cannot hold the value exactly. The row must then be cancelled.
+pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedValue> {
+    match value {
+        Value::Null => encoder.null()?,
+        Value::Bool(value) => encoder.bit(value)?,
+        Value::Int(value) => encoder.int(value)?,
+        Value::Float4(value) => encoder.real(value)?,
+        Value::Float8(value) => encoder.float(value)?,
+        Value::Decimal { negative, magnitude, scale } => encoder.decimal(negative, magnitude, scale)?,
+        Value::NumericOutOfRange => {
+            return Err(RefusedValue::Unrepresentable("NaN, infinity or a number of more than 38 digits"));
+        }
+        Value::Text(text) => encoder.text(text)?,
+        Value::Bytes(bytes) => encoder.bytes(bytes)?,
+        Value::HexBytes(digits) => encoder.hex_bytes(digits)?,
+        Value::Uuid(bytes) => encoder.uuid(bytes)?,
+        Value::Date(days) => encoder.date(target_day(i64::from(days))?)?,
+        Value::Time(time_us) => match u64::try_from(time_us) {
+            Ok(time_us) if time_us < DAY_US.unsigned_abs() => encoder.time(time_us)?,
+            _ => return Err(RefusedValue::Unrepresentable("24:00:00")),
+        },
+        Value::Timestamp(timestamp_us) => {
+            let (days, time_us) = split(timestamp_us)?;
+            encoder.datetime2(days, time_us)?;
+        }
+        Value::TimestampTz(instant_us) => {
+            let (days, time_us) = split(instant_us)?;
+            encoder.datetimeoffset(days, time_us)?;
+        }
+    }
+    Ok(())
+}
+
+/// Bytes that a value takes in an index, for the limit on whole keys. Fixed types count their size.
+pub fn key_bytes(value: &Value<'_>) -> usize {
+    match value {
+        Value::Null => 0,
+        Value::Text(text) => text.encode_utf16().count() * 2,
+        Value::Bytes(bytes) => bytes.len(),
+        Value::HexBytes(digits) => digits.len() / 2,
+        Value::Decimal { .. } | Value::NumericOutOfRange => 17,
+        Value::Uuid(_) => 16,
+        Value::TimestampTz(_) => 10,
+        _ => 8,
+    }
+}
+
+/// Days since 0001-01-01 of days since 2000-01-01.
+fn target_day(days_since_2000: i64) -> Result<u32, RefusedValue> {
+    let days = days_since_2000 + DAYS_TO_2000;
+    match u32::try_from(days) {
+        Ok(day) if days <= LAST_DAY => Ok(day),
+        _ => Err(RefusedValue::Unrepresentable("infinity, or a date outside of the years 1 to 9999,")),
+    }
+}
+
+/// Day and microsecond of a PostgreSQL timestamp. The infinities fall outside of the years by themselves.
+fn split(timestamp_us: i64) -> Result<(u32, u64), RefusedValue> {
+    let day = target_day(timestamp_us.div_euclid(DAY_US))?;
+    Ok((day, timestamp_us.rem_euclid(DAY_US).unsigned_abs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(mssql_type: MssqlType, value: Value<'_>) -> Result<(), RefusedValue> {
+        let column = bulk_column("c", mssql_type, true, Collation::LATIN1_GENERAL_100_BIN2);
+        let mut encoder = RowEncoder::new(&[column]);
+        encoder.begin_row();
+        write(&mut encoder, value)
+    }
+
+    #[test]
+    fn edges_of_the_calendar_fit_and_what_is_beyond_is_refused() {
+        let first = -DAYS_TO_2000 * DAY_US;
+        let last = (LAST_DAY - DAYS_TO_2000) * DAY_US + DAY_US - 1;
+        for mssql_type in [MssqlType::DateTime2, MssqlType::DateTimeOffset] {
+            let of = |us| if mssql_type == MssqlType::DateTime2 { Value::Timestamp(us) } else { Value::TimestampTz(us) };
+            assert_eq!(encode(mssql_type, of(first)), Ok(()));
+            assert_eq!(encode(mssql_type, of(last)), Ok(()));
+            for beyond in [first - 1, last + 1, i64::MIN, i64::MAX] {
+                assert_eq!(encode(mssql_type, of(beyond)).unwrap_err().code(), "VALUE_UNREPRESENTABLE");
+            }
+        }
+        assert!(encode(MssqlType::Date, Value::Date(i32::MAX)).is_err());
+        assert!(encode(MssqlType::Date, Value::Date(i32::MIN)).is_err());
+        assert!(encode(MssqlType::Time, Value::Time(DAY_US)).is_err());
+        assert_eq!(encode(MssqlType::Time, Value::Time(DAY_US - 1)), Ok(()));
+    }
+
+    #[test]
+    fn numbers_that_would_be_rounded_are_refused() {
+        let money = MssqlType::Decimal { precision: 10, scale: 2 };
+        let value = |magnitude, scale| Value::Decimal { negative: false, magnitude, scale };
+        assert_eq!(encode(money, value(15, 1)), Ok(()));
+        assert_eq!(encode(money, value(1_5000, 4)), Ok(()));
+        assert_eq!(encode(money, value(1_5001, 4)).unwrap_err().code(), "VALUE_UNREPRESENTABLE");
+        assert!(encode(money, value(10_u128.pow(10), 2)).is_err());
+        assert!(encode(MssqlType::Float, Value::Float8(f64::NAN)).is_err());
+        assert!(encode(MssqlType::Real, Value::Float4(f32::INFINITY)).is_err());
+    }
+
+    #[test]
+    fn text_is_measured_in_utf16_units() {
+        let column = MssqlType::NVarChar { length: Length::Limited(2), binary_collation: false };
+        assert_eq!(encode(column, Value::Text("🦀")), Ok(()));
+        assert_eq!(
+            encode(column, Value::Text("🦀a")).unwrap_err(),
+            RefusedValue::TooLong { length: 3, limit: 2 }
+        );
+    }
+}

@@ -1,0 +1,469 @@
+//! [`TargetError`]: everything that can go wrong at the target. Servers are recognised by error number, never by text.
+
+use segcdc_model::fault::{Disposition, Fault};
+use segcdc_model::{Lsn, QualifiedName};
+use segcdc_plan::ValueError;
+use segcdc_tds::{EncodeError, Error as TdsError, ServerErrors};
+
+/// Why the target could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    /// The connection failed: no TCP, no TLS, no answer, a broken protocol.
+    #[error("the connection to the target failed during {during}")]
+    Connection {
+        /// What was being done.
+        during: &'static str,
+        /// What the client says.
+        #[source]
+        source: TdsError,
+    },
+    /// The login was refused.
+    #[error("the target refused the login (error {number})")]
+    Login {
+        /// The server's error number.
+        number: i32,
+        /// The server's words: they name the login or database, no value.
+        #[source]
+        source: ServerErrors,
+    },
+    /// The server reported an error. Its text may hold row values, so only the number is kept.
+    #[error("the target reported error {number} during {during}{detail}")]
+    Server {
+        /// What was being done.
+        during: String,
+        /// The server's error number.
+        number: i32,
+        /// `: ` and the server's words where they cannot hold a value; else empty.
+        detail: String,
+    },
+    /// COMMIT was sent and its answer lost. Read the checkpoint with a locking read to learn the outcome.
+    #[error("the connection broke while the target committed; the outcome is not known yet")]
+    CommitUnknown {
+        /// What the client says.
+        #[source]
+        source: TdsError,
+    },
+    /// Another process has taken the pipeline over.
+    #[error("pipeline \"{pipeline}\" was taken over by another process (epoch {epoch} is over)")]
+    Fenced {
+        /// The pipeline.
+        pipeline: String,
+        /// The epoch that this process held.
+        epoch: i64,
+    },
+    /// A statement changed another number of rows than was staged for it.
+    #[error("{table}: {statement} changed {found} rows where {expected} were due (batch ending at {lsn})")]
+    Diverged {
+        /// The target table.
+        table: QualifiedName,
+        /// INSERT, UPDATE, DELETE or fill.
+        statement: &'static str,
+        /// Rows staged.
+        expected: u64,
+        /// Rows changed.
+        found: u64,
+        /// End of the batch.
+        lsn: Lsn,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// Two keys that differ at the source are one key at the target (error 2627 or 2601).
+    #[error("{table}: two rows have one key for the target (error {number}; {place})")]
+    KeyCollision {
+        /// The target table.
+        table: QualifiedName,
+        /// The server's error number.
+        number: i32,
+        /// Where in the source it came from.
+        place: String,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// A value that the target's column cannot hold.
+    #[error("{table}, column \"{column}\": {reason} ({place})")]
+    Value {
+        /// The target table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// Stable code.
+        code: &'static str,
+        /// Why not, without the value.
+        reason: String,
+        /// Where in the source it came from.
+        place: String,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// The state of a pipeline is missing where it must be.
+    #[error("the target has no state of pipeline \"{pipeline}\"")]
+    StateMissing {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// The state was written by a newer version, or by hand.
+    #[error("the state of pipeline \"{pipeline}\" cannot be read: {reason}")]
+    StateUnreadable {
+        /// The pipeline.
+        pipeline: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The server answered something that the statement cannot have.
+    #[error("the target gave an answer that does not fit {during}: {detail}")]
+    Answer {
+        /// What was being done.
+        during: &'static str,
+        /// What does not fit.
+        detail: String,
+    },
+}
+
+/// What the number of a server error means for the pipeline. The one table of numbers.
+///
+/// Retry: the list of SqlClient and EF Core, and space problems, which a person solves while we wait.
+pub fn disposition_of(number: i32) -> Disposition {
+    match number {
+        // Deadlock, lock time-out, no lock memory.
+        1204 | 1205 | 1222 => Disposition::Retry,
+        // Connection and resource trouble, fail-over, Azure throttling and reconfiguration.
+        20 | 64 | 121 | 233 | 596 | 617 | 669 | 921 | 926 | 983 | 997 | 1203 | 3935 | 3960 | 3966 | 4060 | 4221 | 6005
+        | 8645 | 8651 | 10053 | 10054 | 10060 | 10928 | 10929 | 10936 | 14355 | 17142 | 17197 | 18401 | 40020
+        | 40143 | 40166 | 40197 | 40501 | 40540 | 40549 | 40550 | 40551 | 40553 | 40613 | 42108 | 42109 | 41301
+        | 41302 | 41305 | 41325 | 41839 | 49918 | 49919 | 49920 => Disposition::Retry,
+        // Out of space: log, filegroup, disk, tempdb.
+        1101 | 1105 | 3257 | 9002 => Disposition::Retry,
+        // A row does not fit its table: NULL, constraint, truncation, overflow, conversion, row size.
+        220 | 232 | 242 | 245 | 248 | 295 | 296 | 511 | 515 | 517 | 535 | 547 | 1946 | 2601 | 2627 | 2628 | 8023
+        | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 => Disposition::HaltTable,
+        // The target table changed or went away; a computed or read-only column; a view.
+        206 | 207 | 208 | 213 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468 | 544 | 545 | 1088 | 2812
+        | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816 | 4902 | 4922 | 4924 | 13535 | 13536 | 13537
+        | 14099 => Disposition::HaltTable,
+        _ => Disposition::Halt,
+    }
+}
+
+/// Whether the words of this error name objects only, never a row's value.
+fn words_are_safe(number: i32) -> bool {
+    matches!(
+        number,
+        102 | 156
+            | 195
+            | 207
+            | 208
+            | 229
+            | 230
+            | 262
+            | 300
+            | 468
+            | 1088
+            | 1101
+            | 1105
+            | 1205
+            | 1222
+            | 1776
+            | 1919
+            | 1946
+            | 2714
+            | 2715
+            | 2760
+            | 3701
+            | 3906
+            | 3952
+            | 4060
+            | 4701
+            | 4712
+            | 4816
+            | 4902
+            | 8023
+            | 9002
+            | 10738
+            | 15247
+            | 40613
+    )
+}
+
+// === impl TargetError ===
+
+impl TargetError {
+    /// Wraps what the client says.
+    pub fn from_tds(during: &'static str, source: TdsError) -> Self {
+        match source {
+            TdsError::Login(errors) => {
+                TargetError::Login { number: errors.main().map_or(0, |error| error.number), source: errors }
+            }
+            TdsError::Server(errors) => Self::from_server(during, &errors),
+            source => TargetError::Connection { during, source },
+        }
+    }
+
+    /// The server's number, where it is a server's error.
+    pub fn number(&self) -> Option<i32> {
+        match self {
+            TargetError::Login { number, .. }
+            | TargetError::Server { number, .. }
+            | TargetError::KeyCollision { number, .. } => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// OID of the source table to set aside so that the others can go on.
+    pub fn table_oid(&self) -> Option<u32> {
+        match self {
+            TargetError::Diverged { oid, .. }
+            | TargetError::KeyCollision { oid, .. }
+            | TargetError::Value { oid, .. } => Some(*oid),
+            _ => None,
+        }
+    }
+
+    /// Names the table that a server's error belongs to, where only one can be meant.
+    pub(crate) fn at_table(self, table: &QualifiedName, oid: u32, place: &str) -> Self {
+        match self {
+            TargetError::Server { number: number @ (2601 | 2627), .. } => {
+                TargetError::KeyCollision { table: table.clone(), number, place: place.to_owned(), oid }
+            }
+            TargetError::Server { number, during, .. } if disposition_of(number) == Disposition::HaltTable => {
+                TargetError::Value {
+                    table: table.clone(),
+                    column: "(not named by the server)".to_owned(),
+                    code: code_of(number),
+                    reason: format!("the target reported error {number} during {during}"),
+                    place: place.to_owned(),
+                    oid,
+                }
+            }
+            other => other,
+        }
+    }
+
+    /// A value that was refused before it was sent.
+    pub(crate) fn value(refused: &RefusedValue, table: &QualifiedName, column: &str, oid: u32, place: &str) -> Self {
+        TargetError::Value {
+            table: table.clone(),
+            column: column.to_owned(),
+            code: refused.code(),
+            reason: refused.to_string(),
+            place: place.to_owned(),
+            oid,
+        }
+    }
+
+    fn from_server(during: &str, errors: &ServerErrors) -> Self {
+        // The first error is the cause; a deadlock or a lost permission may come behind a general one.
+        let main = errors.errors.iter().find(|error| disposition_of(error.number) == Disposition::Retry);
+        let main = main.or_else(|| errors.errors.iter().find(|error| error.number != 3621));
+        let (number, words) = main.map_or((0, ""), |error| (error.number, error.message.as_str()));
+        let detail = if words_are_safe(number) { format!(": {words}") } else { String::new() };
+        TargetError::Server { during: during.to_owned(), number, detail }
+    }
+}
+
+fn code_of(number: i32) -> &'static str {
+    match number {
+        515 => "VALUE_NULL",
+        547 => "CONSTRAINT_VIOLATION",
+        2628 | 8152 => "VALUE_TOO_LONG",
+        220 | 232 | 242 | 245 | 248 | 8023 | 8114 | 8115 => "VALUE_UNREPRESENTABLE",
+        1946 => "KEY_TOO_LONG",
+        2601 | 2627 => "KEY_COLLISION",
+        207 | 208 | 213 | 3701 | 4701 | 4902 => "TARGET_SCHEMA_DRIFT",
+        229 | 230 | 262 => "TARGET_PERMISSION",
+        9002 | 1101 | 1105 => "TARGET_LOG_FULL",
+        1205 => "TARGET_DEADLOCK",
+        1222 => "TARGET_LOCK_TIMEOUT",
+        3906 => "TARGET_READ_ONLY",
+        _ => "TARGET_ERROR",
+    }
+}
+
+impl Fault for TargetError {
+    fn code(&self) -> &'static str {
+        match self {
+            TargetError::Connection { source, .. } => source.code(),
+            TargetError::Login { .. } => "AUTH_FAILED",
+            TargetError::Server { number, .. } => code_of(*number),
+            TargetError::CommitUnknown { .. } => "COMMIT_UNKNOWN",
+            TargetError::Fenced { .. } => "FENCED",
+            TargetError::Diverged { .. } => "TARGET_DIVERGED",
+            TargetError::KeyCollision { .. } => "KEY_COLLISION",
+            TargetError::Value { code, .. } => code,
+            TargetError::StateMissing { .. } => "STATE_MISSING",
+            TargetError::StateUnreadable { .. } => "STATE_UNREADABLE",
+            TargetError::Answer { .. } => "TARGET_ANSWER",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            TargetError::Connection { source, .. } if source.is_transient() => Disposition::Retry,
+            TargetError::Connection { .. } => Disposition::Halt,
+            TargetError::Login { number, .. } => match disposition_of(*number) {
+                Disposition::Retry => Disposition::Retry,
+                Disposition::HaltTable | Disposition::Halt => Disposition::Halt,
+            },
+            TargetError::Server { number, .. } => match disposition_of(*number) {
+                // Without a named table there is nothing smaller to halt.
+                Disposition::HaltTable => Disposition::Halt,
+                disposition => disposition,
+            },
+            TargetError::CommitUnknown { .. } => Disposition::Retry,
+            TargetError::KeyCollision { .. } | TargetError::Value { .. } => Disposition::HaltTable,
+            TargetError::Fenced { .. }
+            | TargetError::Diverged { .. }
+            | TargetError::StateMissing { .. }
+            | TargetError::StateUnreadable { .. }
+            | TargetError::Answer { .. } => Disposition::Halt,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            TargetError::Connection { source, .. } => source.hint().to_owned(),
+            TargetError::Login { .. } => {
+                "check user, password and database of the target URL, and that SQL Server authentication is on".to_owned()
+            }
+            TargetError::Server { number, .. } => server_hint(*number),
+            TargetError::CommitUnknown { .. } => {
+                "nothing to do: the checkpoint tells whether the transaction was committed".to_owned()
+            }
+            TargetError::Fenced { .. } => {
+                "only one process may run a pipeline; if the other one is wanted, there is nothing to do".to_owned()
+            }
+            TargetError::Diverged { table, .. } => format!(
+                "somebody else changed {table}; run `segcdc verify` to see the differences, mend them, and start again"
+            ),
+            TargetError::KeyCollision { .. } => "SQL Server ignores trailing blanks in keys, and trailing zero bytes of \
+                 binary ones: change one of the two keys at the source, then copy the table again"
+                .to_owned(),
+            TargetError::Value { .. } => {
+                "correct the value at the source, or widen the target's column; then copy the table again".to_owned()
+            }
+            TargetError::StateMissing { .. } => {
+                "check the name and the target database; `segcdc up` creates a pipeline".to_owned()
+            }
+            TargetError::StateUnreadable { .. } => {
+                "use the version of segcdc that wrote it, or a newer one".to_owned()
+            }
+            TargetError::Answer { .. } => "check that the target is SQL Server 2017 or later; if so, report this".to_owned(),
+        }
+    }
+}
+
+fn server_hint(number: i32) -> String {
+    match number {
+        229 | 230 | 262 | 2760 => "grant the login what the message names; `segcdc doctor` prints the statements",
+        9002 => "free the log: back it up, or let it grow; the pipeline goes on by itself",
+        1101 | 1105 => "give the filegroup space; the pipeline goes on by itself",
+        3906 => "the database is read-only, or a secondary replica: give the primary's address",
+        207 | 208 | 213 => "somebody changed the target's tables: `segcdc doctor` shows the differences",
+        _ => "look the error number up in the SQL Server manual",
+    }
+    .to_owned()
+}
+
+/// Why a value was not sent. Never holds the value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RefusedValue {
+    /// The source's bytes cannot be read.
+    #[error("{0}")]
+    Unreadable(#[from] ValueError),
+    /// The target's type has no such value.
+    #[error("{0} has no place in the target's type")]
+    Unrepresentable(&'static str),
+    /// Longer than the column.
+    #[error("the value has a length of {length}, the column of {limit}")]
+    TooLong {
+        /// UTF-16 units or bytes.
+        length: usize,
+        /// The column's.
+        limit: usize,
+    },
+    /// A key whose columns together are over the limit of an index.
+    #[error("the key has {bytes} bytes, an index takes {limit}")]
+    KeyTooLong {
+        /// Bytes of the key.
+        bytes: usize,
+        /// Bytes that an index takes.
+        limit: usize,
+    },
+    /// A decimal that would have to be rounded.
+    #[error("the number has more digits than the target's type keeps")]
+    Inexact,
+    /// NULL for a NOT NULL column.
+    #[error("NULL where the target does not allow it")]
+    Null,
+}
+
+// === impl RefusedValue ===
+
+impl RefusedValue {
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            RefusedValue::Unreadable(error) => error.code(),
+            RefusedValue::Unrepresentable(_) | RefusedValue::Inexact => "VALUE_UNREPRESENTABLE",
+            RefusedValue::TooLong { .. } => "VALUE_TOO_LONG",
+            RefusedValue::KeyTooLong { .. } => "KEY_TOO_LONG",
+            RefusedValue::Null => "VALUE_NULL",
+        }
+    }
+}
+
+impl From<EncodeError> for RefusedValue {
+    fn from(error: EncodeError) -> Self {
+        match error {
+            EncodeError::TooLong { length, limit, .. } => RefusedValue::TooLong { length, limit },
+            EncodeError::OutOfRange { .. } => RefusedValue::Unrepresentable("the value"),
+            EncodeError::Inexact { .. } => RefusedValue::Inexact,
+            EncodeError::NotFinite { .. } => RefusedValue::Unrepresentable("NaN or infinity"),
+            EncodeError::NotNullable { .. } => RefusedValue::Null,
+            EncodeError::WrongKind { .. } | EncodeError::ColumnCount { .. } => {
+                RefusedValue::Unrepresentable("a value of another kind")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_tds::ServerMessage;
+
+    fn server(number: i32, message: &str) -> TdsError {
+        let error = ServerMessage {
+            number,
+            state: 1,
+            class: 16,
+            message: message.to_owned(),
+            server: String::new(),
+            procedure: String::new(),
+            line: 1,
+        };
+        TdsError::Server(ServerErrors { errors: vec![error] })
+    }
+
+    #[test]
+    fn words_with_row_values_are_not_repeated() {
+        let error = TargetError::from_tds("apply", server(2627, "The duplicate key value is (sekret)."));
+        assert!(!segcdc_model::fault::chain(&error).contains("sekret"));
+        let named = error.at_table(&QualifiedName::new("dbo", "t"), 7, "batch");
+        assert_eq!((named.code(), named.disposition()), ("KEY_COLLISION", Disposition::HaltTable));
+        assert_eq!(named.table_oid(), Some(7));
+    }
+
+    #[test]
+    fn numbers_have_their_disposition() {
+        let check = |number: i32, expected: Disposition| assert_eq!(disposition_of(number), expected, "{number}");
+        for number in [1205, 1222, 40613, 9002, 10054, 49918] {
+            check(number, Disposition::Retry);
+        }
+        for number in [515, 547, 2601, 2627, 2628, 8115, 8152, 207, 208, 4816] {
+            check(number, Disposition::HaltTable);
+        }
+        for number in [102, 229, 262, 18456, 3906, 50000, 0] {
+            check(number, Disposition::Halt);
+        }
+    }
+}

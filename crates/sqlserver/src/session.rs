@@ -1,0 +1,156 @@
+//! [`Target`]: one session with the target, its options set.
+
+use std::collections::HashMap;
+
+use segcdc_tds::{Collation, Connection, Datum, Error as TdsError, Response};
+
+use crate::config::TargetConfig;
+use crate::error::TargetError;
+use crate::sql;
+
+/// How rows get into staging and target tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WritePath {
+    /// INSERT BULK.
+    Bulk,
+    /// Parameterised INSERT of several rows: for servers and logins that refuse bulk load.
+    Insert,
+}
+
+/// A session. One request at a time; staging tables live as long as it does.
+#[derive(Debug)]
+pub struct Target {
+    connection: Connection,
+    write_path: WritePath,
+    /// Staging table number and shape (the CREATE statement) by source OID.
+    pub(crate) staging: HashMap<u32, (usize, String)>,
+    pub(crate) staging_count: usize,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Connects, logs in, sets the session's options and finds out whether bulk load works.
+    ///
+    /// # Errors
+    /// [`TargetError::Connection`] or [`TargetError::Login`]; the server's refusal of an option.
+    pub async fn connect(config: &TargetConfig) -> Result<Self, TargetError> {
+        let mut target = Self::connect_without_probe(config).await?;
+        target.write_path = target.probe().await?;
+        Ok(target)
+    }
+
+    /// As [`Target::connect`] for a session whose write path is known already.
+    pub async fn connect_with(config: &TargetConfig, write_path: WritePath) -> Result<Self, TargetError> {
+        let mut target = Self::connect_without_probe(config).await?;
+        target.write_path = write_path;
+        Ok(target)
+    }
+
+    async fn connect_without_probe(config: &TargetConfig) -> Result<Self, TargetError> {
+        let connection = Connection::connect(&config.to_tds())
+            .await
+            .map_err(|error| TargetError::from_tds("connecting", error))?;
+        let mut target =
+            Target { connection, write_path: WritePath::Bulk, staging: HashMap::new(), staging_count: 0 };
+        target.batch("setting session options", sql::session::OPTIONS).await?;
+        Ok(target)
+    }
+
+    /// How rows are written in this session.
+    pub fn write_path(&self) -> WritePath {
+        self.write_path
+    }
+
+    /// What the server calls itself, for people.
+    pub fn server_name(&self) -> String {
+        let server = self.connection.server();
+        let (major, minor, build) = server.version;
+        format!("{} {major}.{minor}.{build}", server.program_name)
+    }
+
+    /// The database's collation, for columns that name none.
+    pub fn collation(&self) -> Collation {
+        self.connection.server().collation
+    }
+
+    /// Whether the session can be used again after an error.
+    pub fn is_usable(&self) -> bool {
+        self.connection.is_usable()
+    }
+
+    /// Runs a batch.
+    pub(crate) async fn batch(&mut self, during: &'static str, sql: &str) -> Result<Response, TargetError> {
+        self.connection.batch(sql).await.map_err(|error| TargetError::from_tds(during, error))
+    }
+
+    /// The rows of the only result set of a batch.
+    pub(crate) async fn query(
+        &mut self,
+        during: &'static str,
+        sql: &str,
+    ) -> Result<Vec<Vec<Datum>>, TargetError> {
+        let response = self.batch(during, sql).await?;
+        Ok(response.sets.into_iter().next().map(|set| set.rows).unwrap_or_default())
+    }
+
+    /// The protocol connection, for loads.
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Rolls back what may be open after an error. A session that cannot do even that is not used again, and the
+    /// server rolls back when it goes.
+    pub(crate) async fn roll_back(&mut self) {
+        if self.connection.is_usable() {
+            let outcome = self.connection.batch(sql::session::ROLLBACK_IF_OPEN).await;
+            if let Err(error) = outcome {
+                tracing::debug!(error = %error.code(), "rollback after an error failed; the session is given up");
+            }
+        }
+    }
+
+    /// Commits. A broken connection here means that nobody knows.
+    pub(crate) async fn commit(&mut self) -> Result<(), TargetError> {
+        match self.connection.batch(sql::session::COMMIT).await {
+            Ok(_) => Ok(()),
+            Err(TdsError::Server(errors)) => {
+                Err(TargetError::from_tds("committing", TdsError::Server(errors)))
+            }
+            Err(source) => Err(TargetError::CommitUnknown { source }),
+        }
+    }
+
+    /// Loads one row into a temporary table, to learn whether this server and login take bulk loads.
+    async fn probe(&mut self) -> Result<WritePath, TargetError> {
+        use segcdc_tds::{BulkColumn, BulkOptions, BulkTarget, ColumnType, RowEncoder};
+        self.batch("probing bulk load", "CREATE TABLE [#probe] ([c1] int NULL)").await?;
+        let columns = [BulkColumn {
+            name: "c1".to_owned(),
+            column_type: ColumnType::Int,
+            nullable: true,
+            collation: self.collation(),
+        }];
+        let mut rows = RowEncoder::new(&columns);
+        rows.begin_row();
+        let encoded = rows.int(1).and_then(|()| rows.end_row());
+        encoded.map_err(|error| TargetError::from_tds("probing bulk load", error.into()))?;
+        let options = BulkOptions { keep_nulls: true, ..BulkOptions::default() };
+        let bulk = BulkTarget { table: "[#probe]", columns: &columns, options: &options };
+        let loaded = async {
+            let mut load = self.connection.bulk_load(&bulk).await?;
+            load.send(&mut rows).await?;
+            load.finish().await
+        };
+        let path = match loaded.await {
+            Ok(_) => WritePath::Bulk,
+            Err(TdsError::Server(errors)) => {
+                tracing::info!(number = errors.main().map_or(0, |error| error.number), "bulk load is refused");
+                WritePath::Insert
+            }
+            Err(error) => return Err(TargetError::from_tds("probing bulk load", error)),
+        };
+        self.batch("probing bulk load", "DROP TABLE [#probe]").await?;
+        Ok(path)
+    }
+}

@@ -1,0 +1,9 @@
+//! Every T-SQL statement of the product, one family a file. Each can be printed without a server; the golden files
+//! beside the tests show them as they are sent.
+
+pub mod apply;
+pub mod catalog;
+pub mod create_table;
+pub mod session;
+pub mod staging;
+pub mod state;

@@ -1,0 +1,107 @@
+//! From staging to the target table: fill, delete, update, insert, in this order.
+//!
+//! SQL Server ignores trailing blanks of text (and trailing zero bytes of varbinary) in comparisons under every
+//! collation, so each comparison of such a key also compares DATALENGTH.
+
+use segcdc_model::MssqlType;
+use segcdc_plan::{ColumnPlan, TablePlan};
+
+use crate::quote;
+use crate::sql::create_table::KEY_COLLATION;
+use crate::sql::staging::{self, OP_DELETE, OP_DELETE_ONE, OP_FILL, OP_UPDATE};
+
+/// Takes the values of `columns` that the stream did not send from the old rows of the target.
+pub fn fill(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
+    let set: Vec<String> = named(table, columns)
+        .map(|(index, column)| format!("s.[c{}] = t.{}", index + 1, quote::name(&column.name)))
+        .collect();
+    format!(
+        "UPDATE s SET {} FROM {} AS s JOIN {} AS t ON {} WHERE s.[op] = {OP_FILL} AND s.[grp] = {group}",
+        set.join(", "),
+        staging::name(number),
+        quote::qualified(&table.target),
+        key_match(table)
+    )
+}
+
+/// Removes rows by key.
+pub fn delete(number: usize, table: &TablePlan) -> String {
+    format!(
+        "DELETE t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_DELETE}",
+        quote::qualified(&table.target),
+        staging::name(number),
+        key_match(table)
+    )
+}
+
+/// Removes one row that equals the staged row in every column, of a table without a key.
+pub fn delete_one(number: usize, table: &TablePlan, row: usize) -> String {
+    let matches: Vec<String> =
+        table.columns.iter().enumerate().map(|(index, column)| same_value(index, column)).collect();
+    format!(
+        "DELETE TOP (1) t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_DELETE_ONE} AND s.[grp] = {row}",
+        quote::qualified(&table.target),
+        staging::name(number),
+        matches.join(" AND ")
+    )
+}
+
+/// Changes rows in place.
+pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
+    let set: Vec<String> = named(table, columns)
+        .map(|(index, column)| format!("t.{} = s.[c{}]", quote::name(&column.name), index + 1))
+        .collect();
+    format!(
+        "UPDATE t SET {} FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_UPDATE} AND s.[grp] = {group}",
+        set.join(", "),
+        quote::qualified(&table.target),
+        staging::name(number),
+        key_match(table)
+    )
+}
+
+/// Adds rows.
+pub fn insert(number: usize, table: &TablePlan) -> String {
+    let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
+    let values: Vec<String> = (1..=table.columns.len()).map(|index| format!("s.[c{index}]")).collect();
+    format!(
+        "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.[op] IN ({}, {OP_FILL})",
+        quote::qualified(&table.target),
+        names.join(", "),
+        values.join(", "),
+        staging::name(number),
+        staging::OP_INSERT
+    )
+}
+
+fn named<'a>(table: &'a TablePlan, columns: &'a [usize]) -> impl Iterator<Item = (usize, &'a ColumnPlan)> {
+    columns.iter().filter_map(|index| Some((*index, table.columns.get(*index)?)))
+}
+
+fn key_match(table: &TablePlan) -> String {
+    let keys = named(table, table.key_columns()).enumerate().map(|(position, (_, column))| {
+        let (left, right) = (format!("t.{}", quote::name(&column.name)), format!("s.[k{}]", position + 1));
+        if compares_padded(column.mssql_type) {
+            format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
+        } else {
+            format!("{left} = {right}")
+        }
+    });
+    keys.collect::<Vec<_>>().join(" AND ")
+}
+
+fn same_value(index: usize, column: &ColumnPlan) -> String {
+    let (left, right) = (format!("t.{}", quote::name(&column.name)), format!("s.[c{}]", index + 1));
+    let equal = match column.mssql_type {
+        MssqlType::NVarChar { .. } => {
+            format!("{left} COLLATE {KEY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
+        }
+        MssqlType::VarBinary { .. } => format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})"),
+        _ => format!("{left} = {right}"),
+    };
+    format!("({equal} OR ({left} IS NULL AND {right} IS NULL))")
+}
+
+fn compares_padded(mssql_type: MssqlType) -> bool {
+    matches!(mssql_type, MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. })
+}
