@@ -1,1 +1,14 @@
-//! A development-only TDS server that runs a closed subset of T-SQL on a private PostgreSQL; not SQL Server
+//! A development-only TDS server that runs a closed subset of T-SQL on a private PostgreSQL; not SQL Server.
+//!
+//! ```text
+//! client <== TDS ==> server: packets, TLS, login, requests --> Session: T-SQL --> PostgreSQL
+//!                    encode  <------------- Reply ------------ (bounded channel)
+//! ```
+//!
+//! - [`answer`]: what the engine says and the server encodes; the seam between the two
+//! - [`engine`]: runs T-SQL on PostgreSQL
+//!
+//! It shares packet framing and type tables with the client (`segcdc-tds`), never an encoder with a decoder.
+
+pub mod answer;
+pub mod engine;
