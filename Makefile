@@ -1,0 +1,35 @@
+# Everything is a short call of cargo or of a script; read those for the details.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench soak setup clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Watch a pipeline copy, follow, be killed, recover and prove itself (three minutes after the build).
+	@scripts/setup.sh demo
+	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
+	@target/release/segcdc-demo
+
+test: ## Run every test; the last line counts them.
+	@scripts/setup.sh test
+	@scripts/test.sh
+
+check: ## Format, lints, layers, sizes, licences, documentation, generated pages.
+	@scripts/setup.sh check
+	cargo xtask ci
+
+bench: ## Measure copying, following and latency on this machine (release build).
+	@scripts/setup.sh demo
+	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
+	@target/release/segcdc-demo --bench
+
+soak: ## Fuzz the decoders and repeat the kill loop for a long time.
+	@scripts/setup.sh test
+	@scripts/soak.sh
+
+setup: ## Get what the checks and the tests need.
+	@scripts/setup.sh
+
+clean: ## Remove everything that was built or fetched into the checkout.
+	cargo clean
+	rm -rf .cache fuzz/target fuzz/artifacts

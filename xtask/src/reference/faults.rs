@@ -1,0 +1,150 @@
+//! Codes of errors: every `impl` with a method `code` that matches variants to literals, together with the variants'
+//! documentation and the same type's `disposition` and `hint`.
+
+use std::collections::BTreeMap;
+
+use super::Entry;
+use super::syntax::{arms_of, first_paragraph, is_code, literal, literals, variants_of};
+
+/// The codes of one crate.
+pub(super) fn collect(files: &[syn::File]) -> Vec<Entry> {
+    let mut documentation = BTreeMap::new();
+    let mut methods: BTreeMap<String, Methods> = BTreeMap::new();
+    for item in files.iter().flat_map(|file| &file.items) {
+        match item {
+            syn::Item::Enum(item) => {
+                for variant in &item.variants {
+                    let key = (item.ident.to_string(), variant.ident.to_string());
+                    documentation.insert(key, first_paragraph(&variant.attrs));
+                }
+            }
+            syn::Item::Impl(item) => {
+                if let Some(name) = type_name(&item.self_ty) {
+                    methods.entry(name).or_default().read(item);
+                }
+            }
+            _ => {}
+        }
+    }
+    methods
+        .iter()
+        .flat_map(|(name, methods)| {
+            methods.codes.iter().map(|(variant, code)| {
+                let key = (name.clone(), variant.clone());
+                Entry {
+                    code: code.clone(),
+                    meaning: documentation.get(&key).cloned().unwrap_or_default(),
+                    reaction: methods.dispositions.get(variant).cloned().unwrap_or_default(),
+                    fix: methods.hints.get(variant).cloned().unwrap_or_default(),
+                }
+            })
+        })
+        .collect()
+}
+
+/// What one type says about its variants.
+#[derive(Default)]
+struct Methods {
+    /// Variant to code, in order of the variants' names.
+    codes: BTreeMap<String, String>,
+    /// Variant to reaction.
+    dispositions: BTreeMap<String, String>,
+    /// Variant to hint.
+    hints: BTreeMap<String, String>,
+}
+
+// === impl Methods ===
+
+impl Methods {
+    /// Reads one `impl` block.
+    fn read(&mut self, block: &syn::ItemImpl) {
+        for item in &block.items {
+            let syn::ImplItem::Fn(function) = item else { continue };
+            for arm in arms_of(function) {
+                for variant in variants_of(&arm.pat) {
+                    self.read_arm(&function.sig.ident.to_string(), variant, &arm.body);
+                }
+            }
+        }
+    }
+
+    /// Reads one arm of one of the three methods.
+    fn read_arm(&mut self, method: &str, variant: String, body: &syn::Expr) {
+        match method {
+            "code" => {
+                if let Some(code) = literal(body).filter(|code| is_code(code)) {
+                    self.codes.insert(variant, code);
+                }
+            }
+            "hint" => {
+                let hints = literals(body);
+                if let Some(hint) = hints.into_iter().find(|hint| hint.contains(' ')) {
+                    self.hints.insert(variant, hint);
+                }
+            }
+            "disposition" => {
+                if let syn::Expr::Path(path) = body
+                    && let Some(last) = path.path.segments.last()
+                {
+                    self.dispositions.insert(variant, reaction(&last.ident.to_string()).to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What a disposition means, in words.
+fn reaction(disposition: &str) -> &'static str {
+    match disposition {
+        "Retry" => "tries again, with back-off",
+        "HaltTable" => "halts the table; the others go on",
+        "Halt" => "halts the pipeline",
+        _ => "",
+    }
+}
+
+/// The name of a type that is a plain path.
+fn type_name(named: &syn::Type) -> Option<String> {
+    match named {
+        syn::Type::Path(path) => path.path.segments.last().map(|segment| segment.ident.to_string()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variant_is_joined_with_its_code_reaction_and_hint() {
+        let text = r#"
+            /// Errors.
+            enum E {
+                /// The slot is gone.
+                ///
+                /// More.
+                Lost { slot: String },
+                /// Delegates.
+                Other(F),
+            }
+            impl Fault for E {
+                fn code(&self) -> &'static str {
+                    match self { E::Lost { .. } => "SLOT_LOST", E::Other(f) => f.code() }
+                }
+                fn disposition(&self) -> Disposition {
+                    match self { E::Lost { .. } => Disposition::Halt, E::Other(f) => f.disposition() }
+                }
+                fn hint(&self) -> String {
+                    match self { E::Lost { slot } => format!("make {slot} again"), E::Other(f) => return f.hint() }
+                }
+            }"#;
+        let entry = Entry {
+            code: "SLOT_LOST".to_owned(),
+            meaning: "The slot is gone.".to_owned(),
+            reaction: "halts the pipeline".to_owned(),
+            fix: "make {slot} again".to_owned(),
+        };
+        assert_eq!(collect(&[syn::parse_file(text).unwrap()]), [entry]);
+    }
+}

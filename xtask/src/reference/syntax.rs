@@ -1,0 +1,107 @@
+//! Reading Rust: the few questions that the generators ask of a syntax tree.
+
+use anyhow::{Context, Result};
+use syn::visit::{self, Visit};
+
+use crate::source::SourceFile;
+
+/// The syntax trees of a crate's files, tests left out.
+pub(super) fn parse_all(files: &[SourceFile]) -> Result<Vec<syn::File>> {
+    files
+        .iter()
+        .filter(|file| !file.is_test())
+        .map(|file| syn::parse_file(&file.text).with_context(|| format!("could not parse {}", file.path)))
+        .collect()
+}
+
+/// The documentation of an item up to its first empty line, in one line.
+pub(super) fn first_paragraph(attributes: &[syn::Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
+        syn::Meta::NameValue(pair) if pair.path.is_ident("doc") => literal(&pair.value),
+        syn::Meta::NameValue(_) | syn::Meta::Path(_) | syn::Meta::List(_) => None,
+    });
+    let paragraph: Vec<String> =
+        lines.map(|line| line.trim().to_owned()).take_while(|line| !line.is_empty()).collect();
+    paragraph.join(" ")
+}
+
+/// The text of an expression that is a string literal.
+pub(super) fn literal(expression: &syn::Expr) -> Option<String> {
+    match expression {
+        syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
+        _ => None,
+    }
+}
+
+/// Every string literal in an expression, format strings among them, in order.
+pub(super) fn literals(expression: &syn::Expr) -> Vec<String> {
+    let mut collector = Literals::default();
+    collector.visit_expr(expression);
+    collector.found
+}
+
+/// Collects string literals.
+#[derive(Default)]
+struct Literals {
+    /// What was found.
+    found: Vec<String>,
+}
+
+impl<'ast> Visit<'ast> for Literals {
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.found.push(text.value());
+    }
+
+    fn visit_macro(&mut self, call: &'ast syn::Macro) {
+        // A macro's tokens are no syntax tree; the first literal among them is its format string.
+        let first = call.tokens.clone().into_iter().find_map(|token| match token {
+            proc_macro2::TokenTree::Literal(text) => syn::parse_str::<syn::LitStr>(&text.to_string()).ok(),
+            _ => None,
+        });
+        self.found.extend(first.map(|text| text.value()));
+        visit::visit_macro(self, call);
+    }
+}
+
+/// The arms of the first `match` of a function.
+pub(super) fn arms_of(function: &syn::ImplItemFn) -> Vec<syn::Arm> {
+    let mut finder = MatchFinder::default();
+    finder.visit_block(&function.block);
+    finder.arms
+}
+
+/// Finds the first `match`.
+#[derive(Default)]
+struct MatchFinder {
+    /// Its arms; empty until it is found.
+    arms: Vec<syn::Arm>,
+}
+
+impl<'ast> Visit<'ast> for MatchFinder {
+    fn visit_expr_match(&mut self, found: &'ast syn::ExprMatch) {
+        if self.arms.is_empty() {
+            self.arms = found.arms.clone();
+        }
+    }
+}
+
+/// The names of the variants that a pattern stands for: the last part of each path in it.
+pub(super) fn variants_of(pattern: &syn::Pat) -> Vec<String> {
+    let last = |path: &syn::Path| path.segments.last().map(|segment| segment.ident.to_string());
+    match pattern {
+        syn::Pat::Or(or) => or.cases.iter().flat_map(variants_of).collect(),
+        syn::Pat::Path(path) => last(&path.path).into_iter().collect(),
+        syn::Pat::Struct(pattern) => last(&pattern.path).into_iter().collect(),
+        syn::Pat::TupleStruct(pattern) => last(&pattern.path).into_iter().collect(),
+        syn::Pat::Reference(reference) => variants_of(&reference.pat),
+        syn::Pat::Paren(inner) => variants_of(&inner.pat),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a text is written like a code: `SLOT_LOST`.
+pub(super) fn is_code(text: &str) -> bool {
+    text.len() > 3
+        && text.starts_with(|first: char| first.is_ascii_uppercase())
+        && text.chars().all(|char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_')
+}
