@@ -1,1 +1,34 @@
-//! The native engine: provision, snapshot, catch up, stream, verify
+//! The native engine: the life of one pipeline.
+//!
+//! ```text
+//!            preflight            provision             table_sync           apply_loop
+//! config --> may it start? --> state, publication, --> copy all tables --> catch up, follow
+//!                              tables, slot                                     |
+//!                ^                                                              | trouble that may pass
+//!                +---- startup: is all as the checkpoint says? <--- retry ------+
+//! ```
+//!
+//! What is true at any moment is in the target: one state row a pipeline and one a table, written in the same
+//! transactions as the data. A process that dies leaves nothing that the next one needs.
+//!
+//! - [`config`], [`progress`], [`error`]: what goes in, what is seen, what can go wrong
+//! - [`preflight`], [`run`], [`status`], [`down`]: the four things that an engine does
+
+pub mod config;
+pub mod down;
+pub mod error;
+mod names;
+pub mod preflight;
+pub mod progress;
+pub mod run;
+pub mod status;
+
+pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
+pub use down::{DownReport, Removal, Thing, down};
+pub use error::EngineError;
+pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
+pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
+pub use run::{Outcome, run};
+pub use status::{
+    Health, PipelineStateWord, SlotReport, StatusNote, StatusReport, TableReport, slot, status,
+};

@@ -1,0 +1,138 @@
+//! [`EngineConfig`]: one pipeline, as its user asks for it.
+
+use std::time::Duration;
+
+use segcdc_plan::BatchLimits;
+use segcdc_postgres::{Pattern, SourceConfig};
+use segcdc_sqlserver::TargetConfig;
+
+/// How many readers copy at once when nothing else is asked for. Each holds one session and, through its snapshot,
+/// holds back vacuum at the source.
+pub const DEFAULT_READERS: usize = 4;
+
+/// Largest source transaction that is held in memory, bytes.
+pub const DEFAULT_TRANSACTION_BYTES: usize = 128 << 20;
+
+/// Memory of received changes that wait to be applied, bytes.
+pub const DEFAULT_QUEUE_BYTES: usize = 32 << 20;
+
+/// Time between two heartbeats and two advances of an idle checkpoint.
+pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How long making the slot may wait for transactions that are open at the source.
+pub const DEFAULT_SLOT_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is copied before changes are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SnapshotMode {
+    /// All tables, then their changes.
+    #[default]
+    Initial,
+    /// Nothing: the target's tables are taken as equal to the source's at the moment when the slot is made.
+    None,
+    /// All tables, and then stop: changes are not followed.
+    Only,
+}
+
+/// Bounds of what is held in memory.
+///
+/// At its highest, the engine holds one queue, one batch being planned and one being encoded for the target, and the
+/// readers' rows: `queue_bytes` + 2 × the larger of [`BatchLimits::max_bytes`] and one transaction
+/// (`transaction_bytes`) + a few MiB a reader. The defaults stay below 256 MiB but for a single transaction of more
+/// than 64 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Received changes that wait to be applied, bytes.
+    pub queue_bytes: usize,
+    /// Largest single transaction, bytes: a larger one stops the pipeline with `TRANSACTION_TOO_LARGE`.
+    pub transaction_bytes: usize,
+}
+
+/// How trouble that may pass by itself is waited out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Pause before the first new attempt.
+    pub first_pause: Duration,
+    /// Longest pause; each pause doubles and is varied by chance.
+    pub longest_pause: Duration,
+    /// Attempts in a row without any progress before the engine gives up; `None` never does.
+    pub max_attempts: Option<u32>,
+}
+
+/// One pipeline, as its user asks for it.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// PostgreSQL.
+    pub source: SourceConfig,
+    /// SQL Server.
+    pub target: TargetConfig,
+    /// The pipeline's name: the key of its state in the target.
+    pub name: String,
+    /// Tables; empty means all. Ignored for a pipeline that exists: its tables are those of its state.
+    pub patterns: Vec<Pattern>,
+    /// What is copied first.
+    pub snapshot: SnapshotMode,
+    /// A publication that exists and is used; one is made when there is none. A given one is never dropped.
+    pub publication: Option<String>,
+    /// A slot that exists and is used; one is made when there is none. A given one is never dropped.
+    pub slot: Option<String>,
+    /// Stop once everything is applied that had committed when [`crate::run`] was called.
+    pub until_caught_up: bool,
+    /// Readers that copy at once, at least one.
+    pub readers: usize,
+    /// When a batch is full.
+    pub batch: BatchLimits,
+    /// Bounds of memory.
+    pub memory: MemoryLimits,
+    /// How trouble is waited out.
+    pub retry: RetryPolicy,
+    /// Time between two heartbeats, and between two advances of an idle checkpoint.
+    pub heartbeat: Duration,
+    /// How long making the slot may wait for transactions that are open at the source.
+    pub slot_patience: Duration,
+}
+
+// === impl MemoryLimits ===
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        MemoryLimits { queue_bytes: DEFAULT_QUEUE_BYTES, transaction_bytes: DEFAULT_TRANSACTION_BYTES }
+    }
+}
+
+// === impl RetryPolicy ===
+
+impl Default for RetryPolicy {
+    /// From 200 ms to 30 s, without an end.
+    fn default() -> Self {
+        RetryPolicy {
+            first_pause: Duration::from_millis(200),
+            longest_pause: Duration::from_secs(30),
+            max_attempts: None,
+        }
+    }
+}
+
+// === impl EngineConfig ===
+
+impl EngineConfig {
+    /// A pipeline of all tables with everything else at its default.
+    pub fn new(source: SourceConfig, target: TargetConfig, name: impl Into<String>) -> Self {
+        EngineConfig {
+            source,
+            target,
+            name: name.into(),
+            patterns: Vec::new(),
+            snapshot: SnapshotMode::default(),
+            publication: None,
+            slot: None,
+            until_caught_up: false,
+            readers: DEFAULT_READERS,
+            batch: BatchLimits::default(),
+            memory: MemoryLimits::default(),
+            retry: RetryPolicy::default(),
+            heartbeat: DEFAULT_HEARTBEAT,
+            slot_patience: DEFAULT_SLOT_PATIENCE,
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! [`EngineError`]: why a pipeline does not start, or stopped.
+
+use segcdc_model::{Disposition, Fault, Finding, Lsn, QualifiedName};
+use segcdc_plan::PlanError;
+use segcdc_postgres::SourceError;
+use segcdc_sqlserver::TargetError;
+
+/// Why a pipeline does not start, or stopped. Nothing was written after it was found.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The source's.
+    #[error(transparent)]
+    Source(Box<SourceError>),
+    /// The target's.
+    #[error(transparent)]
+    Target(Box<TargetError>),
+    /// A table or a batch that cannot be planned.
+    #[error(transparent)]
+    Plan(Box<PlanError>),
+    /// The pipeline's name cannot be used.
+    #[error("\"{name}\" is not a pipeline name")]
+    PipelineName {
+        /// The name.
+        name: String,
+    },
+    /// Preflight found what keeps the pipeline from starting.
+    #[error("preflight failed: {}", summary(.findings))]
+    Preflight {
+        /// The failures among the findings.
+        findings: Vec<Finding>,
+    },
+    /// No table is left to replicate.
+    #[error("there is no table to replicate")]
+    NoTables,
+    /// The pipeline exists with another slot or publication than asked for.
+    #[error("pipeline \"{pipeline}\" exists with the {what} \"{found}\", not \"{wanted}\"")]
+    PipelineConflict {
+        /// The pipeline.
+        pipeline: String,
+        /// `slot` or `publication`.
+        what: &'static str,
+        /// What its state says.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The source is another server or database than the one that the checkpoint speaks of.
+    #[error("the source has the {what} {found}; the checkpoint is of {expected}")]
+    SourceIdentityMismatch {
+        /// `system identifier` or `database OID`.
+        what: &'static str,
+        /// What the checkpoint says.
+        expected: String,
+        /// What the source says.
+        found: String,
+    },
+    /// The source has lost or never had what was applied already.
+    #[error("the source does not reach the checkpoint {applied}: {detail}")]
+    SourceRewound {
+        /// The checkpoint.
+        applied: Lsn,
+        /// How that was found.
+        detail: String,
+    },
+    /// The target's checkpoint is behind what this process has seen committed, and the slot has let go of the rest.
+    #[error("the target's checkpoint went back from {seen} to {found}")]
+    TargetRewound {
+        /// What was seen committed.
+        seen: Lsn,
+        /// What the target says now.
+        found: Lsn,
+    },
+    /// The slot is not there.
+    #[error("the slot \"{slot}\" does not exist")]
+    SlotMissing {
+        /// The slot.
+        slot: String,
+    },
+    /// A slot of the name that a new pipeline would take.
+    #[error("a slot \"{slot}\" exists already, and no pipeline of this target knows of it")]
+    SlotExists {
+        /// The slot.
+        slot: String,
+    },
+    /// A publication of the name that a new pipeline would take.
+    #[error("a publication \"{publication}\" exists already, and no pipeline of this target knows of it")]
+    PublicationExists {
+        /// The publication.
+        publication: String,
+    },
+    /// The slot is physical, temporary, or of another plugin.
+    #[error("the slot \"{slot}\" is not a lasting logical slot of pgoutput: it is {found}")]
+    SlotWrongPlugin {
+        /// The slot.
+        slot: String,
+        /// What it is.
+        found: String,
+    },
+    /// The slot belongs to another database.
+    #[error("the slot \"{slot}\" belongs to the database \"{found}\", not \"{expected}\"")]
+    SlotWrongDatabase {
+        /// The slot.
+        slot: String,
+        /// Its database.
+        found: String,
+        /// Ours.
+        expected: String,
+    },
+    /// The server removed WAL that the slot needs.
+    #[error("the slot \"{slot}\" was invalidated: {reason}")]
+    SlotLost {
+        /// The slot.
+        slot: String,
+        /// `wal_status` or the invalidation's reason.
+        reason: String,
+    },
+    /// The slot has let go of what the target has not.
+    #[error(
+        "the slot \"{slot}\" has let go of everything up to {confirmed}; the target has applied up to {applied}"
+    )]
+    SlotAheadOfCheckpoint {
+        /// The slot.
+        slot: String,
+        /// Its `confirmed_flush_lsn`.
+        confirmed: Lsn,
+        /// The checkpoint.
+        applied: Lsn,
+    },
+    /// Making the slot waited too long for open transactions.
+    #[error("making the slot waited more than {after_s} s for transactions that are open at the source")]
+    SlotCreationTimeout {
+        /// The bound.
+        after_s: u64,
+    },
+    /// The publication is not there.
+    #[error("the publication \"{publication}\" does not exist")]
+    PublicationMissing {
+        /// The publication.
+        publication: String,
+    },
+    /// The publication is not what it was, or does not publish what is needed.
+    #[error("the publication \"{publication}\" does not fit: {detail}")]
+    PublicationChanged {
+        /// The publication.
+        publication: String,
+        /// The first difference.
+        detail: String,
+    },
+    /// A table of the pipeline is not in the publication (any more).
+    #[error("{table} is not in the publication \"{publication}\"")]
+    TableUnpublished {
+        /// OID of the source table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// The publication.
+        publication: String,
+    },
+    /// The publication leaves out columns or rows of a table.
+    #[error("the publication \"{publication}\" publishes {table} in part: {detail}")]
+    TablePartlyPublished {
+        /// OID of the source table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// The publication.
+        publication: String,
+        /// Column list or row filter.
+        detail: String,
+    },
+    /// A table of the pipeline is gone at the source.
+    #[error("{table} was dropped at the source")]
+    TableDropped {
+        /// OID of the source table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+    },
+    /// A table is not of the shape that its target table was made for.
+    #[error("{table} was changed at the source while the pipeline was not running")]
+    SourceSchemaChanged {
+        /// OID of the source table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+    },
+    /// The target table is gone or has not the columns that were made.
+    #[error("the target table {table} is not what was made for the pipeline: {detail}")]
+    TargetSchemaDrift {
+        /// OID of the source table.
+        oid: u32,
+        /// The target table.
+        table: QualifiedName,
+        /// The first difference.
+        detail: String,
+    },
+    /// The pipeline was not completely set up, and what it would have to do away with is not its own.
+    #[error("the set-up of pipeline \"{pipeline}\" was interrupted, and its given slot has moved on")]
+    SetupInterrupted {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// A transaction that does not fit into the memory that was allowed.
+    #[error("transaction {xid} has {bytes} bytes of changes; the limit is {limit} bytes")]
+    TransactionTooLarge {
+        /// Source transaction id.
+        xid: u32,
+        /// What it takes.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Trouble that did not pass within the attempts that were allowed.
+    #[error("gave up after {attempts} attempts")]
+    GaveUp {
+        /// Attempts in a row without any progress.
+        attempts: u32,
+        /// The last trouble.
+        #[source]
+        last: Box<EngineError>,
+    },
+    /// A task of the engine ended in a way that it cannot.
+    #[error("the task \"{task}\" of the engine broke down")]
+    TaskBroken {
+        /// What it did.
+        task: &'static str,
+    },
+}
+
+/// The first failures, for a message.
+fn summary(findings: &[Finding]) -> String {
+    let details: Vec<&str> = findings.iter().take(3).map(|finding| finding.detail.as_str()).collect();
+    let more = findings.len().saturating_sub(details.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{more}", details.join("; "))
+}
+
+// === impl EngineError ===
+
+impl EngineError {
+    /// OID of the source table that is at fault alone, so that the others can go on without it.
+    pub fn table_oid(&self) -> Option<u32> {
+        match self {
+            EngineError::Target(error) => error.table_oid(),
+            EngineError::Plan(error) => error.table_oid(),
+            EngineError::TableUnpublished { oid, .. }
+            | EngineError::TablePartlyPublished { oid, .. }
+            | EngineError::TableDropped { oid, .. }
+            | EngineError::SourceSchemaChanged { oid, .. }
+            | EngineError::TargetSchemaDrift { oid, .. } => Some(*oid),
+            _ => None,
+        }
+    }
+
+    /// Whether the outcome of a commit is open.
+    pub(crate) fn is_commit_unknown(&self) -> bool {
+        matches!(self, EngineError::Target(error) if matches!(**error, TargetError::CommitUnknown { .. }))
+    }
+}
+
+impl From<SourceError> for EngineError {
+    fn from(error: SourceError) -> Self {
+        EngineError::Source(Box::new(error))
+    }
+}
+
+impl From<TargetError> for EngineError {
+    fn from(error: TargetError) -> Self {
+        EngineError::Target(Box::new(error))
+    }
+}
+
+impl From<PlanError> for EngineError {
+    fn from(error: PlanError) -> Self {
+        EngineError::Plan(Box::new(error))
+    }
+}
+
+impl Fault for EngineError {
+    fn code(&self) -> &'static str {
+        match self {
+            EngineError::Source(error) => error.code(),
+            EngineError::Target(error) => error.code(),
+            EngineError::Plan(error) => error.code(),
+            EngineError::PipelineName { .. } => "PIPELINE_NAME",
+            // One failure speaks for itself; its code is one of preflight's.
+            EngineError::Preflight { .. } => "PREFLIGHT_FAILED",
+            EngineError::NoTables => "NO_TABLES",
+            EngineError::PipelineConflict { .. } => "PIPELINE_CONFLICT",
+            EngineError::SourceIdentityMismatch { .. } => "SOURCE_IDENTITY_MISMATCH",
+            EngineError::SourceRewound { .. } => "SOURCE_REWOUND",
+            EngineError::TargetRewound { .. } => "TARGET_REWOUND",
+            EngineError::SlotMissing { .. } => "SLOT_MISSING",
+            EngineError::SlotExists { .. } => "SLOT_EXISTS",
+            EngineError::PublicationExists { .. } => "PUBLICATION_EXISTS",
+            EngineError::SlotWrongPlugin { .. } => "SLOT_WRONG_PLUGIN",
+            EngineError::SlotWrongDatabase { .. } => "SLOT_WRONG_DATABASE",
+            EngineError::SlotLost { .. } => "SLOT_LOST",
+            EngineError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
+            EngineError::SlotCreationTimeout { .. } => "SLOT_CREATION_TIMEOUT",
+            EngineError::PublicationMissing { .. } => "PUBLICATION_MISSING",
+            EngineError::PublicationChanged { .. } => "PUBLICATION_CHANGED",
+            EngineError::TableUnpublished { .. } => "TABLE_UNPUBLISHED",
+            EngineError::TablePartlyPublished { .. } => "TABLE_PARTLY_PUBLISHED",
+            EngineError::TableDropped { .. } => "TABLE_NOT_FOUND",
+            EngineError::SourceSchemaChanged { .. } => "SCHEMA_CHANGED",
+            EngineError::TargetSchemaDrift { .. } => "TARGET_SCHEMA_DRIFT",
+            EngineError::SetupInterrupted { .. } => "SETUP_INTERRUPTED",
+            EngineError::TransactionTooLarge { .. } => "TRANSACTION_TOO_LARGE",
+            EngineError::GaveUp { last, .. } => last.code(),
+            EngineError::TaskBroken { .. } => "INTERNAL",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            EngineError::Source(error) => error.disposition(),
+            EngineError::Target(error) => error.disposition(),
+            EngineError::Plan(error) => error.disposition(),
+            EngineError::TableUnpublished { .. }
+            | EngineError::TablePartlyPublished { .. }
+            | EngineError::TableDropped { .. }
+            | EngineError::SourceSchemaChanged { .. }
+            | EngineError::TargetSchemaDrift { .. } => Disposition::HaltTable,
+            EngineError::PipelineName { .. }
+            | EngineError::Preflight { .. }
+            | EngineError::NoTables
+            | EngineError::PipelineConflict { .. }
+            | EngineError::SourceIdentityMismatch { .. }
+            | EngineError::SourceRewound { .. }
+            | EngineError::TargetRewound { .. }
+            | EngineError::SlotMissing { .. }
+            | EngineError::SlotExists { .. }
+            | EngineError::PublicationExists { .. }
+            | EngineError::SlotWrongPlugin { .. }
+            | EngineError::SlotWrongDatabase { .. }
+            | EngineError::SlotLost { .. }
+            | EngineError::SlotAheadOfCheckpoint { .. }
+            | EngineError::SlotCreationTimeout { .. }
+            | EngineError::PublicationMissing { .. }
+            | EngineError::PublicationChanged { .. }
+            | EngineError::SetupInterrupted { .. }
+            | EngineError::TransactionTooLarge { .. }
+            | EngineError::GaveUp { .. }
+            | EngineError::TaskBroken { .. } => Disposition::Halt,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            EngineError::Source(error) => return error.hint(),
+            EngineError::Target(error) => return error.hint(),
+            EngineError::Plan(error) => return error.hint(),
+            EngineError::GaveUp { last, .. } => return last.hint(),
+            EngineError::Preflight { findings } => {
+                return findings.first().map(|finding| finding.hint.clone()).unwrap_or_default();
+            }
+            EngineError::PipelineName { .. } => "a pipeline name has 1 to 100 characters, none of them a control character",
+            EngineError::NoTables => "check the table patterns, and what preflight says of the tables that were left out",
+            EngineError::PipelineConflict { .. } => {
+                "leave the option away to go on with what the pipeline has, or choose another pipeline name"
+            }
+            EngineError::SourceIdentityMismatch { .. } => {
+                "give the source URL that the pipeline was made with; for another source, remove the pipeline and copy anew"
+            }
+            EngineError::SourceRewound { .. } => {
+                "the source was restored, or a standby was promoted that lacked the last changes: \
+                 the target is ahead of it and the tables must be copied again"
+            }
+            EngineError::TargetRewound { .. } => {
+                "the target was restored from a backup, or failed over to a replica that lacked the last changes: \
+                 the tables must be copied again"
+            }
+            EngineError::SlotMissing { .. } => {
+                "the slot was dropped or lost in a failover: remove the pipeline and copy the tables again"
+            }
+            EngineError::SlotExists { .. } => {
+                "another pipeline of the same name may use it: choose another pipeline name, or drop the slot if nobody needs it"
+            }
+            EngineError::PublicationExists { .. } => {
+                "choose another pipeline name, give the publication with --publication, or drop it if nobody needs it"
+            }
+            EngineError::SlotWrongPlugin { .. } => {
+                "give a slot made with pg_create_logical_replication_slot('...', 'pgoutput'), or none"
+            }
+            EngineError::SlotWrongDatabase { .. } => "give a slot of the database in the source URL, or none",
+            EngineError::SlotLost { .. } => {
+                "raise max_slot_wal_keep_size at the source, then remove the pipeline and copy the tables again"
+            }
+            EngineError::SlotAheadOfCheckpoint { .. } => {
+                "something else has consumed the slot, or it was dropped and made again: changes are lost to it, \
+                 and the tables must be copied again"
+            }
+            EngineError::SlotCreationTimeout { .. } => {
+                "end old transactions at the source (pg_stat_activity, pg_prepared_xacts), then start again"
+            }
+            EngineError::PublicationMissing { .. } => {
+                "the publication was dropped; making it again does not mend the slot: remove the pipeline and copy again"
+            }
+            EngineError::PublicationChanged { .. } => {
+                "set the publication back to what it was; if changes were made in between, copy the tables again"
+            }
+            EngineError::TableUnpublished { .. } => {
+                "add the table to the publication, then copy it again: changes made meanwhile are not in the stream"
+            }
+            EngineError::TablePartlyPublished { .. } => {
+                "remove column list and row filter of the table from the publication, then copy it again"
+            }
+            EngineError::TableDropped { .. } => "the target's rows are kept; remove the table from the pipeline",
+            EngineError::SourceSchemaChanged { .. } => {
+                "bring the target table to the new shape, then copy the table again"
+            }
+            EngineError::TargetSchemaDrift { .. } => "set the target table back to what it was, or copy the table again",
+            EngineError::SetupInterrupted { .. } => "remove the pipeline, make the given slot anew, and start again",
+            EngineError::TransactionTooLarge { .. } => {
+                "raise the limit if the memory is there, or remove the pipeline and copy again"
+            }
+            EngineError::TaskBroken { .. } => "start again; it goes on from its checkpoint. If it happens again, report it",
+        }
+        .to_owned()
+    }
+
+    fn fix_sql(&self) -> Option<String> {
+        match self {
+            EngineError::Source(error) => error.fix_sql(),
+            EngineError::Target(error) => error.fix_sql(),
+            EngineError::Plan(error) => error.fix_sql(),
+            EngineError::GaveUp { last, .. } => last.fix_sql(),
+            EngineError::Preflight { findings } => {
+                let statements: Vec<&str> =
+                    findings.iter().flat_map(|finding| finding.fix_sql.iter().map(String::as_str)).collect();
+                (!statements.is_empty()).then(|| statements.join("\n"))
+            }
+            EngineError::SlotExists { slot } => Some(format!("SELECT pg_drop_replication_slot('{slot}')")),
+            EngineError::SlotLost { .. } => {
+                Some("ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()".to_owned())
+            }
+            EngineError::TableUnpublished { table, publication, .. } => {
+                segcdc_postgres::quote::qualified(table)
+                    .and_then(|table| Ok((table, segcdc_postgres::quote::identifier(publication)?)))
+                    .map(|(table, publication)| {
+                        format!("ALTER PUBLICATION {publication} ADD TABLE ONLY {table}")
+                    })
+                    .ok()
+            }
+            EngineError::PipelineName { .. }
+            | EngineError::NoTables
+            | EngineError::PipelineConflict { .. }
+            | EngineError::SourceIdentityMismatch { .. }
+            | EngineError::SourceRewound { .. }
+            | EngineError::TargetRewound { .. }
+            | EngineError::SlotMissing { .. }
+            | EngineError::PublicationExists { .. }
+            | EngineError::SlotWrongPlugin { .. }
+            | EngineError::SlotWrongDatabase { .. }
+            | EngineError::SlotAheadOfCheckpoint { .. }
+            | EngineError::SlotCreationTimeout { .. }
+            | EngineError::PublicationMissing { .. }
+            | EngineError::PublicationChanged { .. }
+            | EngineError::TablePartlyPublished { .. }
+            | EngineError::TableDropped { .. }
+            | EngineError::SourceSchemaChanged { .. }
+            | EngineError::TargetSchemaDrift { .. }
+            | EngineError::SetupInterrupted { .. }
+            | EngineError::TransactionTooLarge { .. }
+            | EngineError::TaskBroken { .. } => None,
+        }
+    }
+}
