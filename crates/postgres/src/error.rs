@@ -201,6 +201,12 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
+    /// A table was rewritten after the snapshot, which sees its new file as empty.
+    #[error("the table {table} was altered after the snapshot, which cannot see its rows any more")]
+    TableRewritten {
+        /// Its name.
+        table: String,
+    },
     /// The position to start at lies behind what the slot has already let go: rows would be lost silently.
     #[error("the slot \"{slot}\" has moved to {confirmed}, past the wanted start {wanted}")]
     SlotAheadOfCheckpoint {
@@ -300,6 +306,7 @@ impl Fault for SourceError {
             SourceError::InvalidName { .. } => "NAME_INVALID",
             SourceError::Pattern { .. } => "TABLE_PATTERN",
             SourceError::TableNotFound { .. } => "TABLE_NOT_FOUND",
+            SourceError::TableRewritten { .. } => "TABLE_REWRITTEN",
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
         }
     }
@@ -309,7 +316,8 @@ impl Fault for SourceError {
             SourceError::Unreachable { .. }
             | SourceError::ConnectTimeout { .. }
             | SourceError::ConnectionLost { .. }
-            | SourceError::PeerSilent { .. } => Disposition::Retry,
+            | SourceError::PeerSilent { .. }
+            | SourceError::TableRewritten { .. } => Disposition::Retry,
             SourceError::TableNotFound { .. } => Disposition::HaltTable,
             SourceError::Server { .. } => self.cause().map_or(Disposition::Halt, Cause::disposition),
             SourceError::Config(_)
@@ -374,6 +382,7 @@ impl Fault for SourceError {
             SourceError::TableNotFound { .. } => {
                 "the table was dropped, renamed or changed; look at the source"
             }
+            SourceError::TableRewritten { .. } => "unfinished tables are copied again with a new snapshot",
             SourceError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was made again; the tables must be copied again"
             }

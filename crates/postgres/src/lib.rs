@@ -47,5 +47,5 @@ pub use publication::Publication;
 pub use replication::{CreatedSlot, FieldForm, Replication, SlotSnapshot, SystemIdentity};
 pub use session::Session;
 pub use slot::SlotState;
-pub use snapshot::{CopyRange, CopyRequest, ExportedSnapshot, RowStream};
+pub use snapshot::{CopyRange, CopyRequest, ExportedSnapshot, RowDecoder, RowStream};
 pub use stream::{StreamEvent, StreamOptions, TransactionStream};
