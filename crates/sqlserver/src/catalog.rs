@@ -39,10 +39,27 @@ pub struct ExistingTable {
     pub kind: String,
     /// Columns in order.
     pub columns: Vec<ExistingColumn>,
-    /// Names of its enabled triggers.
-    pub triggers: Vec<String>,
+    /// Columns of its primary key, in key order; empty without one.
+    pub key: Vec<String>,
+    /// Name of its primary key.
+    pub key_name: Option<String>,
+    /// Its enabled triggers.
+    pub triggers: Vec<Trigger>,
+    /// Names of its foreign keys that are enforced.
+    pub foreign_keys: Vec<String>,
+    /// Names of foreign keys that refer to it.
+    pub referring_keys: Vec<String>,
     /// Whether it holds rows.
     pub has_rows: bool,
+}
+
+/// An enabled trigger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trigger {
+    /// Name.
+    pub name: String,
+    /// It replaces the statement, so that rows need not arrive.
+    pub instead_of: bool,
 }
 
 // === impl ExistingColumn ===
@@ -72,7 +89,10 @@ impl Target {
     ///
     /// # Errors
     /// The server's.
-    pub async fn existing_table(&mut self, table: &QualifiedName) -> Result<Option<ExistingTable>, TargetError> {
+    pub async fn existing_table(
+        &mut self,
+        table: &QualifiedName,
+    ) -> Result<Option<ExistingTable>, TargetError> {
         let during = "reading the catalog";
         let rows = self.query(during, &sql::catalog::object(table)).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -80,24 +100,53 @@ impl Target {
         let kind = text(row, 1).ok_or_else(|| unfit("the kind of object"))?.trim().to_owned();
         let rows = self.query(during, &sql::catalog::columns(object_id)).await?;
         let columns = rows.iter().map(|row| read_column(row)).collect::<Result<_, _>>()?;
-        let is_table = kind.eq_ignore_ascii_case("U");
-        let triggers = match is_table {
-            true => self.query(during, &sql::catalog::triggers(object_id)).await?,
-            false => Vec::new(),
-        };
-        let has_rows = is_table && !self.query(during, &sql::catalog::any_row(table)).await?.is_empty();
-        Ok(Some(ExistingTable {
+        let mut table_found = ExistingTable {
             object_id,
             kind,
             columns,
-            triggers: triggers.iter().filter_map(|row| text(row, 0).map(str::to_owned)).collect(),
-            has_rows,
-        }))
+            key: Vec::new(),
+            key_name: None,
+            triggers: Vec::new(),
+            foreign_keys: Vec::new(),
+            referring_keys: Vec::new(),
+            has_rows: false,
+        };
+        if table_found.kind.eq_ignore_ascii_case("U") {
+            self.read_details(table, &mut table_found).await?;
+        }
+        Ok(Some(table_found))
+    }
+
+    /// What only tables have.
+    async fn read_details(
+        &mut self,
+        name: &QualifiedName,
+        table: &mut ExistingTable,
+    ) -> Result<(), TargetError> {
+        let during = "reading the catalog";
+        let names = |rows: Vec<Vec<Datum>>| {
+            rows.iter().filter_map(|row| text(row, 0).map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let rows = self.query(during, &sql::catalog::primary_key(table.object_id)).await?;
+        table.key_name = rows.first().and_then(|row| text(row, 1)).map(str::to_owned);
+        table.key = names(rows);
+        let rows = self.query(during, &sql::catalog::triggers(table.object_id)).await?;
+        let trigger = |row: &Vec<Datum>| {
+            let instead_of = row.get(1).and_then(Datum::as_int).is_some_and(|instead_of| instead_of != 0);
+            Some(Trigger { name: text(row, 0)?.to_owned(), instead_of })
+        };
+        table.triggers = rows.iter().filter_map(trigger).collect();
+        table.foreign_keys = names(self.query(during, &sql::catalog::foreign_keys(table.object_id)).await?);
+        table.referring_keys =
+            names(self.query(during, &sql::catalog::referring_keys(table.object_id)).await?);
+        table.has_rows = !self.query(during, &sql::catalog::any_row(name)).await?.is_empty();
+        Ok(())
     }
 }
 
 fn read_column(row: &[Datum]) -> Result<ExistingColumn, TargetError> {
-    let int = |index: usize| row.get(index).and_then(Datum::as_int).ok_or_else(|| unfit("a number of a column"));
+    let int =
+        |index: usize| row.get(index).and_then(Datum::as_int).ok_or_else(|| unfit("a number of a column"));
     Ok(ExistingColumn {
         name: text(row, 0).ok_or_else(|| unfit("the name of a column"))?.to_owned(),
         type_name: text(row, 1).ok_or_else(|| unfit("the type of a column"))?.to_owned(),

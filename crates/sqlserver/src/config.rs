@@ -105,9 +105,11 @@ impl Fault for ConfigError {
 
     fn hint(&self) -> String {
         match self {
-            ConfigError::UnknownParameter { .. } => "the parameters are encrypt, trust_server_certificate, ca_file, \
+            ConfigError::UnknownParameter { .. } => {
+                "the parameters are encrypt, trust_server_certificate, ca_file, \
                  host_name_in_certificate, schema and connect_timeout"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => format!(
                 "a target looks like {EXAMPLE}; write special characters of user and password percent-encoded, @ as %40"
             ),
@@ -213,18 +215,24 @@ impl TargetConfig {
                     "false" => false,
                     _ => {
                         let expected = "true or false";
-                        return Err(ConfigError::ParameterValue { name: "trust_server_certificate", expected });
+                        return Err(ConfigError::ParameterValue {
+                            name: "trust_server_certificate",
+                            expected,
+                        });
                     }
                 }
             }
             "ca_file" => self.ca_file = Some(PathBuf::from(value)),
             "host_name_in_certificate" => self.host_name_in_certificate = Some(value.to_owned()),
             "schema" if quote::is_possible_name(value) => self.default_schema = value.to_owned(),
-            "schema" => return Err(ConfigError::ParameterValue { name: "schema", expected: "a schema name" }),
+            "schema" => {
+                return Err(ConfigError::ParameterValue { name: "schema", expected: "a schema name" });
+            }
             "connect_timeout" => {
                 let seconds = value.parse().ok().filter(|seconds| (1..=600).contains(seconds));
                 let expected = "1 to 600 seconds";
-                let seconds = seconds.ok_or(ConfigError::ParameterValue { name: "connect_timeout", expected })?;
+                let seconds =
+                    seconds.ok_or(ConfigError::ParameterValue { name: "connect_timeout", expected })?;
                 self.connect_timeout = Duration::from_secs(seconds);
             }
             _ => return Err(ConfigError::UnknownParameter { name: name.to_owned() }),
@@ -250,7 +258,8 @@ mod tests {
 
     #[test]
     fn url_parts_are_decoded() {
-        let url = "mssql://us%40er:p%3Aw%2F%7B%22%3B%F0%9F%A6%80@[::1]:14330/my%20db?encrypt=strict&schema=app";
+        let url =
+            "mssql://us%40er:p%3Aw%2F%7B%22%3B%F0%9F%A6%80@[::1]:14330/my%20db?encrypt=strict&schema=app";
         let config = TargetConfig::parse(url).unwrap();
         assert_eq!((config.user.as_str(), config.password.expose().as_str()), ("us@er", "p:w/{\";🦀"));
         assert_eq!((config.host.as_str(), config.port, config.database.as_str()), ("::1", 14330, "my db"));

@@ -131,7 +131,9 @@ mod tests {
         let first = -DAYS_TO_2000 * DAY_US;
         let last = (LAST_DAY - DAYS_TO_2000) * DAY_US + DAY_US - 1;
         for mssql_type in [MssqlType::DateTime2, MssqlType::DateTimeOffset] {
-            let of = |us| if mssql_type == MssqlType::DateTime2 { Value::Timestamp(us) } else { Value::TimestampTz(us) };
+            let of = |us| {
+                if mssql_type == MssqlType::DateTime2 { Value::Timestamp(us) } else { Value::TimestampTz(us) }
+            };
             assert_eq!(encode(mssql_type, of(first)), Ok(()));
             assert_eq!(encode(mssql_type, of(last)), Ok(()));
             for beyond in [first - 1, last + 1, i64::MIN, i64::MAX] {

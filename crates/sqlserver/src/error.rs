@@ -55,7 +55,7 @@ pub enum TargetError {
     #[error("{table}: {statement} changed {found} rows where {expected} were due (batch ending at {lsn})")]
     Diverged {
         /// The target table.
-        table: QualifiedName,
+        table: Box<QualifiedName>,
         /// INSERT, UPDATE, DELETE or fill.
         statement: &'static str,
         /// Rows staged.
@@ -71,7 +71,7 @@ pub enum TargetError {
     #[error("{table}: two rows have one key for the target (error {number}; {place})")]
     KeyCollision {
         /// The target table.
-        table: QualifiedName,
+        table: Box<QualifiedName>,
         /// The server's error number.
         number: i32,
         /// Where in the source it came from.
@@ -82,9 +82,9 @@ pub enum TargetError {
     /// A value that the target's column cannot hold.
     #[error("{table}, column \"{column}\": {reason} ({place})")]
     Value {
-        /// The target table.
-        table: QualifiedName,
-        /// The column.
+        /// The source table.
+        table: Box<QualifiedName>,
+        /// The column, the same on both sides.
         column: String,
         /// Stable code.
         code: &'static str,
@@ -92,6 +92,38 @@ pub enum TargetError {
         reason: String,
         /// Where in the source it came from.
         place: String,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// The server's refusal of a statement on one table, which concerns that table alone.
+    #[error("{table}: the target reported error {number} during {during} ({place})")]
+    Table {
+        /// The target table.
+        table: Box<QualifiedName>,
+        /// The server's error number.
+        number: i32,
+        /// What was being done.
+        during: String,
+        /// Where in the source it came from.
+        place: String,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// A table of the target that is there already is not what the source's table becomes.
+    #[error("{table} is there already, but {difference}")]
+    TableMismatch {
+        /// The target table.
+        table: Box<QualifiedName>,
+        /// The differences, as a text.
+        difference: String,
+        /// OID of the source table.
+        oid: u32,
+    },
+    /// A table that a copy is to fill holds rows already.
+    #[error("{table} is there already and holds rows")]
+    TableNotEmpty {
+        /// The target table.
+        table: Box<QualifiedName>,
         /// OID of the source table.
         oid: u32,
     },
@@ -127,19 +159,21 @@ pub fn disposition_of(number: i32) -> Disposition {
         // Deadlock, lock time-out, no lock memory.
         1204 | 1205 | 1222 => Disposition::Retry,
         // Connection and resource trouble, fail-over, Azure throttling and reconfiguration.
-        20 | 64 | 121 | 233 | 596 | 617 | 669 | 921 | 926 | 983 | 997 | 1203 | 3935 | 3960 | 3966 | 4060 | 4221 | 6005
-        | 8645 | 8651 | 10053 | 10054 | 10060 | 10928 | 10929 | 10936 | 14355 | 17142 | 17197 | 18401 | 40020
-        | 40143 | 40166 | 40197 | 40501 | 40540 | 40549 | 40550 | 40551 | 40553 | 40613 | 42108 | 42109 | 41301
-        | 41302 | 41305 | 41325 | 41839 | 49918 | 49919 | 49920 => Disposition::Retry,
+        20 | 64 | 121 | 233 | 596 | 617 | 669 | 921 | 926 | 983 | 997 | 1203 | 3935 | 3960 | 3966 | 4060
+        | 4221 | 6005 | 8645 | 8651 | 10053 | 10054 | 10060 | 10928 | 10929 | 10936 | 14355 | 17142
+        | 17197 | 18401 | 40020 | 40143 | 40166 | 40197 | 40501 | 40540 | 40549 | 40550 | 40551 | 40553
+        | 40613 | 42108 | 42109 | 41301 | 41302 | 41305 | 41325 | 41839 | 49918 | 49919 | 49920 => {
+            Disposition::Retry
+        }
         // Out of space: log, filegroup, disk, tempdb.
         1101 | 1105 | 3257 | 9002 => Disposition::Retry,
         // A row does not fit its table: NULL, constraint, truncation, overflow, conversion, row size.
-        220 | 232 | 242 | 245 | 248 | 295 | 296 | 511 | 515 | 517 | 535 | 547 | 1946 | 2601 | 2627 | 2628 | 8023
-        | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 => Disposition::HaltTable,
+        220 | 232 | 242 | 245 | 248 | 295 | 296 | 511 | 515 | 517 | 535 | 547 | 1946 | 2601 | 2627 | 2628
+        | 8023 | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 => Disposition::HaltTable,
         // The target table changed or went away; a computed or read-only column; a view.
-        206 | 207 | 208 | 213 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468 | 544 | 545 | 1088 | 2812
-        | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816 | 4902 | 4922 | 4924 | 13535 | 13536 | 13537
-        | 14099 => Disposition::HaltTable,
+        206 | 207 | 208 | 213 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468 | 544 | 545
+        | 1088 | 2812 | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816 | 4902 | 4922 | 4924
+        | 13535 | 13536 | 13537 | 14099 => Disposition::HaltTable,
         _ => Disposition::Halt,
     }
 }
@@ -203,6 +237,7 @@ impl TargetError {
         match self {
             TargetError::Login { number, .. }
             | TargetError::Server { number, .. }
+            | TargetError::Table { number, .. }
             | TargetError::KeyCollision { number, .. } => Some(*number),
             _ => None,
         }
@@ -213,6 +248,9 @@ impl TargetError {
         match self {
             TargetError::Diverged { oid, .. }
             | TargetError::KeyCollision { oid, .. }
+            | TargetError::Table { oid, .. }
+            | TargetError::TableMismatch { oid, .. }
+            | TargetError::TableNotEmpty { oid, .. }
             | TargetError::Value { oid, .. } => Some(*oid),
             _ => None,
         }
@@ -221,15 +259,19 @@ impl TargetError {
     /// Names the table that a server's error belongs to, where only one can be meant.
     pub(crate) fn at_table(self, table: &QualifiedName, oid: u32, place: &str) -> Self {
         match self {
-            TargetError::Server { number: number @ (2601 | 2627), .. } => {
-                TargetError::KeyCollision { table: table.clone(), number, place: place.to_owned(), oid }
-            }
-            TargetError::Server { number, during, .. } if disposition_of(number) == Disposition::HaltTable => {
-                TargetError::Value {
-                    table: table.clone(),
-                    column: "(not named by the server)".to_owned(),
-                    code: code_of(number),
-                    reason: format!("the target reported error {number} during {during}"),
+            TargetError::Server { number: number @ (2601 | 2627), .. } => TargetError::KeyCollision {
+                table: Box::new(table.clone()),
+                number,
+                place: place.to_owned(),
+                oid,
+            },
+            TargetError::Server { number, during, .. }
+                if disposition_of(number) == Disposition::HaltTable =>
+            {
+                TargetError::Table {
+                    table: Box::new(table.clone()),
+                    number,
+                    during,
                     place: place.to_owned(),
                     oid,
                 }
@@ -239,9 +281,15 @@ impl TargetError {
     }
 
     /// A value that was refused before it was sent.
-    pub(crate) fn value(refused: &RefusedValue, table: &QualifiedName, column: &str, oid: u32, place: &str) -> Self {
+    pub(crate) fn value(
+        refused: &RefusedValue,
+        table: &QualifiedName,
+        column: &str,
+        oid: u32,
+        place: &str,
+    ) -> Self {
         TargetError::Value {
-            table: table.clone(),
+            table: Box::new(table.clone()),
             column: column.to_owned(),
             code: refused.code(),
             reason: refused.to_string(),
@@ -289,6 +337,9 @@ impl Fault for TargetError {
             TargetError::Diverged { .. } => "TARGET_DIVERGED",
             TargetError::KeyCollision { .. } => "KEY_COLLISION",
             TargetError::Value { code, .. } => code,
+            TargetError::Table { number, .. } => code_of(*number),
+            TargetError::TableMismatch { .. } => "TARGET_TABLE_MISMATCH",
+            TargetError::TableNotEmpty { .. } => "TARGET_TABLE_NOT_EMPTY",
             TargetError::StateMissing { .. } => "STATE_MISSING",
             TargetError::StateUnreadable { .. } => "STATE_UNREADABLE",
             TargetError::Answer { .. } => "TARGET_ANSWER",
@@ -309,7 +360,11 @@ impl Fault for TargetError {
                 disposition => disposition,
             },
             TargetError::CommitUnknown { .. } => Disposition::Retry,
-            TargetError::KeyCollision { .. } | TargetError::Value { .. } => Disposition::HaltTable,
+            TargetError::KeyCollision { .. }
+            | TargetError::Value { .. }
+            | TargetError::Table { .. }
+            | TargetError::TableMismatch { .. }
+            | TargetError::TableNotEmpty { .. } => Disposition::HaltTable,
             TargetError::Fenced { .. }
             | TargetError::Diverged { .. }
             | TargetError::StateMissing { .. }
@@ -340,6 +395,13 @@ impl Fault for TargetError {
             TargetError::Value { .. } => {
                 "correct the value at the source, or widen the target's column; then copy the table again".to_owned()
             }
+            TargetError::Table { number, .. } => server_hint(*number),
+            TargetError::TableMismatch { table, .. } => {
+                format!("rename or drop {table}, or bring it to the shape that `segcdc plan` prints")
+            }
+            TargetError::TableNotEmpty { table, .. } => {
+                format!("empty, rename or drop {table}, so that the copy does not add to rows of unknown origin")
+            }
             TargetError::StateMissing { .. } => {
                 "check the name and the target database; `segcdc up` creates a pipeline".to_owned()
             }
@@ -354,6 +416,12 @@ impl Fault for TargetError {
 fn server_hint(number: i32) -> String {
     match number {
         229 | 230 | 262 | 2760 => "grant the login what the message names; `segcdc doctor` prints the statements",
+        515 => "the target's column does not allow NULL: drop its NOT NULL, or correct the source; then copy the table again",
+        547 => "a constraint of the target refuses the row: drop or disable it; then copy the table again",
+        2628 | 8152 | 8115 | 220 | 8114 => {
+            "correct the value at the source, or widen the target's column; then copy the table again"
+        }
+        4712 => "foreign keys refer to the table: drop them in the target, where replicated tables need none",
         9002 => "free the log: back it up, or let it grow; the pipeline goes on by itself",
         1101 | 1105 => "give the filegroup space; the pipeline goes on by itself",
         3906 => "the database is read-only, or a secondary replica: give the primary's address",
@@ -455,7 +523,8 @@ mod tests {
 
     #[test]
     fn numbers_have_their_disposition() {
-        let check = |number: i32, expected: Disposition| assert_eq!(disposition_of(number), expected, "{number}");
+        let check =
+            |number: i32, expected: Disposition| assert_eq!(disposition_of(number), expected, "{number}");
         for number in [1205, 1222, 40613, 9002, 10054, 49918] {
             check(number, Disposition::Retry);
         }

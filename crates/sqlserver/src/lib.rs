@@ -4,7 +4,7 @@
 //! TargetConfig --connect--> Target --+-- preflight::check      findings, nothing changed
 //!                                    +-- tables               schemas, tables, keys
 //!                                    +-- state                pipelines, checkpoint, fence
-//!                                    +-- Loader               snapshot rows, bulk load
+//!                                    +-- loader               snapshot rows, bulk load
 //!                                    +-- apply                one batch: fence, staging, effects, checkpoint, COMMIT
 //!                                    +-- rows                 read back, for verification
 //! ```
@@ -12,17 +12,28 @@
 //! The invariant of [`apply`]: data and checkpoint commit in one transaction that began by proving that this process
 //! still owns the pipeline. Every statement's row count equals what was staged for it, or nothing is committed.
 
+#![expect(dead_code, reason = "the modules that use it follow")]
+
+pub mod apply;
 pub mod catalog;
 pub mod config;
 pub mod encode;
 pub mod error;
+pub mod loader;
+pub mod preflight;
 pub mod quote;
+pub mod rows;
 pub mod session;
 pub mod sql;
 pub mod state;
 pub mod tables;
 
+pub use apply::{Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};
 pub use error::{RefusedValue, TargetError, disposition_of};
+pub use loader::{LoadProgress, Loader};
+pub use preflight::PreflightRequest;
+pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
-pub use state::{NewPipeline, PipelineState, TableState};
+pub use state::{Lag, NewPipeline, PipelineState, TableProgress, TableState};
+pub use tables::{Difference, ExistingRows, Prepared};

@@ -145,7 +145,10 @@ impl Target {
         let path = match loaded.await {
             Ok(_) => WritePath::Bulk,
             Err(TdsError::Server(errors)) => {
-                tracing::info!(number = errors.main().map_or(0, |error| error.number), "bulk load is refused");
+                tracing::info!(
+                    number = errors.main().map_or(0, |error| error.number),
+                    "bulk load is refused"
+                );
                 WritePath::Insert
             }
             Err(error) => return Err(TargetError::from_tds("probing bulk load", error)),

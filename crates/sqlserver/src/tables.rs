@@ -1,4 +1,12 @@
-//! Making target schemas, tables and keys.
+//! Making target schemas, tables and keys. Everything is safe to repeat after a crash.
+//!
+//! ```text
+//! prepare_table --> (loads into the heap) --> build_key --> finish_copy (state)
+//!      ^                                          |
+//!      +------ clear_for_copy <--- interrupted ---+
+//! ```
+
+mod compare;
 
 use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;
@@ -7,6 +15,29 @@ use crate::error::TargetError;
 use crate::quote;
 use crate::session::Target;
 use crate::sql;
+
+pub use compare::{Difference, differences};
+
+/// Whether a table that is there already may hold rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ExistingRows {
+    /// No: a copy would add to them.
+    #[default]
+    Refuse,
+    /// Yes: they are known, or are to be replaced.
+    Allow,
+}
+
+/// A table that is ready to be filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prepared {
+    /// It was made just now, and so is ours.
+    pub created: bool,
+    /// It holds rows.
+    pub has_rows: bool,
+    /// It has a primary key, on the wanted columns.
+    pub has_key: bool,
+}
 
 // === impl Target ===
 
@@ -18,23 +49,46 @@ impl Target {
     pub async fn ensure_schema(&mut self, name: &str) -> Result<(), TargetError> {
         let during = "creating a schema";
         if self.query(during, &sql::catalog::schema(name)).await?.is_empty() {
-            self.batch(during, &sql::create_table::create_schema(name)).await?;
+            let created = self.batch(during, &sql::create_table::create_schema(name)).await;
+            if let Err(error) = created {
+                // 2714: another process was faster.
+                return if error.number() == Some(2714) { Ok(()) } else { Err(error) };
+            }
         }
         Ok(())
     }
 
-    /// Creates the table and its schema where they are missing; says whether the table was missing.
+    /// Creates the table and its schema where they are missing; the key comes behind the load, by
+    /// [`Target::build_key`]. A table that is there is used when it has the wanted shape.
     ///
     /// # Errors
-    /// The server's refusal.
-    pub async fn ensure_table(&mut self, table: &TablePlan) -> Result<bool, TargetError> {
+    /// [`TargetError::TableMismatch`], [`TargetError::TableNotEmpty`], and the server's refusal.
+    pub async fn prepare_table(
+        &mut self,
+        table: &TablePlan,
+        rows: ExistingRows,
+    ) -> Result<Prepared, TargetError> {
         self.ensure_schema(&table.target.schema).await?;
-        let during = "creating a table";
-        let missing = self.query(during, &sql::catalog::object(&table.target)).await?.is_empty();
-        if missing {
-            self.batch(during, &sql::create_table::create_table(table)).await?;
+        let Some(existing) = self.existing_table(&table.target).await? else {
+            self.batch("creating a table", &sql::create_table::create_table(table)).await?;
+            return Ok(Prepared { created: true, has_rows: false, has_key: false });
+        };
+        let differences = differences(&existing, table);
+        if !differences.is_empty() {
+            let texts: Vec<String> = differences.iter().map(Difference::to_string).collect();
+            return Err(TargetError::TableMismatch {
+                table: Box::new(table.target.clone()),
+                difference: texts.join("; "),
+                oid: table.source.oid,
+            });
         }
-        Ok(missing)
+        if existing.has_rows && rows == ExistingRows::Refuse {
+            return Err(TargetError::TableNotEmpty {
+                table: Box::new(table.target.clone()),
+                oid: table.source.oid,
+            });
+        }
+        Ok(Prepared { created: false, has_rows: existing.has_rows, has_key: !existing.key.is_empty() })
     }
 
     /// Empties the table before a copy and removes the key that we made for an earlier one.
@@ -43,13 +97,36 @@ impl Target {
     /// The server's refusal, such as 4712 for a table that foreign keys refer to.
     pub async fn clear_for_copy(&mut self, table: &TablePlan) -> Result<(), TargetError> {
         let during = "emptying a table before its copy";
-        let place = "before the copy";
-        let at = |error: TargetError| error.at_table(&table.target, table.source.oid, place);
+        let at = |error: TargetError| error.at_table(&table.target, table.source.oid, "before the copy");
         self.batch(during, &sql::create_table::truncate(table)).await.map_err(at)?;
-        if self.has_our_key(table).await? {
+        let existing = self.existing_table(&table.target).await?;
+        let key = existing.and_then(|existing| existing.key_name);
+        if key.is_some_and(|name| name == sql::create_table::key_name(table)) {
             self.batch(during, &sql::create_table::drop_key(table)).await.map_err(at)?;
         }
         Ok(())
+    }
+
+    /// Empties the table with DELETE, which works where foreign keys refer to it, and counts the rows.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn empty_table(&mut self, table: &TablePlan) -> Result<u64, TargetError> {
+        let sql = format!("DELETE FROM {}", quote::qualified(&table.target));
+        let deleted = self.batch("emptying a table", &sql).await;
+        let at = |error: TargetError| error.at_table(&table.target, table.source.oid, "on request");
+        Ok(deleted.map_err(at)?.total_row_count())
+    }
+
+    /// Removes the table where it is there.
+    ///
+    /// # Errors
+    /// The server's refusal, such as 3726 for a table that foreign keys refer to.
+    pub async fn drop_table(&mut self, table: &segcdc_model::QualifiedName) -> Result<(), TargetError> {
+        if self.query("looking for a table", &sql::catalog::object(table)).await?.is_empty() {
+            return Ok(());
+        }
+        self.batch("dropping a table", &sql::create_table::drop_table(table)).await.map(drop)
     }
 
     /// Builds the key behind the load. Safe to repeat.
@@ -58,21 +135,21 @@ impl Target {
     /// [`TargetError::KeyCollision`] when two rows have one key for the target.
     pub async fn build_key(&mut self, table: &TablePlan) -> Result<(), TargetError> {
         let Some(sql) = sql::create_table::add_key(table) else { return Ok(()) };
-        if self.has_primary_key(table).await? {
+        let existing = self.existing_table(&table.target).await?;
+        if existing.is_some_and(|existing| !existing.key.is_empty()) {
             return Ok(());
         }
         let built = self.batch("building the key", &sql).await;
-        built.map_err(|error| match error {
+        built.map(drop).map_err(|error| match error {
             // 1505: CREATE INDEX found a duplicate; 1750 follows it.
             TargetError::Server { number: number @ (1505 | 1750), .. } => TargetError::KeyCollision {
-                table: table.target.clone(),
+                table: Box::new(table.target.clone()),
                 number,
                 place: "snapshot".to_owned(),
                 oid: table.source.oid,
             },
             other => other.at_table(&table.target, table.source.oid, "snapshot"),
-        })?;
-        Ok(())
+        })
     }
 
     /// Rows of a table, counted.
@@ -87,21 +164,5 @@ impl Target {
             during: "counting rows",
             detail: "the count is missing".to_owned(),
         })
-    }
-
-    async fn has_our_key(&mut self, table: &TablePlan) -> Result<bool, TargetError> {
-        let Some(existing) = self.existing_table(&table.target).await? else { return Ok(false) };
-        let name = sql::create_table::key_name(table);
-        let sql = sql::catalog::key_constraint(existing.object_id, &name);
-        Ok(!self.query("reading the catalog", &sql).await?.is_empty())
-    }
-
-    async fn has_primary_key(&mut self, table: &TablePlan) -> Result<bool, TargetError> {
-        let Some(existing) = self.existing_table(&table.target).await? else { return Ok(false) };
-        let sql = format!(
-            "SELECT [name] FROM [sys].[key_constraints] WHERE [parent_object_id] = {} AND [type] = 'PK'",
-            existing.object_id
-        );
-        Ok(!self.query("reading the catalog", &sql).await?.is_empty())
     }
 }

@@ -96,7 +96,9 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
         MssqlType::NVarChar { .. } => {
             format!("{left} COLLATE {KEY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
         }
-        MssqlType::VarBinary { .. } => format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})"),
+        MssqlType::VarBinary { .. } => {
+            format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
+        }
         _ => format!("{left} = {right}"),
     };
     format!("({equal} OR ({left} IS NULL AND {right} IS NULL))")

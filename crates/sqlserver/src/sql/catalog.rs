@@ -30,9 +30,11 @@ pub fn any_row(table: &QualifiedName) -> String {
     format!("SELECT TOP (1) 1 FROM {}", quote::qualified(table))
 }
 
-/// Names of the triggers on a table.
+/// Names of the enabled triggers on a table, and whether they act instead of the statement.
 pub fn triggers(object_id: i64) -> String {
-    format!("SELECT [name] FROM [sys].[triggers] WHERE [parent_id] = {object_id} AND [is_disabled] = 0")
+    format!(
+        "SELECT [name], [is_instead_of_trigger] FROM [sys].[triggers] WHERE [parent_id] = {object_id} AND [is_disabled] = 0"
+    )
 }
 
 /// One row when the schema exists.
@@ -40,10 +42,24 @@ pub fn schema(name: &str) -> String {
     format!("SELECT [schema_id] FROM [sys].[schemas] WHERE [name] = {}", quote::text(name))
 }
 
-/// One row when the table has a primary key or constraint of this name.
-pub fn key_constraint(object_id: i64, name: &str) -> String {
+/// Columns of the primary key, in key order, and the key's name.
+pub fn primary_key(object_id: i64) -> String {
     format!(
-        "SELECT [name] FROM [sys].[key_constraints] WHERE [parent_object_id] = {object_id} AND [name] = {}",
-        quote::text(name)
+        "SELECT c.[name], i.[name] FROM [sys].[indexes] AS i \
+         JOIN [sys].[index_columns] AS ic ON ic.[object_id] = i.[object_id] AND ic.[index_id] = i.[index_id] \
+         JOIN [sys].[columns] AS c ON c.[object_id] = ic.[object_id] AND c.[column_id] = ic.[column_id] \
+         WHERE i.[object_id] = {object_id} AND i.[is_primary_key] = 1 ORDER BY ic.[key_ordinal]"
+    )
+}
+
+/// Names of foreign keys of other tables that refer to a table: they forbid TRUNCATE.
+pub fn referring_keys(object_id: i64) -> String {
+    format!("SELECT [name] FROM [sys].[foreign_keys] WHERE [referenced_object_id] = {object_id}")
+}
+
+/// Names of foreign keys of a table that are enforced.
+pub fn foreign_keys(object_id: i64) -> String {
+    format!(
+        "SELECT [name] FROM [sys].[foreign_keys] WHERE [parent_object_id] = {object_id} AND [is_disabled] = 0"
     )
 }

@@ -20,7 +20,12 @@ pub fn create_table(table: &TablePlan) -> String {
         .iter()
         .map(|column| {
             let null = if column.nullable { "NULL" } else { "NOT NULL" };
-            format!("    {} {}{} {null}", quote::name(&column.name), column.mssql_type, collate(column.mssql_type))
+            format!(
+                "    {} {}{} {null}",
+                quote::name(&column.name),
+                column.mssql_type,
+                collate(column.mssql_type)
+            )
         })
         .collect();
     format!("CREATE TABLE {} (\n{}\n)", quote::qualified(&table.target), columns.join(",\n"))

@@ -1,9 +1,10 @@
 //! The state of pipelines, in schema `segcdc` of the target database: the only place where a pipeline that `up` started
 //! keeps anything.
 
-use segcdc_model::{Checkpoint, Lsn};
+use segcdc_model::{Checkpoint, Lineage, Lsn, TablePhase};
 
 use crate::quote;
+use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -28,6 +29,11 @@ pub const CREATE_PIPELINE: &str = "CREATE TABLE [segcdc].[pipeline] (
     [publication_oid] bigint NOT NULL,
     [publication_is_ours] bit NOT NULL,
     [schema_version] int NOT NULL,
+    [transactions_applied] bigint NOT NULL,
+    [changes_applied] bigint NOT NULL,
+    [spec] nvarchar(max) NULL,
+    [source_lsn] bigint NULL,
+    [lag_us] bigint NULL,
     [updated_at] datetime2(6) NOT NULL,
     CONSTRAINT [PK_segcdc_pipeline] PRIMARY KEY CLUSTERED ([pipeline])
 )";
@@ -44,6 +50,8 @@ pub const CREATE_PIPELINE_TABLE: &str = "CREATE TABLE [segcdc].[pipeline_table] 
     [phase] nvarchar(20) NOT NULL,
     [sync_lsn] bigint NOT NULL,
     [rows_copied] bigint NOT NULL,
+    [bytes_copied] bigint NOT NULL,
+    [estimated_rows] bigint NOT NULL,
     [table_is_ours] bit NOT NULL,
     [error_code] nvarchar(64) NULL,
     [error_detail] nvarchar(2000) NULL,
@@ -52,7 +60,7 @@ pub const CREATE_PIPELINE_TABLE: &str = "CREATE TABLE [segcdc].[pipeline_table] 
 )";
 
 /// Columns of [`CREATE_PIPELINE`] in the order in which they are read.
-const PIPELINE_COLUMNS: [&str; 14] = [
+const PIPELINE_COLUMNS: [&str; 20] = [
     "epoch",
     "owner",
     "batch_seq",
@@ -67,16 +75,53 @@ const PIPELINE_COLUMNS: [&str; 14] = [
     "publication_oid",
     "publication_is_ours",
     "schema_version",
+    "transactions_applied",
+    "changes_applied",
+    "spec",
+    "source_lsn",
+    "lag_us",
+    "updated_at",
 ];
+
+/// Columns of [`CREATE_PIPELINE_TABLE`] in the order in which they are read and written.
+const TABLE_COLUMNS: &str = "[source_oid], [source_schema], [source_name], [target_schema], [target_name], [shape], \
+     [phase], [sync_lsn], [rows_copied], [bytes_copied], [estimated_rows], [table_is_ours], [error_code], [error_detail]";
+
+/// What a batch adds to the totals.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Commit time of the last transaction, microseconds since 2000-01-01 UTC; `None` for an idle advance.
+    pub commit_time_us: Option<i64>,
+    /// Source transactions.
+    pub transactions: u64,
+    /// Source changes.
+    pub changes: u64,
+}
 
 fn columns(prefix: &str) -> String {
     PIPELINE_COLUMNS.map(|column| format!("{prefix}[{column}]")).join(", ")
 }
 
-/// The state row of a pipeline.
+/// The state row of a pipeline, and the server's time behind it.
 pub fn select_pipeline(pipeline: &str) -> String {
-    format!("SELECT {} FROM [segcdc].[pipeline] WHERE [pipeline] = {}", columns(""), quote::text(pipeline))
+    format!(
+        "SELECT {}, SYSUTCDATETIME() FROM [segcdc].[pipeline] WHERE [pipeline] = {}",
+        columns(""),
+        quote::text(pipeline)
+    )
 }
+
+/// The rows of a pipeline's tables.
+pub fn select_tables(pipeline: &str) -> String {
+    format!(
+        "SELECT {TABLE_COLUMNS} FROM [segcdc].[pipeline_table] WHERE [pipeline] = {} \
+         ORDER BY [source_schema], [source_name], [source_oid]",
+        quote::text(pipeline)
+    )
+}
+
+/// Names of all pipelines.
+pub const SELECT_NAMES: &str = "SELECT [pipeline] FROM [segcdc].[pipeline] ORDER BY [pipeline]";
 
 /// The state row, read with a lock that waits for a writer's open transaction: a versioned read would not.
 pub fn select_pipeline_locked(pipeline: &str) -> String {
@@ -84,6 +129,29 @@ pub fn select_pipeline_locked(pipeline: &str) -> String {
         "UPDATE [segcdc].[pipeline] SET [updated_at] = SYSUTCDATETIME() OUTPUT {} WHERE [pipeline] = {}",
         columns("inserted."),
         quote::text(pipeline)
+    )
+}
+
+/// The first row of a pipeline, epoch 1.
+pub fn insert_pipeline(new: &NewPipeline) -> String {
+    let lineage = &new.lineage;
+    format!(
+        "INSERT INTO [segcdc].[pipeline] ([pipeline], [epoch], [owner], [batch_seq], [applied_lsn], \
+         [system_identifier], [timeline], [database_oid], [slot], [slot_is_ours], [publication], [publication_oid], \
+         [publication_is_ours], [schema_version], [transactions_applied], [changes_applied], [spec], [updated_at]) \
+         VALUES ({}, 1, {}, 0, {}, {}, {}, {}, {}, {}, {}, {}, {}, {SCHEMA_VERSION}, 0, 0, {}, SYSUTCDATETIME())",
+        quote::text(&new.pipeline),
+        quote::text(&new.owner),
+        new.start_lsn.as_u64(),
+        quote::text(&lineage.system_identifier),
+        lineage.timeline,
+        lineage.database_oid,
+        quote::text(&lineage.slot),
+        u8::from(new.slot_is_ours),
+        quote::text(&lineage.publication),
+        lineage.publication_oid,
+        u8::from(new.publication_is_ours),
+        text_or_null(new.spec.as_deref()),
     )
 }
 
@@ -99,27 +167,37 @@ pub fn take_over(pipeline: &str, owner: &str) -> String {
     )
 }
 
-/// The first statement of a batch: proves that this process still owns the pipeline, and locks the row.
+/// The first statement of a batch: proves that this process still owns the pipeline and that the checkpoint is where
+/// the batch begins, and locks the row.
 pub fn fence(checkpoint: &Checkpoint) -> String {
+    format!("UPDATE [segcdc].[pipeline] SET [updated_at] = SYSUTCDATETIME() WHERE {}", compare(checkpoint))
+}
+
+/// Proves that this process still owns the pipeline, wherever its checkpoint is, and locks the row.
+pub fn hold(checkpoint: &Checkpoint) -> String {
     format!(
         "UPDATE [segcdc].[pipeline] SET [updated_at] = SYSUTCDATETIME() WHERE {}",
-        compare(checkpoint)
+        compare_epoch(checkpoint)
     )
 }
 
 /// The last statement of a batch: moves the checkpoint, if nobody else has.
-pub fn advance(checkpoint: &Checkpoint, lsn: Lsn, commit_time_us: Option<i64>) -> String {
-    let commit_time = commit_time_us.map_or(String::new(), |time| format!(", [commit_time_us] = {time}"));
+pub fn advance(checkpoint: &Checkpoint, lsn: Lsn, totals: &Totals) -> String {
+    let commit_time =
+        totals.commit_time_us.map_or(String::new(), |time| format!(", [commit_time_us] = {time}"));
     format!(
         "UPDATE [segcdc].[pipeline] SET [applied_lsn] = {}, [batch_seq] = [batch_seq] + 1{commit_time}, \
+         [transactions_applied] = [transactions_applied] + {}, [changes_applied] = [changes_applied] + {}, \
          [updated_at] = SYSUTCDATETIME() WHERE {}",
         lsn.as_u64(),
+        totals.transactions,
+        totals.changes,
         compare(checkpoint)
     )
 }
 
-/// Names the slot that a pipeline reads from now on, and where it begins.
-pub fn set_lineage(checkpoint: &Checkpoint, lineage: &segcdc_model::Lineage, lsn: Lsn) -> String {
+/// Names the slot and publication that a pipeline reads from now on, and where it begins.
+pub fn set_lineage(checkpoint: &Checkpoint, lineage: &Lineage, lsn: Lsn) -> String {
     format!(
         "UPDATE [segcdc].[pipeline] SET [system_identifier] = {}, [timeline] = {}, [database_oid] = {}, [slot] = {}, \
          [publication] = {}, [publication_oid] = {}, [applied_lsn] = {}, [batch_seq] = [batch_seq] + 1, \
@@ -135,12 +213,134 @@ pub fn set_lineage(checkpoint: &Checkpoint, lineage: &segcdc_model::Lineage, lsn
     )
 }
 
+/// Says which of slot and publication are ours to remove.
+pub fn set_ownership(checkpoint: &Checkpoint, slot_is_ours: bool, publication_is_ours: bool) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline] SET [slot_is_ours] = {}, [publication_is_ours] = {}, \
+         [updated_at] = SYSUTCDATETIME() WHERE {}",
+        u8::from(slot_is_ours),
+        u8::from(publication_is_ours),
+        compare_epoch(checkpoint)
+    )
+}
+
+/// Stores the engine's settings.
+pub fn set_spec(checkpoint: &Checkpoint, spec: &str) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline] SET [spec] = {}, [updated_at] = SYSUTCDATETIME() WHERE {}",
+        quote::text(spec),
+        compare_epoch(checkpoint)
+    )
+}
+
+/// Stores how far behind the pipeline is.
+pub fn set_lag(checkpoint: &Checkpoint, lag: &Lag) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline] SET [source_lsn] = {}, [lag_us] = {}, [updated_at] = SYSUTCDATETIME() WHERE {}",
+        lag.source_lsn.as_u64(),
+        lag.lag_us,
+        compare_epoch(checkpoint)
+    )
+}
+
+/// Removes the row of a table.
+pub fn delete_table(pipeline: &str, source_oid: u32) -> String {
+    format!(
+        "DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {} AND [source_oid] = {source_oid}",
+        quote::text(pipeline)
+    )
+}
+
+/// Writes the row of a table that has none.
+pub fn insert_table(pipeline: &str, table: &TableState) -> String {
+    let error = table.error.as_ref();
+    format!(
+        "INSERT INTO [segcdc].[pipeline_table] ([pipeline], {TABLE_COLUMNS}, [updated_at]) \
+         VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, SYSUTCDATETIME())",
+        quote::text(pipeline),
+        table.source_oid,
+        quote::text(&table.source.schema),
+        quote::text(&table.source.name),
+        quote::text(&table.target.schema),
+        quote::text(&table.target.name),
+        quote::text(&table.shape),
+        quote::text(table.phase.as_str()),
+        table.sync_lsn.as_u64(),
+        table.rows_copied,
+        table.bytes_copied,
+        table.estimated_rows,
+        u8::from(table.table_is_ours),
+        text_or_null(error.map(|(code, _)| code.as_str())),
+        text_or_null(error.map(|(_, detail)| shortened(detail)).as_deref()),
+    )
+}
+
+/// Moves a table to another phase, with the error that put it there.
+pub fn set_phase(pipeline: &str, oid: u32, phase: TablePhase, error: Option<(&str, &str)>) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline_table] SET [phase] = {}, [error_code] = {}, [error_detail] = {}, \
+         [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [source_oid] = {oid}",
+        quote::text(phase.as_str()),
+        text_or_null(error.map(|(code, _)| code)),
+        text_or_null(error.map(|(_, detail)| shortened(detail)).as_deref()),
+        quote::text(pipeline)
+    )
+}
+
+/// Stores how far the copy of a table is.
+pub fn set_progress(pipeline: &str, progress: &TableProgress) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline_table] SET [rows_copied] = {}, [bytes_copied] = {}, \
+         [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [source_oid] = {}",
+        progress.rows_copied,
+        progress.bytes_copied,
+        quote::text(pipeline),
+        progress.source_oid
+    )
+}
+
+/// Makes a copied table live.
+pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline_table] SET [phase] = {}, [sync_lsn] = {}, [rows_copied] = {}, [bytes_copied] = {}, \
+         [error_code] = NULL, [error_detail] = NULL, [updated_at] = SYSUTCDATETIME() \
+         WHERE [pipeline] = {} AND [source_oid] = {}",
+        quote::text(TablePhase::Streaming.as_str()),
+        sync_lsn.as_u64(),
+        progress.rows_copied,
+        progress.bytes_copied,
+        quote::text(pipeline),
+        progress.source_oid
+    )
+}
+
+/// Removes all rows of a pipeline, in one transaction.
+pub fn remove(pipeline: &str) -> String {
+    let name = quote::text(pipeline);
+    format!(
+        "BEGIN TRANSACTION; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
+         DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
+    )
+}
+
 fn compare(checkpoint: &Checkpoint) -> String {
     format!(
-        "[pipeline] = {} AND [epoch] = {} AND [applied_lsn] = {} AND [batch_seq] = {}",
-        quote::text(&checkpoint.pipeline),
-        checkpoint.epoch,
+        "{} AND [applied_lsn] = {} AND [batch_seq] = {}",
+        compare_epoch(checkpoint),
         checkpoint.applied_lsn.as_u64(),
         checkpoint.batch_seq
     )
+}
+
+fn compare_epoch(checkpoint: &Checkpoint) -> String {
+    format!("[pipeline] = {} AND [epoch] = {}", quote::text(&checkpoint.pipeline), checkpoint.epoch)
+}
+
+fn text_or_null(text: Option<&str>) -> String {
+    text.map_or("NULL".to_owned(), quote::text)
+}
+
+/// What fits of a detail: 1000 characters have at most 2000 UTF-16 units.
+fn shortened(detail: &str) -> String {
+    detail.chars().take(1000).collect()
 }

@@ -1,0 +1,256 @@
+//! Writing the state.
+
+use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
+
+use crate::error::TargetError;
+use crate::session::Target;
+use crate::sql;
+use crate::sql::state::Totals;
+use crate::state::{Lag, NewPipeline, TableProgress, TableState, check_fence, read};
+
+/// How many rows the statements of a fenced write have to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Any number.
+    Any,
+    /// One each: the row of a table that is known.
+    OneRowEach,
+}
+
+// === impl Target ===
+
+impl Target {
+    /// Creates the schema `segcdc` and its tables where they are missing. Safe to repeat, and for two processes at once.
+    ///
+    /// # Errors
+    /// The server's refusal, usually a missing permission.
+    pub async fn ensure_state_schema(&mut self) -> Result<(), TargetError> {
+        let during = "creating the state schema";
+        self.ensure_schema(sql::state::SCHEMA).await?;
+        for (name, create) in
+            [("pipeline", sql::state::CREATE_PIPELINE), ("pipeline_table", sql::state::CREATE_PIPELINE_TABLE)]
+        {
+            let table = QualifiedName::new(sql::state::SCHEMA, name);
+            if self.query(during, &sql::catalog::object(&table)).await?.is_empty() {
+                let created = self.batch(during, create).await;
+                // 2714: another process was faster.
+                created
+                    .map(drop)
+                    .or_else(|error| if error.number() == Some(2714) { Ok(()) } else { Err(error) })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the first state of a pipeline, epoch 1, before anything is made at the source.
+    ///
+    /// # Errors
+    /// The server's; 2627 when it exists already.
+    pub async fn create_pipeline(&mut self, new: &NewPipeline) -> Result<Checkpoint, TargetError> {
+        self.batch("creating the pipeline's state", &sql::state::insert_pipeline(new)).await?;
+        Ok(Checkpoint {
+            pipeline: new.pipeline.clone(),
+            epoch: 1,
+            batch_seq: 0,
+            applied_lsn: new.start_lsn,
+            lineage: new.lineage.clone(),
+        })
+    }
+
+    /// Takes a pipeline over: raises the epoch, which fences every process that held it before. Waits for the open
+    /// batch of such a process.
+    ///
+    /// # Errors
+    /// [`TargetError::StateMissing`].
+    pub async fn take_over(&mut self, pipeline: &str, owner: &str) -> Result<Checkpoint, TargetError> {
+        let rows = self.query("taking the pipeline over", &sql::state::take_over(pipeline, owner)).await?;
+        read::read_checkpoint(pipeline, &rows)
+    }
+
+    /// Stores an idle advance: nothing was committed for us up to `lsn`.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn advance(&mut self, checkpoint: &Checkpoint, lsn: Lsn) -> Result<Checkpoint, TargetError> {
+        let sql = sql::state::advance(checkpoint, lsn, &Totals::default());
+        let response = self.batch("advancing the checkpoint", &sql).await?;
+        check_fence(checkpoint, &response.row_counts)?;
+        Ok(Checkpoint { applied_lsn: lsn, batch_seq: checkpoint.batch_seq + 1, ..checkpoint.clone() })
+    }
+
+    /// Stores slot and publication once they exist, and where the pipeline begins.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn set_lineage(
+        &mut self,
+        checkpoint: &Checkpoint,
+        lineage: &Lineage,
+        lsn: Lsn,
+    ) -> Result<Checkpoint, TargetError> {
+        let sql = sql::state::set_lineage(checkpoint, lineage, lsn);
+        let response = self.batch("storing the slot", &sql).await?;
+        check_fence(checkpoint, &response.row_counts)?;
+        let batch_seq = checkpoint.batch_seq + 1;
+        Ok(Checkpoint { applied_lsn: lsn, batch_seq, lineage: lineage.clone(), ..checkpoint.clone() })
+    }
+
+    /// Stores which of slot and publication `down --drop` may remove.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn set_ownership(
+        &mut self,
+        checkpoint: &Checkpoint,
+        slot_is_ours: bool,
+        publication_is_ours: bool,
+    ) -> Result<(), TargetError> {
+        let sql = sql::state::set_ownership(checkpoint, slot_is_ours, publication_is_ours);
+        let response = self.batch("storing the state", &sql).await?;
+        check_fence(checkpoint, &response.row_counts)
+    }
+
+    /// Stores the engine's settings.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn set_spec(&mut self, checkpoint: &Checkpoint, spec: &str) -> Result<(), TargetError> {
+        let response = self.batch("storing the settings", &sql::state::set_spec(checkpoint, spec)).await?;
+        check_fence(checkpoint, &response.row_counts)
+    }
+
+    /// Stores how far behind the pipeline is, for `status` of other processes. A sign of life too.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn set_lag(&mut self, checkpoint: &Checkpoint, lag: &Lag) -> Result<(), TargetError> {
+        let response = self.batch("storing the lag", &sql::state::set_lag(checkpoint, lag)).await?;
+        check_fence(checkpoint, &response.row_counts)
+    }
+
+    /// Writes the state of one table, whether it had one or not.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over; then nothing was written.
+    pub async fn set_table(
+        &mut self,
+        checkpoint: &Checkpoint,
+        table: &TableState,
+    ) -> Result<(), TargetError> {
+        self.set_tables(checkpoint, std::slice::from_ref(table)).await
+    }
+
+    /// Writes the state of several tables, all or none.
+    ///
+    /// # Errors
+    /// As [`Target::set_table`].
+    pub async fn set_tables(
+        &mut self,
+        checkpoint: &Checkpoint,
+        tables: &[TableState],
+    ) -> Result<(), TargetError> {
+        let pipeline = &checkpoint.pipeline;
+        let statements = tables.iter().flat_map(|table| {
+            [sql::state::delete_table(pipeline, table.source_oid), sql::state::insert_table(pipeline, table)]
+        });
+        self.write_fenced("storing the state of tables", checkpoint, statements.collect(), Found::Any).await
+    }
+
+    /// Removes the state of one table.
+    ///
+    /// # Errors
+    /// As [`Target::set_table`].
+    pub async fn remove_table(
+        &mut self,
+        checkpoint: &Checkpoint,
+        source_oid: u32,
+    ) -> Result<(), TargetError> {
+        let statement = sql::state::delete_table(&checkpoint.pipeline, source_oid);
+        self.write_fenced("removing the state of a table", checkpoint, vec![statement], Found::Any).await
+    }
+
+    /// Moves a table to another phase; `error` is the code and detail that quarantined it.
+    ///
+    /// # Errors
+    /// As [`Target::set_table`]; [`TargetError::StateMissing`] when the table is not known.
+    pub async fn set_table_phase(
+        &mut self,
+        checkpoint: &Checkpoint,
+        source_oid: u32,
+        phase: TablePhase,
+        error: Option<(&str, &str)>,
+    ) -> Result<(), TargetError> {
+        let statement = sql::state::set_phase(&checkpoint.pipeline, source_oid, phase, error);
+        self.write_fenced("storing the phase of a table", checkpoint, vec![statement], Found::OneRowEach)
+            .await
+    }
+
+    /// Stores how far the copies of tables are.
+    ///
+    /// # Errors
+    /// As [`Target::set_table_phase`].
+    pub async fn set_table_progress(
+        &mut self,
+        checkpoint: &Checkpoint,
+        progress: &[TableProgress],
+    ) -> Result<(), TargetError> {
+        let pipeline = &checkpoint.pipeline;
+        let statements =
+            progress.iter().map(|progress| sql::state::set_progress(pipeline, progress)).collect();
+        self.write_fenced("storing the progress of copies", checkpoint, statements, Found::OneRowEach).await
+    }
+
+    /// Makes a copied table live: to be called when its rows are committed and its key is built. From then on changes
+    /// of transactions that end behind `sync_lsn` are applied to it.
+    ///
+    /// # Errors
+    /// As [`Target::set_table_phase`].
+    pub async fn finish_copy(
+        &mut self,
+        checkpoint: &Checkpoint,
+        progress: &TableProgress,
+        sync_lsn: Lsn,
+    ) -> Result<(), TargetError> {
+        let statement = sql::state::finish_copy(&checkpoint.pipeline, progress, sync_lsn);
+        self.write_fenced("making a table live", checkpoint, vec![statement], Found::OneRowEach).await
+    }
+
+    /// Removes all state of a pipeline. The target's tables stay.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn remove_pipeline(&mut self, pipeline: &str) -> Result<(), TargetError> {
+        let removed = self.batch("removing the pipeline's state", &sql::state::remove(pipeline)).await;
+        if removed.is_err() {
+            self.roll_back().await;
+        }
+        removed.map(drop)
+    }
+
+    /// Runs statements in a transaction that begins by proving the epoch.
+    async fn write_fenced(
+        &mut self,
+        during: &'static str,
+        checkpoint: &Checkpoint,
+        mut statements: Vec<String>,
+        found: Found,
+    ) -> Result<(), TargetError> {
+        statements.insert(0, sql::state::hold(checkpoint));
+        let sql = format!("BEGIN TRANSACTION; {}", statements.join("; "));
+        let written = async {
+            let response = self.batch(during, &sql).await?;
+            check_fence(checkpoint, &response.row_counts)?;
+            let all_found =
+                response.row_counts.iter().filter(|count| **count == 1).count() == statements.len();
+            if found == Found::OneRowEach && !all_found {
+                return Err(TargetError::StateMissing { pipeline: checkpoint.pipeline.clone() });
+            }
+            self.commit().await
+        };
+        let written = written.await;
+        if written.is_err() {
+            self.roll_back().await;
+        }
+        written
+    }
+}

@@ -1,0 +1,167 @@
+//! How a table that is there already differs from the wanted one. Pure.
+
+use std::fmt;
+
+use segcdc_model::MssqlType;
+use segcdc_plan::{ColumnPlan, TablePlan};
+
+use crate::catalog::{ExistingColumn, ExistingTable};
+use crate::sql::create_table::KEY_COLLATION;
+
+/// Why a table that is there cannot be used. `Display` is a clause that follows "the table is there already, but".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// A view, a synonym or the like has the name.
+    NotATable {
+        /// `sys.objects.type`
+        kind: String,
+    },
+    /// A wanted column is missing.
+    Missing {
+        /// The column.
+        column: String,
+        /// Its type.
+        wanted: String,
+    },
+    /// A column has another type.
+    Type {
+        /// The column.
+        column: String,
+        /// The type that it has.
+        found: String,
+        /// The type that it should have.
+        wanted: String,
+    },
+    /// A column does not allow NULL, and the source's does.
+    NotNull {
+        /// The column.
+        column: String,
+    },
+    /// A key column allows NULL.
+    NullableKey {
+        /// The column.
+        column: String,
+    },
+    /// A column that the server fills itself.
+    NotWritable {
+        /// The column.
+        column: String,
+        /// `an IDENTITY column` or `computed`.
+        why: &'static str,
+    },
+    /// A column that the source does not have, and that every row must give a value.
+    Extra {
+        /// The column.
+        column: String,
+    },
+    /// A key column whose collation holds different keys equal.
+    Collation {
+        /// The column.
+        column: String,
+        /// The collation that it has.
+        found: String,
+    },
+    /// The primary key has other columns.
+    Key {
+        /// Its columns.
+        found: Vec<String>,
+        /// The wanted columns; empty when the table must not have a key.
+        wanted: Vec<String>,
+    },
+    /// A trigger that acts instead of INSERT, UPDATE or DELETE.
+    InsteadOfTrigger {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Difference::NotATable { kind } => write!(f, "it is not a table (type {kind})"),
+            Difference::Missing { column, wanted } => write!(f, "column \"{column}\" ({wanted}) is missing"),
+            Difference::Type { column, found, wanted } => {
+                write!(f, "column \"{column}\" is {found} and should be {wanted}")
+            }
+            Difference::NotNull { column } => {
+                write!(f, "column \"{column}\" is NOT NULL, which it is not at the source")
+            }
+            Difference::NullableKey { column } => write!(f, "key column \"{column}\" allows NULL"),
+            Difference::NotWritable { column, why } => write!(f, "column \"{column}\" is {why}"),
+            Difference::Extra { column } => {
+                write!(f, "column \"{column}\" is NOT NULL and not at the source")
+            }
+            Difference::Collation { column, found } => {
+                write!(f, "key column \"{column}\" has collation {found} and should have {KEY_COLLATION}")
+            }
+            Difference::Key { found, wanted } if wanted.is_empty() => {
+                write!(f, "it has a primary key ({}), which the source has not", found.join(", "))
+            }
+            Difference::Key { found, wanted } => {
+                write!(f, "its primary key is ({}) and should be ({})", found.join(", "), wanted.join(", "))
+            }
+            Difference::InsteadOfTrigger { name } => {
+                write!(f, "trigger \"{name}\" acts instead of the statements")
+            }
+        }
+    }
+}
+
+/// Everything that keeps `existing` from being used as the target of `wanted`; empty when it fits.
+pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Difference> {
+    if !existing.kind.eq_ignore_ascii_case("U") {
+        return vec![Difference::NotATable { kind: existing.kind.clone() }];
+    }
+    let mut differences = Vec::new();
+    for (index, column) in wanted.columns.iter().enumerate() {
+        match existing.columns.iter().find(|found| found.name.to_lowercase() == column.name.to_lowercase()) {
+            Some(found) => compare_column(found, column, wanted.is_key(index), &mut differences),
+            None => differences.push(Difference::Missing {
+                column: column.name.clone(),
+                wanted: column.mssql_type.to_string(),
+            }),
+        }
+    }
+    let planned =
+        |name: &str| wanted.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
+    for column in existing.columns.iter().filter(|column| !planned(&column.name)) {
+        if !column.nullable && !column.computed && !column.identity {
+            differences.push(Difference::Extra { column: column.name.clone() });
+        }
+    }
+    let key = wanted.key_columns().iter().filter_map(|index| wanted.columns.get(*index));
+    let key: Vec<String> = key.map(|column| column.name.clone()).collect();
+    let folded = |names: &[String]| names.iter().map(|name| name.to_lowercase()).collect::<Vec<_>>();
+    if !existing.key.is_empty() && folded(&existing.key) != folded(&key) {
+        differences.push(Difference::Key { found: existing.key.clone(), wanted: key });
+    }
+    for trigger in existing.triggers.iter().filter(|trigger| trigger.instead_of) {
+        differences.push(Difference::InsteadOfTrigger { name: trigger.name.clone() });
+    }
+    differences
+}
+
+fn compare_column(found: &ExistingColumn, wanted: &ColumnPlan, in_key: bool, out: &mut Vec<Difference>) {
+    let column = || wanted.name.clone();
+    if found.computed {
+        out.push(Difference::NotWritable { column: column(), why: "computed" });
+    }
+    if found.identity {
+        out.push(Difference::NotWritable { column: column(), why: "an IDENTITY column" });
+    }
+    let (found_type, wanted_type) = (found.type_text(), wanted.mssql_type.to_string());
+    if found_type != wanted_type {
+        out.push(Difference::Type { column: column(), found: found_type, wanted: wanted_type });
+    }
+    if !found.nullable && wanted.nullable {
+        out.push(Difference::NotNull { column: column() });
+    }
+    if found.nullable && in_key {
+        out.push(Difference::NullableKey { column: column() });
+    }
+    let is_text = matches!(wanted.mssql_type, MssqlType::NVarChar { binary_collation: true, .. });
+    let collation = found.collation.as_deref().unwrap_or_default();
+    if is_text && !collation.eq_ignore_ascii_case(KEY_COLLATION) {
+        out.push(Difference::Collation { column: column(), found: collation.to_owned() });
+    }
+}
