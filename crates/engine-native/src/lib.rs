@@ -13,6 +13,7 @@
 //!
 //! - [`config`], [`progress`], [`error`]: what goes in, what is seen, what can go wrong
 //! - [`preflight`], [`run`], [`status`], [`down`]: the four things that an engine does
+//! - [`verify`]: whether both sides hold the same rows
 
 pub mod config;
 pub mod down;
@@ -22,6 +23,7 @@ pub mod preflight;
 pub mod progress;
 pub mod run;
 pub mod status;
+pub mod verify;
 
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use down::{DownReport, Removal, Thing, down};
@@ -32,3 +34,4 @@ pub use run::{Outcome, run};
 pub use status::{
     Health, PipelineStateWord, SlotReport, StatusNote, StatusReport, TableReport, slot, status,
 };
+pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};

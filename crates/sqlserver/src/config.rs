@@ -196,6 +196,11 @@ impl TargetConfig {
         }
     }
 
+    /// Whether the conversation is not encrypted: something to show to the user.
+    pub fn is_unprotected(&self) -> bool {
+        self.encryption == Encryption::Off
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         match name {
             "encrypt" => {

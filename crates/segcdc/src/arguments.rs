@@ -1,0 +1,319 @@
+//! [`Arguments`]: the command line. Every flag has an environment variable; the flag wins.
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::logs::LogFormat;
+
+/// What `segcdc --help` ends with.
+const EXAMPLES: &str = "\
+Examples:
+  Replicate all tables, and keep following:
+    export SEGCDC_SOURCE_URL='postgres://app:secret@db1:5432/shop'
+    export SEGCDC_TARGET_URL='sqlserver://app:secret@db2:1433/shop'
+    segcdc up
+
+  See first what would be done, and what stands in the way:
+    segcdc doctor
+    segcdc plan --tables 'public.*'
+
+  Prove that both sides are equal while changes flow:
+    segcdc verify
+
+Exit codes:
+  0 done   1 failed while running   2 wrong usage, URL or setting, or servers not fit   3 source or target unreachable
+  4 not let in   5 differences found   130 stopped by ctrl-C   143 stopped by SIGTERM";
+
+/// What `segcdc up --help` ends with.
+const UP_EXAMPLES: &str = "\
+Examples:
+  segcdc up --source @source.url --target @target.url
+  segcdc up --tables 'public.*' --tables sales.orders --yes
+  segcdc up --until-caught-up --yes && echo 'all committed changes have arrived'
+  segcdc up --snapshot none --slot my_slot --publication my_publication
+
+Start it again after a crash or a stop, with the same URLs and name: it goes on where it was.
+ctrl-C stops at the next batch, a second one at once; either way nothing is lost.";
+
+/// How the URLs can be given.
+const URL_HELP: &str = "A URL, @FILE with one, or - for a line of standard input. A URL with a password is better \
+                        given by the variable or a file: command lines can be read by others";
+
+/// Replicates PostgreSQL to SQL Server: a consistent copy, then every committed change, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "segcdc", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// What applies to all commands.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What applies to all commands.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Form of what goes to standard output; progress and talk go to standard error
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_enum,
+        default_value = "table",
+        env = "SEGCDC_OUTPUT",
+        hide_env_values = true
+    )]
+    pub(crate) output: Output,
+    /// Show also what is as it should be
+    #[arg(
+        long, short, global = true, action = ArgAction::SetTrue, env = "SEGCDC_VERBOSE", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) verbose: bool,
+    /// error, warn, info, debug, trace, or a list like segcdc_postgres=debug,warn
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "warn",
+        env = "SEGCDC_LOG",
+        hide_env_values = true
+    )]
+    pub(crate) log_level: String,
+    /// Form of the log on standard error
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "text",
+        env = "SEGCDC_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+/// Form of what goes to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns for people
+    Table,
+    /// More columns
+    Wide,
+    /// JSON for programs
+    Json,
+    /// Names only, one a line
+    Name,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create the pipeline if it is new, then run it until it is stopped
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArguments),
+    /// Show where the pipeline and each of its tables stand
+    #[command(after_help = "Examples:\n  segcdc status --watch\n  segcdc status -o json")]
+    Status(StatusArguments),
+    /// Show the replication slot: who reads it, what it holds back, how long it can
+    Slot(PipelineArguments),
+    /// Show what `up` would do on each side, with the SQL; changes nothing
+    #[command(after_help = "Examples:\n  segcdc plan --tables 'public.*'\n  segcdc plan -o json")]
+    Plan(SetupArguments),
+    /// Check both servers for everything that `up` needs, with the SQL that mends what is missing; changes nothing
+    #[command(after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'")]
+    Doctor(SetupArguments),
+    /// Compare source and target row by row, while changes flow
+    #[command(
+        after_help = "Examples:\n  segcdc verify\n  segcdc verify --tables public.orders --limit 100\n  \
+                            segcdc verify -o json\n\nEnds with 0 when all is equal, with 5 when something differs."
+    )]
+    Verify(VerifyArguments),
+    /// Remove the pipeline: slot, publication and its state; with --drop the target's tables too
+    #[command(after_help = "Examples:\n  segcdc down\n  segcdc down --drop --yes")]
+    Down(DownArguments),
+    /// Show the version
+    Version,
+    /// Print a completion script for a shell
+    #[command(after_help = "Examples:\n  source <(segcdc completion bash)\n  \
+                            segcdc completion zsh > ~/.zfunc/_segcdc")]
+    Completion {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which pipeline.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PipelineArguments {
+    /// The PostgreSQL to read: postgres://user:password@host:port/database?sslmode=…
+    #[arg(long, value_name = "URL", env = "SEGCDC_SOURCE_URL", hide_env_values = true, long_help = source_help())]
+    pub(crate) source: Option<String>,
+    /// The SQL Server to write: sqlserver://user:password@host:port/database?encrypt=…
+    #[arg(long, value_name = "URL", env = "SEGCDC_TARGET_URL", hide_env_values = true, long_help = target_help())]
+    pub(crate) target: Option<String>,
+    /// The pipeline's name; without it, the name of the source's database
+    #[arg(long, value_name = "NAME", env = "SEGCDC_NAME", hide_env_values = true)]
+    pub(crate) name: Option<String>,
+}
+
+/// Which pipeline, and how it is to be set up.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SetupArguments {
+    /// Which pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all tables
+    #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
+    pub(crate) tables: Vec<String>,
+    /// Whether to copy the rows that are there
+    #[arg(long, value_enum, default_value = "initial", env = "SEGCDC_SNAPSHOT", hide_env_values = true)]
+    pub(crate) snapshot: Snapshot,
+    /// Use this publication, which must exist, instead of making one
+    #[arg(long, value_name = "NAME", env = "SEGCDC_PUBLICATION", hide_env_values = true)]
+    pub(crate) publication: Option<String>,
+    /// Use this replication slot, which must exist, instead of making one; only with --snapshot none
+    #[arg(long, value_name = "NAME", env = "SEGCDC_SLOT", hide_env_values = true)]
+    pub(crate) slot: Option<String>,
+    /// Sessions that copy tables at the same time, 1 to 32
+    #[arg(
+        long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=32),
+        env = "SEGCDC_READERS", hide_env_values = true
+    )]
+    pub(crate) readers: u8,
+}
+
+/// Whether to copy the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Snapshot {
+    /// Copy, then follow
+    Initial,
+    /// Only follow: the target holds the rows already
+    None,
+    /// Only copy
+    Only,
+}
+
+/// `segcdc up`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) setup: SetupArguments,
+    /// End with 0 once everything that was committed before the call has arrived
+    #[arg(
+        long, action = ArgAction::SetTrue, env = "SEGCDC_UNTIL_CAUGHT_UP", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) until_caught_up: bool,
+    /// Do not ask before anything is created; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
+}
+
+/// `segcdc status`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Show it again every two seconds, until ctrl-C
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_WATCH", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) watch: bool,
+}
+
+/// `segcdc verify`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct VerifyArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all of the pipeline
+    #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
+    pub(crate) tables: Vec<String>,
+    /// Differences that are listed with their key, for each table; all are counted
+    #[arg(long, value_name = "N", default_value_t = 20, env = "SEGCDC_LIMIT", hide_env_values = true)]
+    pub(crate) limit: usize,
+    /// Memory for comparing, in MiB; larger tables are read in several passes
+    #[arg(
+        long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536),
+        env = "SEGCDC_MEMORY", hide_env_values = true
+    )]
+    pub(crate) memory: u32,
+}
+
+/// `segcdc down`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DownArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Drop also the target's tables that the pipeline made
+    #[arg(
+        long, action = ArgAction::SetTrue, env = "SEGCDC_DROP", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) drop: bool,
+    /// Do not ask; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
+}
+
+fn source_help() -> String {
+    format!(
+        "The PostgreSQL to read:\n\
+         postgres://user:password@host:port/database?sslmode=verify-full|verify-ca|require|disable\n\
+         &sslrootcert=FILE&sslcert=FILE&sslkey=FILE\n{URL_HELP}"
+    )
+}
+
+fn target_help() -> String {
+    format!(
+        "The SQL Server to write:\n\
+         sqlserver://user:password@host:port/database?encrypt=strict|true|false\n\
+         &trust_server_certificate=true|false&ca_file=FILE&host_name_in_certificate=NAME&schema=dbo\n{URL_HELP}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_its_variable() {
+        for command in Arguments::command().get_subcommands() {
+            for option in command.get_opts() {
+                let variable = option.get_env().and_then(|name| name.to_str()).unwrap_or_default();
+                assert!(variable.starts_with("SEGCDC_"), "{} {option}", command.get_name());
+            }
+        }
+    }
+
+    #[test]
+    fn help_teaches() {
+        let mut command = Arguments::command().term_width(110);
+        command.build();
+        insta::assert_snapshot!("help_segcdc", command.render_help());
+        for subcommand in command.get_subcommands_mut() {
+            let name = format!("help_{}", subcommand.get_name());
+            insta::assert_snapshot!(name, subcommand.render_long_help());
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! [`Exit`]: what the process tells whoever started it.
+
+/// The exit codes. They are documented and never change their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: done as asked.
+    Ok,
+    /// 1: something failed while it ran.
+    Runtime,
+    /// 2: the command line, a URL or a setting is wrong, or the servers are not fit for what was asked.
+    Usage,
+    /// 3: source or target cannot be reached.
+    Unreachable,
+    /// 4: source or target does not let us in.
+    Authentication,
+    /// 5: source and target differ.
+    Differences,
+    /// 130: stopped by SIGINT.
+    Interrupted,
+    /// 143: stopped by SIGTERM.
+    Terminated,
+}
+
+/// Codes of errors that say that a server cannot be reached, or that what answers is not it.
+const UNREACHABLE: [&str; 16] = [
+    "SOURCE_UNREACHABLE",
+    "SOURCE_CONNECT_TIMEOUT",
+    "SOURCE_CONNECTION_LOST",
+    "SOURCE_SILENT",
+    "SOURCE_RESTARTING",
+    "SOURCE_TOO_MANY_CONNECTIONS",
+    "TLS_NOT_OFFERED",
+    "TLS_FAILED",
+    "PROTOCOL_MISMATCH",
+    "TARGET_UNREACHABLE",
+    "TARGET_TLS_FAILED",
+    "TARGET_ENCRYPTION_REFUSED",
+    "TARGET_PROTOCOL",
+    "TARGET_CONNECTION_LOST",
+    "TARGET_TIMEOUT",
+    "TARGET_CONNECTION_CLOSED",
+];
+
+/// Codes of errors in what the user gave us, and of servers that are not fit for it.
+const USAGE: [&str; 47] = [
+    "URL_SCHEME",
+    "URL_INCOMPLETE",
+    "URL_ENCODING",
+    "URL_MISSING",
+    "URL_FILE",
+    "URL_PARAMETER_UNKNOWN",
+    "URL_PARAMETER_DUPLICATE",
+    "URL_PARAMETER_VALUE",
+    "TARGET_URL_INVALID",
+    "HOST_INVALID",
+    "PORT_RANGE",
+    "NAME_TOO_LONG",
+    "NAME_INVALID",
+    "CLIENT_CERTIFICATE_INCOMPLETE",
+    "CA_INVALID",
+    "CA_MISSING",
+    "TARGET_CA_FILE",
+    "DATABASE_INVALID",
+    "DATABASE_MISSING",
+    "UNKNOWN_FIELD",
+    "DUPLICATE_KEY",
+    "ENUM",
+    "SLOT_NAME",
+    "TABLE_PATTERN",
+    "NO_TABLES_MATCHED",
+    "NO_TABLES",
+    "DUPLICATE_MAPPING",
+    "CONFIRMATION_REQUIRED",
+    "OUTPUT_FORMAT",
+    "PREFLIGHT_FAILED",
+    "LOOP_DETECTED",
+    "STATE_MISSING",
+    "PIPELINE_MISSING",
+    "WAL_LEVEL",
+    "NO_FREE_SLOTS",
+    "SOURCE_VERSION_UNSUPPORTED",
+    "SOURCE_IS_STANDBY",
+    "PERMISSION_REPLICATION",
+    "PERMISSION_SELECT",
+    "PUBLICATION_MISSING",
+    "SLOT_MISSING",
+    "SLOT_WRONG_PLUGIN",
+    "SLOT_WRONG_DATABASE",
+    "TARGET_NOT_EMPTY",
+    "TARGET_SCHEMA_MISMATCH",
+    "NO_REPLICA_IDENTITY",
+    "PERMISSION_OWNER",
+];
+
+// === impl Exit ===
+
+impl Exit {
+    /// The number.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Exit::Ok => 0,
+            Exit::Runtime => 1,
+            Exit::Usage => 2,
+            Exit::Unreachable => 3,
+            Exit::Authentication => 4,
+            Exit::Differences => 5,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+        }
+    }
+
+    /// The exit of an error by its stable code.
+    pub(crate) fn of_error(code: &str) -> Self {
+        if code.starts_with("AUTH_") || code == "TARGET_LOGIN_FAILED" {
+            Exit::Authentication
+        } else if UNREACHABLE.contains(&code) {
+            Exit::Unreachable
+        } else if USAGE.contains(&code) {
+            Exit::Usage
+        } else {
+            Exit::Runtime
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_their_exit() {
+        let check = |code: &str, expected: u8| assert_eq!(Exit::of_error(code).code(), expected, "{code}");
+        check("AUTH_FAILED", 4);
+        check("AUTH_PASSWORD_MISSING", 4);
+        check("SOURCE_UNREACHABLE", 3);
+        check("TARGET_UNREACHABLE", 3);
+        check("PORT_RANGE", 2);
+        check("CONFIRMATION_REQUIRED", 2);
+        check("TARGET_DIVERGED", 1);
+        check("anything new", 1);
+    }
+}

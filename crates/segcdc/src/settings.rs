@@ -1,0 +1,201 @@
+//! From arguments to what the engine takes: URLs parsed, names checked, patterns read.
+
+use std::io::BufRead;
+
+use segcdc_postgres::{Pattern, SourceConfig};
+use segcdc_sqlserver::TargetConfig;
+
+use crate::arguments::PipelineArguments;
+use crate::error::CliError;
+use crate::secret_url;
+
+/// Longest name of a pipeline: with prefix and generation it has to fit into a slot name of 63 bytes.
+const MAX_NAME: usize = 40;
+
+/// Both servers, and the pipeline between them.
+#[derive(Debug, Clone)]
+pub(crate) struct Endpoints {
+    /// PostgreSQL.
+    pub(crate) source: SourceConfig,
+    /// SQL Server.
+    pub(crate) target: TargetConfig,
+    /// The pipeline's name.
+    pub(crate) name: String,
+}
+
+// === impl Endpoints ===
+
+impl Endpoints {
+    /// Reads URLs and name.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, by its code.
+    pub(crate) fn read(arguments: &PipelineArguments, input: &mut dyn BufRead) -> Result<Self, CliError> {
+        let source = url("--source", "SEGCDC_SOURCE_URL", arguments.source.as_deref(), input)?;
+        let source = SourceConfig::parse(&source)?;
+        let target = url("--target", "SEGCDC_TARGET_URL", arguments.target.as_deref(), input)?;
+        let target = TargetConfig::parse(&target)?;
+        let name = match &arguments.name {
+            Some(name) => checked_name(name)?,
+            None => default_name(&source.database),
+        };
+        Ok(Endpoints { source, target, name })
+    }
+
+    /// What the URLs give up of protection, which is done only because they say so, and shown for that reason.
+    pub(crate) fn consents(&self) -> Vec<String> {
+        let mut consents = Vec::new();
+        if self.source.is_unprotected() {
+            consents.push(
+                "sslmode=disable: what goes between here and the source can be read and changed on the way"
+                    .to_owned(),
+            );
+        }
+        if self.target.is_unprotected() {
+            consents.push(
+                "encrypt=false: what goes between here and the target can be read and changed on the way"
+                    .to_owned(),
+            );
+        } else if self.target.trust_server_certificate {
+            consents
+                .push("trust_server_certificate=true: whoever answers is taken for the target".to_owned());
+        }
+        consents
+    }
+
+    /// Both servers in one line, without passwords.
+    pub(crate) fn title(&self) -> String {
+        let source = &self.source;
+        let target = &self.target;
+        format!(
+            "{}: {}@{}/{} -> {}@{}:{}/{}",
+            self.name,
+            source.user,
+            source.server(),
+            source.database,
+            target.user,
+            target.host,
+            target.port,
+            target.database
+        )
+    }
+}
+
+/// Reads table patterns; commas outside of quotes separate several of them.
+///
+/// # Errors
+/// `TABLE_PATTERN` for one that cannot be understood.
+pub(crate) fn patterns(texts: &[String]) -> Result<Vec<Pattern>, CliError> {
+    let parts = texts.iter().flat_map(|text| split_patterns(text));
+    parts.map(|part| Pattern::parse(&part).map_err(CliError::from)).collect()
+}
+
+fn split_patterns(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    for character in text.chars() {
+        if character == '"' {
+            quoted = !quoted;
+        }
+        match parts.last_mut() {
+            Some(_) if character == ',' && !quoted => parts.push(String::new()),
+            Some(part) => part.push(character),
+            None => {}
+        }
+    }
+    parts.into_iter().map(|part| part.trim().to_owned()).collect()
+}
+
+fn url(flag: &str, variable: &str, value: Option<&str>, input: &mut dyn BufRead) -> Result<String, CliError> {
+    let value = value.ok_or_else(|| {
+        let hint = format!("give {flag} URL, {flag} @FILE, or the variable {variable}");
+        CliError::usage("URL_MISSING", format!("there is no {flag} URL"), hint)
+    })?;
+    secret_url::resolve(flag, value, input)
+}
+
+/// A name that can be part of a slot name.
+fn checked_name(name: &str) -> Result<String, CliError> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(name.to_owned());
+    }
+    let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+    let message = format!("\"{shown}\" is not a name for a pipeline");
+    let hint = format!("a name has 1 to {MAX_NAME} characters, all of them a-z, 0-9 or _");
+    Err(CliError::usage("NAME_INVALID", message, hint))
+}
+
+/// The database's name, in the characters that a name can have.
+fn default_name(database: &str) -> String {
+    let name: String = database
+        .chars()
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '_' })
+        .take(MAX_NAME)
+        .collect();
+    if name.is_empty() { "pipeline".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    fn read(source: &str, target: &str, name: Option<&str>) -> Result<Endpoints, CliError> {
+        let arguments = PipelineArguments {
+            source: (!source.is_empty()).then(|| source.to_owned()),
+            target: (!target.is_empty()).then(|| target.to_owned()),
+            name: name.map(str::to_owned),
+        };
+        Endpoints::read(&arguments, &mut Cursor::new(""))
+    }
+
+    const SOURCE: &str = "postgres://u:sekret@h/Shop-DB?sslmode=disable";
+    const TARGET: &str = "sqlserver://u:sekret@h/d?encrypt=false";
+
+    #[test]
+    fn what_is_wrong_is_named_and_no_secret_is_repeated() {
+        let check = |source: &str, target: &str, name: Option<&str>, code: &str| {
+            let error = read(source, target, name).unwrap_err();
+            assert_eq!((error.code.as_str(), error.exit.code()), (code, 2), "{source} {target} {name:?}");
+            assert!(!error.to_json().contains("sekret"), "{error:?}");
+        };
+        check("", TARGET, None, "URL_MISSING");
+        check(SOURCE, "", None, "URL_MISSING");
+        check("mysql://u:sekret@h/d", TARGET, None, "URL_SCHEME");
+        check("postgres://u:sekret@h:0/d", TARGET, None, "PORT_RANGE");
+        check("postgres://u:sekret@::1:5432/d", TARGET, None, "PORT_RANGE");
+        check("postgres://u:sekret@a;b/d", TARGET, None, "HOST_INVALID");
+        check("postgres://u:sekret@h/d?sslmode=verify_full", TARGET, None, "URL_PARAMETER_VALUE");
+        check("postgres://u:sekret@h/d?sslmod=disable", TARGET, None, "URL_PARAMETER_UNKNOWN");
+        check(SOURCE, "sqlserver://u:sekret@h:65536/d", None, "PORT_RANGE");
+        check(SOURCE, "sqlserver://u:sekret@h/d?encrypt=maybe", None, "ENUM");
+        for name in ["", " a", "A", "a-b", "<script>", "\u{202e}x", &"x".repeat(41)] {
+            check(SOURCE, TARGET, Some(name), "NAME_INVALID");
+        }
+    }
+
+    #[test]
+    fn the_database_names_the_pipeline() {
+        let endpoints = read(SOURCE, TARGET, None).unwrap();
+        assert_eq!(endpoints.name, "shop_db");
+        assert_eq!(endpoints.title(), "shop_db: u@h:5432/Shop-DB -> u@h:1433/d");
+    }
+
+    #[test]
+    fn what_is_given_up_is_shown() {
+        assert_eq!(read(SOURCE, TARGET, None).unwrap().consents().len(), 2);
+        let target = "sqlserver://u@h/d?trust_server_certificate=true";
+        let consents = read("postgres://u@h/d", target, None).unwrap().consents();
+        assert_eq!(consents, ["trust_server_certificate=true: whoever answers is taken for the target"]);
+        assert!(read("postgres://u@h/d", "sqlserver://u@h/d", None).unwrap().consents().is_empty());
+    }
+
+    #[test]
+    fn commas_separate_patterns_outside_of_quotes() {
+        assert_eq!(split_patterns("a.*, b.c"), ["a.*", "b.c"]);
+        assert_eq!(split_patterns("\"a,b\".c"), ["\"a,b\".c"]);
+        assert_eq!(patterns(&["a..b".to_owned()]).unwrap_err().code, "TABLE_PATTERN");
+    }
+}

@@ -1,0 +1,125 @@
+//! Text for people: numbers, sizes, times and tables.
+
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table};
+
+/// Which side of its column a cell's text stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Text.
+    Left,
+    /// Numbers.
+    Right,
+}
+
+/// A table for people: a line of headings, then a line for each row, two blanks between columns.
+pub(crate) fn table(columns: &[(&str, Side)], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(columns.iter().map(|(heading, _)| *heading));
+    for row in rows {
+        table.add_row(row);
+    }
+    let last = columns.len().saturating_sub(1);
+    for (index, (_, side)) in columns.iter().enumerate() {
+        let Some(column) = table.column_mut(index) else { continue };
+        column.set_padding((0, if index == last { 0 } else { 2 }));
+        column.set_cell_alignment(match side {
+            Side::Left => CellAlignment::Left,
+            Side::Right => CellAlignment::Right,
+        });
+    }
+    let text = table.to_string();
+    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// A whole number with thin groups of three digits: `12,345,678`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Bytes in the largest unit that leaves at least one before the point: `1.5 GiB`.
+pub(crate) fn bytes(bytes: u64) -> String {
+    let mut unit = "B";
+    let mut divisor = 1_u64;
+    for (name, size) in [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)] {
+        if bytes >= size {
+            (unit, divisor) = (name, size);
+        }
+    }
+    if divisor == 1 {
+        return format!("{bytes} B");
+    }
+    let tenths = bytes % divisor * 10 / divisor;
+    format!("{}.{tenths} {unit}", bytes / divisor)
+}
+
+/// A duration in at most two units: `2h 05m`, `3m 07s`, `12.4s`, `85ms`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0 => format!("{}ms", duration.as_millis()),
+        1..=59 => format!("{seconds}.{}s", duration.subsec_millis() / 100),
+        60..=3599 => format!("{}m {:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h {:02}m", seconds / 3600, seconds / 60 % 60),
+    }
+}
+
+/// `count` things a second over `elapsed`; 0 when no time has passed.
+pub(crate) fn per_second(count: u64, elapsed: Duration) -> u64 {
+    let elapsed_ms = elapsed.as_millis().max(1);
+    u64::try_from(u128::from(count) * 1000 / elapsed_ms).unwrap_or(u64::MAX)
+}
+
+/// One thing, or several: `1 table`, `2 tables`.
+pub(crate) fn plural(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{} {thing}s", count(number as u64)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        let check = |number, expected: &str| assert_eq!(count(number), expected);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(12_345_678, "12,345,678");
+        assert_eq!(plural(1, "table"), "1 table");
+        assert_eq!(plural(2_000, "table"), "2,000 tables");
+    }
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        let check = |size, expected: &str| assert_eq!(bytes(size), expected);
+        check(0, "0 B");
+        check(1023, "1023 B");
+        check(1536, "1.5 KiB");
+        check(5 << 30, "5.0 GiB");
+        let check = |ms, expected: &str| assert_eq!(duration(Duration::from_millis(ms)), expected);
+        check(85, "85ms");
+        check(12_440, "12.4s");
+        check(187_000, "3m 07s");
+        check(7_500_000, "2h 05m");
+        assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
+    }
+
+    #[test]
+    fn tables_line_up() {
+        let rows =
+            vec![vec!["a".to_owned(), "1".to_owned()], vec!["long name".to_owned(), "12,345".to_owned()]];
+        let text = table(&[("TABLE", Side::Left), ("ROWS", Side::Right)], rows);
+        assert_eq!(text, "TABLE        ROWS\na               1\nlong name  12,345");
+    }
+}
