@@ -144,7 +144,13 @@ impl Session {
     /// client's COLMETADATA. Returns the row count.
     ///
     /// A future that is dropped before its end must be followed by [`Session::interrupt`]; nothing is loaded then.
-    pub async fn bulk(&mut self, _columns: &[OutColumn], _rows: BulkRows) -> Result<u64, SqlError> {
+    /// `out` takes changes of the session only (a transaction that the error ended); the server answers with the result.
+    pub async fn bulk(
+        &mut self,
+        _columns: &[OutColumn],
+        _rows: BulkRows,
+        _out: &Replies,
+    ) -> Result<u64, SqlError> {
         Err(SqlError::new(4022, 16, "Bulk load data was expected but not sent."))
     }
 

@@ -7,8 +7,14 @@
 //!
 //! - [`answer`]: what the engine says and the server encodes; the seam between the two
 //! - [`engine`]: runs T-SQL on PostgreSQL
+//! - [`server`]: packets, TLS, login, requests
+//! - [`decode`], [`encode`]: what clients send, what they are told; [`code_page`]: text of varchar
 //!
 //! It shares packet framing and type tables with the client (`segcdc-tds`), never an encoder with a decoder.
 
 pub mod answer;
+pub mod code_page;
+pub mod decode;
+pub mod encode;
 pub mod engine;
+pub mod server;

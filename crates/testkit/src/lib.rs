@@ -1,13 +1,16 @@
 //! Test servers and conditions to wait on. Development only: nothing of it is in the shipped binary.
 //!
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
+//! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`wait`]: conditions with a deadline, instead of sleeps
 //! - [`port`]: free loopback ports
 
 pub mod port;
 pub mod postgres;
+pub mod sandbox;
 pub mod wait;
 
 pub use port::free_port;
 pub use postgres::{PostgresCluster, PostgresOptions, StopMode};
+pub use sandbox::{Sandbox, SandboxOptions};
 pub use wait::until;
