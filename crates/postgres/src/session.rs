@@ -43,6 +43,12 @@ impl Session {
         self.wire.into_inner().terminate().await;
     }
 
+    /// The process that serves the session, as its start announced it; differs from `pg_backend_pid()` where something
+    /// in between speaks the protocol itself.
+    pub(crate) async fn announced_process(&self) -> Option<i32> {
+        self.wire.lock().await.process()
+    }
+
     /// The rows of a statement.
     pub(crate) async fn rows(&self, operation: Operation, sql: &str) -> Result<Vec<Row>, SourceError> {
         let rows = self.run(operation, sql).await?;

@@ -52,6 +52,8 @@ pub(crate) enum Cause {
     TableMissing,
     /// The server does not know the command or option: an older version or something in between.
     NotSupported,
+    /// The server is older than what is supported.
+    VersionUnsupported,
     /// Text that cannot be expressed in UTF-8.
     Encoding,
     /// The server found its data damaged.
@@ -99,8 +101,10 @@ fn of_operation(operation: Operation, sqlstate: &str) -> Option<Cause> {
         (Operation::CreateSlot | Operation::StartReplication | Operation::ConnectReplication, "42501") => {
             Cause::ReplicationDenied
         }
-        // PgBouncer says so about the start-up parameter "replication".
-        (Operation::ConnectReplication, "08P01") => Cause::NotSupported,
+        // PgBouncer says so about start-up parameters that it does not know, "replication" among them.
+        (Operation::Connect | Operation::ConnectReplication, "08P01") => Cause::NotSupported,
+        // A setting of ours that versions before 14 do not have.
+        (Operation::Connect | Operation::ConnectReplication, "42704") => Cause::VersionUnsupported,
         (Operation::Publication, "42710") => Cause::PublicationExists,
         (Operation::Publication, "42704") => Cause::PublicationMissing,
         // 22023 up to PostgreSQL 16, 42704 from 17 on.
@@ -148,6 +152,7 @@ impl Cause {
             Cause::SnapshotGone => "SNAPSHOT_GONE",
             Cause::TableMissing => "TABLE_NOT_FOUND",
             Cause::NotSupported => "REPLICATION_CONNECTION_REFUSED",
+            Cause::VersionUnsupported => "SOURCE_VERSION_UNSUPPORTED",
             Cause::Encoding => "SOURCE_ENCODING",
             Cause::Corrupted => "SOURCE_CORRUPTED",
             Cause::Other => "SOURCE_ERROR",
@@ -179,6 +184,7 @@ impl Cause {
             | Cause::PublicationMissing
             | Cause::PublicationExists
             | Cause::NotSupported
+            | Cause::VersionUnsupported
             | Cause::Encoding
             | Cause::Corrupted
             | Cause::Other => Disposition::Halt,
@@ -229,6 +235,7 @@ impl Cause {
             Cause::NotSupported => {
                 "connect directly to a PostgreSQL server of version 14 or later, not through a pooler"
             }
+            Cause::VersionUnsupported => "upgrade PostgreSQL to 14 or later",
             Cause::Encoding => {
                 "the source holds bytes that are not text in its encoding; mend the value there"
             }
@@ -258,7 +265,8 @@ mod tests {
         check(Connect, "42501", "PERMISSION_DENIED", Halt);
         check(ConnectReplication, "42501", "PERMISSION_REPLICATION", Halt);
         check(ConnectReplication, "08P01", "REPLICATION_CONNECTION_REFUSED", Halt);
-        check(Connect, "08P01", "SOURCE_CONNECTION_LOST", Retry);
+        check(Connect, "08P01", "REPLICATION_CONNECTION_REFUSED", Halt);
+        check(Connect, "42704", "SOURCE_VERSION_UNSUPPORTED", Halt);
         check(Query, "42501", "PERMISSION_DENIED", Halt);
         check(Query, "57014", "SOURCE_QUERY_CANCELLED", Retry);
         check(Query, "40P01", "SOURCE_CONTENTION", Retry);

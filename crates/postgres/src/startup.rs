@@ -104,7 +104,7 @@ async fn wait_until_ready(
     loop {
         match wire.next_message(operation).await? {
             Message::ReadyForQuery(_) => return Ok(()),
-            Message::BackendKeyData(_) => {}
+            Message::BackendKeyData(body) => wire.set_process(body.process_id()),
             _ => return Err(protocol("a message that does not belong to the start of a session")),
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Wire {
     inbound: BytesMut,
     outbound: BytesMut,
     limit: usize,
+    /// The process that serves the session, as its start announced it.
+    process: Option<i32>,
     /// A request was begun and its end not yet seen; still set when a caller gave up waiting.
     busy: bool,
 }
@@ -84,6 +86,7 @@ impl Wire {
             inbound: BytesMut::new(),
             outbound: BytesMut::new(),
             limit: MAX_STARTUP_MESSAGE_BYTES,
+            process: None,
             busy: false,
         }
     }
@@ -91,6 +94,16 @@ impl Wire {
     /// The transport, for what authentication wants to know of it.
     pub(crate) fn transport(&self) -> &Transport {
         &self.transport
+    }
+
+    /// The process that serves the session, as its start announced it.
+    pub(crate) fn process(&self) -> Option<i32> {
+        self.process
+    }
+
+    /// Remembers the process that serves the session.
+    pub(crate) fn set_process(&mut self, process: i32) {
+        self.process = Some(process);
     }
 
     /// Allows messages of any size that PostgreSQL can send. Called once the server has authenticated us.
