@@ -1,0 +1,62 @@
+//! [`Commands`]: `segcdc` with the demo's URLs.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use tokio::process::Command;
+
+/// The name of the demo's pipeline.
+pub(crate) const PIPELINE: &str = "demo";
+
+/// Where the program is and what it is called with. URLs go by the environment, where no process list shows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Commands {
+    /// `segcdc`.
+    pub(crate) program: PathBuf,
+    /// `SEGCDC_SOURCE_URL`.
+    pub(crate) source_url: String,
+    /// `SEGCDC_TARGET_URL`.
+    pub(crate) target_url: String,
+}
+
+/// How a command ended and what it said to standard output.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// How it ended.
+    pub(crate) status: ExitStatus,
+    /// What it said.
+    pub(crate) text: String,
+}
+
+// === impl Commands ===
+
+impl Commands {
+    /// A command that is ready to be started, and killed when it is dropped.
+    pub(crate) fn segcdc(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
+        command.env("SEGCDC_SOURCE_URL", &self.source_url).env("SEGCDC_TARGET_URL", &self.target_url);
+        command.env("SEGCDC_NAME", PIPELINE);
+        command
+    }
+
+    /// Runs a command to its end; its talk goes to the terminal.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Result<Answer> {
+        let mut command = self.segcdc(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let output = command.spawn().context("could not start segcdc")?.wait_with_output().await?;
+        Ok(Answer { status: output.status, text: String::from_utf8_lossy(&output.stdout).into_owned() })
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Standard output as JSON.
+    pub(crate) fn json(&self) -> Result<Value> {
+        serde_json::from_str(&self.text)
+            .with_context(|| format!("not JSON, and ended with {}: {}", self.status, self.text.trim()))
+    }
+}

