@@ -10,6 +10,10 @@ pub const OPTIONS: &str = "SET XACT_ABORT ON; SET NOCOUNT OFF; SET ANSI_NULLS ON
 /// Ends a transaction that may be open. XACT_ABORT has usually done it already.
 pub const ROLLBACK_IF_OPEN: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
 
+/// Begins a transaction. Never inside `sp_executesql`, which must end with as many transactions as it began with
+/// (error 266).
+pub const BEGIN: &str = "BEGIN TRANSACTION";
+
 /// Ends the transaction for good.
 pub const COMMIT: &str = "COMMIT TRANSACTION";
 
