@@ -3,9 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use segcdc_model::{Field, SourceTable, Transaction, Tuple};
+use segcdc_model::{Field, Finding, Severity, SourceTable, Transaction, Tuple};
 use segcdc_postgres::{
-    Pattern, Replication, RowStream, Session, SourceConfig, StreamEvent, TransactionStream, catalog, session,
+    Pattern, PreflightRequest, Replication, RowStream, Session, SourceConfig, StreamEvent, TransactionStream,
+    catalog, preflight, session,
 };
 use segcdc_testkit::{PostgresCluster, PostgresOptions};
 use tokio::sync::Mutex;
@@ -47,6 +48,11 @@ impl Source {
         Source::on(cluster, name, sql).await
     }
 
+    /// A database on a server of its own.
+    pub(crate) async fn private(name: &str, options: PostgresOptions, sql: &str) -> Source {
+        Source::on(Arc::new(PostgresCluster::start(options).await.unwrap()), name, sql).await
+    }
+
     async fn on(cluster: Arc<PostgresCluster>, name: &str, sql: &str) -> Source {
         cluster.execute("postgres", &format!("CREATE DATABASE {name}")).await.unwrap();
         let config = SourceConfig::parse(&cluster.url(name)).unwrap();
@@ -77,6 +83,26 @@ impl Source {
     pub(crate) async fn table(&self, name: &str) -> SourceTable {
         let pattern = Pattern::parse(&format!("public.\"{name}\"")).unwrap();
         catalog::tables(&self.session, &[pattern]).await.unwrap().pop().unwrap()
+    }
+
+    /// What preflight is asked for when these tables are wanted.
+    pub(crate) async fn request(&self, patterns: &[&str]) -> PreflightRequest {
+        let patterns: Vec<_> = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+        PreflightRequest {
+            publication_to_create: format!("{}_publication", self.name),
+            slot_to_create: format!("{}_slot", self.name),
+            tables: catalog::tables(&self.session, &patterns).await.unwrap(),
+            ..PreflightRequest::default()
+        }
+    }
+
+    /// Runs the SQL that a finding says mends it, statement by statement, as the superuser.
+    pub(crate) async fn mend(&self, finding: &Finding) {
+        assert!(!finding.fix_sql.is_empty(), "{} has no SQL", finding.code);
+        for sql in &finding.fix_sql {
+            let done = self.session.query_text(sql).await;
+            done.unwrap_or_else(|error| panic!("{sql}: {}", chain(&error)));
+        }
     }
 
     /// A publication of all tables, named as the database.
@@ -138,4 +164,15 @@ pub(crate) fn bytes<'a>(field: Option<Field<'a>>) -> Option<&'a [u8]> {
 /// The four bytes of an `integer` in binary form.
 pub(crate) fn int(field: Option<Field<'_>>) -> i32 {
     i32::from_be_bytes(bytes(field).expect("not NULL").try_into().expect("four bytes"))
+}
+
+/// What preflight finds wrong, as seen by `session`.
+pub(crate) async fn problems(session: &Session, request: &PreflightRequest) -> Vec<Finding> {
+    let findings = preflight::check(session, request).await.unwrap();
+    findings.into_iter().filter(|finding| finding.severity != Severity::Ok).collect()
+}
+
+/// The finding with this code, if there is one.
+pub(crate) fn with_code<'a>(findings: &'a [Finding], code: &str) -> Option<&'a Finding> {
+    findings.iter().find(|finding| finding.code == code)
 }

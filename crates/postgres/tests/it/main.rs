@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod preflight_server;
+#[cfg(test)]
+mod preflight_tables;
+#[cfg(test)]
 mod snapshot;
 #[cfg(test)]
 mod snapshot_values;
