@@ -18,7 +18,7 @@
 pub mod config;
 pub mod down;
 pub mod error;
-mod names;
+pub mod names;
 pub mod preflight;
 pub mod progress;
 pub mod run;
