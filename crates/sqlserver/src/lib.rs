@@ -17,6 +17,8 @@ pub mod catalog;
 pub mod config;
 pub mod encode;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod loader;
 pub mod preflight;
 pub mod quote;

@@ -89,7 +89,7 @@ impl fmt::Display for Difference {
             Difference::NullableKey { column } => write!(f, "key column \"{column}\" allows NULL"),
             Difference::NotWritable { column, why } => write!(f, "column \"{column}\" is {why}"),
             Difference::Extra { column } => {
-                write!(f, "column \"{column}\" is NOT NULL and not at the source")
+                write!(f, "column \"{column}\" is NOT NULL without a default, and not at the source")
             }
             Difference::Collation { column, found } => {
                 write!(f, "key column \"{column}\" has collation {found} and should have {KEY_COLLATION}")
@@ -125,7 +125,8 @@ pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Differen
     let planned =
         |name: &str| wanted.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
     for column in existing.columns.iter().filter(|column| !planned(&column.name)) {
-        if !column.nullable && !column.computed && !column.identity {
+        let fills_itself = column.computed || column.identity || column.has_default;
+        if !column.nullable && !fills_itself {
             differences.push(Difference::Extra { column: column.name.clone() });
         }
     }
