@@ -37,5 +37,6 @@ pub(crate) fn source(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -
 /// The plan of such a table.
 pub(crate) fn table(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -> Arc<TablePlan> {
     let naming = Naming { default_schema: "dbo".to_owned() };
-    Arc::new(table_plan(&source(oid, name, key, columns), &naming).unwrap())
+    let plan = table_plan(&source(oid, name, key, columns), &naming);
+    Arc::new(plan.expect("tables of tests can be planned"))
 }
