@@ -1,10 +1,13 @@
 //! [`down`]: taking a pipeline away.
 
 use segcdc_model::Side;
+use segcdc_postgres::{publication, quote, session, slot};
+use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::provision::decide::is_copy_only;
 
 /// Whether anything is taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +44,95 @@ pub struct Thing {
 
 /// Takes a pipeline away: its slot and publication if we made them, and its state. The target's tables stay.
 ///
+/// A process that copies tables at this moment loses its fence first, and one that reads the slot keeps it from being
+/// dropped.
+///
 /// # Errors
 /// `STATE_MISSING` when the target does not know the pipeline; `SLOT_IN_USE` when a process still runs it. Can be
 /// repeated after any error: the state goes last.
 pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport, EngineError> {
-    let _ = (config, removal);
-    Err(EngineError::NoTables)
+    let mut target = Target::connect(&config.target).await?;
+    let state = target.load_state(&config.name).await?;
+    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    let others = target.pipelines().await?.into_iter().any(|name| name != config.name);
+    let things = plan(&state, others)?;
+    if removal == Removal::DryRun {
+        return Ok(report(&state, things, false));
+    }
+    if !is_copy_only(&state) {
+        let source = session::connect(&config.source).await?;
+        let identity = segcdc_postgres::catalog::identity(&source).await?;
+        crate::startup::decide::check_identity(&state.checkpoint, &identity)?;
+        let lineage = &state.checkpoint.lineage;
+        target.take_over(&config.name, "down").await?;
+        if state.slot_is_ours {
+            slot::drop(&source, &lineage.slot).await?;
+        }
+        if state.publication_is_ours {
+            publication::drop(&source, &lineage.publication).await?;
+        }
+        source.close().await;
+    }
+    target.remove_pipeline(&config.name).await?;
+    if !others {
+        target.remove_state_schema().await?;
+    }
+    Ok(report(&state, things, true))
+}
+
+/// What goes and what stays.
+struct Things {
+    removed: Vec<Thing>,
+    left: Vec<Thing>,
+}
+
+/// Sorts everything that belongs to the pipeline into what goes and what stays. Pure.
+fn plan(state: &PipelineState, others: bool) -> Result<Things, EngineError> {
+    let mut things = Things { removed: Vec::new(), left: Vec::new() };
+    let lineage = &state.checkpoint.lineage;
+    if !is_copy_only(state) {
+        let slot = Thing {
+            what: format!("slot \"{}\"", lineage.slot),
+            side: Side::Source,
+            sql: format!("SELECT pg_drop_replication_slot({})", quote::literal(&lineage.slot)?),
+        };
+        things.put(state.slot_is_ours, slot);
+        let publication = Thing {
+            what: format!("publication \"{}\"", lineage.publication),
+            side: Side::Source,
+            sql: format!("DROP PUBLICATION {}", quote::identifier(&lineage.publication)?),
+        };
+        things.put(state.publication_is_ours, publication);
+    }
+    let pipeline = &state.checkpoint.pipeline;
+    let what = format!("state of pipeline \"{pipeline}\"");
+    things.put(true, Thing { what, side: Side::Target, sql: sql::state::remove(pipeline) });
+    if !others {
+        let what = "schema \"segcdc\"".to_owned();
+        let [first, second] = sql::state::DROP_TABLES;
+        let sql = [first, second, sql::state::DROP_SCHEMA].join("; ");
+        things.put(true, Thing { what, side: Side::Target, sql });
+    }
+    for table in &state.tables {
+        let made = if table.table_is_ours { "made by the pipeline" } else { "was there before" };
+        let what = format!("table {} ({made})", table.target);
+        let sql = sql::create_table::drop_table(&table.target);
+        things.put(false, Thing { what, side: Side::Target, sql });
+    }
+    Ok(things)
+}
+
+/// The report.
+fn report(state: &PipelineState, things: Things, done: bool) -> DownReport {
+    let Things { removed, left } = things;
+    DownReport { pipeline: state.checkpoint.pipeline.clone(), done, removed, left }
+}
+
+// === impl Things ===
+
+impl Things {
+    /// Something goes, or stays.
+    fn put(&mut self, goes: bool, thing: Thing) {
+        if goes { self.removed.push(thing) } else { self.left.push(thing) }
+    }
 }

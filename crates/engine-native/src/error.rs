@@ -176,6 +176,17 @@ pub enum EngineError {
         /// The source table.
         table: QualifiedName,
     },
+    /// A table that the source does not let us copy.
+    #[error("{table} cannot be copied")]
+    SourceTable {
+        /// OID of the source table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// Why not.
+        #[source]
+        error: Box<SourceError>,
+    },
     /// A table is not of the shape that its target table was made for.
     #[error("{table} was changed at the source while the pipeline was not running")]
     SourceSchemaChanged {
@@ -194,22 +205,19 @@ pub enum EngineError {
         /// The first difference.
         detail: String,
     },
-    /// The pipeline was not completely set up, and what it would have to do away with is not its own.
-    #[error("the set-up of pipeline \"{pipeline}\" was interrupted, and its given slot has moved on")]
-    SetupInterrupted {
-        /// The pipeline.
-        pipeline: String,
-    },
     /// A transaction that does not fit into the memory that was allowed.
-    #[error("transaction {xid} has {bytes} bytes of changes; the limit is {limit} bytes")]
+    #[error("a transaction{} has {bytes} bytes of changes or more; the limit is {limit} bytes", xid.map(|xid| format!(" ({xid})")).unwrap_or_default())]
     TransactionTooLarge {
-        /// Source transaction id.
-        xid: u32,
+        /// Source transaction id; `None` when it was not complete yet.
+        xid: Option<u32>,
         /// What it takes.
         bytes: usize,
         /// What is allowed.
         limit: usize,
     },
+    /// A batch was given up because the run was to end. Never leaves the engine.
+    #[error("a batch was abandoned because the run was to end")]
+    Abandoned,
     /// Trouble that did not pass within the attempts that were allowed.
     #[error("gave up after {attempts} attempts")]
     GaveUp {
@@ -246,6 +254,7 @@ impl EngineError {
             EngineError::TableUnpublished { oid, .. }
             | EngineError::TablePartlyPublished { oid, .. }
             | EngineError::TableDropped { oid, .. }
+            | EngineError::SourceTable { oid, .. }
             | EngineError::SourceSchemaChanged { oid, .. }
             | EngineError::TargetSchemaDrift { oid, .. } => Some(*oid),
             _ => None,
@@ -303,12 +312,12 @@ impl Fault for EngineError {
             EngineError::TableUnpublished { .. } => "TABLE_UNPUBLISHED",
             EngineError::TablePartlyPublished { .. } => "TABLE_PARTLY_PUBLISHED",
             EngineError::TableDropped { .. } => "TABLE_NOT_FOUND",
+            EngineError::SourceTable { error, .. } => error.code(),
             EngineError::SourceSchemaChanged { .. } => "SCHEMA_CHANGED",
             EngineError::TargetSchemaDrift { .. } => "TARGET_SCHEMA_DRIFT",
-            EngineError::SetupInterrupted { .. } => "SETUP_INTERRUPTED",
             EngineError::TransactionTooLarge { .. } => "TRANSACTION_TOO_LARGE",
             EngineError::GaveUp { last, .. } => last.code(),
-            EngineError::TaskBroken { .. } => "INTERNAL",
+            EngineError::Abandoned | EngineError::TaskBroken { .. } => "INTERNAL",
         }
     }
 
@@ -320,6 +329,7 @@ impl Fault for EngineError {
             EngineError::TableUnpublished { .. }
             | EngineError::TablePartlyPublished { .. }
             | EngineError::TableDropped { .. }
+            | EngineError::SourceTable { .. }
             | EngineError::SourceSchemaChanged { .. }
             | EngineError::TargetSchemaDrift { .. } => Disposition::HaltTable,
             EngineError::PipelineName { .. }
@@ -339,9 +349,9 @@ impl Fault for EngineError {
             | EngineError::SlotCreationTimeout { .. }
             | EngineError::PublicationMissing { .. }
             | EngineError::PublicationChanged { .. }
-            | EngineError::SetupInterrupted { .. }
             | EngineError::TransactionTooLarge { .. }
             | EngineError::GaveUp { .. }
+            | EngineError::Abandoned
             | EngineError::TaskBroken { .. } => Disposition::Halt,
         }
     }
@@ -406,16 +416,16 @@ impl Fault for EngineError {
             EngineError::TablePartlyPublished { .. } => {
                 "remove column list and row filter of the table from the publication, then copy it again"
             }
+            EngineError::SourceTable { error, .. } => return error.hint(),
             EngineError::TableDropped { .. } => "the target's rows are kept; remove the table from the pipeline",
             EngineError::SourceSchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"
             }
             EngineError::TargetSchemaDrift { .. } => "set the target table back to what it was, or copy the table again",
-            EngineError::SetupInterrupted { .. } => "remove the pipeline, make the given slot anew, and start again",
             EngineError::TransactionTooLarge { .. } => {
                 "raise the limit if the memory is there, or remove the pipeline and copy again"
             }
-            EngineError::TaskBroken { .. } => "start again; it goes on from its checkpoint. If it happens again, report it",
+            EngineError::Abandoned | EngineError::TaskBroken { .. } => "start again; it goes on from its checkpoint. If it happens again, report it",
         }
         .to_owned()
     }
@@ -426,6 +436,7 @@ impl Fault for EngineError {
             EngineError::Target(error) => error.fix_sql(),
             EngineError::Plan(error) => error.fix_sql(),
             EngineError::GaveUp { last, .. } => last.fix_sql(),
+            EngineError::SourceTable { error, .. } => error.fix_sql(),
             EngineError::Preflight { findings } => {
                 let statements: Vec<&str> =
                     findings.iter().flat_map(|finding| finding.fix_sql.iter().map(String::as_str)).collect();
@@ -461,8 +472,8 @@ impl Fault for EngineError {
             | EngineError::TableDropped { .. }
             | EngineError::SourceSchemaChanged { .. }
             | EngineError::TargetSchemaDrift { .. }
-            | EngineError::SetupInterrupted { .. }
             | EngineError::TransactionTooLarge { .. }
+            | EngineError::Abandoned
             | EngineError::TaskBroken { .. } => None,
         }
     }

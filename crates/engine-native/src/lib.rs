@@ -13,17 +13,32 @@
 //!
 //! - [`config`], [`progress`], [`error`]: what goes in, what is seen, what can go wrong
 //! - [`preflight`], [`run`], [`status`], [`down`]: the four things that an engine does
+//! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
+//! - `table_sync`, `apply_loop`: copying and following
+//! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - [`verify`]: whether both sides hold the same rows
 
 pub mod config;
 pub mod down;
 pub mod error;
-pub mod names;
 pub mod preflight;
 pub mod progress;
 pub mod run;
 pub mod status;
 pub mod verify;
+
+mod apply_loop;
+mod claim;
+mod context;
+mod failpoint;
+mod names;
+mod provision;
+mod quarantine;
+mod retry;
+mod shape;
+mod source_clock;
+mod startup;
+mod table_sync;
 
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use down::{DownReport, Removal, Thing, down};

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Finding, QualifiedName};
-use segcdc_plan::TablePlan;
-use segcdc_sqlserver::PipelineState;
+use segcdc_model::{Fault, Finding, QualifiedName, Severity, Side, SourceTable};
+use segcdc_plan::table_plan::{self, table_plan};
+use segcdc_plan::{Naming, PlanError, TableKey, TablePlan};
+use segcdc_postgres::{Publication, Session, catalog, publication, quote, session};
+use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
 
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, SnapshotMode};
+use crate::context::naming;
 use crate::error::EngineError;
+use crate::names;
+use crate::provision;
 
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
@@ -49,13 +54,184 @@ pub struct PlannedSql {
     pub target: Vec<String>,
 }
 
+/// The tables of a pipeline that is to be made.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    /// Those that can be replicated.
+    pub(crate) plans: Vec<Arc<TablePlan>>,
+    /// Those that cannot.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
 /// Checks both servers and plans the tables. Changes nothing.
 ///
 /// # Errors
 /// When a server cannot be asked at all. What keeps the pipeline from starting is a finding, not an error.
 pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> {
-    let _ = config;
-    Err(EngineError::NoTables)
+    provision::check_name(&config.name)?;
+    let source = session::connect(&config.source).await?;
+    let mut target = Target::connect(&config.target).await?;
+    let existing = target.load_state(&config.name).await?;
+    let Selection { plans, left_out } = match &existing {
+        Some(state) => select_known(&source, state, &naming(config)).await?,
+        None => select(config, &source).await?,
+    };
+    let mut findings = check_tables(&plans);
+    let tables: Vec<SourceTable> = plans.iter().map(|plan| plan.source.clone()).collect();
+    let request = segcdc_postgres::PreflightRequest {
+        publication: given_or_known(config.publication.as_ref(), existing.as_ref(), |state| {
+            &state.checkpoint.lineage.publication
+        }),
+        slot: given_or_known(config.slot.as_ref(), existing.as_ref(), |state| &state.checkpoint.lineage.slot),
+        publication_to_create: names::publication(&config.name),
+        slot_to_create: names::slot(&config.name, 1),
+        tables,
+    };
+    findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
+    let rows = match config.snapshot {
+        SnapshotMode::Initial | SnapshotMode::Only => ExistingRows::Refuse,
+        SnapshotMode::None => ExistingRows::Allow,
+    };
+    let request =
+        segcdc_sqlserver::PreflightRequest { tables: plans.clone(), existing: existing.clone(), rows };
+    findings.extend(segcdc_sqlserver::preflight::check(&mut target, &request).await?);
+    let sql = match &existing {
+        Some(_) => PlannedSql::default(),
+        None => PlannedSql {
+            source: source_statements(config, &plans)?,
+            target: segcdc_sqlserver::preflight::statements(&request),
+        },
+    };
+    source.close().await;
+    Ok(Preflight { findings, plans, left_out, sql, existing })
+}
+
+/// The tables that a new pipeline replicates.
+pub(crate) async fn select(config: &EngineConfig, source: &Session) -> Result<Selection, EngineError> {
+    let found = catalog::tables(source, &config.patterns).await?;
+    let published = match &config.publication {
+        Some(name) => publication::inspect(source, name).await?,
+        None => None,
+    };
+    let mut selection = Selection { plans: Vec::new(), left_out: Vec::new() };
+    for table in found {
+        match judge(&table, &naming(config), published.as_ref()) {
+            Ok(plan) => selection.plans.push(Arc::new(plan)),
+            Err(left_out) => selection.left_out.push(left_out),
+        }
+    }
+    Ok(selection)
+}
+
+/// The tables of a pipeline that exists, as they are now.
+async fn select_known(
+    source: &Session,
+    state: &PipelineState,
+    naming: &Naming,
+) -> Result<Selection, EngineError> {
+    let mut selection = Selection { plans: Vec::new(), left_out: Vec::new() };
+    for known in &state.tables {
+        let Some(table) = catalog::table(source, known.source_oid).await? else {
+            let error = EngineError::TableDropped { oid: known.source_oid, table: known.source.clone() };
+            selection.left_out.push(left_out(&known.source, &error));
+            continue;
+        };
+        match table_plan(&table, naming) {
+            Ok(plan) => selection.plans.push(Arc::new(plan)),
+            Err(error) => selection.left_out.push(left_out(&known.source, &error)),
+        }
+    }
+    Ok(selection)
+}
+
+/// The plan of a table, or why it is left out.
+fn judge(
+    table: &SourceTable,
+    naming: &Naming,
+    published: Option<&Publication>,
+) -> Result<TablePlan, LeftOut> {
+    let plan = table_plan(table, naming).map_err(|error| left_out(&table.name, &error))?;
+    if let Some(publication) = published
+        && !publication.tables.iter().any(|published| published.oid == table.oid)
+    {
+        let error = EngineError::TableUnpublished {
+            oid: table.oid,
+            table: table.name.clone(),
+            publication: publication.name.clone(),
+        };
+        return Err(left_out(&table.name, &error));
+    }
+    match plan.key {
+        TableKey::Columns(_) | TableKey::WholeRow => Ok(plan),
+        // Publishing it would make the application's own UPDATE and DELETE fail.
+        TableKey::AppendOnly => Err(LeftOut {
+            table: table.name.clone(),
+            code: "NO_REPLICA_IDENTITY".to_owned(),
+            detail: "it has no primary key and no other replica identity: once published, PostgreSQL would refuse \
+                     UPDATE and DELETE of it"
+                .to_owned(),
+            hint: "add a primary key, or set REPLICA IDENTITY FULL, which makes its UPDATE and DELETE slower".to_owned(),
+            fix_sql: quote::qualified(&table.name)
+                .map(|name| format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))
+                .ok(),
+        }),
+    }
+}
+
+/// Findings of the tables together.
+fn check_tables(plans: &[Arc<TablePlan>]) -> Vec<Finding> {
+    let failure = |error: &dyn Fault| {
+        let finding = Finding::failure("engine.tables", Side::Source, error.code(), error.to_string());
+        vec![finding.hint(error.hint())]
+    };
+    if plans.is_empty() {
+        return failure(&EngineError::NoTables);
+    }
+    match table_plan::check_targets(plans.iter().map(AsRef::as_ref)) {
+        Ok(()) => {
+            let count = plans.len();
+            vec![Finding::ok("engine.tables", Side::Source, format!("{count} tables can be replicated"))]
+        }
+        Err(error) => failure(&error as &PlanError),
+    }
+}
+
+/// The statements that make publication and slot, for people. The slot is made by a command of the replication
+/// protocol, which this one stands for.
+fn source_statements(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Result<Vec<String>, EngineError> {
+    let mut statements = Vec::new();
+    if config.snapshot == SnapshotMode::Only {
+        return Ok(statements);
+    }
+    if config.publication.is_none() && !plans.is_empty() {
+        let tables: Vec<QualifiedName> = plans.iter().map(|plan| plan.source.name.clone()).collect();
+        statements.push(publication::create_sql(&names::publication(&config.name), &tables)?);
+    }
+    if config.slot.is_none() {
+        let slot = names::slot(&config.name, 1);
+        statements.push(format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"));
+    }
+    Ok(statements)
+}
+
+/// What was given, else what the pipeline has.
+fn given_or_known(
+    given: Option<&String>,
+    existing: Option<&PipelineState>,
+    known: impl Fn(&PipelineState) -> &String,
+) -> Option<String> {
+    given.or_else(|| existing.map(known)).filter(|name| !name.is_empty()).cloned()
+}
+
+/// A table that an error leaves out.
+fn left_out(table: &QualifiedName, error: &dyn Fault) -> LeftOut {
+    LeftOut {
+        table: table.clone(),
+        code: error.code().to_owned(),
+        detail: error.to_string(),
+        hint: error.hint(),
+        fix_sql: error.fix_sql(),
+    }
 }
 
 // === impl Preflight ===
@@ -63,6 +239,6 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
 impl Preflight {
     /// The findings that keep the pipeline from starting.
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| finding.severity == segcdc_model::Severity::Failure)
+        self.findings.iter().filter(|finding| finding.severity == Severity::Failure)
     }
 }

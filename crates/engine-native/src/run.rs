@@ -2,12 +2,22 @@
 
 use std::sync::Arc;
 
-use segcdc_model::Lsn;
+use segcdc_model::fault::chain;
+use segcdc_model::{Disposition, Fault, Lsn, Phase};
+use segcdc_postgres::{catalog, publication, session, slot};
+use segcdc_sqlserver::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::EngineConfig;
+use crate::apply_loop::{Follow, table_set};
+use crate::config::{EngineConfig, SnapshotMode};
+use crate::context::{Context, Memory, needs_copy};
 use crate::error::EngineError;
-use crate::progress::Progress;
+use crate::progress::{Activity, Progress, RetryNote};
+use crate::provision::decide::{SetupAction, SetupFacts, decide, slot_and_publication};
+use crate::provision::{self, Provisioned};
+use crate::retry::Pauses;
+use crate::startup;
+use crate::table_sync::{CopyEnd, copy_tables};
 
 /// How a run ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +29,7 @@ pub enum Outcome {
     },
     /// All tables are copied, and nothing else was asked for ([`crate::SnapshotMode::Only`]).
     Copied {
-        /// The position as of which they were copied.
+        /// The position as of which the last of them were copied.
         snapshot_lsn: Lsn,
     },
     /// The token was cancelled. The slot is free, and the next run goes on from the checkpoint.
@@ -43,6 +53,150 @@ pub async fn run(
     progress: Arc<Progress>,
     shutdown: CancellationToken,
 ) -> Result<Outcome, EngineError> {
-    let _ = (config, progress, shutdown);
-    Err(EngineError::NoTables)
+    let context = Context { config: Arc::new(config), progress, shutdown, owner: owner() };
+    let outcome = match provision::check_name(&context.config.name) {
+        Ok(()) => supervise(&context).await,
+        Err(error) => Err(error),
+    };
+    context.progress.update(|snapshot| snapshot.activity = Activity::Stopped);
+    outcome
+}
+
+/// Attempts until one ends for good.
+async fn supervise(context: &Context) -> Result<Outcome, EngineError> {
+    let mut memory = Memory::default();
+    let mut pauses = Pauses::new(context.config.retry);
+    loop {
+        memory.advanced = false;
+        context.progress.update(|snapshot| snapshot.activity = Activity::Starting);
+        // A cancelled token cuts off whatever waits for a server; copying and following end by themselves, in order.
+        let error = match Box::pin(attempt(context, &mut memory)).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => error,
+        };
+        if context.shutdown.is_cancelled() {
+            return Ok(Outcome::Stopped { applied_lsn: memory.seen });
+        }
+        if error.disposition() != Disposition::Retry {
+            return Err(error);
+        }
+        if memory.advanced {
+            pauses = Pauses::new(context.config.retry);
+        }
+        let Some(pause) = pauses.next() else {
+            return Err(EngineError::GaveUp { attempts: pauses.taken(), last: Box::new(error) });
+        };
+        let text = chain(&error);
+        tracing::warn!(code = error.code(), error = %text, attempt = pauses.taken(), "trying again");
+        context.progress.update(|snapshot| {
+            snapshot.retries += 1;
+            let (code, hint) = (error.code().to_owned(), error.hint());
+            snapshot.last_retry = Some(RetryNote { code, message: text, hint });
+            let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            snapshot.activity = Activity::Waiting { attempt: pauses.taken(), pause_ms };
+        });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = context.shutdown.cancelled() => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
+        }
+    }
+}
+
+/// From two new connections to the end, or to the next trouble.
+async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, EngineError> {
+    let config = &context.config;
+    let shutdown = &context.shutdown;
+    let prepared = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
+        prepared = prepare(context, memory) => prepared?,
+    };
+    let Prepared { source, mut target, mut provisioned } = prepared;
+    context.progress.update(|snapshot| snapshot.activity = Activity::Running);
+    let tables = &mut provisioned.tables;
+    if tables.iter().any(|(_, state)| needs_copy(state)) && config.snapshot == SnapshotMode::None {
+        let applied = memory.checkpoint()?.applied_lsn;
+        provision::make_live(memory, &mut target, tables, applied).await?;
+    }
+    if tables.iter().any(|(_, state)| needs_copy(state)) {
+        context.progress.update(|snapshot| snapshot.phase = Phase::Snapshot);
+        let snapshot = match provisioned.snapshot.take() {
+            Some(snapshot) => snapshot,
+            None => tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
+                snapshot = provision::export_temporary(context) => snapshot?,
+            },
+        };
+        let finished = count_finished(tables);
+        let checkpoint = memory.checkpoint()?.clone();
+        let end = copy_tables(context, &checkpoint, &mut target, tables, &snapshot).await;
+        memory.advanced |= count_finished(tables) > finished;
+        let snapshot_lsn = snapshot.lsn();
+        snapshot.close().await;
+        match (end?, config.snapshot) {
+            (CopyEnd::Stopped, _) => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
+            (CopyEnd::Finished, SnapshotMode::Only) => return Ok(Outcome::Copied { snapshot_lsn }),
+            (CopyEnd::Finished, SnapshotMode::Initial | SnapshotMode::None) => {}
+        }
+    }
+    if config.snapshot == SnapshotMode::Only {
+        return Ok(Outcome::Copied { snapshot_lsn: memory.checkpoint()?.applied_lsn });
+    }
+    let tables = table_set(tables);
+    Box::pin(Follow { context, memory, source: &source, target: &mut target, tables }.run()).await
+}
+
+/// A pipeline that is set up and ours, and the sessions in which it is so.
+struct Prepared {
+    source: segcdc_postgres::Session,
+    target: Target,
+    provisioned: Provisioned,
+}
+
+/// Connects, looks, decides, and sets the pipeline up or goes on with it.
+async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, EngineError> {
+    let config = &context.config;
+    let source = session::connect(&config.source).await?;
+    if config.until_caught_up && memory.goal.is_none() {
+        memory.goal = Some(catalog::current_lsn(&source).await?);
+    }
+    let mut target = Target::connect(&config.target).await?;
+    let state = target.load_state(&config.name).await?;
+    let (slot_name, publication_name) = slot_and_publication(config, state.as_ref());
+    let (slot, publication) = if slot_name.is_empty() {
+        (None, None)
+    } else {
+        (slot::inspect(&source, &slot_name).await?, publication::inspect(&source, &publication_name).await?)
+    };
+    let facts = SetupFacts { state: state.as_ref(), slot: slot.as_ref(), publication: publication.as_ref() };
+    let provisioned = match (decide(config, facts)?, state) {
+        (SetupAction::Resume, Some(state)) => {
+            startup::resume(context, memory, &source, &mut target, state).await?
+        }
+        (SetupAction::BeginAnew { slot }, Some(state)) => {
+            memory.claim(&mut target, context).await?;
+            provision::begin_anew(context, memory, (&source, &mut target), &state, slot).await?
+        }
+        (SetupAction::Create | SetupAction::Resume | SetupAction::BeginAnew { .. }, _) => {
+            provision::create(context, memory, &source, &mut target).await?
+        }
+    };
+    Ok(Prepared { source, target, provisioned })
+}
+
+/// Tables that need no copy any more.
+fn count_finished(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver::TableState)]) -> usize {
+    tables.iter().filter(|(_, state)| !needs_copy(state)).count()
+}
+
+/// What the state calls this process: host, process id, and a word that is new at each start.
+fn owner() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = match host.trim() {
+        "" => "unknown",
+        host => host,
+    };
+    let token = uuid::Uuid::new_v4().as_fields().0;
+    format!("{host}/{}/{token:08x}", std::process::id())
 }

@@ -1,10 +1,18 @@
 //! [`status`]: where a pipeline stands, as the two servers tell. Disturbs nothing.
 
-use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
+use std::time::Instant;
+
+use segcdc_model::{Fault, Lsn, Phase, QualifiedName, TablePhase};
+use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
+use segcdc_sqlserver::{PipelineState, TableState, Target, TargetError};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::source_clock::SourceClock;
+use crate::status::derive::{Seen, derive};
+
+mod derive;
 
 /// Where a pipeline stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +27,8 @@ pub struct StatusReport {
     pub health: Health,
     /// The process that runs it or last ran it.
     pub owner: String,
+    /// When the process last gave a sign of life, milliseconds ago, by the target's clock.
+    pub last_sign_ms: u64,
     /// How often it was taken over.
     pub epoch: i64,
     /// Batches applied in all.
@@ -29,8 +39,13 @@ pub struct StatusReport {
     pub source_lsn: Option<Lsn>,
     /// WAL between the two, bytes. Most of it may belong to other databases or tables.
     pub lag_bytes: Option<u64>,
-    /// Age of the last applied transaction by the source's clock, milliseconds, when the lag is not zero.
+    /// Age of the oldest change that was not applied when the process last said so, milliseconds; for a process that
+    /// does not run, the age of the last applied transaction by the source's clock. `None` when neither is known.
     pub lag_ms: Option<u64>,
+    /// Source transactions applied since the pipeline was made.
+    pub transactions_applied: u64,
+    /// Source changes applied since the pipeline was made.
+    pub changes_applied: u64,
     /// The slot; `None` when the source cannot be asked.
     pub slot: Option<SlotReport>,
     /// The publication.
@@ -49,9 +64,9 @@ pub enum PipelineStateWord {
     Running,
     /// Something reads its slot, or copies, but a table is quarantined.
     Degraded,
-    /// Tables are being set up or copied and the slot is not read yet; whether a process does so cannot be seen.
+    /// Tables are being set up or copied, and the process gives signs of life.
     Starting,
-    /// Nothing reads its slot.
+    /// Nothing reads its slot, and nothing gives signs of life.
     Stopped,
     /// It cannot go on: the slot is gone or lost, or the publication is gone.
     Failed,
@@ -82,6 +97,8 @@ pub struct TableReport {
     pub phase: TablePhase,
     /// Rows copied so far, or in all.
     pub rows_copied: u64,
+    /// Rows that the source was thought to have when the copy began.
+    pub estimated_rows: u64,
     /// Changes at or below it are in the copy.
     pub sync_lsn: Lsn,
     /// Code and words, when it is quarantined.
@@ -130,8 +147,12 @@ pub struct SlotReport {
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps the target from being asked. A source
 /// that cannot be asked is a note, not an error.
 pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> {
-    let _ = config;
-    Err(EngineError::NoTables)
+    let state = load(config).await?;
+    let source = match look_at_source(config, &state).await {
+        Ok(seen) => Ok(seen),
+        Err(error) => Err(StatusNote::of(&error)),
+    };
+    Ok(report(&state, source))
 }
 
 /// The pipeline's slot.
@@ -139,6 +160,157 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
 /// # Errors
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps either server from being asked.
 pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
-    let _ = config;
-    Err(EngineError::NoTables)
+    let state = load(config).await?;
+    let source = session::connect(&config.source).await?;
+    let found = slots::inspect(&source, &state.checkpoint.lineage.slot).await?;
+    source.close().await;
+    Ok(slot_report(&state, found))
+}
+
+/// The state of the pipeline, which must be there.
+async fn load(config: &EngineConfig) -> Result<PipelineState, EngineError> {
+    let mut target = Target::connect(&config.target).await?;
+    let state = target.load_state(&config.name).await?;
+    Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?)
+}
+
+/// What the source says of the pipeline.
+struct SourceView {
+    source_lsn: Lsn,
+    clock: SourceClock,
+    slot: SlotReport,
+    has_publication: bool,
+}
+
+/// Asks the source.
+async fn look_at_source(config: &EngineConfig, state: &PipelineState) -> Result<SourceView, EngineError> {
+    let source = session::connect(&config.source).await?;
+    let lineage = &state.checkpoint.lineage;
+    let view = SourceView {
+        source_lsn: source_position(&source).await?,
+        clock: SourceClock::read(&source).await?,
+        slot: slot_report(state, slots::inspect(&source, &lineage.slot).await?),
+        has_publication: publication::inspect(&source, &lineage.publication).await?.is_some(),
+    };
+    source.close().await;
+    Ok(view)
+}
+
+/// How far the source has written, on a standby too.
+async fn source_position(source: &Session) -> Result<Lsn, EngineError> {
+    let identity = catalog::identity(source).await?;
+    Ok(if identity.in_recovery { identity.flush_lsn } else { catalog::current_lsn(source).await? })
+}
+
+/// Puts together what both servers say.
+fn report(state: &PipelineState, source: Result<SourceView, StatusNote>) -> StatusReport {
+    let checkpoint = &state.checkpoint;
+    let age_us = state.read_at_us.saturating_sub(state.updated_at_us);
+    let last_sign_ms = u64::try_from(age_us / 1000).unwrap_or(0);
+    let view = source.as_ref().ok();
+    let copy_only = crate::provision::decide::is_copy_only(state);
+    let derived = derive(&Seen {
+        phases: state.tables.iter().map(|table| table.phase).collect(),
+        is_set_up: checkpoint.applied_lsn > Lsn::ZERO,
+        copy_only,
+        last_sign_ms,
+        slot: view.map(|view| &view.slot),
+        has_publication: view.map(|view| view.has_publication),
+    });
+    let mut notes: Vec<StatusNote> = derived.notes;
+    let lag_bytes = view.map(|view| view.source_lsn.bytes_since(checkpoint.applied_lsn));
+    let told = state.lag.filter(|_| derived.alive).and_then(|lag| u64::try_from(lag.lag_us / 1000).ok());
+    let old =
+        view.zip(state.commit_time_us).map(|(view, time)| view.clock.since(time, Instant::now()) / 1000);
+    let lag_ms = told.or_else(|| if lag_bytes == Some(0) { Some(0) } else { old });
+    let source_lsn = view.map(|view| view.source_lsn);
+    let slot = match source {
+        Ok(view) => (!copy_only).then_some(view.slot),
+        Err(note) => {
+            notes.push(note);
+            None
+        }
+    };
+    StatusReport {
+        pipeline: checkpoint.pipeline.clone(),
+        state: derived.state,
+        phase: derived.phase,
+        health: derived.health,
+        owner: state.owner.clone(),
+        last_sign_ms,
+        epoch: checkpoint.epoch,
+        batch_seq: checkpoint.batch_seq,
+        applied_lsn: checkpoint.applied_lsn,
+        source_lsn,
+        lag_bytes,
+        lag_ms,
+        transactions_applied: state.transactions_applied,
+        changes_applied: state.changes_applied,
+        slot,
+        publication: checkpoint.lineage.publication.clone(),
+        tables: state.tables.iter().map(table_report).collect(),
+        notes,
+    }
+}
+
+/// The slot as it was found.
+fn slot_report(state: &PipelineState, found: Option<SlotState>) -> SlotReport {
+    let (name, ours) = (state.checkpoint.lineage.slot.clone(), state.slot_is_ours);
+    match found {
+        None => SlotReport {
+            name,
+            ours,
+            exists: false,
+            active_pid: None,
+            confirmed_flush_lsn: None,
+            restart_lsn: None,
+            wal_status: None,
+            invalidation: None,
+            retained_bytes: 0,
+            safe_wal_bytes: None,
+        },
+        Some(slot) => SlotReport {
+            name,
+            ours,
+            exists: true,
+            active_pid: slot.active_pid,
+            confirmed_flush_lsn: slot.confirmed_flush_lsn,
+            restart_lsn: slot.restart_lsn,
+            wal_status: slot.wal_status,
+            invalidation: slot.invalidation,
+            retained_bytes: slot.retained_bytes,
+            safe_wal_bytes: slot.safe_wal_size,
+        },
+    }
+}
+
+/// One table.
+fn table_report(table: &TableState) -> TableReport {
+    let error = table.error.as_ref().map(|(code, detail)| StatusNote {
+        code: code.clone(),
+        detail: detail.clone(),
+        hint: "mend the cause, then copy the table again".to_owned(),
+    });
+    TableReport {
+        source: table.source.clone(),
+        target: table.target.clone(),
+        phase: table.phase,
+        rows_copied: table.rows_copied,
+        estimated_rows: table.estimated_rows,
+        sync_lsn: table.sync_lsn,
+        error,
+    }
+}
+
+// === impl StatusNote ===
+
+impl StatusNote {
+    /// What an error says of itself.
+    fn of(error: &EngineError) -> Self {
+        StatusNote {
+            code: error.code().to_owned(),
+            detail: segcdc_model::fault::chain(error),
+            hint: error.hint(),
+        }
+    }
 }

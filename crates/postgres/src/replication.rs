@@ -101,6 +101,18 @@ impl Replication {
         })
     }
 
+    /// The timelines that `timeline` descends from, oldest first, each with the position at which it was left. Empty
+    /// for the first timeline, which has no history.
+    pub async fn timeline_history(&mut self, timeline: u32) -> Result<Vec<(u32, Lsn)>, SourceError> {
+        if timeline <= 1 {
+            return Ok(Vec::new());
+        }
+        let rows = self.wire.query(Operation::Identify, &format!("TIMELINE_HISTORY {timeline}")).await?;
+        let [_file, content] = one_row(rows, "TIMELINE_HISTORY")?;
+        let content = content.ok_or_else(|| protocol("TIMELINE_HISTORY has no content"))?;
+        command::parse_history(&content).ok_or_else(|| protocol("TIMELINE_HISTORY has not the expected form"))
+    }
+
     /// Makes a logical slot for pgoutput. Durable on return unless `temporary`.
     ///
     /// Waits until every transaction that is now running has ended; the caller bounds it, by dropping the future and

@@ -5,6 +5,3 @@
 
 pub mod token;
 pub mod value;
-
-#[cfg(test)]
-mod tests;

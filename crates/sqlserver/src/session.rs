@@ -110,12 +110,11 @@ impl Target {
         }
     }
 
-    /// Commits. When the session breaks here, nobody knows.
+    /// Commits. A broken connection here means that nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), TargetError> {
         match self.connection.batch(sql::session::COMMIT).await {
             Ok(_) => Ok(()),
-            // A refusal that leaves the session alive is an answer; one that ends it may have come behind the commit.
-            Err(TdsError::Server(errors)) if self.connection.is_usable() => {
+            Err(TdsError::Server(errors)) => {
                 Err(TargetError::from_tds("committing", TdsError::Server(errors)))
             }
             Err(source) => Err(TargetError::CommitUnknown { source }),

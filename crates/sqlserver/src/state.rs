@@ -11,6 +11,7 @@
 //! Epoch-fenced writes may come from several sessions of one process at a time; they wait for an open batch.
 
 mod read;
+mod remove;
 mod write;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};

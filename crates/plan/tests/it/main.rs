@@ -11,6 +11,4 @@ mod keyed_rules;
 #[cfg(test)]
 mod table_rules;
 #[cfg(test)]
-mod type_page;
-#[cfg(test)]
 mod unkeyed_rules;

@@ -74,9 +74,32 @@ pub(super) fn start(
     Ok(text)
 }
 
+/// The lines of a timeline history file (`timeline.c`): a timeline, where it was left, and why, with tabs between.
+/// `None` for a line of another form; empty lines and comments are left out.
+pub(super) fn parse_history(content: &str) -> Option<Vec<(u32, Lsn)>> {
+    let lines = content.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn history_files_are_read() {
+        let content = "1\t0/3000158\tno recovery target specified\n\n# note\n2\t16/A0\tbefore 2026\n";
+        let expected = vec![(1, Lsn::new(0x0300_0158)), (2, Lsn::new(0x16_0000_00A0))];
+        assert_eq!(parse_history(content), Some(expected));
+        assert_eq!(parse_history(""), Some(Vec::new()));
+        for bad in ["1", "x 0/1", "1 3000158"] {
+            assert_eq!(parse_history(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn slots_are_made_in_the_grammar_of_the_version() {

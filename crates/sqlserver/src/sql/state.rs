@@ -123,9 +123,6 @@ pub fn select_tables(pipeline: &str) -> String {
 /// Names of all pipelines.
 pub const SELECT_NAMES: &str = "SELECT [pipeline] FROM [segcdc].[pipeline] ORDER BY [pipeline]";
 
-/// The newest layout of all state rows; NULL without any.
-pub const SELECT_NEWEST_LAYOUT: &str = "SELECT MAX([schema_version]) FROM [segcdc].[pipeline]";
-
 /// The state row, read with a lock that waits for a writer's open transaction: a versioned read would not.
 pub fn select_pipeline_locked(pipeline: &str) -> String {
     format!(
@@ -325,6 +322,15 @@ pub fn remove(pipeline: &str) -> String {
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
 }
+
+/// Number of pipelines; keeps new ones out until the transaction ends.
+pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
+
+/// Remove the two tables.
+pub const DROP_TABLES: [&str; 2] = ["DROP TABLE [segcdc].[pipeline_table]", "DROP TABLE [segcdc].[pipeline]"];
+
+/// Removes the schema.
+pub const DROP_SCHEMA: &str = "DROP SCHEMA [segcdc]";
 
 fn compare(checkpoint: &Checkpoint) -> String {
     format!(

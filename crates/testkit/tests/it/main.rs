@@ -1,7 +1,5 @@
 //! The test servers themselves.
 
-mod proxy;
-
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode};
 
 #[tokio::test]

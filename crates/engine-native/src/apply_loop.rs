@@ -1,0 +1,347 @@
+//! Following the source: next transactions, plan, apply, acknowledge.
+//!
+//! ```text
+//! stream --> Batch --> plan --> apply (data and checkpoint in one target transaction) --> acknowledge
+//!    |                  |          |
+//!    |                  +----------+--> one table at fault: QUARANTINED in the state, then planned again without it
+//!    +--> idle --> checkpoint --> acknowledge
+//! ```
+//!
+//! While a batch is being applied, the stream's own task goes on receiving, so that the next batch holds whatever came
+//! meanwhile: one transaction under light load, thousands under heavy load.
+//!
+//! Nothing is acknowledged that the target's checkpoint row does not hold ([`segcdc_plan::acknowledgeable`]).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use segcdc_model::{Lsn, Phase, Transaction};
+use segcdc_plan::{Batch, StreamState, TableSet, acknowledgeable};
+use segcdc_postgres::{
+    Replication, Session, StreamEvent, StreamOptions, TransactionStream, catalog, heartbeat,
+};
+use segcdc_sqlserver::Target;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::apply_loop::watch::Watch;
+use crate::context::{Context, Memory};
+use crate::error::EngineError;
+use crate::failpoint::{Failpoint, hit};
+use crate::run::Outcome;
+use crate::source_clock::SourceClock;
+
+mod apply;
+mod watch;
+
+/// Time between two looks at how large the transaction is that is being received.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a batch that is being applied may go on when the run is to end.
+const LAST_BATCH: Duration = Duration::from_secs(4);
+
+/// How long the end of the stream may take.
+const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// What following needs.
+pub(crate) struct Follow<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) memory: &'a mut Memory,
+    pub(crate) source: &'a Session,
+    pub(crate) target: &'a mut Target,
+    pub(crate) tables: TableSet,
+}
+
+/// The state of the loop.
+struct Loop<'a> {
+    context: &'a Context,
+    memory: &'a mut Memory,
+    source: &'a Session,
+    target: &'a mut Target,
+    tables: TableSet,
+    stream: TransactionStream,
+    batch: Batch,
+    /// A transaction that did not fit into the last batch.
+    waiting: Option<Transaction>,
+    /// See [`StreamState::idle_wal_end`].
+    idle_wal_end: Option<Lsn>,
+    /// When the checkpoint last moved.
+    moved: Instant,
+    /// The source's position when catching up began.
+    catch_up_goal: Lsn,
+    clock: SourceClock,
+    watch: Watch,
+}
+
+// === impl Follow ===
+
+impl Follow<'_> {
+    /// Follows until the run is to end, everything asked for is applied, or something goes wrong.
+    ///
+    /// # Errors
+    /// Trouble to wait out, and what a person has to act on. What was acknowledged is in the target in any case.
+    pub(crate) async fn run(self) -> Result<Outcome, EngineError> {
+        let Follow { context, memory, source, target, tables } = self;
+        let checkpoint = memory.checkpoint()?;
+        let applied = checkpoint.applied_lsn;
+        let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
+        let watch = Watch::new(source, publication).await?;
+        let options = StreamOptions {
+            fields: watch.field_form(&tables),
+            queue_bytes: context.config.memory.queue_bytes,
+            ..StreamOptions::default()
+        };
+        let replication = Replication::connect(&context.config.source).await?;
+        let stream = replication.start_with(slot, applied, &[publication], options).await?;
+        let clock = SourceClock::read(source).await?;
+        let catch_up_goal = catalog::current_lsn(source).await?;
+        context.progress.update(|snapshot| {
+            snapshot.phase = Phase::CatchUp;
+            snapshot.applied_lsn = applied;
+            snapshot.source_lsn = snapshot.source_lsn.max(catch_up_goal);
+        });
+        tracing::info!(slot, lsn = %applied, "following");
+        let mut following = Loop {
+            batch: Batch::new(context.config.batch),
+            context,
+            memory,
+            source,
+            target,
+            tables,
+            stream,
+            waiting: None,
+            idle_wal_end: None,
+            moved: Instant::now(),
+            catch_up_goal,
+            clock,
+            watch,
+        };
+        let end = following.run().await;
+        following.close(end).await
+    }
+}
+
+// === impl Loop ===
+
+impl Loop<'_> {
+    /// Follows until there is a reason to stop. The stream is still open then.
+    async fn run(&mut self) -> Result<Outcome, EngineError> {
+        let shutdown = self.context.shutdown.clone();
+        let mut heartbeats = interval(self.context.config.heartbeat);
+        heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => {
+                    return Ok(Outcome::Stopped { applied_lsn: self.applied()? });
+                }
+                _ = heartbeats.tick() => self.heartbeat().await?,
+                _ = looks.tick() => self.look()?,
+                event = self.stream.next(), if self.waiting.is_none() => self.take(event?)?,
+                () = std::future::ready(()), if self.waiting.is_some() => {}
+            }
+            self.collect()?;
+            if !self.batch.is_empty() {
+                self.apply_batch().await?;
+            }
+            self.settle_idle().await?;
+            if let Some(outcome) = self.reached()? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Takes one event of the stream.
+    fn take(&mut self, event: StreamEvent) -> Result<(), EngineError> {
+        match event {
+            StreamEvent::Transaction(transaction) => {
+                self.idle_wal_end = None;
+                self.accept(transaction)
+            }
+            StreamEvent::Idle { wal_end } => {
+                self.idle_wal_end = Some(wal_end);
+                Ok(())
+            }
+            StreamEvent::Message { .. } => Ok(()),
+        }
+    }
+
+    /// Puts a transaction into the batch, or aside when the batch is full.
+    fn accept(&mut self, transaction: Transaction) -> Result<(), EngineError> {
+        let limit = self.context.config.memory.transaction_bytes;
+        if transaction.memory_bytes > limit {
+            let (xid, bytes) = (Some(transaction.xid), transaction.memory_bytes);
+            return Err(EngineError::TransactionTooLarge { xid, bytes, limit });
+        }
+        // After a crash of the source, the slot may send again what was acknowledged.
+        if transaction.end_lsn <= self.applied()? {
+            self.context.progress.update(|snapshot| snapshot.applied.skipped_transactions += 1);
+            return Ok(());
+        }
+        if self.batch.accepts(&transaction) {
+            self.batch.push(transaction);
+        } else {
+            self.waiting = Some(transaction);
+        }
+        Ok(())
+    }
+
+    /// Fills the batch with what has already come, without waiting.
+    fn collect(&mut self) -> Result<(), EngineError> {
+        if let Some(transaction) = self.waiting.take() {
+            self.accept(transaction)?;
+        }
+        while self.waiting.is_none() && !self.batch.is_full() {
+            match self.stream.next().now_or_never() {
+                Some(event) => self.take(event?)?,
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an idle position to the checkpoint when it is time, and acknowledges what the checkpoint holds.
+    async fn settle_idle(&mut self) -> Result<(), EngineError> {
+        let applied = self.applied()?;
+        let state = StreamState {
+            acknowledged: self.stream.acknowledged(),
+            idle_wal_end: self.idle_wal_end,
+            buffered_transactions: self.batch.transactions().len() + usize::from(self.waiting.is_some()),
+            batches_in_flight: 0,
+        };
+        let decided = acknowledgeable(applied, state);
+        if let Some(lsn) = decided.report {
+            self.stream.acknowledge(lsn);
+            hit(Failpoint::AfterAck);
+        }
+        let Some(lsn) = decided.advance else { return Ok(()) };
+        // Every keepalive would be a write to the target; the goal is worth one at once.
+        let goal = self.memory.goal.is_some_and(|goal| applied < goal && goal <= lsn);
+        if goal || self.moved.elapsed() >= self.context.config.heartbeat {
+            self.advance(lsn).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes an idle position to the checkpoint, then acknowledges it.
+    async fn advance(&mut self, lsn: Lsn) -> Result<(), EngineError> {
+        hit(Failpoint::BeforeIdleAdvance);
+        let before = self.memory.checkpoint()?.clone();
+        let next =
+            segcdc_model::Checkpoint { applied_lsn: lsn, batch_seq: before.batch_seq + 1, ..before.clone() };
+        self.memory.begin(next);
+        let next = self.target.advance(&before, lsn).await?;
+        self.memory.commit(next);
+        hit(Failpoint::AfterIdleAdvance);
+        self.moved = Instant::now();
+        self.stream.acknowledge(lsn);
+        self.show_position();
+        Ok(())
+    }
+
+    /// Whether everything that was asked for is applied; moves the phase on when catching up is over.
+    fn reached(&mut self) -> Result<Option<Outcome>, EngineError> {
+        let applied = self.applied()?;
+        // Nothing is waiting here: what was received up to the idle position is in the target.
+        let covered = self.idle_wal_end.map_or(applied, |idle| applied.max(idle));
+        if covered >= self.catch_up_goal {
+            self.context.progress.update(|snapshot| {
+                if snapshot.phase != Phase::Streaming {
+                    snapshot.phase = Phase::Streaming;
+                    tracing::info!(lsn = %applied, "caught up");
+                }
+            });
+        }
+        let wanted = self.context.config.until_caught_up;
+        let reached = self.memory.goal.is_some_and(|goal| applied >= goal);
+        Ok((wanted && reached).then_some(Outcome::CaughtUp { applied_lsn: applied }))
+    }
+
+    /// Keeps the slot moving while nothing happens, looks after clock and publication, and tells `status`.
+    async fn heartbeat(&mut self) -> Result<(), EngineError> {
+        let position = heartbeat::emit(self.source).await?;
+        self.clock = SourceClock::read(self.source).await?;
+        self.context.progress.update(|snapshot| snapshot.source_lsn = snapshot.source_lsn.max(position));
+        self.show_position();
+        let checkpoint = self.memory.checkpoint()?;
+        for (oid, error) in self.watch.look(self.source, checkpoint, &self.tables).await? {
+            self.set_aside(oid, &error).await?;
+        }
+        self.write_lag().await
+    }
+
+    /// Looks at what is being received: a transaction that cannot be held is refused before it fills the memory.
+    fn look(&mut self) -> Result<(), EngineError> {
+        let limits = self.context.config.memory;
+        let bytes = self.stream.buffered_bytes();
+        if bytes > limits.queue_bytes.saturating_add(limits.transaction_bytes) {
+            let limit = limits.transaction_bytes;
+            return Err(EngineError::TransactionTooLarge { xid: None, bytes, limit });
+        }
+        self.show_position();
+        Ok(())
+    }
+
+    /// Shows positions and lag.
+    fn show_position(&self) {
+        let applied = self.memory.checkpoint().map_or(Lsn::ZERO, |checkpoint| checkpoint.applied_lsn);
+        let received = self.stream.server_wal_end();
+        // What is idle is as good as applied, though its position is written down only now and then.
+        let covered = self.idle_wal_end.map_or(applied, |idle| applied.max(idle));
+        self.context.progress.update(|snapshot| {
+            snapshot.applied_lsn = applied;
+            snapshot.received_lsn = received;
+            snapshot.source_lsn = snapshot.source_lsn.max(received);
+            snapshot.lag_bytes = snapshot.source_lsn.bytes_since(covered);
+            if self.batch.is_empty() && self.waiting.is_none() {
+                snapshot.lag_ms = 0;
+            }
+        });
+    }
+
+    /// What the target's checkpoint holds.
+    fn applied(&self) -> Result<Lsn, EngineError> {
+        Ok(self.memory.checkpoint()?.applied_lsn)
+    }
+
+    /// Ends the stream, whatever the reason: the last acknowledgement is sent and the slot is free.
+    async fn close(mut self, end: Result<Outcome, EngineError>) -> Result<Outcome, EngineError> {
+        if end.is_ok() && self.batch.is_empty() && self.waiting.is_none() {
+            let applied = self.applied()?;
+            if let Some(lsn) = self.idle_wal_end.filter(|lsn| *lsn > applied) {
+                self.advance(lsn).await?;
+            }
+        }
+        if !matches!(end, Err(EngineError::Source(_))) {
+            match tokio::time::timeout(LAST_WORDS, self.stream.close()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(error = %error, "the stream did not end in an orderly way"),
+                Err(_) => {
+                    tracing::warn!("the stream did not end in time; the source frees the slot by itself")
+                }
+            }
+        }
+        let applied = self.memory.checkpoint()?.applied_lsn;
+        match end {
+            Ok(Outcome::Stopped { .. }) | Err(EngineError::Abandoned) => {
+                Ok(Outcome::Stopped { applied_lsn: applied })
+            }
+            Ok(Outcome::CaughtUp { .. }) => Ok(Outcome::CaughtUp { applied_lsn: applied }),
+            other => other,
+        }
+    }
+}
+
+/// The tables as the planner wants them.
+pub(crate) fn table_set(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver::TableState)]) -> TableSet {
+    tables
+        .iter()
+        .map(|(plan, state)| segcdc_plan::TableEntry {
+            plan: Arc::clone(plan),
+            sync_lsn: state.sync_lsn,
+            phase: state.phase,
+        })
+        .collect()
+}

@@ -1,0 +1,72 @@
+//! [`Watch`]: whether the publication is still what it was.
+//!
+//! PostgreSQL 18 silently skips changes while a publication is missing, and every version simply stops sending a table
+//! that was taken out of one. Both are found here only, by looking.
+
+use segcdc_model::{Checkpoint, TablePhase};
+use segcdc_plan::{TableEntry, TableSet};
+use segcdc_postgres::publication::{self, Publication};
+use segcdc_postgres::{FieldForm, Session};
+
+use crate::error::EngineError;
+use crate::startup::decide::{check_publication, check_published};
+
+/// The publication as it was last seen.
+#[derive(Debug)]
+pub(super) struct Watch {
+    publication: Publication,
+}
+
+// === impl Watch ===
+
+impl Watch {
+    /// Looks at the publication.
+    ///
+    /// # Errors
+    /// `PUBLICATION_MISSING`.
+    pub(super) async fn new(source: &Session, name: &str) -> Result<Self, EngineError> {
+        let found = publication::inspect(source, name).await?;
+        let publication =
+            found.ok_or_else(|| EngineError::PublicationMissing { publication: name.to_owned() })?;
+        Ok(Watch { publication })
+    }
+
+    /// The form in which the stream can send fields: binary if each published column of each table has a decoder that
+    /// reads its binary form exactly. Tables that are published and not replicated could have any type.
+    pub(super) fn field_form(&self, tables: &TableSet) -> FieldForm {
+        let exact = |entry: &TableEntry| {
+            let source = &entry.plan.source;
+            source.columns.iter().all(|column| column.generated || column.pg_type.has_exact_binary_form())
+        };
+        let known = |oid: u32| tables.get(oid).is_some_and(exact);
+        if self.publication.tables.iter().all(|table| known(table.oid)) {
+            FieldForm::Binary
+        } else {
+            FieldForm::Text
+        }
+    }
+
+    /// Looks again. Returns the live tables that cannot go on.
+    ///
+    /// # Errors
+    /// `PUBLICATION_MISSING`, `PUBLICATION_CHANGED`.
+    pub(super) async fn look(
+        &mut self,
+        source: &Session,
+        checkpoint: &Checkpoint,
+        tables: &TableSet,
+    ) -> Result<Vec<(u32, EngineError)>, EngineError> {
+        let found = publication::inspect(source, &checkpoint.lineage.publication).await?;
+        let publication = check_publication(checkpoint, found.as_ref())?;
+        let live = tables.iter().filter(|entry| entry.phase == TablePhase::Streaming);
+        let faulty = live
+            .filter_map(|entry| {
+                let (oid, name) = (entry.plan.source.oid, &entry.plan.source.name);
+                let published = check_published(oid, name, Some(&entry.plan), publication);
+                published.err().map(|error| (oid, error))
+            })
+            .collect();
+        self.publication = publication.clone();
+        Ok(faulty)
+    }
+}

@@ -1,0 +1,339 @@
+//! Setting a pipeline up, so that a death between any two steps leaves nothing that cannot be found.
+//!
+//! ```text
+//! state row (names of slot and publication, position 0)     from here on, what is made can be found and removed
+//! rows of the tables, QUEUED
+//! publication
+//! target schemas and tables
+//! slot with its exported snapshot                           WAL is kept from here on
+//! lineage and consistent point into the state row           the set-up is complete
+//! ```
+//!
+//! A start that finds the position 0, or no finished table, drops the slot that we made and begins anew under the next
+//! generation of its name. A slot or publication that was given is used and never dropped.
+
+use std::sync::Arc;
+
+use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
+use segcdc_plan::TablePlan;
+use segcdc_postgres::{
+    ExportedSnapshot, Publication, Replication, Session, SlotSnapshot, SlotState, SourceError,
+    SourceIdentity, catalog, publication, slot,
+};
+use segcdc_sqlserver::state::MAX_PIPELINE_NAME;
+use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target};
+
+use crate::config::{EngineConfig, SnapshotMode};
+use crate::context::{Context, Memory};
+use crate::error::EngineError;
+use crate::failpoint::{Failpoint, hit};
+use crate::preflight::{self, Selection};
+use crate::shape;
+use crate::startup::decide::{check_operations, check_slot_kind};
+
+pub(crate) mod decide;
+
+/// A pipeline that is completely set up.
+#[derive(Debug)]
+pub(crate) struct Provisioned {
+    /// Its tables and where they stand.
+    pub(crate) tables: Vec<(Arc<TablePlan>, TableState)>,
+    /// The snapshot of the slot's consistent point, when tables are to be copied from it.
+    pub(crate) snapshot: Option<ExportedSnapshot>,
+}
+
+/// Checks a pipeline's name.
+///
+/// # Errors
+/// [`EngineError::PipelineName`].
+pub(crate) fn check_name(name: &str) -> Result<(), EngineError> {
+    let length = name.chars().count();
+    let fits = (1..=MAX_PIPELINE_NAME).contains(&length) && name.trim() == name;
+    if fits && !name.chars().any(char::is_control) {
+        Ok(())
+    } else {
+        Err(EngineError::PipelineName { name: name.chars().take(MAX_PIPELINE_NAME).collect() })
+    }
+}
+
+/// Makes a pipeline that the target does not know.
+///
+/// # Errors
+/// Preflight's failures, before anything is made; what either server refuses.
+pub(crate) async fn create(
+    context: &Context,
+    memory: &mut Memory,
+    source: &Session,
+    target: &mut Target,
+) -> Result<Provisioned, EngineError> {
+    let config = &context.config;
+    let found = preflight::preflight(config).await?;
+    let failures: Vec<Finding> =
+        found.findings.into_iter().filter(|finding| finding.severity == Severity::Failure).collect();
+    if found.plans.is_empty() {
+        return Err(EngineError::NoTables);
+    }
+    if !failures.is_empty() {
+        return Err(EngineError::Preflight { findings: failures });
+    }
+    let identity = identify(config, source).await?;
+    let (slot, publication) = decide::slot_and_publication(config, None);
+    let follows = config.snapshot != SnapshotMode::Only;
+    target.ensure_state_schema().await?;
+    let new = NewPipeline {
+        pipeline: config.name.clone(),
+        owner: context.owner.clone(),
+        lineage: lineage(&identity, slot, publication, 0),
+        slot_is_ours: follows && config.slot.is_none(),
+        publication_is_ours: follows && config.publication.is_none(),
+        start_lsn: Lsn::ZERO,
+        spec: None,
+    };
+    let checkpoint = target.create_pipeline(&new).await?;
+    memory.commit(checkpoint);
+    hit(Failpoint::AfterStateRow);
+    let owned = Owned { slot: new.slot_is_ours, publication: new.publication_is_ours };
+    let setup = Setup { context, source, lineage: new.lineage, owned, known: &[] };
+    setup.run(memory, target, found.plans).await
+}
+
+/// Makes a pipeline whose set-up was interrupted, after doing away with what is left of it.
+///
+/// # Errors
+/// What either server refuses.
+pub(crate) async fn begin_anew(
+    context: &Context,
+    memory: &mut Memory,
+    servers: (&Session, &mut Target),
+    state: &PipelineState,
+    next_slot: String,
+) -> Result<Provisioned, EngineError> {
+    let (source, target) = servers;
+    let identity = identify(&context.config, source).await?;
+    crate::startup::decide::check_identity(&state.checkpoint, &identity)?;
+    let Selection { plans, .. } = preflight::select(&context.config, source).await?;
+    if plans.is_empty() {
+        return Err(EngineError::NoTables);
+    }
+    segcdc_plan::table_plan::check_targets(plans.iter().map(AsRef::as_ref))?;
+    let old = &state.checkpoint.lineage;
+    if state.slot_is_ours {
+        slot::drop(source, &old.slot).await?;
+        hit(Failpoint::AfterSlotDropped);
+    }
+    let lineage = lineage(&identity, next_slot, old.publication.clone(), 0);
+    memory.set_lineage(target, &lineage, Lsn::ZERO).await?;
+    for table in &state.tables {
+        if !plans.iter().any(|plan| plan.source.oid == table.source_oid) {
+            target.remove_table(memory.checkpoint()?, table.source_oid).await?;
+        }
+    }
+    if state.publication_is_ours {
+        publication::drop(source, &old.publication).await?;
+    }
+    let owned = Owned { slot: state.slot_is_ours, publication: state.publication_is_ours };
+    Setup { context, source, lineage, owned, known: &state.tables }.run(memory, target, plans).await
+}
+
+/// The steps behind the state row.
+struct Setup<'a> {
+    context: &'a Context,
+    source: &'a Session,
+    /// With the names of slot and publication that are to be made, or were given.
+    lineage: Lineage,
+    owned: Owned,
+    /// What an interrupted set-up has stored of the tables.
+    known: &'a [TableState],
+}
+
+/// What is ours to make, and to drop.
+#[derive(Debug, Clone, Copy)]
+struct Owned {
+    slot: bool,
+    publication: bool,
+}
+
+// === impl Setup ===
+
+impl Setup<'_> {
+    /// Takes the steps, in the order of the drawing above.
+    async fn run(
+        self,
+        memory: &mut Memory,
+        target: &mut Target,
+        plans: Vec<Arc<TablePlan>>,
+    ) -> Result<Provisioned, EngineError> {
+        let mut tables = Vec::with_capacity(plans.len());
+        for plan in plans {
+            let state = self.table_state(target, &plan).await?;
+            tables.push((plan, state));
+        }
+        let states: Vec<TableState> = tables.iter().map(|(_, state)| state.clone()).collect();
+        target.set_tables(memory.checkpoint()?, &states).await?;
+        self.context.show_tables(&states);
+        hit(Failpoint::AfterTableRows);
+        let mode = self.context.config.snapshot;
+        let publication_oid = match mode {
+            SnapshotMode::Only => 0,
+            SnapshotMode::Initial | SnapshotMode::None => self.publication(&tables).await?.oid,
+        };
+        hit(Failpoint::AfterPublication);
+        for (plan, state) in &tables {
+            let known = self.known.iter().any(|known| known.source_oid == state.source_oid);
+            let rows = match mode {
+                SnapshotMode::Initial | SnapshotMode::Only if !known => ExistingRows::Refuse,
+                SnapshotMode::Initial | SnapshotMode::Only | SnapshotMode::None => ExistingRows::Allow,
+            };
+            target.prepare_table(plan, rows).await?;
+        }
+        hit(Failpoint::AfterTargetTables);
+        let (start, snapshot) = self.slot(mode).await?;
+        hit(Failpoint::AfterSlot);
+        let lineage = Lineage { publication_oid, ..self.lineage };
+        memory.set_lineage(target, &lineage, start).await?;
+        hit(Failpoint::AfterLineage);
+        if mode == SnapshotMode::None {
+            make_live(memory, target, &mut tables, start).await?;
+        }
+        Ok(Provisioned { tables, snapshot })
+    }
+
+    /// The row of a table that is to be copied. It says that the target table is ours before that is made.
+    async fn table_state(&self, target: &mut Target, plan: &TablePlan) -> Result<TableState, EngineError> {
+        let known = self.known.iter().find(|known| known.source_oid == plan.source.oid);
+        let missing = target.existing_table(&plan.target).await?.is_none();
+        Ok(TableState {
+            source_oid: plan.source.oid,
+            source: plan.source.name.clone(),
+            target: plan.target.clone(),
+            shape: shape::of(plan),
+            phase: TablePhase::Queued,
+            sync_lsn: Lsn::ZERO,
+            rows_copied: 0,
+            bytes_copied: 0,
+            estimated_rows: plan.source.estimated_rows,
+            table_is_ours: missing || known.is_some_and(|known| known.table_is_ours),
+            error: None,
+        })
+    }
+
+    /// The publication: made, or found to fit.
+    async fn publication(&self, tables: &[(Arc<TablePlan>, TableState)]) -> Result<Publication, EngineError> {
+        let name = &self.lineage.publication;
+        if self.owned.publication {
+            let names: Vec<QualifiedName> = tables.iter().map(|(plan, _)| plan.source.name.clone()).collect();
+            return Ok(publication::create(self.source, name, &names).await?);
+        }
+        let found = publication::inspect(self.source, name).await?;
+        let found = found.ok_or_else(|| EngineError::PublicationMissing { publication: name.clone() })?;
+        check_operations(&found)?;
+        for (plan, state) in tables {
+            crate::startup::decide::check_published(state.source_oid, &state.source, Some(plan), &found)?;
+        }
+        Ok(found)
+    }
+
+    /// The slot, made or given: where the stream begins, and the snapshot of that position if it was just made.
+    async fn slot(&self, mode: SnapshotMode) -> Result<(Lsn, Option<ExportedSnapshot>), EngineError> {
+        let config = &self.context.config;
+        let name = &self.lineage.slot;
+        if mode == SnapshotMode::Only {
+            let snapshot = export_temporary(self.context).await?;
+            return Ok((snapshot.lsn(), Some(snapshot)));
+        }
+        if !self.owned.slot {
+            let found = slot::inspect(self.source, name).await?;
+            let found = found.ok_or_else(|| EngineError::SlotMissing { slot: name.clone() })?;
+            return Ok((given_slot_start(&found, &config.source.database)?, None));
+        }
+        if mode == SnapshotMode::None {
+            let making = async {
+                let mut replication = Replication::connect(&config.source).await?;
+                let created = replication.create_slot(name, SlotSnapshot::None, false).await?;
+                replication.close().await;
+                Ok(created.consistent_point)
+            };
+            return Ok((within_patience(config, making).await?, None));
+        }
+        let making = ExportedSnapshot::create(&config.source, name, false);
+        let snapshot = within_patience(config, making).await?;
+        Ok((snapshot.lsn(), Some(snapshot)))
+    }
+}
+
+/// A snapshot of now, by a slot that goes away with its session.
+///
+/// # Errors
+/// [`EngineError::SlotCreationTimeout`], and the source's.
+pub(crate) async fn export_temporary(context: &Context) -> Result<ExportedSnapshot, EngineError> {
+    let config = &context.config;
+    // Four random bytes: two processes that copy for one pipeline at once must not disturb each other here; that is
+    // what the fence is for.
+    let token = uuid::Uuid::new_v4().as_fields().0;
+    let name = crate::names::temporary_slot(&config.name, token);
+    within_patience(config, ExportedSnapshot::create(&config.source, &name, true)).await
+}
+
+/// Bounds the making of a slot, which waits for transactions that are open at the source.
+async fn within_patience<T>(
+    config: &EngineConfig,
+    making: impl Future<Output = Result<T, SourceError>>,
+) -> Result<T, EngineError> {
+    match tokio::time::timeout(config.slot_patience, making).await {
+        Ok(made) => Ok(made?),
+        Err(_) => Err(EngineError::SlotCreationTimeout { after_s: config.slot_patience.as_secs() }),
+    }
+}
+
+/// Where the stream of a given slot begins.
+fn given_slot_start(slot: &SlotState, database: &str) -> Result<Lsn, EngineError> {
+    check_slot_kind(slot, database)?;
+    if slot.is_lost() {
+        let reason = slot.invalidation.clone().or_else(|| slot.wal_status.clone()).unwrap_or_default();
+        return Err(EngineError::SlotLost { slot: slot.name.clone(), reason });
+    }
+    slot.confirmed_flush_lsn.ok_or_else(|| EngineError::SlotWrongPlugin {
+        slot: slot.name.clone(),
+        found: "not completely made".to_owned(),
+    })
+}
+
+/// Who the source is, on which timeline now. That of the last checkpoint, which an ordinary session sees, is the old one
+/// for a while after a promotion.
+async fn identify(config: &EngineConfig, source: &Session) -> Result<SourceIdentity, EngineError> {
+    let mut replication = Replication::connect(&config.source).await?;
+    let timeline = replication.identify_system().await?.timeline;
+    replication.close().await;
+    Ok(SourceIdentity { timeline, ..catalog::identity(source).await? })
+}
+
+/// Declares tables live that are not copied: the target is taken to hold them as of `start`.
+///
+/// # Errors
+/// The target's.
+pub(crate) async fn make_live(
+    memory: &Memory,
+    target: &mut Target,
+    tables: &mut [(Arc<TablePlan>, TableState)],
+    start: Lsn,
+) -> Result<(), EngineError> {
+    for (plan, state) in tables.iter_mut() {
+        target.build_key(plan).await?;
+        state.phase = TablePhase::Streaming;
+        state.sync_lsn = start;
+    }
+    let states: Vec<TableState> = tables.iter().map(|(_, state)| state.clone()).collect();
+    Ok(target.set_tables(memory.checkpoint()?, &states).await?)
+}
+
+/// The lineage of a pipeline at this source.
+fn lineage(identity: &SourceIdentity, slot: String, publication: String, publication_oid: u32) -> Lineage {
+    Lineage {
+        system_identifier: identity.system_identifier.clone(),
+        timeline: identity.timeline,
+        database_oid: identity.database_oid,
+        slot,
+        publication,
+        publication_oid,
+    }
+}

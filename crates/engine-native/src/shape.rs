@@ -1,0 +1,50 @@
+//! The fingerprint of a table's plan: what its target table was made for.
+//!
+//! ```text
+//! 16 hexadecimal digits   names, types and nullability of the columns, in order
+//! 16 hexadecimal digits   what identifies a row
+//! ```
+
+use std::fmt::Write;
+
+use segcdc_plan::{TableKey, TablePlan};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// How a table differs from what its target table was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShapeDifference {
+    /// Columns were added, dropped, renamed or got another type.
+    Columns,
+    /// The same columns, but rows are identified by others of them.
+    Key,
+}
+
+/// The fingerprint of a plan. Stored; changing it makes every stored one differ.
+pub(crate) fn of(plan: &TablePlan) -> String {
+    let mut columns = String::new();
+    for column in &plan.columns {
+        // Lengths before names: no two lists of columns have one text.
+        let (name, nullable) = (&column.name, column.nullable);
+        let collated = segcdc_sqlserver::sql::create_table::collate(column.mssql_type);
+        // Writing into a String cannot fail.
+        write!(columns, "{}:{name}|{}{collated}|{nullable};", name.len(), column.mssql_type).ok();
+    }
+    let key = match &plan.key {
+        TableKey::Columns(indices) => format!("columns {indices:?}"),
+        TableKey::WholeRow => "whole row".to_owned(),
+        TableKey::AppendOnly => "append only".to_owned(),
+    };
+    format!("{:016x}{:016x}", xxh3_64(columns.as_bytes()), xxh3_64(key.as_bytes()))
+}
+
+/// How `plan` differs from the plan that had the fingerprint `stored`.
+pub(crate) fn difference(stored: &str, plan: &TablePlan) -> Option<ShapeDifference> {
+    let now = of(plan);
+    if stored == now {
+        None
+    } else if stored.get(..16) == now.get(..16) {
+        Some(ShapeDifference::Key)
+    } else {
+        Some(ShapeDifference::Columns)
+    }
+}

@@ -1,0 +1,153 @@
+//! Going on from a checkpoint: gather what is there, decide whether it fits, make the pipeline ours.
+//!
+//! ```text
+//!  1  system identifier and database OID are those of the checkpoint      SOURCE_IDENTITY_MISMATCH
+//!  2  the timeline descends from the checkpoint's, left behind it         SOURCE_REWOUND
+//!  3  the WAL reaches the checkpoint                                      SOURCE_REWOUND
+//!  4  the slot is there, of pgoutput, in this database                    SLOT_MISSING, SLOT_WRONG_...
+//!  5  it was not invalidated                                              SLOT_LOST
+//!  6  it has let go of nothing behind the checkpoint                      SLOT_AHEAD_OF_CHECKPOINT
+//!  7  the publication is the same one and publishes everything            PUBLICATION_MISSING, PUBLICATION_CHANGED
+//!     each table is in it, whole                                          TABLE_UNPUBLISHED           (the table)
+//!  8  each table is there and identifies rows as before                   REPLICA_IDENTITY_CHANGED    (the table)
+//!     and has the columns that it had                                     SCHEMA_CHANGED              (the table)
+//!  9  each target table has the columns that were made                    TARGET_SCHEMA_DRIFT         (the table)
+//! 10  take over: a new epoch                                              FENCED
+//! 11  START_REPLICATION
+//! ```
+//!
+//! What concerns one table quarantines it; the others go on. Nothing is written before step 10.
+
+use std::sync::Arc;
+
+use segcdc_model::{Lineage, TablePhase};
+use segcdc_plan::{TablePlan, table_plan};
+use segcdc_postgres::{Replication, Session, catalog, publication, slot};
+use segcdc_sqlserver::{PipelineState, TableState, Target};
+
+use crate::context::{Context, Memory};
+use crate::error::EngineError;
+use crate::provision::Provisioned;
+use crate::provision::decide::is_copy_only;
+use crate::quarantine;
+use crate::startup::decide::{Faulty, ResumeFacts, TableFacts};
+
+pub(crate) mod decide;
+
+/// Checks everything and makes the pipeline ours.
+///
+/// # Errors
+/// What keeps the pipeline from going on; nothing was written then.
+pub(crate) async fn resume(
+    context: &Context,
+    memory: &mut Memory,
+    source: &Session,
+    target: &mut Target,
+    state: PipelineState,
+) -> Result<Provisioned, EngineError> {
+    let tables = table_facts(context, source, target, &state).await?;
+    let checked = check(context, memory, source, &state, &tables).await?;
+    memory.claim(target, context).await?;
+    let checkpoint = memory.checkpoint()?;
+    let before = &state.checkpoint;
+    if (checkpoint.applied_lsn, checkpoint.batch_seq) != (before.applied_lsn, before.batch_seq) {
+        // Another process wrote between our look and our claim. What was checked is not what is there.
+        let moved = PipelineState { checkpoint: checkpoint.clone(), ..state };
+        check(context, memory, source, &moved, &tables).await?;
+    }
+    let timeline = checked.timeline;
+    if timeline != memory.checkpoint()?.lineage.timeline {
+        let applied = memory.checkpoint()?.applied_lsn;
+        let lineage = Lineage { timeline, ..memory.checkpoint()?.lineage.clone() };
+        memory.set_lineage(target, &lineage, applied).await?;
+    }
+    let states: Vec<TableState> = tables.iter().map(|table| table.state.clone()).collect();
+    context.show_tables(&states);
+    let mut ready = Vec::with_capacity(tables.len());
+    for facts in tables {
+        let TableFacts { mut state, plan, .. } = facts;
+        if let Some((_, error)) = checked.faulty.iter().find(|(oid, _)| *oid == state.source_oid) {
+            quarantine::quarantine(context, memory.checkpoint()?, target, state.source_oid, error).await?;
+            state.phase = TablePhase::Quarantined;
+        }
+        // A table without a plan is quarantined, now or before, and takes no part.
+        if let Some(Ok(plan)) = plan {
+            ready.push((plan, state));
+        }
+    }
+    Ok(Provisioned { tables: ready, snapshot: None })
+}
+
+/// What the checks have found.
+#[derive(Debug)]
+struct Checked {
+    /// Tables that cannot go on.
+    faulty: Faulty,
+    /// The source's timeline.
+    timeline: u32,
+}
+
+/// Steps 1 to 9.
+async fn check(
+    context: &Context,
+    memory: &Memory,
+    source: &Session,
+    state: &PipelineState,
+    tables: &[TableFacts],
+) -> Result<Checked, EngineError> {
+    let identity = catalog::identity(source).await?;
+    let lineage = &state.checkpoint.lineage;
+    if is_copy_only(state) {
+        decide::check_identity(&state.checkpoint, &identity)?;
+        return Ok(Checked { faulty: Vec::new(), timeline: lineage.timeline });
+    }
+    let mut replication = Replication::connect(&context.config.source).await?;
+    let timeline = replication.identify_system().await?.timeline;
+    let history = match timeline == lineage.timeline {
+        true => Vec::new(),
+        false => replication.timeline_history(timeline).await?,
+    };
+    replication.close().await;
+    let slot = slot::inspect(source, &lineage.slot).await?;
+    let publication = publication::inspect(source, &lineage.publication).await?;
+    let facts = ResumeFacts {
+        checkpoint: &state.checkpoint,
+        seen: memory.seen,
+        identity: &identity,
+        timeline,
+        history: &history,
+        slot: slot.as_ref(),
+        publication: publication.as_ref(),
+        tables,
+    };
+    Ok(Checked { faulty: decide::decide(&facts)?, timeline })
+}
+
+/// What is known of each table of the state.
+async fn table_facts(
+    context: &Context,
+    source: &Session,
+    target: &mut Target,
+    state: &PipelineState,
+) -> Result<Vec<TableFacts>, EngineError> {
+    let mut facts = Vec::with_capacity(state.tables.len());
+    for known in &state.tables {
+        let table = catalog::table(source, known.source_oid).await?;
+        let plan = table.map(|table| table_plan(&table, &context.naming()).map(Arc::new));
+        let target_differences = match &plan {
+            Some(Ok(plan)) if known.phase != TablePhase::Quarantined => differences(target, plan).await?,
+            _ => String::new(),
+        };
+        facts.push(TableFacts { state: known.clone(), plan, target_differences });
+    }
+    Ok(facts)
+}
+
+/// How the target table differs from what was made for the plan; empty when it does not.
+async fn differences(target: &mut Target, plan: &TablePlan) -> Result<String, EngineError> {
+    let Some(existing) = target.existing_table(&plan.target).await? else {
+        return Ok("it is not there".to_owned());
+    };
+    let differences = segcdc_sqlserver::tables::differences(&existing, plan);
+    Ok(differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+}

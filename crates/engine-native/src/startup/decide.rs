@@ -1,0 +1,236 @@
+//! [`decide`]: whether a pipeline may go on from its checkpoint, and which of its tables may. Pure.
+//!
+//! The order of the checks is that of what they rest on: an LSN says nothing before the source is known to be the
+//! same, a slot's position nothing before the WAL is known to reach it.
+
+use std::sync::Arc;
+
+use segcdc_model::{Checkpoint, Lsn, QualifiedName, TablePhase};
+use segcdc_plan::{PlanError, TablePlan};
+use segcdc_postgres::publication::PublishedTable;
+use segcdc_postgres::{Publication, SlotState, SourceIdentity};
+use segcdc_sqlserver::TableState;
+
+use crate::error::EngineError;
+use crate::shape::{self, ShapeDifference};
+
+/// Everything that is known before a pipeline goes on.
+#[derive(Debug)]
+pub(crate) struct ResumeFacts<'a> {
+    /// What the target's state says.
+    pub(crate) checkpoint: &'a Checkpoint,
+    /// The highest position that this process has seen committed; [`Lsn::ZERO`] for a process that has seen none.
+    pub(crate) seen: Lsn,
+    /// Who the source is.
+    pub(crate) identity: &'a SourceIdentity,
+    /// The source's timeline, and the timelines that it descends from with the position at which each was left.
+    pub(crate) timeline: u32,
+    /// See [`ResumeFacts::timeline`].
+    pub(crate) history: &'a [(u32, Lsn)],
+    /// The slot of the checkpoint's lineage.
+    pub(crate) slot: Option<&'a SlotState>,
+    /// The publication of the checkpoint's lineage.
+    pub(crate) publication: Option<&'a Publication>,
+    /// The tables of the state.
+    pub(crate) tables: &'a [TableFacts],
+}
+
+/// What is known of one table.
+#[derive(Debug)]
+pub(crate) struct TableFacts {
+    /// What the target's state says.
+    pub(crate) state: TableState,
+    /// The plan of the table as it is now; `None` when it is gone.
+    pub(crate) plan: Option<Result<Arc<TablePlan>, PlanError>>,
+    /// How the target table differs from the plan; empty when it does not, or was not looked at.
+    pub(crate) target_differences: String,
+}
+
+/// The tables that may not go on, each with its reason.
+pub(crate) type Faulty = Vec<(u32, EngineError)>;
+
+/// Decides whether the pipeline may go on. Returns the tables that may not, though the others may.
+///
+/// # Errors
+/// What keeps the whole pipeline from going on.
+pub(crate) fn decide(facts: &ResumeFacts<'_>) -> Result<Faulty, EngineError> {
+    check_identity(facts.checkpoint, facts.identity)?;
+    check_timeline(facts)?;
+    check_slot(facts)?;
+    let publication = check_publication(facts.checkpoint, facts.publication)?;
+    let live = facts.tables.iter().filter(|table| table.state.phase != TablePhase::Quarantined);
+    Ok(live
+        .filter_map(|table| {
+            let oid = table.state.source_oid;
+            let plan = table.plan.as_ref().and_then(|plan| plan.as_ref().ok());
+            let published = check_published(oid, &table.state.source, plan.map(AsRef::as_ref), publication);
+            published.and_then(|()| check_table(table)).err().map(|error| (oid, error))
+        })
+        .collect())
+}
+
+/// Steps 1: the same cluster and the same database.
+pub(crate) fn check_identity(checkpoint: &Checkpoint, identity: &SourceIdentity) -> Result<(), EngineError> {
+    let lineage = &checkpoint.lineage;
+    let mismatch = |what, expected: String, found: String| {
+        Err(EngineError::SourceIdentityMismatch { what, expected, found })
+    };
+    if lineage.system_identifier != identity.system_identifier {
+        let (expected, found) = (lineage.system_identifier.clone(), identity.system_identifier.clone());
+        return mismatch("system identifier", expected, found);
+    }
+    if lineage.database_oid != identity.database_oid {
+        let (expected, found) = (lineage.database_oid.to_string(), identity.database_oid.to_string());
+        return mismatch("database OID", expected, found);
+    }
+    Ok(())
+}
+
+/// Steps 2 and 3: the source's history holds what was applied.
+fn check_timeline(facts: &ResumeFacts<'_>) -> Result<(), EngineError> {
+    let applied = facts.checkpoint.applied_lsn;
+    let known = facts.checkpoint.lineage.timeline;
+    let rewound = |detail| Err(EngineError::SourceRewound { applied, detail });
+    if facts.timeline != known {
+        match facts.history.iter().find(|(timeline, _)| *timeline == known) {
+            None => {
+                let detail = format!("its timeline {} does not descend from {known}", facts.timeline);
+                return rewound(detail);
+            }
+            Some((_, left)) if *left < applied => {
+                return rewound(format!("it left timeline {known} at {left}, before the checkpoint"));
+            }
+            Some(_) => {}
+        }
+    }
+    let end = facts.identity.flush_lsn;
+    if end < applied { rewound(format!("its WAL ends at {end}")) } else { Ok(()) }
+}
+
+/// Steps 4 to 6: the slot is there, is ours to read, and has kept everything behind the checkpoint.
+fn check_slot(facts: &ResumeFacts<'_>) -> Result<(), EngineError> {
+    let applied = facts.checkpoint.applied_lsn;
+    let name = &facts.checkpoint.lineage.slot;
+    let slot = facts.slot.ok_or_else(|| EngineError::SlotMissing { slot: name.clone() })?;
+    check_slot_kind(slot, &facts.identity.database)?;
+    if slot.is_lost() {
+        let reason = slot.invalidation.clone().or_else(|| slot.wal_status.clone()).unwrap_or_default();
+        return Err(EngineError::SlotLost { slot: name.clone(), reason });
+    }
+    match slot.confirmed_flush_lsn {
+        Some(confirmed) if confirmed > applied && facts.seen > applied => {
+            Err(EngineError::TargetRewound { seen: facts.seen, found: applied })
+        }
+        Some(confirmed) if confirmed > applied => {
+            Err(EngineError::SlotAheadOfCheckpoint { slot: name.clone(), confirmed, applied })
+        }
+        Some(_) => Ok(()),
+        None => {
+            Err(EngineError::SlotWrongPlugin { slot: name.clone(), found: "not completely made".to_owned() })
+        }
+    }
+}
+
+/// The slot is a lasting one of pgoutput in `database`.
+pub(crate) fn check_slot_kind(slot: &SlotState, database: &str) -> Result<(), EngineError> {
+    let wrong = |found: String| Err(EngineError::SlotWrongPlugin { slot: slot.name.clone(), found });
+    match slot.plugin.as_deref() {
+        None => return wrong("a physical slot".to_owned()),
+        Some("pgoutput") => {}
+        Some(other) => return wrong(format!("of the plugin {other}")),
+    }
+    if slot.temporary {
+        return wrong("a temporary slot".to_owned());
+    }
+    match slot.database.as_deref() {
+        Some(found) if found != database => Err(EngineError::SlotWrongDatabase {
+            slot: slot.name.clone(),
+            found: found.to_owned(),
+            expected: database.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Step 7, as far as it concerns all tables: the publication is the one that was, and publishes every operation.
+pub(crate) fn check_publication<'a>(
+    checkpoint: &Checkpoint,
+    publication: Option<&'a Publication>,
+) -> Result<&'a Publication, EngineError> {
+    let name = &checkpoint.lineage.publication;
+    let publication =
+        publication.ok_or_else(|| EngineError::PublicationMissing { publication: name.clone() })?;
+    let changed = |detail: String| Err(EngineError::PublicationChanged { publication: name.clone(), detail });
+    if publication.oid != checkpoint.lineage.publication_oid {
+        return changed("it was dropped and made again".to_owned());
+    }
+    check_operations(publication)?;
+    Ok(publication)
+}
+
+/// The publication publishes every operation.
+pub(crate) fn check_operations(publication: &Publication) -> Result<(), EngineError> {
+    let operations = [
+        ("INSERT", publication.insert),
+        ("UPDATE", publication.update),
+        ("DELETE", publication.delete),
+        ("TRUNCATE", publication.truncate),
+    ];
+    match operations.into_iter().find(|(_, published)| !published) {
+        None => Ok(()),
+        Some((operation, _)) => Err(EngineError::PublicationChanged {
+            publication: publication.name.clone(),
+            detail: format!("it does not publish {operation}"),
+        }),
+    }
+}
+
+/// Step 7 for one table: published, with all rows and all planned columns.
+pub(crate) fn check_published(
+    oid: u32,
+    name: &QualifiedName,
+    plan: Option<&TablePlan>,
+    publication: &Publication,
+) -> Result<(), EngineError> {
+    let (table, publisher) = (name.clone(), publication.name.clone());
+    let found = publication.tables.iter().find(|published| published.oid == oid);
+    let Some(PublishedTable { columns, row_filter, .. }) = found else {
+        return Err(EngineError::TableUnpublished { oid, table, publication: publisher });
+    };
+    let listed = |column: &str| columns.as_ref().is_none_or(|list| list.iter().any(|name| name == column));
+    let left_out = plan.and_then(|plan| plan.columns.iter().find(|column| !listed(&column.name)));
+    let detail = match (row_filter, left_out) {
+        (Some(_), _) => "it has a row filter".to_owned(),
+        (None, Some(column)) => format!("its column \"{}\" is left out", column.name),
+        (None, None) => return Ok(()),
+    };
+    Err(EngineError::TablePartlyPublished { oid, table, publication: publisher, detail })
+}
+
+/// Steps 8 and 9: the source table is the one that was planned, identity included, and so is the target table.
+fn check_table(table: &TableFacts) -> Result<(), EngineError> {
+    let (oid, name) = (table.state.source_oid, || table.state.source.clone());
+    let plan = match &table.plan {
+        None => return Err(EngineError::TableDropped { oid, table: name() }),
+        Some(Err(error)) => return Err(error.clone().into()),
+        Some(Ok(plan)) => plan,
+    };
+    match shape::difference(&table.state.shape, plan) {
+        None => {}
+        Some(ShapeDifference::Columns) => {
+            return Err(EngineError::SourceSchemaChanged { oid, table: name() });
+        }
+        Some(ShapeDifference::Key) => {
+            let detail = "rows are identified by other columns than before".to_owned();
+            return Err(PlanError::ReplicaIdentityChanged { oid, table: name(), detail }.into());
+        }
+    }
+    if table.target_differences.is_empty() {
+        return Ok(());
+    }
+    let detail = table.target_differences.clone();
+    Err(EngineError::TargetSchemaDrift { oid, table: table.state.target.clone(), detail })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! [`derive()`]: the words for a pipeline's state, from what the servers say. Pure.
+
+use segcdc_model::{Phase, TablePhase};
+
+use super::{Health, PipelineStateWord, SlotReport, StatusNote};
+
+/// How old the last sign of life may be for a process that runs: three heartbeats.
+const SIGN_OF_LIFE_MS: u64 = 35_000;
+
+/// How much WAL a slot may still take before a person should know, bytes.
+const NARROW_WAL_BYTES: i64 = 1 << 30;
+
+/// What the servers say.
+#[derive(Debug)]
+pub(super) struct Seen<'a> {
+    /// Of the tables.
+    pub(super) phases: Vec<TablePhase>,
+    /// Slot and position are in the state.
+    pub(super) is_set_up: bool,
+    /// There is no slot, and none is wanted.
+    pub(super) copy_only: bool,
+    /// Since the last write of the process.
+    pub(super) last_sign_ms: u64,
+    /// `None` when the source cannot be asked.
+    pub(super) slot: Option<&'a SlotReport>,
+    /// `None` when the source cannot be asked.
+    pub(super) has_publication: Option<bool>,
+}
+
+/// The words for it.
+#[derive(Debug)]
+pub(super) struct Derived {
+    pub(super) state: PipelineStateWord,
+    pub(super) phase: Phase,
+    pub(super) health: Health,
+    /// Whether a process runs it, as far as can be seen.
+    pub(super) alive: bool,
+    /// Worst first.
+    pub(super) notes: Vec<StatusNote>,
+}
+
+/// Derives the words.
+pub(super) fn derive(seen: &Seen<'_>) -> Derived {
+    let any = |phase: TablePhase| seen.phases.contains(&phase);
+    let copying = any(TablePhase::Queued) || any(TablePhase::Copying);
+    let quarantined = seen.phases.iter().filter(|phase| **phase == TablePhase::Quarantined).count();
+    let reading = seen.slot.is_some_and(|slot| slot.active_pid.is_some());
+    let recent = seen.last_sign_ms <= SIGN_OF_LIFE_MS;
+    let copies_now = (copying || !seen.is_set_up) && recent;
+    let alive = reading || copies_now || (seen.slot.is_none() && recent && !seen.copy_only);
+    let phase = match (seen.is_set_up, copying) {
+        (false, _) => Phase::Setup,
+        (true, true) => Phase::Snapshot,
+        (true, false) => Phase::Streaming,
+    };
+    let mut notes = fatal_notes(seen);
+    let state = if !notes.is_empty() {
+        PipelineStateWord::Failed
+    } else if !alive {
+        PipelineStateWord::Stopped
+    } else if quarantined > 0 {
+        PipelineStateWord::Degraded
+    } else if copies_now && !reading {
+        PipelineStateWord::Starting
+    } else {
+        PipelineStateWord::Running
+    };
+    let failed = !notes.is_empty();
+    if quarantined > 0 {
+        notes.push(note(
+            "TABLE_QUARANTINED",
+            format!("{quarantined} tables are set aside, each with its reason"),
+            "mend the cause, then copy the table again",
+        ));
+    }
+    notes.extend(seen.slot.and_then(narrow_note));
+    let health = if failed {
+        Health::Error
+    } else if !notes.is_empty() {
+        Health::Warn
+    } else if seen.slot.is_none() && !seen.copy_only {
+        Health::Unknown
+    } else {
+        Health::Ok
+    };
+    Derived { state, phase, health, alive, notes }
+}
+
+/// What keeps the pipeline from ever going on.
+fn fatal_notes(seen: &Seen<'_>) -> Vec<StatusNote> {
+    let mut notes = Vec::new();
+    if seen.copy_only || !seen.is_set_up {
+        return notes;
+    }
+    let again = "remove the pipeline and copy the tables again";
+    match seen.slot {
+        Some(slot) if !slot.exists => {
+            notes.push(note("SLOT_MISSING", format!("the slot \"{}\" does not exist", slot.name), again));
+        }
+        Some(slot) if slot.invalidation.is_some() || slot.wal_status.as_deref() == Some("lost") => {
+            let reason = slot.invalidation.as_deref().unwrap_or("lost");
+            notes.push(note(
+                "SLOT_LOST",
+                format!("the slot \"{}\" was invalidated: {reason}", slot.name),
+                again,
+            ));
+        }
+        Some(_) | None => {}
+    }
+    if seen.has_publication == Some(false) {
+        notes.push(note("PUBLICATION_MISSING", "the publication does not exist".to_owned(), again));
+    }
+    notes
+}
+
+/// A slot that is running out of WAL.
+fn narrow_note(slot: &SlotReport) -> Option<StatusNote> {
+    let left = slot.safe_wal_bytes.filter(|left| *left < NARROW_WAL_BYTES)?;
+    if slot.wal_status.as_deref() == Some("lost") {
+        return None;
+    }
+    Some(note(
+        "SLOT_AT_RISK",
+        format!("after {left} more bytes of WAL the source may give the slot \"{}\" up", slot.name),
+        "start the pipeline, or raise max_slot_wal_keep_size at the source",
+    ))
+}
+
+/// A note.
+fn note(code: &str, detail: String, hint: &str) -> StatusNote {
+    StatusNote { code: code.to_owned(), detail, hint: hint.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use PipelineStateWord::{Degraded, Failed, Running, Starting, Stopped};
+    use TablePhase::{Copying, Quarantined, Queued, Streaming};
+
+    fn slot(exists: bool, active_pid: Option<i32>, wal_status: &str) -> SlotReport {
+        SlotReport {
+            name: "s".to_owned(),
+            ours: true,
+            exists,
+            active_pid,
+            confirmed_flush_lsn: None,
+            restart_lsn: None,
+            wal_status: Some(wal_status.to_owned()),
+            invalidation: None,
+            retained_bytes: 0,
+            safe_wal_bytes: None,
+        }
+    }
+
+    #[test]
+    fn states_follow_from_what_is_seen() {
+        let read = slot(true, Some(1), "reserved");
+        let unread = slot(true, None, "reserved");
+        let lost = slot(true, None, "lost");
+        let gone = slot(false, None, "");
+        let check = |phases: &[TablePhase],
+                     slot: Option<&SlotReport>,
+                     last_sign_ms: u64,
+                     state,
+                     phase,
+                     health| {
+            let seen = Seen {
+                phases: phases.to_vec(),
+                is_set_up: true,
+                copy_only: false,
+                last_sign_ms,
+                slot,
+                has_publication: slot.map(|_| true),
+            };
+            let derived = derive(&seen);
+            assert_eq!((derived.state, derived.phase, derived.health), (state, phase, health), "{seen:?}");
+        };
+        let old = SIGN_OF_LIFE_MS + 1;
+        check(&[Streaming], Some(&read), 0, Running, Phase::Streaming, Health::Ok);
+        check(&[Streaming], Some(&read), old, Running, Phase::Streaming, Health::Ok);
+        check(&[Streaming], Some(&unread), 0, Stopped, Phase::Streaming, Health::Ok);
+        check(&[Streaming, Quarantined], Some(&read), 0, Degraded, Phase::Streaming, Health::Warn);
+        check(&[Streaming, Quarantined], Some(&unread), old, Stopped, Phase::Streaming, Health::Warn);
+        check(&[Queued, Copying], Some(&unread), 0, Starting, Phase::Snapshot, Health::Ok);
+        check(&[Queued, Copying], Some(&unread), old, Stopped, Phase::Snapshot, Health::Ok);
+        check(&[Streaming], Some(&lost), old, Failed, Phase::Streaming, Health::Error);
+        check(&[Streaming], Some(&gone), 0, Failed, Phase::Streaming, Health::Error);
+        check(&[Streaming], None, 0, Running, Phase::Streaming, Health::Unknown);
+        check(&[Streaming], None, old, Stopped, Phase::Streaming, Health::Unknown);
+    }
+
+    #[test]
+    fn a_missing_publication_is_fatal_once_set_up() {
+        let unread = slot(true, None, "reserved");
+        let seen = |is_set_up| Seen {
+            phases: vec![Queued],
+            is_set_up,
+            copy_only: false,
+            last_sign_ms: 0,
+            slot: Some(&unread),
+            has_publication: Some(false),
+        };
+        assert_eq!(derive(&seen(true)).state, Failed);
+        assert_eq!((derive(&seen(false)).state, derive(&seen(false)).phase), (Starting, Phase::Setup));
+    }
+
+    #[test]
+    fn a_copy_needs_no_slot() {
+        let seen = Seen {
+            phases: vec![Streaming],
+            is_set_up: true,
+            copy_only: true,
+            last_sign_ms: 0,
+            slot: Some(&slot(false, None, "")),
+            has_publication: Some(false),
+        };
+        assert_eq!((derive(&seen).state, derive(&seen).health), (Stopped, Health::Ok));
+    }
+
+    #[test]
+    fn a_slot_that_runs_out_of_wal_is_noted() {
+        let mut narrow = slot(true, Some(1), "unreserved");
+        narrow.safe_wal_bytes = Some(1000);
+        let seen = Seen {
+            phases: vec![Streaming],
+            is_set_up: true,
+            copy_only: false,
+            last_sign_ms: 0,
+            slot: Some(&narrow),
+            has_publication: Some(true),
+        };
+        let derived = derive(&seen);
+        assert_eq!((derived.state, derived.health), (Running, Health::Warn));
+        assert_eq!(derived.notes.iter().map(|note| note.code.as_str()).collect::<Vec<_>>(), ["SLOT_AT_RISK"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! One piece of work of a copy, in a task of its own.
+
+use std::sync::Arc;
+
+use segcdc_model::Checkpoint;
+use segcdc_plan::TablePlan;
+use segcdc_postgres::snapshot::copy;
+use segcdc_postgres::{CopyRange, CopyRequest, RowStream};
+use segcdc_sqlserver::{LoadProgress, Loader, TableProgress, Target, WritePath};
+
+use super::Source;
+use crate::config::EngineConfig;
+use crate::error::EngineError;
+use crate::failpoint::{Failpoint, hit};
+
+/// What a task is to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work {
+    /// Copy a range.
+    Load(CopyRange),
+    /// Build the key and make the table live.
+    Finish,
+}
+
+/// What a task needs.
+#[derive(Debug)]
+pub(super) struct Assignment {
+    pub(super) config: Arc<EngineConfig>,
+    /// The fence of what is written to the state.
+    pub(super) checkpoint: Checkpoint,
+    pub(super) source: Source,
+    pub(super) write_path: WritePath,
+    /// Which job it is for.
+    pub(super) job: usize,
+    pub(super) plan: Arc<TablePlan>,
+    pub(super) progress: Arc<LoadProgress>,
+    /// Rows of the table's committed loads.
+    pub(super) rows_loaded: u64,
+    pub(super) work: Work,
+}
+
+/// What a task has done.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) job: usize,
+    pub(super) work: Work,
+    /// Rows that were loaded.
+    pub(super) result: Result<u64, EngineError>,
+    /// The target session, for the next task.
+    pub(super) session: Option<Target>,
+}
+
+/// Does one piece of work, on an idle session or a new one.
+pub(super) async fn run(assignment: Assignment, session: Option<Target>) -> Done {
+    let (job, work) = (assignment.job, assignment.work);
+    let connected = match session {
+        Some(session) => Ok(session),
+        None => Target::connect_with(&assignment.config.target, assignment.write_path).await,
+    };
+    let mut session = match connected {
+        Ok(session) => session,
+        Err(error) => return Done { job, work, result: Err(error.into()), session: None },
+    };
+    let result = match work {
+        Work::Load(range) => load(&assignment, range, &mut session).await,
+        Work::Finish => finish(&assignment, &mut session).await.map(|()| 0),
+    };
+    Done { job, work, result, session: Some(session) }
+}
+
+/// Copies a range. Returns the rows that are committed.
+async fn load(assignment: &Assignment, range: CopyRange, session: &mut Target) -> Result<u64, EngineError> {
+    let plan = &assignment.plan;
+    let columns: Vec<usize> = plan.columns.iter().map(|column| column.source_index).collect();
+    let request = CopyRequest {
+        snapshot: Some(&assignment.source.snapshot),
+        range,
+        ..CopyRequest::new(&plan.source, &columns)
+    };
+    let mut rows = copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?;
+    let mut loader = Loader::begin(session, plan, Arc::clone(&assignment.progress)).await?;
+    match pump(&mut rows, &mut loader, plan).await {
+        Ok(()) => Ok(loader.finish().await?),
+        Err(error) => {
+            // What the load has sent must go, whatever becomes of the table.
+            if let Err(error) = loader.abort().await {
+                tracing::debug!(error = %error, "the session of a failed load is given up");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Rows from the source into the load, until the last one.
+async fn pump(rows: &mut RowStream, loader: &mut Loader<'_>, plan: &TablePlan) -> Result<(), EngineError> {
+    loop {
+        let batch = rows.next_batch().await.map_err(|error| at_table(error, plan))?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for row in &batch {
+            loader.push(row).await?;
+        }
+        hit(Failpoint::MidCopy);
+    }
+}
+
+/// Builds the key, then makes the table live.
+async fn finish(assignment: &Assignment, session: &mut Target) -> Result<(), EngineError> {
+    hit(Failpoint::AfterCopyBeforeKey);
+    session.build_key(&assignment.plan).await?;
+    hit(Failpoint::BeforeMarkStreaming);
+    let progress = TableProgress {
+        source_oid: assignment.plan.source.oid,
+        rows_copied: assignment.rows_loaded,
+        bytes_copied: assignment.progress.bytes(),
+    };
+    Ok(session.finish_copy(&assignment.checkpoint, &progress, assignment.source.sync_lsn).await?)
+}
+
+/// Says which table a missing table is.
+fn at_table(error: segcdc_postgres::SourceError, plan: &TablePlan) -> EngineError {
+    use segcdc_model::{Disposition, Fault};
+    if error.disposition() == Disposition::HaltTable {
+        let (oid, table) = (plan.source.oid, plan.source.name.clone());
+        return EngineError::SourceTable { oid, table, error: Box::new(error) };
+    }
+    error.into()
+}
