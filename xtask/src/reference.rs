@@ -3,19 +3,27 @@
 
 mod faults;
 mod findings;
+mod help;
 mod page;
 mod syntax;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::Complaint;
 use crate::source::Workspace;
 
 /// The page of error codes, relative to the workspace.
 const ERRORS: &str = "docs/reference/errors.md";
+/// The page of commands.
+const COMMANDS: &str = "docs/reference/cli.md";
+/// Where the golden files of the help texts are.
+const GOLDEN_HELP: &str = "crates/segcdc/src/snapshots";
+/// The test that writes the page of types, which only the planner can know.
+const TYPES_TEST: [&str; 6] = ["test", "--quiet", "--package", "segcdc-plan", "--test", "it"];
 /// The crates whose errors users see.
 const CRATES: &[&str] =
     &["segcdc-model", "segcdc-plan", "segcdc-postgres", "segcdc-sqlserver", "segcdc-engine-native", "segcdc"];
@@ -38,6 +46,15 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     for (path, text) in pages(workspace)? {
         fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
     }
+    let status = Command::new("cargo")
+        .args(TYPES_TEST)
+        .args(["--", "type_page"])
+        .env("SEGCDC_WRITE_PAGES", "1")
+        .current_dir(&workspace.root)
+        .stdout(Stdio::null())
+        .status()
+        .context("could not run cargo")?;
+    ensure!(status.success(), "the page of types could not be written");
     Ok(())
 }
 
@@ -63,5 +80,8 @@ fn pages(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
         faults.extend(faults::collect(&parsed));
         checks.extend(findings::collect(&parsed));
     }
-    Ok(vec![(workspace.root.join(ERRORS), page::errors(faults, checks))])
+    let mut pages = vec![(workspace.root.join(ERRORS), page::errors(faults, checks))];
+    let commands = help::page(&workspace.root.join(GOLDEN_HELP))?;
+    pages.extend(commands.map(|text| (workspace.root.join(COMMANDS), text)));
+    Ok(pages)
 }

@@ -21,6 +21,7 @@
 pub mod config;
 pub mod down;
 pub mod error;
+pub mod names;
 pub mod preflight;
 pub mod progress;
 pub mod run;
@@ -31,7 +32,6 @@ mod apply_loop;
 mod claim;
 mod context;
 mod failpoint;
-mod names;
 mod provision;
 mod quarantine;
 mod retry;

@@ -9,12 +9,12 @@ const PREFIX: &str = "segcdc_";
 const MAX_STEM: usize = 40;
 
 /// The slot of a pipeline. The generation tells a slot that was made again from the one that the checkpoint knows.
-pub(crate) fn slot(pipeline: &str, generation: u32) -> String {
+pub fn slot(pipeline: &str, generation: u32) -> String {
     format!("{PREFIX}{}_g{generation}", stem(pipeline))
 }
 
 /// The publication of a pipeline.
-pub(crate) fn publication(pipeline: &str) -> String {
+pub fn publication(pipeline: &str) -> String {
     format!("{PREFIX}{}", stem(pipeline))
 }
 

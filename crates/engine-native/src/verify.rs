@@ -21,16 +21,26 @@
 //! - `barrier`, `read`: questions to the servers
 //! - `table`: one table from beginning to end
 
-use segcdc_model::{Lsn, QualifiedName};
-use segcdc_postgres::Pattern;
+use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
+use segcdc_plan::{Naming, TablePlan, table_plan};
+use segcdc_postgres::{Pattern, catalog};
+use segcdc_sqlserver::TableState;
 use serde::Serialize;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::verify::barrier::Barrier;
+use crate::verify::read::Stop;
+use crate::verify::reporter::Reporter;
+use crate::verify::table::Comparison;
 
+mod barrier;
 mod fingerprint;
 mod keyed;
 mod passes;
+mod read;
+mod reporter;
+mod table;
 mod unkeyed;
 mod window;
 
@@ -183,8 +193,90 @@ pub async fn verify(
     options: &VerifyOptions,
     on_progress: &mut (dyn FnMut(&VerifyProgress) + Send),
 ) -> Result<VerifyReport, EngineError> {
-    let _ = (config, options, on_progress);
-    Err(EngineError::NoTables)
+    let (mut barrier, state) = Barrier::open(config).await?;
+    let wanted = |table: &&TableState| {
+        options.patterns.is_empty() || options.patterns.iter().any(|pattern| pattern.matches(&table.source))
+    };
+    let tables: Vec<TableState> = state.tables.iter().filter(wanted).cloned().collect();
+    if tables.is_empty() {
+        return Err(EngineError::NoTables);
+    }
+    let mut reporter = Reporter::new(on_progress, tables.len());
+    reporter.stage(VerifyStage::Waiting, 0);
+    let source_lsn = barrier.pass().await?;
+    let applied_lsn = barrier.applied().await?;
+    let mut verdicts = Vec::with_capacity(tables.len());
+    for table in &tables {
+        reporter.table(&table.source);
+        verdicts.push(one_table(config, options, &mut barrier, &mut reporter, table).await?);
+    }
+    let running = barrier.is_running();
+    Ok(VerifyReport { pipeline: config.name.clone(), running, applied_lsn, source_lsn, tables: verdicts })
+}
+
+/// The verdict on one table.
+async fn one_table(
+    config: &EngineConfig,
+    options: &VerifyOptions,
+    barrier: &mut Barrier,
+    reporter: &mut Reporter<'_>,
+    state: &TableState,
+) -> Result<TableVerdict, EngineError> {
+    let verdict = TableVerdict::new(state.source.clone(), state.target.clone());
+    let not_compared = |reason| TableVerdict { not_compared: Some(reason), ..verdict.clone() };
+    let phase = barrier.phase(state.source_oid).await?;
+    if let Some(reason) = reason_to_leave_out(phase, state) {
+        return Ok(not_compared(reason));
+    }
+    let table = match planned(config, barrier, state).await? {
+        Ok(table) => table,
+        Err(reason) => return Ok(not_compared(reason)),
+    };
+    let table = &table;
+    let comparison = Comparison { config, options, table, barrier, reporter, verdict: verdict.clone() };
+    let found = match comparison.run().await {
+        Ok(found) => found,
+        Err(Stop::All(error)) => return Err(error),
+        Err(Stop::Table(reason)) => return Ok(not_compared(reason)),
+        Err(Stop::TooMany) => {
+            let detail = "it does not fit into the memory that was allowed, however it is divided".to_owned();
+            return Ok(not_compared(NotCompared { code: "MEMORY".to_owned(), detail }));
+        }
+    };
+    // A table that was set aside in the meantime was not followed to the end.
+    let phase = barrier.phase(state.source_oid).await?;
+    Ok(reason_to_leave_out(phase, state).map_or(found, not_compared))
+}
+
+/// The plan of a table as it is at the source now, or why there is none.
+async fn planned(
+    config: &EngineConfig,
+    barrier: &Barrier,
+    state: &TableState,
+) -> Result<Result<TablePlan, NotCompared>, EngineError> {
+    let Some(source) = catalog::table(barrier.source(), state.source_oid).await? else {
+        let detail = "it was dropped at the source".to_owned();
+        return Ok(Err(NotCompared { code: "TABLE_NOT_FOUND".to_owned(), detail }));
+    };
+    let naming = Naming { default_schema: config.target.default_schema.clone() };
+    let plan = table_plan(&source, &naming).map(|plan| TablePlan { target: state.target.clone(), ..plan });
+    Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
+}
+
+/// Why a table in this phase is not compared; `None` when it is.
+fn reason_to_leave_out(phase: Option<TablePhase>, state: &TableState) -> Option<NotCompared> {
+    let reason = |code: &str, detail: &str| NotCompared { code: code.to_owned(), detail: detail.to_owned() };
+    match phase {
+        Some(TablePhase::Streaming) => None,
+        Some(TablePhase::Quarantined) => Some(match &state.error {
+            Some((code, _)) => reason("QUARANTINED", &format!("it is quarantined because of {code}")),
+            None => reason("QUARANTINED", "it is quarantined"),
+        }),
+        Some(TablePhase::Queued | TablePhase::Copying) => {
+            Some(reason("COPYING", "it is not copied completely"))
+        }
+        None => Some(reason("TABLE_NOT_FOUND", "it is no table of the pipeline any more")),
+    }
 }
 
 // === impl VerifyOptions ===
@@ -200,7 +292,12 @@ impl Default for VerifyOptions {
 impl VerifyReport {
     /// Rows that are not the same on both sides, of all tables.
     pub fn differences(&self) -> u64 {
-        self.tables.iter().map(TableVerdict::rows_in_doubt).sum()
+        self.tables.iter().map(TableVerdict::differences_found).sum()
+    }
+
+    /// Rows of which nothing could be said, of all tables.
+    pub fn undecided(&self) -> u64 {
+        self.tables.iter().map(TableVerdict::undecided).sum()
     }
 
     /// Whether all tables were compared and are the same.
@@ -232,13 +329,18 @@ impl TableVerdict {
         }
     }
 
-    /// Rows that differ, and rows that nothing could be said of.
-    pub fn rows_in_doubt(&self) -> u64 {
-        self.missing + self.extra + self.different + self.unstable + self.unchecked
+    /// Rows that are not the same on both sides.
+    pub fn differences_found(&self) -> u64 {
+        self.missing + self.extra + self.different
+    }
+
+    /// Rows of which nothing could be said.
+    pub fn undecided(&self) -> u64 {
+        self.unstable + self.unchecked
     }
 
     /// Whether nothing differs and nothing is in doubt.
     pub fn is_equal(&self) -> bool {
-        self.rows_in_doubt() == 0
+        self.differences_found() == 0 && self.undecided() == 0
     }
 }

@@ -13,3 +13,6 @@ pub mod request;
 pub mod rpc;
 pub mod type_info;
 pub mod value;
+
+#[cfg(test)]
+mod tests;

@@ -5,3 +5,6 @@
 
 pub mod token;
 pub mod value;
+
+#[cfg(test)]
+mod tests;

@@ -22,8 +22,10 @@ Examples:
     segcdc verify
 
 Exit codes:
-  0 done   1 failed while running   2 wrong usage, URL or setting, or servers not fit   3 source or target unreachable
-  4 not let in   5 differences found   130 stopped by ctrl-C   143 stopped by SIGTERM";
+  0  done                                    4    source or target does not let us in
+  1  failed while running                    5    differences found
+  2  wrong usage or URL, servers not fit     130  stopped by ctrl-C
+  3  source or target unreachable            143  stopped by SIGTERM";
 
 /// What `segcdc up --help` ends with.
 const UP_EXAMPLES: &str = "\
@@ -108,6 +110,20 @@ pub(crate) enum Output {
     Name,
 }
 
+// === impl Output ===
+
+impl Output {
+    /// The word of the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Output::Table => "table",
+            Output::Wide => "wide",
+            Output::Json => "json",
+            Output::Name => "name",
+        }
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -131,8 +147,11 @@ pub(crate) enum Command {
                             segcdc verify -o json\n\nEnds with 0 when all is equal, with 5 when something differs."
     )]
     Verify(VerifyArguments),
-    /// Remove the pipeline: slot, publication and its state; with --drop the target's tables too
-    #[command(after_help = "Examples:\n  segcdc down\n  segcdc down --drop --yes")]
+    /// Show what belongs to the pipeline; with --drop remove it: slot, publication and state
+    #[command(after_help = "Examples:\n  segcdc down                 what is there, and what would go\n  \
+                            segcdc down --drop --yes    remove slot, publication and state\n\nThe target's tables \
+                            stay; the SQL that drops them is printed. A slot or publication that was given with\n\
+                            --slot or --publication stays too.")]
     Down(DownArguments),
     /// Show the version
     Version,
@@ -256,7 +275,7 @@ pub(crate) struct DownArguments {
     /// The pipeline.
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
-    /// Drop also the target's tables that the pipeline made
+    /// Remove slot, publication and state; without it nothing is changed
     #[arg(
         long, action = ArgAction::SetTrue, env = "SEGCDC_DROP", hide_env_values = true,
         value_parser = BoolishValueParser::new()

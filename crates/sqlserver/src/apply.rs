@@ -1,10 +1,33 @@
 //! One batch in one target transaction.
+//!
+//! ```text
+//!            small batch (direct)                       any batch (staged)
+//!
+//!   values are encoded and checked             values are encoded and checked
+//!   BEGIN; fence                               missing #s<n> are created; BEGIN; fence
+//!   one request: DELETE, UPDATE, INSERT of     for each table: rows into #s<n>; one request: TRUNCATE, fill,
+//!     single rows, checkpoint                    DELETE, UPDATE, INSERT of all its rows, emptying of #s<n>;
+//!   COMMIT                                       behind the last table the checkpoint
+//!                                              COMMIT
+//! ```
+//!
+//! Between the last statement and COMMIT every row count is compared with what the plan wants; any other count, and
+//! any error, rolls back. The fence is a compare-and-set on epoch, applied LSN and batch number: it comes first, so
+//! that a process that has been taken over does nothing at all, and the checkpoint repeats it, so that a transaction
+//! that the server has rolled back behind our back can never end in a commit of half a batch.
 
-use segcdc_model::{Checkpoint, Lsn};
-use segcdc_plan::ApplyPlan;
+mod direct;
+mod staged;
+mod staged_rows;
+
+use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, QualifiedName};
+use segcdc_plan::{ApplyPlan, TablePlan};
 
 use crate::error::TargetError;
 use crate::session::Target;
+use crate::sql;
+use crate::sql::state::Totals;
+use crate::state::check_fence;
 
 /// What became of a batch whose COMMIT got no answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +36,15 @@ pub enum Settled {
     Committed(Checkpoint),
     /// It left no trace: apply it again with this checkpoint.
     NotCommitted(Checkpoint),
+}
+
+/// A row count that a statement must have.
+#[derive(Debug, Clone, Copy)]
+struct Expected<'p> {
+    table: &'p TablePlan,
+    /// What kind of statement it is, for the error.
+    statement: &'static str,
+    rows: u64,
 }
 
 /// Applies a batch: data and checkpoint in one transaction, or nothing. Returns the checkpoint that the target holds
@@ -27,8 +59,27 @@ pub async fn apply(
     plan: &ApplyPlan,
     expected: &Checkpoint,
 ) -> Result<Checkpoint, TargetError> {
-    let _ = (target, plan, expected);
-    Err(TargetError::Answer { during: "applying", detail: "not written yet".to_owned() })
+    if plan.is_empty() {
+        return target.advance_by(expected, plan.end_lsn, &totals(plan)).await;
+    }
+    if let Some(request) = direct::build(plan, target.collation())? {
+        let applied = direct::run(target, &request, plan, expected).await;
+        match applied {
+            // The server does not say which of several tables it means: the longer way finds out.
+            Err(error) if plan.tables.len() > 1 && concerns_unnamed_table(&error) => {
+                tracing::debug!(
+                    code = error.code(),
+                    "a batch is applied again to learn which table is at fault"
+                );
+            }
+            applied => return applied,
+        }
+    }
+    let applied = Box::pin(staged::run(target, plan, expected)).await;
+    if applied.is_err() {
+        target.roll_back().await;
+    }
+    applied
 }
 
 /// Settles an unknown COMMIT on a new session: waits for the in-doubt transaction and reads the checkpoint.
@@ -39,12 +90,116 @@ pub async fn apply(
 /// [`TargetError::Fenced`] when the checkpoint is neither the one before the batch nor the one behind it.
 pub async fn settle(target: &mut Target, before: &Checkpoint, end_lsn: Lsn) -> Result<Settled, TargetError> {
     let found = target.read_checkpoint_locked(&before.pipeline).await?;
+    decide(before, found, end_lsn)
+}
+
+/// What the checkpoint that was found says of the batch.
+fn decide(before: &Checkpoint, found: Checkpoint, end_lsn: Lsn) -> Result<Settled, TargetError> {
     if found == *before {
         return Ok(Settled::NotCommitted(found));
     }
-    let behind = Checkpoint { applied_lsn: end_lsn, batch_seq: before.batch_seq + 1, ..before.clone() };
-    if found == behind {
+    if found == behind(before, end_lsn) {
         return Ok(Settled::Committed(found));
     }
     Err(TargetError::Fenced { pipeline: before.pipeline.clone(), epoch: before.epoch })
+}
+
+/// The checkpoint behind a batch.
+fn behind(before: &Checkpoint, end_lsn: Lsn) -> Checkpoint {
+    Checkpoint { applied_lsn: end_lsn, batch_seq: before.batch_seq + 1, ..before.clone() }
+}
+
+/// What a batch adds to the totals of its pipeline.
+fn totals(plan: &ApplyPlan) -> Totals {
+    Totals {
+        commit_time_us: Some(plan.commit_time_us),
+        transactions: plan.transactions,
+        changes: plan.changes,
+    }
+}
+
+/// Begins the transaction and proves that this process still owns the pipeline.
+async fn begin(target: &mut Target, expected: &Checkpoint) -> Result<(), TargetError> {
+    let sql = format!("{}; {}", sql::session::BEGIN, sql::state::fence(expected));
+    let response = target.batch("taking the fence", &sql).await?;
+    check_fence(expected, &response.row_counts)
+}
+
+/// Compares row counts with what they must be.
+fn check_counts(counts: &[u64], expected: &[Expected<'_>], end_lsn: Lsn) -> Result<(), TargetError> {
+    for (expected, found) in expected.iter().zip(counts) {
+        if expected.rows != *found {
+            return Err(TargetError::Diverged {
+                table: Box::new(expected.table.target.clone()),
+                statement: expected.statement,
+                expected: expected.rows,
+                found: *found,
+                lsn: end_lsn,
+                oid: expected.table.source.oid,
+            });
+        }
+    }
+    if counts.len() == expected.len() {
+        return Ok(());
+    }
+    // A trigger without SET NOCOUNT ON adds counts of its own.
+    let detail = format!("{} row counts came for {} statements", counts.len(), expected.len());
+    Err(TargetError::Answer { during: "applying a batch", detail })
+}
+
+/// Where the values of a plan come from, for errors.
+fn place(plan: &ApplyPlan) -> String {
+    format!("batch ending at {}", plan.end_lsn)
+}
+
+/// Names the table of a statement's error.
+fn at_table(error: TargetError, table: &TablePlan, plan: &ApplyPlan) -> TargetError {
+    let name: &QualifiedName = &table.target;
+    error.at_table(name, table.source.oid, &place(plan))
+}
+
+/// Whether an error is one table's without saying which.
+fn concerns_unnamed_table(error: &TargetError) -> bool {
+    error.table_oid().is_none()
+        && error.number().is_some_and(|number| crate::disposition_of(number) == Disposition::HaltTable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_model::Lineage;
+
+    fn checkpoint(epoch: i64, batch_seq: i64, lsn: u64) -> Checkpoint {
+        Checkpoint {
+            pipeline: "p".to_owned(),
+            epoch,
+            batch_seq,
+            applied_lsn: Lsn::new(lsn),
+            lineage: Lineage {
+                system_identifier: "7".to_owned(),
+                timeline: 1,
+                database_oid: 5,
+                slot: "s".to_owned(),
+                publication: "p".to_owned(),
+                publication_oid: 6,
+            },
+        }
+    }
+
+    #[test]
+    fn unknown_commit_is_settled_by_the_checkpoint() {
+        let before = checkpoint(3, 10, 100);
+        let settle = |found: Checkpoint| decide(&before, found, Lsn::new(200)).map_err(|error| error.code());
+        assert_eq!(settle(checkpoint(3, 10, 100)), Ok(Settled::NotCommitted(before.clone())));
+        assert_eq!(settle(checkpoint(3, 11, 200)), Ok(Settled::Committed(checkpoint(3, 11, 200))));
+        for other in [
+            checkpoint(4, 10, 100),
+            checkpoint(4, 11, 200),
+            checkpoint(3, 11, 300),
+            checkpoint(3, 12, 200),
+            checkpoint(3, 9, 100),
+        ] {
+            assert_eq!(settle(other), Err("FENCED"));
+        }
+    }
 }

@@ -28,6 +28,8 @@ pub struct ExistingColumn {
     pub identity: bool,
     /// Computed: cannot be written.
     pub computed: bool,
+    /// It has a default for rows that do not name it.
+    pub has_default: bool,
 }
 
 /// A table or other object of the target.
@@ -157,6 +159,7 @@ fn read_column(row: &[Datum]) -> Result<ExistingColumn, TargetError> {
         collation: text(row, 6).map(str::to_owned),
         identity: int(7)? != 0,
         computed: int(8)? != 0,
+        has_default: int(9)? != 0,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use segcdc_model::fault::{Disposition, Fault};
 use segcdc_model::{Lsn, QualifiedName};
-use segcdc_plan::ValueError;
+use segcdc_plan::{TablePlan, ValueError};
 use segcdc_tds::{EncodeError, Error as TdsError, ServerErrors};
 
 /// Why the target could not do what was asked.
@@ -280,21 +280,24 @@ impl TargetError {
         }
     }
 
-    /// A value that was refused before it was sent.
-    pub(crate) fn value(
-        refused: &RefusedValue,
-        table: &QualifiedName,
-        column: &str,
-        oid: u32,
-        place: &str,
-    ) -> Self {
+    /// The error of a statement that commits by itself: when the connection broke, nobody knows.
+    pub(crate) fn of_commit(self) -> Self {
+        match self {
+            TargetError::Connection { source, .. } => TargetError::CommitUnknown { source },
+            other => other,
+        }
+    }
+
+    /// A value of a planned column that was refused before it was sent.
+    pub(crate) fn refused(refused: RefusedValue, table: &TablePlan, column: usize, place: &str) -> Self {
+        let refused = if table.is_key(column) { refused.of_key() } else { refused };
         TargetError::Value {
-            table: Box::new(table.clone()),
-            column: column.to_owned(),
+            table: Box::new(table.source.name.clone()),
+            column: table.columns.get(column).map(|column| column.name.clone()).unwrap_or_default(),
             code: refused.code(),
             reason: refused.to_string(),
             place: place.to_owned(),
-            oid,
+            oid: table.source.oid,
         }
     }
 
@@ -448,6 +451,14 @@ pub enum RefusedValue {
         /// The column's.
         limit: usize,
     },
+    /// Longer than the share of a key column in an index.
+    #[error("the key value has a length of {length}, an index has room for {limit}")]
+    KeyColumnTooLong {
+        /// UTF-16 units or bytes.
+        length: usize,
+        /// The column's.
+        limit: usize,
+    },
     /// A key whose columns together are over the limit of an index.
     #[error("the key has {bytes} bytes, an index takes {limit}")]
     KeyTooLong {
@@ -473,8 +484,18 @@ impl RefusedValue {
             RefusedValue::Unreadable(error) => error.code(),
             RefusedValue::Unrepresentable(_) | RefusedValue::Inexact => "VALUE_UNREPRESENTABLE",
             RefusedValue::TooLong { .. } => "VALUE_TOO_LONG",
-            RefusedValue::KeyTooLong { .. } => "KEY_TOO_LONG",
+            RefusedValue::KeyTooLong { .. } | RefusedValue::KeyColumnTooLong { .. } => "KEY_TOO_LONG",
             RefusedValue::Null => "VALUE_NULL",
+        }
+    }
+}
+
+impl RefusedValue {
+    /// The same of a key column, whose length is limited by the index.
+    fn of_key(self) -> Self {
+        match self {
+            RefusedValue::TooLong { length, limit } => RefusedValue::KeyColumnTooLong { length, limit },
+            other => other,
         }
     }
 }

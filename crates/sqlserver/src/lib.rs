@@ -12,18 +12,19 @@
 //! The invariant of [`apply`]: data and checkpoint commit in one transaction that began by proving that this process
 //! still owns the pipeline. Every statement's row count equals what was staged for it, or nothing is committed.
 
-#![expect(dead_code, reason = "the modules that use it follow")]
-
 pub mod apply;
 pub mod catalog;
 pub mod config;
 pub mod encode;
 pub mod error;
+#[cfg(test)]
+mod fixture;
 pub mod loader;
 pub mod preflight;
 pub mod quote;
 pub mod rows;
 pub mod session;
+mod sink;
 pub mod sql;
 pub mod state;
 pub mod tables;

@@ -1,13 +1,30 @@
 //! Rows of a snapshot into a target table, each load in a transaction of its own.
+//!
+//! A row is encoded and checked before it is sent, and what has been encoded is sent in pieces of [`SEND_BYTES`], so
+//! that memory stays the same whatever the size of the table. The load goes into a heap under TABLOCK: bulk update
+//! locks of several loads agree with each other, and the log is minimal where the recovery model allows it (T-SQL
+//! manual, "Prerequisites for minimal logging in bulk import").
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use segcdc_model::Tuple;
-use segcdc_plan::TablePlan;
+use segcdc_plan::{TablePlan, convert};
+use segcdc_tds::{BulkOptions, Error as TdsError};
 
-use crate::error::TargetError;
-use crate::session::Target;
+use crate::encode::{self, KEY_BYTES};
+use crate::error::{RefusedValue, TargetError};
+use crate::quote;
+use crate::session::{Target, WritePath};
+use crate::sink::{RowBuffer, RowSink};
+use crate::sql;
+
+/// Encoded bytes that are collected before they are sent: some eight packets of the largest size, and small beside the
+/// memory bound for each of several loaders.
+const SEND_BYTES: usize = 256 * 1024;
+
+/// Where refused values of a load came from.
+const PLACE: &str = "snapshot";
 
 /// What the loads of one table have sent so far, for whoever shows it. Shared by all loaders of the table.
 #[derive(Debug, Default)]
@@ -16,10 +33,17 @@ pub struct LoadProgress {
     bytes: AtomicU64,
 }
 
-/// One load in progress. Dropped before [`Loader::finish`], it leaves the session unusable and the server undoes it.
+/// One load in progress. Dropped before [`Loader::finish`] or [`Loader::abort`], it leaves a session that cannot be used
+/// any more; the server undoes the load when that session ends.
 #[derive(Debug)]
 pub struct Loader<'t> {
-    target: &'t mut Target,
+    sink: RowSink<'t>,
+    table: Arc<TablePlan>,
+    buffer: RowBuffer,
+    /// Rows in `buffer`.
+    buffered: u64,
+    /// Rows sent.
+    sent: u64,
     progress: Arc<LoadProgress>,
 }
 
@@ -41,7 +65,8 @@ impl LoadProgress {
 
 impl<'t> Loader<'t> {
     /// Starts a load of `table`, whose target exists and is empty or holds earlier loads. Several loaders of one table
-    /// may run at once, each with a session of its own, as long as the table has no key yet.
+    /// may run at once, each with a session of its own, as long as the target has no key yet: with one, they wait for
+    /// each other.
     ///
     /// # Errors
     /// The server's refusal.
@@ -50,27 +75,63 @@ impl<'t> Loader<'t> {
         table: &Arc<TablePlan>,
         progress: Arc<LoadProgress>,
     ) -> Result<Self, TargetError> {
-        let _ = table;
-        Ok(Loader { target, progress })
+        let database = target.collation();
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| encode::bulk_column(&column.name, column.mssql_type, column.nullable, database));
+        let buffer = RowBuffer::new(columns.collect(), target.write_path());
+        if target.write_path() == WritePath::Insert {
+            target.batch("beginning a load", sql::session::BEGIN).await?;
+        }
+        let options = BulkOptions { table_lock: true, keep_nulls: true, ..BulkOptions::default() };
+        let name = quote::qualified(&table.target);
+        let sink = RowSink::begin(target, &name, buffer.columns(), &options)
+            .await
+            .map_err(|error| at_table(table, error))?;
+        Ok(Loader { sink, table: Arc::clone(table), buffer, buffered: 0, sent: 0, progress })
     }
 
     /// Adds a row: its fields are the plan's columns, in their order. Sends when enough have come together.
     ///
     /// # Errors
-    /// [`TargetError::Value`] for a value that the target cannot hold; the load has to be aborted then.
+    /// [`TargetError::Value`] for a value that the target cannot hold, and the server's. The load has to be aborted
+    /// then; a session that is not usable any more has to be given up.
     pub async fn push(&mut self, row: &Tuple) -> Result<(), TargetError> {
-        self.progress.rows.fetch_add(1, Ordering::Relaxed);
-        self.progress.bytes.fetch_add(row.memory_bytes() as u64, Ordering::Relaxed);
-        let _ = &self.target;
+        self.encode(row)?;
+        self.buffered += 1;
+        if self.buffer.byte_len() >= SEND_BYTES {
+            self.send().await?;
+        }
         Ok(())
+    }
+
+    /// Rows pushed so far.
+    pub fn rows(&self) -> u64 {
+        self.sent + self.buffered
     }
 
     /// Sends what is left and commits. Returns the rows of the load.
     ///
     /// # Errors
-    /// The server's; then nothing of the load is in the table.
-    pub async fn finish(self) -> Result<u64, TargetError> {
-        Err(TargetError::Answer { during: "loading", detail: "not written yet".to_owned() })
+    /// The server's; then nothing of the load is in the table, unless the connection broke.
+    pub async fn finish(mut self) -> Result<u64, TargetError> {
+        if let Err(error) = self.send().await {
+            // The first error says more than a failed clean-up.
+            let _given_up = self.abort().await;
+            return Err(error);
+        }
+        let Loader { sink, table, sent, .. } = self;
+        let finished = match sink {
+            RowSink::Insert { target, rows, .. } => target.commit().await.map(|()| rows),
+            bulk @ RowSink::Bulk(_) => bulk.finish().await.map_err(|error| at_table(&table, error)),
+        };
+        let taken = finished?;
+        if taken == sent {
+            return Ok(sent);
+        }
+        let detail = format!("the server took {taken} rows of {sent}");
+        Err(TargetError::Answer { during: "loading", detail })
     }
 
     /// Gives the load up: nothing of it stays, and the session can be used again.
@@ -78,6 +139,51 @@ impl<'t> Loader<'t> {
     /// # Errors
     /// A broken connection; the server undoes the load then too.
     pub async fn abort(self) -> Result<(), TargetError> {
+        let given_up = match self.sink {
+            RowSink::Insert { target, .. } => {
+                target.roll_back().await;
+                Ok(())
+            }
+            bulk @ RowSink::Bulk(_) => bulk.abort().await,
+        };
+        given_up.map_err(|error| TargetError::from_tds("giving a load up", error))
+    }
+
+    async fn send(&mut self) -> Result<(), TargetError> {
+        let bytes = self.buffer.byte_len() as u64;
+        self.sink.send(&mut self.buffer).await.map_err(|error| at_table(&self.table, error))?;
+        self.progress.rows.fetch_add(self.buffered, Ordering::Relaxed);
+        self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.sent += self.buffered;
+        self.buffered = 0;
         Ok(())
     }
+
+    fn encode(&mut self, row: &Tuple) -> Result<(), TargetError> {
+        let table = Arc::clone(&self.table);
+        self.buffer.begin_row();
+        let mut key_bytes = 0;
+        for (index, column) in table.columns.iter().enumerate() {
+            let field = row.get(index).unwrap_or(segcdc_model::Field::UnchangedToast);
+            let written =
+                convert::decode(&column.pg_type, field).map_err(RefusedValue::from).and_then(|value| {
+                    if table.is_key(index) {
+                        key_bytes += encode::key_bytes(&value);
+                    }
+                    self.buffer.value(value)
+                });
+            let too_long = || RefusedValue::KeyTooLong { bytes: key_bytes, limit: KEY_BYTES };
+            let checked = written.and_then(|()| if key_bytes > KEY_BYTES { Err(too_long()) } else { Ok(()) });
+            if let Err(refused) = checked {
+                self.buffer.cancel_row();
+                return Err(TargetError::refused(refused, &table, index, PLACE));
+            }
+        }
+        self.buffer.end_row().map_err(|refused| TargetError::refused(refused, &table, 0, PLACE))
+    }
+}
+
+/// Names the table that a load's error belongs to.
+fn at_table(table: &TablePlan, error: TdsError) -> TargetError {
+    TargetError::from_tds("loading", error).at_table(&table.target, table.source.oid, PLACE)
 }

@@ -1,12 +1,19 @@
 //! What could keep a pipeline from running on this target, each finding with the SQL that mends it.
+//!
+//! The checks change nothing. (That bulk load works has been tried on a temporary table when the session began.)
+
+mod rights;
+mod server;
+mod shape;
 
 use std::sync::Arc;
 
-use segcdc_model::Finding;
+use segcdc_model::{Finding, QualifiedName, Side};
 use segcdc_plan::TablePlan;
 
 use crate::error::TargetError;
-use crate::session::Target;
+use crate::session::{Target, WritePath};
+use crate::sql;
 use crate::state::PipelineState;
 use crate::tables::ExistingRows;
 
@@ -21,17 +28,112 @@ pub struct PreflightRequest {
     pub rows: ExistingRows,
 }
 
+/// What the server calls the database and the user, for the SQL of findings.
+#[derive(Debug, Clone)]
+struct Names {
+    database: String,
+    user: String,
+}
+
+// === impl PreflightRequest ===
+
+impl PreflightRequest {
+    /// Whether the pipeline has filled, or begun to fill, the target of this table.
+    fn knows(&self, table: &TablePlan) -> bool {
+        let tables = self.existing.iter().flat_map(|state| &state.tables);
+        tables.into_iter().any(|known| known.source_oid == table.source.oid)
+    }
+
+    /// Schemas of the wanted tables, each once, in order of their first table.
+    fn schemas(&self) -> Vec<&str> {
+        let mut schemas: Vec<&str> = Vec::new();
+        for table in &self.tables {
+            if !schemas.contains(&table.target.schema.as_str()) {
+                schemas.push(&table.target.schema);
+            }
+        }
+        schemas
+    }
+}
+
 /// Checks everything that can be checked without a change: server, database, rights, and each table.
 ///
 /// # Errors
 /// When the questions themselves cannot be asked.
 pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Vec<Finding>, TargetError> {
-    let _ = (target, request);
-    Ok(Vec::new())
+    let mut findings = Vec::new();
+    let names = server::check(target, &mut findings).await?;
+    findings.push(write_path(target.write_path()));
+    check_state(target, &mut findings).await?;
+    rights::check(target, request, &names, &mut findings).await?;
+    for table in &request.tables {
+        let existing = target.existing_table(&table.target).await?;
+        shape::check(table, existing.as_ref(), request, &mut findings);
+    }
+    Ok(findings)
 }
 
-/// The statements that setting the pipeline up will run in the target, for people to read.
+/// The statements that setting the pipeline up will run in the target, in order, for people to read. Those for what is
+/// there already are left out when they are run.
 pub fn statements(request: &PreflightRequest) -> Vec<String> {
-    let _ = request;
-    Vec::new()
+    let mut statements = Vec::new();
+    if request.existing.is_none() {
+        statements.push(sql::create_table::create_schema(sql::state::SCHEMA));
+        statements.push(sql::state::CREATE_PIPELINE.to_owned());
+        statements.push(sql::state::CREATE_PIPELINE_TABLE.to_owned());
+    }
+    let new_tables: Vec<&Arc<TablePlan>> =
+        request.tables.iter().filter(|table| !request.knows(table)).collect();
+    for schema in request.schemas() {
+        let is_needed = new_tables.iter().any(|table| table.target.schema == schema);
+        if is_needed && !schema.eq_ignore_ascii_case("dbo") {
+            statements.push(sql::create_table::create_schema(schema));
+        }
+    }
+    statements.extend(new_tables.iter().map(|table| sql::create_table::create_table(table)));
+    statements.extend(new_tables.iter().filter_map(|table| sql::create_table::add_key(table)));
+    statements
+}
+
+/// Says how rows will be written.
+fn write_path(path: WritePath) -> Finding {
+    let check = "ms.bulk_load";
+    match path {
+        WritePath::Bulk => Finding::ok(check, Side::Target, "the target takes bulk loads"),
+        WritePath::Insert => Finding::warning(
+            check,
+            Side::Target,
+            "BULK_LOAD_REFUSED",
+            "the target refuses bulk loads; rows will be written by INSERT statements, which is slower",
+        )
+        .hint("the database user needs INSERT, and on some servers ADMINISTER BULK OPERATIONS; without it all works"),
+    }
+}
+
+/// Looks whether the state was written by a newer version.
+async fn check_state(target: &mut Target, findings: &mut Vec<Finding>) -> Result<(), TargetError> {
+    let check = "ms.state";
+    let table = QualifiedName::new(sql::state::SCHEMA, "pipeline");
+    if target.existing_table(&table).await?.is_none() {
+        findings.push(Finding::ok(
+            check,
+            Side::Target,
+            "schema segcdc will be created for the pipeline's state",
+        ));
+        return Ok(());
+    }
+    let rows = target.query("reading the state", sql::state::SELECT_NEWEST_LAYOUT).await?;
+    let newest = rows.first().and_then(|row| row.first()).and_then(segcdc_tds::Datum::as_int);
+    let known = sql::state::SCHEMA_VERSION;
+    findings.push(match newest {
+        Some(newest) if newest > known => Finding::failure(
+            check,
+            Side::Target,
+            "STATE_UNREADABLE",
+            format!("the state in schema segcdc has layout {newest}; this version knows {known}"),
+        )
+        .hint("use the version of segcdc that wrote it, or a newer one"),
+        _ => Finding::ok(check, Side::Target, "the state in schema segcdc can be read"),
+    });
+    Ok(())
 }

@@ -110,11 +110,12 @@ impl Target {
         }
     }
 
-    /// Commits. A broken connection here means that nobody knows.
+    /// Commits. When the session breaks here, nobody knows.
     pub(crate) async fn commit(&mut self) -> Result<(), TargetError> {
         match self.connection.batch(sql::session::COMMIT).await {
             Ok(_) => Ok(()),
-            Err(TdsError::Server(errors)) => {
+            // A refusal that leaves the session alive is an answer; one that ends it may have come behind the commit.
+            Err(TdsError::Server(errors)) if self.connection.is_usable() => {
                 Err(TargetError::from_tds("committing", TdsError::Server(errors)))
             }
             Err(source) => Err(TargetError::CommitUnknown { source }),

@@ -4,6 +4,8 @@
 pub mod apply;
 pub mod catalog;
 pub mod create_table;
+pub mod direct;
+pub mod rows;
 pub mod session;
 pub mod staging;
 pub mod state;

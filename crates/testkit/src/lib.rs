@@ -2,15 +2,18 @@
 //!
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
+//! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`wait`]: conditions with a deadline, instead of sleeps
 //! - [`port`]: free loopback ports
 
 pub mod port;
 pub mod postgres;
+pub mod proxy;
 pub mod sandbox;
 pub mod wait;
 
 pub use port::free_port;
 pub use postgres::{PostgresCluster, PostgresOptions, StopMode};
+pub use proxy::{Direction, Proxy, Rule, Then, When};
 pub use sandbox::{Sandbox, SandboxOptions};
 pub use wait::until;

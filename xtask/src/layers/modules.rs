@@ -20,6 +20,7 @@ const HALVES: &[(&str, &str, &str)] = &[
     ("segcdc-postgres", "sqlstate", "error"),
     ("segcdc-postgres", "replication", "stream"),
     ("segcdc-postgres", "tls", "socket"),
+    ("segcdc-sqlserver", "sql", "state"),
     ("segcdc-tds", "bulk", "connection"),
     ("segcdc-tds", "row_encoder", "bulk"),
 ];

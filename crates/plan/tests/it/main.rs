@@ -11,4 +11,6 @@ mod keyed_rules;
 #[cfg(test)]
 mod table_rules;
 #[cfg(test)]
+mod type_page;
+#[cfg(test)]
 mod unkeyed_rules;

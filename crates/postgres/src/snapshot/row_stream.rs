@@ -82,10 +82,7 @@ impl RowStream {
     /// Waits until at least one row is ready or the COPY has ended.
     async fn receive(&mut self) -> Result<(), SourceError> {
         while let Some(mut wire) = self.wire.take() {
-            let mut ended = false;
-            while let Some(frame) = wire.take_frame().map_err(lost)? {
-                ended |= self.take_frame(frame)?;
-            }
+            let ended = self.take_frames(&mut wire).inspect_err(|_| self.ready.clear())?;
             if ended {
                 wire.terminate().await;
                 break;
@@ -98,6 +95,16 @@ impl RowStream {
         }
         // Also when it is asked for more after an error: what is incomplete never looks like the end.
         self.check_end()
+    }
+
+    /// Handles the messages that are here; whether the last one was among them.
+    fn take_frames(&mut self, wire: &mut Wire) -> Result<bool, SourceError> {
+        while let Some(frame) = wire.take_frame().map_err(lost)? {
+            if self.take_frame(frame)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Handles one message; whether it was the last one.

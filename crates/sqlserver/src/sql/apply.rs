@@ -8,7 +8,7 @@ use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
 use crate::sql::create_table::KEY_COLLATION;
-use crate::sql::staging::{self, OP_DELETE, OP_DELETE_ONE, OP_FILL, OP_UPDATE};
+use crate::sql::staging::{self, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_UPDATE};
 
 /// Takes the values of `columns` that the stream did not send from the old rows of the target.
 pub fn fill(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
@@ -34,12 +34,12 @@ pub fn delete(number: usize, table: &TablePlan) -> String {
     )
 }
 
-/// Removes one row that equals the staged row in every column, of a table without a key.
-pub fn delete_one(number: usize, table: &TablePlan, row: usize) -> String {
+/// Removes `rows` rows that equal the staged row in every column, of a table without a key.
+pub fn delete_equal(number: usize, table: &TablePlan, group: usize, rows: usize) -> String {
     let matches: Vec<String> =
         table.columns.iter().enumerate().map(|(index, column)| same_value(index, column)).collect();
     format!(
-        "DELETE TOP (1) t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_DELETE_ONE} AND s.[grp] = {row}",
+        "DELETE TOP ({rows}) t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_DELETE_EQUAL} AND s.[grp] = {group}",
         quote::qualified(&table.target),
         staging::name(number),
         matches.join(" AND ")

@@ -19,7 +19,7 @@ pub fn object(table: &QualifiedName) -> String {
 pub fn columns(object_id: i64) -> String {
     format!(
         "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[collation_name], \
-         c.[is_identity], c.[is_computed] FROM [sys].[columns] AS c \
+         c.[is_identity], c.[is_computed], c.[default_object_id] FROM [sys].[columns] AS c \
          JOIN [sys].[types] AS t ON t.[user_type_id] = c.[user_type_id] \
          WHERE c.[object_id] = {object_id} ORDER BY c.[column_id]"
     )

@@ -1,7 +1,7 @@
 //! Target schemas, tables and their keys.
 
-use segcdc_model::MssqlType;
-use segcdc_plan::TablePlan;
+use segcdc_model::{MssqlType, QualifiedName};
+use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
 
@@ -39,10 +39,11 @@ pub fn collate(mssql_type: MssqlType) -> String {
     }
 }
 
-/// The name of the key that we make: stable for a table, and within 128 characters because names of the source have
-/// at most 63 bytes.
+/// The name of the key that we make, stable for a table. Names of constraints are unique in a schema, so that the
+/// schema's name can be left out where both would be too long; names of the source have at most 63 bytes.
 pub fn key_name(table: &TablePlan) -> String {
-    format!("PK_{}_{}", table.target.schema, table.target.name).chars().take(128).collect()
+    let name = format!("PK_{}_{}", table.target.schema, table.target.name);
+    if quote::is_possible_name(&name) { name } else { format!("PK_{}", table.target.name) }
 }
 
 /// The key; `None` for a table without one.
@@ -64,6 +65,39 @@ pub fn add_key(table: &TablePlan) -> Option<String> {
     (!columns.is_empty()).then(|| clause(&columns))
 }
 
+/// Adds a column that is missing: NULL is allowed, since the rows that are there have no value.
+pub fn add_column(table: &QualifiedName, column: &ColumnPlan) -> String {
+    format!(
+        "ALTER TABLE {} ADD {} {}{} NULL",
+        quote::qualified(table),
+        quote::name(&column.name),
+        column.mssql_type,
+        collate(column.mssql_type)
+    )
+}
+
+/// Gives a column the planned type, collation and nullability.
+pub fn alter_column(table: &QualifiedName, column: &ColumnPlan) -> String {
+    format!(
+        "ALTER TABLE {} ALTER COLUMN {} {}{} {}",
+        quote::qualified(table),
+        quote::name(&column.name),
+        column.mssql_type,
+        collate(column.mssql_type),
+        if column.nullable { "NULL" } else { "NOT NULL" }
+    )
+}
+
+/// Lets a trigger rest: printed for a person, never run.
+pub fn disable_trigger(table: &QualifiedName, trigger: &str) -> String {
+    format!("DISABLE TRIGGER {} ON {}", quote::name(trigger), quote::qualified(table))
+}
+
+/// Lets a constraint rest: printed for a person, never run.
+pub fn disable_constraint(table: &QualifiedName, constraint: &str) -> String {
+    format!("ALTER TABLE {} NOCHECK CONSTRAINT {}", quote::qualified(table), quote::name(constraint))
+}
+
 /// Removes the key that [`add_key`] made.
 pub fn drop_key(table: &TablePlan) -> String {
     format!(
@@ -79,6 +113,6 @@ pub fn truncate(table: &TablePlan) -> String {
 }
 
 /// Removes the table: what `down` prints for a person to run.
-pub fn drop_table(table: &segcdc_model::QualifiedName) -> String {
+pub fn drop_table(table: &QualifiedName) -> String {
     format!("DROP TABLE {}", quote::qualified(table))
 }

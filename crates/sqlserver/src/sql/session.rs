@@ -1,5 +1,9 @@
 //! What each session begins with, and what preflight asks.
 
+use segcdc_model::QualifiedName;
+
+use crate::quote;
+
 /// Options of every session (T-SQL manual, "SET options that affect results"). `XACT_ABORT` makes any failed statement
 /// roll the whole transaction back; `NOCOUNT OFF` because row counts are checked; `LOCK_TIMEOUT` so that a foreign
 /// lock becomes an error that is retried and shown.
@@ -10,18 +14,43 @@ pub const OPTIONS: &str = "SET XACT_ABORT ON; SET NOCOUNT OFF; SET ANSI_NULLS ON
 /// Ends a transaction that may be open. XACT_ABORT has usually done it already.
 pub const ROLLBACK_IF_OPEN: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
 
+/// Begins a transaction. Never inside `sp_executesql`, which must end with as many transactions as it began with
+/// (error 266).
+pub const BEGIN: &str = "BEGIN TRANSACTION";
+
 /// Ends the transaction for good.
 pub const COMMIT: &str = "COMMIT TRANSACTION";
 
-/// Edition, versions and collation of the server and its database.
-pub const SERVER: &str = "SELECT CAST(SERVERPROPERTY('ProductVersion') AS nvarchar(128)), \
-     CAST(SERVERPROPERTY('Edition') AS nvarchar(128)), CAST(SERVERPROPERTY('EngineEdition') AS int), DB_NAME()";
+/// Version, edition, kind of engine, database and user.
+pub const SERVER: &str = "SELECT CAST(SERVERPROPERTY(N'ProductVersion') AS nvarchar(128)), \
+     CAST(SERVERPROPERTY(N'Edition') AS nvarchar(128)), CAST(SERVERPROPERTY(N'EngineEdition') AS int), DB_NAME(), \
+     USER_NAME()";
 
-/// Switches of the database that matter to replication.
+/// Switches of the database that matter to replication, and whether it can be written to.
 pub const DATABASE: &str = "SELECT [compatibility_level], [collation_name], [is_read_only], [delayed_durability_desc], \
-     [snapshot_isolation_state_desc], [is_read_committed_snapshot_on], [recovery_model_desc] \
+     [snapshot_isolation_state_desc], [is_read_committed_snapshot_on], [recovery_model_desc], \
+     CAST(DATABASEPROPERTYEX(DB_NAME(), N'Updateability') AS nvarchar(60)) \
      FROM [sys].[databases] WHERE [name] = DB_NAME()";
 
-/// Rights of the login in the database.
-pub const RIGHTS: &str = "SELECT HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE TABLE'), \
-     HAS_PERMS_BY_NAME(DB_NAME(), 'DATABASE', 'CREATE SCHEMA')";
+/// Rights of the user in the database.
+pub const DATABASE_RIGHTS: &str = "SELECT HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE'), \
+     HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE SCHEMA')";
+
+/// Rights of the user in a schema, in the order of [`RIGHTS`].
+pub fn schema_rights(schema: &str) -> String {
+    rights(&quote::name(schema), "SCHEMA")
+}
+
+/// Rights of the user on a table, in the order of [`RIGHTS`].
+pub fn table_rights(table: &QualifiedName) -> String {
+    rights(&quote::qualified(table), "OBJECT")
+}
+
+/// What is needed of schemas and tables: rows to read and write, and TRUNCATE and keys, which take ALTER.
+pub const RIGHTS: [&str; 5] = ["SELECT", "INSERT", "UPDATE", "DELETE", "ALTER"];
+
+fn rights(securable: &str, class: &str) -> String {
+    let securable = quote::text(securable);
+    let rights = RIGHTS.map(|right| format!("HAS_PERMS_BY_NAME({securable}, N'{class}', N'{right}')"));
+    format!("SELECT {}", rights.join(", "))
+}

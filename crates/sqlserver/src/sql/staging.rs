@@ -1,10 +1,10 @@
 //! Session-local staging tables: `#s<n>`, one for each target table that a session has touched.
 //!
 //! ```text
-//! [op] tinyint   1 delete by key   2 update   3 insert   4 insert with values taken from the old row   5 delete one
-//! [grp] int      op 2 and 4: which columns are set / taken; op 5: which row
+//! [op] tinyint   1 delete by key   2 update   3 insert   4 insert with values taken from the old row   5 delete equal
+//! [grp] int      op 2 and 4: which columns are set / taken; op 5: which content
 //! [k1]..[kn]     key of the row to delete, update or take from
-//! [c1]..[cm]     values of the row afterwards; for op 5 of the row to delete
+//! [c1]..[cm]     values of the row afterwards; for op 5 of the rows to delete
 //! ```
 //!
 //! Names are generated, so that nothing of the source can clash with them; text columns carry an explicit collation,
@@ -23,8 +23,8 @@ pub const OP_UPDATE: u8 = 2;
 pub const OP_INSERT: u8 = 3;
 /// Insert the staged values, the missing ones taken from the row with the staged key.
 pub const OP_FILL: u8 = 4;
-/// Delete one row that equals the staged values in every column.
-pub const OP_DELETE_ONE: u8 = 5;
+/// Delete rows that equal the staged values in every column.
+pub const OP_DELETE_EQUAL: u8 = 5;
 
 /// Name of the n-th staging table of a session.
 pub fn name(number: usize) -> String {
@@ -49,22 +49,26 @@ pub fn truncate(number: usize) -> String {
     format!("TRUNCATE TABLE {}", name(number))
 }
 
-/// `INSERT` of `rows` rows of `columns` parameters each: the way without bulk load.
-pub fn insert_values(number: usize, names: &[String], rows: usize) -> String {
-    let mut parameter = 0;
-    let mut row = || {
-        let values: Vec<String> = names
-            .iter()
-            .map(|_| {
-                parameter += 1;
-                format!("@P{parameter}")
-            })
-            .collect();
-        format!("({})", values.join(", "))
-    };
-    let rows: Vec<String> = (0..rows).map(|_| row()).collect();
+/// `INSERT` of `rows` rows of one parameter for each of `names`: the way without bulk load. `table` is quoted already.
+pub fn insert_values(table: &str, names: &[String], rows: usize) -> String {
     let names: Vec<String> = names.iter().map(|name| crate::quote::name(name)).collect();
-    format!("INSERT INTO {} ({}) VALUES {}", name(number), names.join(", "), rows.join(", "))
+    let mut sql = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
+    let mut parameter = 0;
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..names.len() {
+            parameter += 1;
+            sql.push_str(if column == 0 { "@P" } else { ", @P" });
+            sql.push_str(&parameter.to_string());
+        }
+        sql.push(')');
+    }
+    sql
+}
+
+/// Removes a staging table whose target has got another shape.
+pub fn drop(number: usize) -> String {
+    format!("DROP TABLE {}", name(number))
 }
 
 fn collate(mssql_type: MssqlType) -> String {

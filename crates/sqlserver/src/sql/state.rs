@@ -123,6 +123,9 @@ pub fn select_tables(pipeline: &str) -> String {
 /// Names of all pipelines.
 pub const SELECT_NAMES: &str = "SELECT [pipeline] FROM [segcdc].[pipeline] ORDER BY [pipeline]";
 
+/// The newest layout of all state rows; NULL without any.
+pub const SELECT_NEWEST_LAYOUT: &str = "SELECT MAX([schema_version]) FROM [segcdc].[pipeline]";
+
 /// The state row, read with a lock that waits for a writer's open transaction: a versioned read would not.
 pub fn select_pipeline_locked(pipeline: &str) -> String {
     format!(

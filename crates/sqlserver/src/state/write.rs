@@ -72,8 +72,19 @@ impl Target {
     /// # Errors
     /// [`TargetError::Fenced`] when another process took over.
     pub async fn advance(&mut self, checkpoint: &Checkpoint, lsn: Lsn) -> Result<Checkpoint, TargetError> {
-        let sql = sql::state::advance(checkpoint, lsn, &Totals::default());
-        let response = self.batch("advancing the checkpoint", &sql).await?;
+        self.advance_by(checkpoint, lsn, &Totals::default()).await
+    }
+
+    /// Moves the checkpoint with what a batch without an effect adds to the totals.
+    pub(crate) async fn advance_by(
+        &mut self,
+        checkpoint: &Checkpoint,
+        lsn: Lsn,
+        totals: &Totals,
+    ) -> Result<Checkpoint, TargetError> {
+        let sql = sql::state::advance(checkpoint, lsn, totals);
+        let advanced = self.batch("advancing the checkpoint", &sql).await;
+        let response = advanced.map_err(TargetError::of_commit)?;
         check_fence(checkpoint, &response.row_counts)?;
         Ok(Checkpoint { applied_lsn: lsn, batch_seq: checkpoint.batch_seq + 1, ..checkpoint.clone() })
     }

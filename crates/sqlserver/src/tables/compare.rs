@@ -89,7 +89,7 @@ impl fmt::Display for Difference {
             Difference::NullableKey { column } => write!(f, "key column \"{column}\" allows NULL"),
             Difference::NotWritable { column, why } => write!(f, "column \"{column}\" is {why}"),
             Difference::Extra { column } => {
-                write!(f, "column \"{column}\" is NOT NULL and not at the source")
+                write!(f, "column \"{column}\" is NOT NULL without a default, and not at the source")
             }
             Difference::Collation { column, found } => {
                 write!(f, "key column \"{column}\" has collation {found} and should have {KEY_COLLATION}")
@@ -125,7 +125,8 @@ pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Differen
     let planned =
         |name: &str| wanted.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
     for column in existing.columns.iter().filter(|column| !planned(&column.name)) {
-        if !column.nullable && !column.computed && !column.identity {
+        let fills_itself = column.computed || column.identity || column.has_default;
+        if !column.nullable && !fills_itself {
             differences.push(Difference::Extra { column: column.name.clone() });
         }
     }
@@ -163,5 +164,119 @@ fn compare_column(found: &ExistingColumn, wanted: &ColumnPlan, in_key: bool, out
     let collation = found.collation.as_deref().unwrap_or_default();
     if is_text && !collation.eq_ignore_ascii_case(KEY_COLLATION) {
         out.push(Difference::Collation { column: column(), found: collation.to_owned() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Trigger;
+    use crate::fixture;
+    use segcdc_model::PgType;
+
+    fn wanted() -> TablePlan {
+        let columns =
+            [("id", PgType::Int4, true), ("Code", PgType::Text, true), ("note", PgType::Text, false)];
+        TablePlan::clone(&fixture::table(1, "t", 2, &columns))
+    }
+
+    /// The table that [`wanted`] would have been created as.
+    fn existing() -> ExistingTable {
+        let column =
+            |name: &str, type_name: &str, max_length, nullable, collation: Option<&str>| ExistingColumn {
+                name: name.to_owned(),
+                type_name: type_name.to_owned(),
+                max_length,
+                precision: 0,
+                scale: 0,
+                nullable,
+                collation: collation.map(str::to_owned),
+                identity: false,
+                computed: false,
+                has_default: false,
+            };
+        ExistingTable {
+            object_id: 5,
+            kind: "U".to_owned(),
+            columns: vec![
+                column("id", "int", 4, false, None),
+                column("code", "nvarchar", 896, false, Some("Latin1_General_100_BIN2")),
+                column("note", "nvarchar", -1, true, Some("SQL_Latin1_General_CP1_CI_AS")),
+            ],
+            key: vec!["id".to_owned(), "code".to_owned()],
+            key_name: Some("PK".to_owned()),
+            triggers: vec![Trigger { name: "audit".to_owned(), instead_of: false }],
+            foreign_keys: Vec::new(),
+            referring_keys: Vec::new(),
+            has_rows: false,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut ExistingTable), expected: &[&str]) {
+        let mut table = existing();
+        change(&mut table);
+        let found: Vec<String> = differences(&table, &wanted()).iter().map(Difference::to_string).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn table_of_the_right_shape_fits() {
+        check(|_| (), &[]);
+        check(|table| table.key.clear(), &[]);
+        check(
+            |table| {
+                let extra = |name: &str, nullable, has_default| ExistingColumn {
+                    name: name.to_owned(),
+                    nullable,
+                    has_default,
+                    ..table.columns[0].clone()
+                };
+                let extras = [extra("extra", true, false), extra("created_at", false, true)];
+                table.columns.extend(extras);
+            },
+            &[],
+        );
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        check(|table| table.kind = "V".to_owned(), &["it is not a table (type V)"]);
+        check(|table| drop(table.columns.remove(2)), &["column \"note\" (nvarchar(max)) is missing"]);
+        check(
+            |table| table.columns[0].type_name = "bigint".to_owned(),
+            &["column \"id\" is bigint and should be int"],
+        );
+        check(
+            |table| table.columns[1].max_length = 100,
+            &["column \"Code\" is nvarchar(50) and should be nvarchar(448)"],
+        );
+        check(
+            |table| table.columns[2].nullable = false,
+            &["column \"note\" is NOT NULL, which it is not at the source"],
+        );
+        check(|table| table.columns[0].nullable = true, &["key column \"id\" allows NULL"]);
+        check(|table| table.columns[0].identity = true, &["column \"id\" is an IDENTITY column"]);
+        check(|table| table.columns[2].computed = true, &["column \"note\" is computed"]);
+        check(
+            |table| table.columns[1].collation = Some("Latin1_General_CI_AS".to_owned()),
+            &[
+                "key column \"Code\" has collation Latin1_General_CI_AS and should have Latin1_General_100_BIN2",
+            ],
+        );
+        check(
+            |table| table.key = vec!["id".to_owned()],
+            &["its primary key is (id) and should be (id, Code)"],
+        );
+        check(
+            |table| table.triggers[0].instead_of = true,
+            &["trigger \"audit\" acts instead of the statements"],
+        );
+        check(
+            |table| {
+                let extra = ExistingColumn { name: "extra".to_owned(), ..table.columns[0].clone() };
+                table.columns.push(extra);
+            },
+            &["column \"extra\" is NOT NULL without a default, and not at the source"],
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The test servers themselves.
 
+mod proxy;
+
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode};
 
 #[tokio::test]

@@ -1,0 +1,133 @@
+//! [`Barrier`]: waits until the target has applied what the source has.
+
+use std::time::Duration;
+
+use segcdc_model::{Lsn, TablePhase};
+use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
+use segcdc_sqlserver::{PipelineState, Target, TargetError};
+use tokio::time::{Instant, sleep};
+
+use crate::config::EngineConfig;
+use crate::error::EngineError;
+
+/// Pause between two looks at the checkpoint: at first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// How long nobody may read the slot before the pipeline counts as stopped: a process that reconnects takes less.
+const ABSENCE: Duration = Duration::from_secs(3);
+
+/// How long the checkpoint may stand still before the pipeline counts as stopped. The engine moves the checkpoint of an
+/// idle pipeline every ten seconds.
+const STANDSTILL: Duration = Duration::from_secs(90);
+
+/// Compares positions of both sides, on sessions of its own.
+#[derive(Debug)]
+pub(crate) struct Barrier {
+    source: Session,
+    target: Target,
+    pipeline: String,
+    slot: String,
+    running: bool,
+}
+
+// === impl Barrier ===
+
+impl Barrier {
+    /// Connects to both sides and reads the pipeline's state.
+    ///
+    /// # Errors
+    /// `STATE_MISSING` when there is no such pipeline.
+    pub(crate) async fn open(config: &EngineConfig) -> Result<(Self, PipelineState), EngineError> {
+        let mut target = Target::connect(&config.target).await?;
+        let missing = || TargetError::StateMissing { pipeline: config.name.clone() };
+        let state = target.load_state(&config.name).await?.ok_or_else(missing)?;
+        let source = session::connect(&config.source).await?;
+        let slot = state.checkpoint.lineage.slot.clone();
+        let mut barrier = Barrier { source, target, pipeline: config.name.clone(), slot, running: true };
+        barrier.running = barrier.is_read().await?;
+        Ok((barrier, state))
+    }
+
+    /// The session with the source, for questions in between.
+    pub(crate) fn source(&self) -> &Session {
+        &self.source
+    }
+
+    /// Whether the pipeline has run all the time.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Returns when the target has applied all that had committed at the source before the call, or when the pipeline
+    /// turns out not to run; returns that position of the source.
+    ///
+    /// # Errors
+    /// When a server cannot be asked.
+    pub(crate) async fn pass(&mut self) -> Result<Lsn, EngineError> {
+        let position = self.position().await?;
+        let mut pause = PAUSES.0;
+        let mut applied = Lsn::ZERO;
+        let (mut moved, mut seen) = (Instant::now(), Instant::now());
+        while self.running {
+            let now = self.applied().await?;
+            if now >= position {
+                break;
+            }
+            if now > applied {
+                (applied, moved) = (now, Instant::now());
+            }
+            if self.is_read().await? {
+                seen = Instant::now();
+            }
+            if seen.elapsed() > ABSENCE || moved.elapsed() > STANDSTILL {
+                self.running = false;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+        Ok(position)
+    }
+
+    /// Where a table stands now; `None` when it is no table of the pipeline any more.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn phase(&mut self, source_oid: u32) -> Result<Option<TablePhase>, EngineError> {
+        let state = self.state().await?;
+        let table = state.tables.iter().find(|table| table.source_oid == source_oid);
+        Ok(table.map(|table| table.phase))
+    }
+
+    /// A position behind everything that has committed at the source.
+    async fn position(&self) -> Result<Lsn, EngineError> {
+        if self.running {
+            // A message of our own, so that the stream gets past the position even when nothing else is written.
+            match heartbeat::emit(&self.source).await {
+                Ok(position) => return Ok(position),
+                Err(error) => {
+                    tracing::debug!(error = %error, "no message could be written to the source's WAL")
+                }
+            }
+        }
+        Ok(catalog::current_lsn(&self.source).await?)
+    }
+
+    /// What the target's checkpoint holds.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn applied(&mut self) -> Result<Lsn, EngineError> {
+        Ok(self.state().await?.checkpoint.applied_lsn)
+    }
+
+    async fn state(&mut self) -> Result<PipelineState, EngineError> {
+        let missing = || TargetError::StateMissing { pipeline: self.pipeline.clone() };
+        Ok(self.target.load_state(&self.pipeline).await?.ok_or_else(missing)?)
+    }
+
+    /// Whether somebody reads the slot.
+    async fn is_read(&self) -> Result<bool, EngineError> {
+        let slot = slot::inspect(&self.source, &self.slot).await?;
+        Ok(slot.is_some_and(|slot| slot.active_pid.is_some()))
+    }
+}

@@ -1,0 +1,193 @@
+//! Rows of both sides, all of them or by key.
+
+use std::collections::HashMap;
+
+use segcdc_model::{Disposition, Fault, PgType, Tuple};
+use segcdc_plan::{TablePlan, ValueError};
+use segcdc_postgres::snapshot::{self, key_filter};
+use segcdc_postgres::{CopyRequest, SourceConfig, SourceError};
+use segcdc_sqlserver::{CanonicalRow, Selection, Target, TargetError, rows};
+
+use crate::error::EngineError;
+use crate::verify::NotCompared;
+use crate::verify::fingerprint::{self, Fingerprinter, RowHash};
+
+/// Keys in one question to a server.
+const KEYS_AT_ONCE: usize = 100;
+
+/// Canonical texts of a key's columns, in key order.
+pub(crate) type Key = Vec<String>;
+
+/// Why a table's comparison ends early.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// This table cannot be compared; others can.
+    Table(NotCompared),
+    /// Nothing can be compared any more.
+    All(EngineError),
+    /// The part has more rows than the memory holds.
+    TooMany,
+}
+
+// === impl Stop ===
+
+impl Stop {
+    /// Whether the same can be tried again.
+    pub(crate) fn may_pass(&self) -> bool {
+        matches!(self, Stop::All(error) if error.disposition() == Disposition::Retry)
+    }
+
+    fn table(code: &str, detail: String) -> Self {
+        Stop::Table(NotCompared { code: code.to_owned(), detail })
+    }
+}
+
+impl From<SourceError> for Stop {
+    fn from(error: SourceError) -> Self {
+        let concerns_table =
+            error.disposition() == Disposition::HaltTable || error.code() == "PERMISSION_DENIED";
+        if concerns_table {
+            return Stop::table(error.code(), segcdc_model::fault::chain(&error));
+        }
+        Stop::All(error.into())
+    }
+}
+
+impl From<TargetError> for Stop {
+    fn from(error: TargetError) -> Self {
+        let concerns_table = error.disposition() == Disposition::HaltTable
+            || matches!(error.code(), "TARGET_SCHEMA_DRIFT" | "TARGET_PERMISSION");
+        if concerns_table {
+            return Stop::table(error.code(), segcdc_model::fault::chain(&error));
+        }
+        Stop::All(error.into())
+    }
+}
+
+impl From<ValueError> for Stop {
+    fn from(error: ValueError) -> Self {
+        Stop::table(error.code(), error.to_string())
+    }
+}
+
+impl From<EngineError> for Stop {
+    fn from(error: EngineError) -> Self {
+        Stop::All(error)
+    }
+}
+
+/// Reads rows of the source, with their fields in the plan's column order.
+///
+/// # Errors
+/// The source's, and what `on_row` returns.
+pub(crate) async fn source_rows(
+    config: &SourceConfig,
+    table: &TablePlan,
+    filter: Option<&str>,
+    on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
+) -> Result<(), Stop> {
+    let columns: Vec<usize> = table.columns.iter().map(|column| column.source_index).collect();
+    let request = CopyRequest { filter, ..CopyRequest::new(&table.source, &columns) };
+    let mut stream = snapshot::copy(config, request).await?;
+    loop {
+        let batch = stream.next_batch().await?;
+        if batch.is_empty() {
+            return Ok(());
+        }
+        for row in &batch {
+            on_row(row)?;
+        }
+    }
+}
+
+/// Reads all rows of the target.
+///
+/// # Errors
+/// The target's, and what `on_row` returned first; rows behind it are read and ignored.
+pub(crate) async fn target_rows(
+    target: &mut Target,
+    table: &TablePlan,
+    on_row: &mut (dyn FnMut(&CanonicalRow) -> Result<(), Stop> + Send),
+) -> Result<(), Stop> {
+    let mut outcome = Ok(());
+    let mut until_error = |row: &CanonicalRow| {
+        if outcome.is_ok() {
+            outcome = on_row(row);
+        }
+    };
+    rows::read(target, table, Selection::All, &mut until_error).await?;
+    outcome
+}
+
+/// Hashes of the columns of the source's rows with these keys, by key.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn source_by_key(
+    config: &SourceConfig,
+    table: &TablePlan,
+    keys: &[Key],
+) -> Result<HashMap<Key, Vec<RowHash>>, Stop> {
+    let key_columns = source_key(table);
+    let mut found = HashMap::with_capacity(keys.len());
+    let mut fingerprinter = Fingerprinter::new(table);
+    for chunk in keys.chunks(KEYS_AT_ONCE) {
+        let literals: Vec<Key> = chunk.iter().map(|key| literals(table, key)).collect();
+        let filter = key_filter(&table.source, &key_columns, &literals)?;
+        source_rows(config, table, Some(&filter), &mut |row| {
+            fingerprinter.source(row)?;
+            let key = fingerprint::source_texts(table, table.key_columns(), row)?;
+            if let Some(key) = complete(key) {
+                found.insert(key, fingerprinter.columns());
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(found)
+}
+
+/// Hashes of the columns of the target's rows with these keys, by key. Several rows of one key, which a table without a
+/// unique index can have, come as one row with more columns.
+///
+/// # Errors
+/// The target's.
+pub(crate) async fn target_by_key(
+    target: &mut Target,
+    table: &TablePlan,
+    keys: &[Key],
+) -> Result<HashMap<Key, Vec<RowHash>>, Stop> {
+    let mut found: HashMap<Key, Vec<RowHash>> = HashMap::with_capacity(keys.len());
+    let mut fingerprinter = Fingerprinter::new(table);
+    for chunk in keys.chunks(KEYS_AT_ONCE) {
+        let mut on_row = |row: &CanonicalRow| {
+            fingerprinter.target(row);
+            if let Some(key) = complete(fingerprint::target_texts(table.key_columns(), row)) {
+                found.entry(key).or_default().extend(fingerprinter.columns());
+            }
+        };
+        rows::read(target, table, Selection::Keys(chunk), &mut on_row).await?;
+    }
+    Ok(found)
+}
+
+/// The key without its Options: no column of a key is NULL.
+pub(crate) fn complete(key: Vec<Option<String>>) -> Option<Key> {
+    key.into_iter().collect()
+}
+
+/// The key's columns as indices into the source table's columns.
+fn source_key(table: &TablePlan) -> Vec<usize> {
+    let columns = table.key_columns().iter();
+    columns.filter_map(|index| Some(table.columns.get(*index)?.source_index)).collect()
+}
+
+/// A key in the form in which PostgreSQL reads it. Canonical text is that already, but for bytes.
+fn literals(table: &TablePlan, key: &Key) -> Key {
+    let columns = table.key_columns().iter().map(|index| table.columns.get(*index));
+    let literal = |(column, text): (Option<&segcdc_plan::ColumnPlan>, &String)| match column {
+        Some(column) if column.pg_type == PgType::Bytea => format!("\\x{text}"),
+        Some(_) | None => text.clone(),
+    };
+    columns.zip(key).map(literal).collect()
+}

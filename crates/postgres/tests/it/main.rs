@@ -1,0 +1,12 @@
+//! The crate against real servers.
+
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod preflight_server;
+#[cfg(test)]
+mod preflight_tables;
+#[cfg(test)]
+mod snapshot;
+#[cfg(test)]
+mod snapshot_values;

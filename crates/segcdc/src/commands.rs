@@ -1,0 +1,87 @@
+//! The commands, one file each, and what they share.
+
+use std::io;
+
+use segcdc_engine_native::{EngineConfig, SnapshotMode};
+
+use crate::arguments::{Command, PipelineArguments, SetupArguments, Snapshot};
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::settings::{self, Endpoints};
+use crate::signals::Signals;
+
+mod completion;
+mod doctor;
+mod down;
+mod plan;
+mod slot;
+mod status;
+mod up;
+mod verify;
+mod version;
+
+pub(crate) use status::{phase as phase_words, table_phase as table_phase_words};
+
+/// Runs a command to its end, or until a signal ends it.
+///
+/// # Errors
+/// What a person has to act on.
+pub(crate) async fn run(command: Command, console: Console, signals: Signals) -> Result<Exit, CliError> {
+    if let Command::Up(arguments) = command {
+        return Box::pin(up::run(arguments, console, signals)).await;
+    }
+    let first = signals.first.clone();
+    tokio::select! {
+        outcome = Box::pin(run_to_end(command, console)) => outcome,
+        () = first.cancelled() => Ok(signals.exit()),
+    }
+}
+
+/// Runs a command that can be dropped at any point.
+async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError> {
+    match command {
+        // Runs until it is stopped, and so is not one of these.
+        Command::Up(_) => Ok(Exit::Ok),
+        Command::Status(arguments) => status::run(arguments, console).await,
+        Command::Slot(arguments) => slot::run(arguments, console).await,
+        Command::Plan(arguments) => plan::run(arguments, console).await,
+        Command::Doctor(arguments) => doctor::run(arguments, console).await,
+        Command::Verify(arguments) => verify::run(arguments, console).await,
+        Command::Down(arguments) => down::run(arguments, console).await,
+        Command::Version => version::run(console),
+        Command::Completion { shell } => completion::run(shell, console),
+    }
+}
+
+/// The pipeline that the arguments name, with what its URLs give up of protection shown.
+fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
+    let endpoints = Endpoints::read(arguments, &mut io::stdin().lock())?;
+    console.talk(&console.paint.dim(&endpoints.title()));
+    console.consents(&endpoints.consents());
+    let config =
+        EngineConfig::new(endpoints.source.clone(), endpoints.target.clone(), endpoints.name.clone());
+    Ok((endpoints, config))
+}
+
+/// The pipeline that the arguments describe in full.
+fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
+    let patterns = settings::patterns(&arguments.tables)?;
+    if arguments.slot.is_some() && arguments.snapshot != Snapshot::None {
+        let message =
+            "--slot needs --snapshot none: the position of an existing slot has no snapshot to copy by";
+        let hint = "give --snapshot none if the target holds the rows already, or leave --slot away";
+        return Err(CliError::usage("SLOT_WITH_SNAPSHOT", message, hint));
+    }
+    let (endpoints, mut config) = pipeline(&arguments.pipeline, console)?;
+    config.patterns = patterns;
+    config.snapshot = match arguments.snapshot {
+        Snapshot::Initial => SnapshotMode::Initial,
+        Snapshot::None => SnapshotMode::None,
+        Snapshot::Only => SnapshotMode::Only,
+    };
+    config.publication.clone_from(&arguments.publication);
+    config.slot.clone_from(&arguments.slot);
+    config.readers = usize::from(arguments.readers);
+    Ok((endpoints, config))
+}

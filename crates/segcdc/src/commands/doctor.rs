@@ -1,0 +1,81 @@
+//! `segcdc doctor`
+
+use segcdc_engine_native::preflight;
+use segcdc_model::Finding;
+use segcdc_sqlserver::{Target, WritePath};
+use serde::Serialize;
+
+use crate::arguments::{Output, SetupArguments};
+use crate::commands;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::findings;
+use crate::settings::Endpoints;
+
+/// What was found out about both servers.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// What the source says it is.
+    source: String,
+    /// What the target says it is.
+    target: String,
+    /// How rows are written.
+    write_path: &'static str,
+    /// What the URLs give up of protection.
+    consents: Vec<String>,
+    /// What the checks found.
+    findings: Vec<Finding>,
+    /// Whether `up` could begin.
+    ready: bool,
+}
+
+/// Checks both servers; changes nothing.
+///
+/// # Errors
+/// When a server cannot be asked at all.
+pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
+    console.allow("doctor", &[Output::Table, Output::Wide, Output::Json])?;
+    let (endpoints, config) = commands::setup(&arguments, console)?;
+    let (source, (target, write_path)) = (source(&endpoints).await?, target(&endpoints).await?);
+    let checked = preflight(&config).await?;
+    let ready = !findings::has_failure(&checked.findings);
+    let report = Report {
+        source,
+        target,
+        write_path,
+        consents: endpoints.consents(),
+        findings: checked.findings,
+        ready,
+    };
+    if console.is_json() {
+        console.json(&report);
+    } else {
+        console.data(&format!("source  {}", report.source));
+        console.data(&format!("target  {}", report.target));
+        console.data(&format!("writes  {}", report.write_path));
+        console.data(&findings::render(&report.findings, console.detail, console.data_paint));
+    }
+    Ok(if report.ready { Exit::Ok } else { Exit::Usage })
+}
+
+/// Version and role of the source.
+async fn source(endpoints: &Endpoints) -> Result<String, CliError> {
+    let session = segcdc_postgres::session::connect(&endpoints.source).await?;
+    let rows = session.query_text("SELECT current_setting('server_version'), current_user").await?;
+    session.close().await;
+    let mut fields = rows.into_iter().next().unwrap_or_default().into_iter().flatten();
+    let (version, user) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+    Ok(format!("PostgreSQL {version} at {}, as {user}", endpoints.source.server()))
+}
+
+/// Version of the target, and how rows are written there.
+async fn target(endpoints: &Endpoints) -> Result<(String, &'static str), CliError> {
+    let target = Target::connect(&endpoints.target).await?;
+    let write_path = match target.write_path() {
+        WritePath::Bulk => "bulk load",
+        WritePath::Insert => "parameterised INSERT (slower: this server or login refuses bulk load)",
+    };
+    let at = &endpoints.target;
+    Ok((format!("{} at {}:{}, as {}", target.server_name(), at.host, at.port, at.user), write_path))
+}

@@ -1,0 +1,48 @@
+//! `segcdc plan`
+
+use segcdc_engine_native::{EngineConfig, Preflight, names, preflight};
+
+use crate::arguments::{Output, SetupArguments};
+use crate::commands;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::findings;
+use crate::plan_view::PlanView;
+
+/// Shows what would be done; changes nothing.
+///
+/// # Errors
+/// When a server cannot be asked.
+pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
+    let (_, config) = commands::setup(&arguments, console)?;
+    let checked = preflight(&config).await?;
+    let view = view(&config, &checked);
+    match console.output {
+        Output::Json => console.json(&view),
+        Output::Name => console.data(&view.names()),
+        Output::Table | Output::Wide => {
+            console.talk(&findings::render(&checked.findings, console.detail, console.paint));
+            console.data(&view.summary(console.data_paint));
+            if console.output == Output::Wide {
+                console.data(&format!("\n{}", view.columns()));
+            }
+            console.data(&format!("\n{}", view.statements(console.data_paint)));
+        }
+    }
+    Ok(if findings::has_failure(&checked.findings) { Exit::Usage } else { Exit::Ok })
+}
+
+/// The plan with the names that slot and publication have or would have.
+pub(crate) fn view(config: &EngineConfig, checked: &Preflight) -> PlanView {
+    let lineage = checked.existing.as_ref().map(|state| &state.checkpoint.lineage);
+    let slot = lineage.map(|lineage| lineage.slot.clone()).or_else(|| config.slot.clone());
+    let publication =
+        lineage.map(|lineage| lineage.publication.clone()).or_else(|| config.publication.clone());
+    PlanView::new(
+        &config.name,
+        slot.unwrap_or_else(|| names::slot(&config.name, 1)),
+        publication.unwrap_or_else(|| names::publication(&config.name)),
+        checked,
+    )
+}

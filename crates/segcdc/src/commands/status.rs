@@ -1,0 +1,234 @@
+//! `segcdc status`
+
+use std::time::Duration;
+
+use segcdc_engine_native::{Health, PipelineStateWord, StatusReport, status};
+use segcdc_model::{Phase, TablePhase};
+
+use crate::arguments::{Output, StatusArguments};
+use crate::commands;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::paint::Paint;
+use crate::text::{self, Side};
+
+/// Time between two reports of `--watch`.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Moves the cursor to the upper left corner and clears what is below it.
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+/// Shows where the pipeline stands, once or again and again.
+///
+/// # Errors
+/// When there is no such pipeline, or the target cannot be asked.
+pub(crate) async fn run(arguments: StatusArguments, console: Console) -> Result<Exit, CliError> {
+    let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let draws = console.data_paint == Paint::Colour;
+    loop {
+        let report = status(&config).await?;
+        let text = match console.output {
+            Output::Json if arguments.watch => serde_json::to_string(&report).unwrap_or_default(),
+            Output::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
+            Output::Name => names(&report),
+            Output::Table => render(&report, false, console.data_paint),
+            Output::Wide => render(&report, true, console.data_paint),
+        };
+        if !arguments.watch {
+            console.data(&text);
+            return Ok(Exit::Ok);
+        }
+        let clear = if draws && console.output != Output::Json { CLEAR } else { "" };
+        console.data(&format!("{clear}{text}"));
+        tokio::time::sleep(PERIOD).await;
+    }
+}
+
+/// The source tables, one a line.
+fn names(report: &StatusReport) -> String {
+    report.tables.iter().map(|table| table.source.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+/// The report for people.
+pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String {
+    let mut lines = vec![
+        format!("pipeline  {}", paint.bold(&report.pipeline)),
+        format!("state     {}, {}", state(report, paint), phase(report.phase)),
+        format!("lag       {}", lag(report)),
+        format!("applied   {} of {}", report.applied_lsn, position(report.source_lsn)),
+    ];
+    if let Some(slot) = &report.slot {
+        let status = slot.wal_status.as_deref().unwrap_or("gone");
+        lines.push(format!(
+            "slot      {}: {status}, {} held back",
+            slot.name,
+            text::bytes(slot.retained_bytes)
+        ));
+    }
+    if wide {
+        lines.push(format!("published {}", report.publication));
+        lines.push(format!("owner     {}, epoch {}, batch {}", report.owner, report.epoch, report.batch_seq));
+    }
+    lines.push(String::new());
+    lines.push(tables(report, wide));
+    for note in &report.notes {
+        lines.push(format!("\n{} {} [{}]", paint.yellow("note"), note.detail, note.code));
+        if !note.hint.is_empty() {
+            lines.push(format!("  hint {}", note.hint));
+        }
+    }
+    lines.join("\n")
+}
+
+fn tables(report: &StatusReport, wide: bool) -> String {
+    let mut columns = vec![
+        ("TABLE", Side::Left),
+        ("TARGET", Side::Left),
+        ("STATE", Side::Left),
+        ("ROWS COPIED", Side::Right),
+    ];
+    if wide {
+        columns.push(("AS OF", Side::Left));
+    }
+    columns.push(("REASON", Side::Left));
+    let rows = report.tables.iter().map(|table| {
+        let mut row = vec![
+            table.source.to_string(),
+            table.target.to_string(),
+            table_phase(table.phase).to_owned(),
+            text::count(table.rows_copied),
+        ];
+        if wide {
+            row.push(table.sync_lsn.to_string());
+        }
+        row.push(
+            table.error.as_ref().map(|note| format!("{}: {}", note.code, note.detail)).unwrap_or_default(),
+        );
+        row
+    });
+    text::table(&columns, rows.collect())
+}
+
+fn state(report: &StatusReport, paint: Paint) -> String {
+    let word = match report.state {
+        PipelineStateWord::Running => "running",
+        PipelineStateWord::Degraded => "degraded",
+        PipelineStateWord::Starting => "starting",
+        PipelineStateWord::Stopped => "stopped",
+        PipelineStateWord::Failed => "failed",
+    };
+    match report.health {
+        Health::Ok => paint.green(word),
+        Health::Unknown | Health::Warn => paint.yellow(word),
+        Health::Error => paint.red(word),
+    }
+}
+
+/// A pipeline's phase in words.
+pub(crate) fn phase(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Setup => "setting up",
+        Phase::Snapshot => "copying tables",
+        Phase::CatchUp => "catching up",
+        Phase::Streaming => "following",
+    }
+}
+
+/// A table's phase in words.
+pub(crate) fn table_phase(phase: TablePhase) -> &'static str {
+    match phase {
+        TablePhase::Queued => "queued",
+        TablePhase::Copying => "copying",
+        TablePhase::Streaming => "live",
+        TablePhase::Quarantined => "QUARANTINED",
+    }
+}
+
+fn lag(report: &StatusReport) -> String {
+    let bytes =
+        report.lag_bytes.map_or("unknown".to_owned(), |bytes| format!("{} of WAL", text::bytes(bytes)));
+    match report.lag_ms {
+        Some(ms) => format!("{bytes}, {} behind", text::duration(Duration::from_millis(ms))),
+        None => bytes,
+    }
+}
+
+fn position(lsn: Option<segcdc_model::Lsn>) -> String {
+    lsn.map_or("unknown (the source cannot be asked)".to_owned(), |lsn| lsn.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_engine_native::{SlotReport, StatusNote, TableReport};
+    use segcdc_model::{Lsn, QualifiedName};
+
+    fn report() -> StatusReport {
+        let table = |name: &str, phase, error| TableReport {
+            source: QualifiedName::new("public", name),
+            target: QualifiedName::new("dbo", name),
+            phase,
+            rows_copied: 1_234_567,
+            sync_lsn: Lsn::new(0x100_0000),
+            error,
+        };
+        let note = |code: &str, detail: &str, hint: &str| StatusNote {
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            hint: hint.to_owned(),
+        };
+        StatusReport {
+            pipeline: "shop".to_owned(),
+            state: PipelineStateWord::Degraded,
+            phase: Phase::Streaming,
+            health: Health::Warn,
+            owner: "host-1 pid 7".to_owned(),
+            epoch: 3,
+            batch_seq: 991,
+            applied_lsn: Lsn::new(0x150_0000),
+            source_lsn: Some(Lsn::new(0x151_0000)),
+            lag_bytes: Some(65_536),
+            lag_ms: Some(12),
+            slot: Some(SlotReport {
+                name: "segcdc_shop_g1".to_owned(),
+                ours: true,
+                exists: true,
+                active_pid: Some(1),
+                confirmed_flush_lsn: None,
+                restart_lsn: None,
+                wal_status: Some("reserved".to_owned()),
+                invalidation: None,
+                retained_bytes: 65_536,
+                safe_wal_bytes: None,
+            }),
+            publication: "segcdc_shop".to_owned(),
+            tables: vec![
+                table("customers", TablePhase::Streaming, None),
+                table("orders", TablePhase::Quarantined, Some(note("VALUE_TOO_LONG", "column \"note\"", ""))),
+            ],
+            notes: vec![note("TABLE_QUARANTINED", "1 table is quarantined", "see its reason")],
+        }
+    }
+
+    #[test]
+    fn a_status_can_be_read_at_a_glance() {
+        insta::assert_snapshot!("status_table", render(&report(), false, Paint::Plain));
+        insta::assert_snapshot!("status_wide", render(&report(), true, Paint::Plain));
+        assert_eq!(names(&report()), "public.customers\npublic.orders");
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_asked_is_unknown() {
+        let report = StatusReport {
+            source_lsn: None,
+            lag_bytes: None,
+            lag_ms: None,
+            slot: None,
+            notes: Vec::new(),
+            tables: Vec::new(),
+            ..report()
+        };
+        insta::assert_snapshot!("status_unknown", render(&report, false, Paint::Plain));
+    }
+}

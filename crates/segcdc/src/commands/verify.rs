@@ -1,0 +1,257 @@
+//! `segcdc verify`
+
+use std::time::{Duration, Instant};
+
+use segcdc_engine_native::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
+
+use crate::arguments::{Output, VerifyArguments};
+use crate::commands;
+use crate::console::Console;
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::paint::Paint;
+use crate::settings;
+use crate::text::{self, Side};
+use segcdc_engine_native::verify::{Difference, DifferenceKind, VerifyStage};
+
+/// Time between two lines of progress.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Characters of a value that are shown; all of it is in JSON.
+const MAX_VALUE: usize = 60;
+
+/// Compares source and target.
+///
+/// # Errors
+/// When there is no such pipeline, or a server cannot be asked.
+pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<Exit, CliError> {
+    console.allow("verify", &[Output::Table, Output::Wide, Output::Json])?;
+    let patterns = settings::patterns(&arguments.tables)?;
+    let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let memory_bytes = usize::try_from(u64::from(arguments.memory) << 20).unwrap_or(usize::MAX);
+    let options = VerifyOptions { patterns, limit: arguments.limit, memory_bytes };
+    let mut last: Option<Instant> = None;
+    let mut on_progress = move |progress: &VerifyProgress| {
+        if last.is_none_or(|last| last.elapsed() >= PERIOD) {
+            last = Some(Instant::now());
+            console.talk(&progress_line(progress));
+        }
+    };
+    let report = verify(&config, &options, &mut on_progress).await?;
+    if console.is_json() {
+        let equal = report.is_equal();
+        console.json(&serde_json::json!({
+            "equal": equal,
+            "differences": report.differences(),
+            "undecided": report.undecided(),
+            "report": report,
+        }));
+    } else {
+        console.data(&render(&report, console.output == Output::Wide, console.data_paint));
+    }
+    Ok(if report.is_equal() { Exit::Ok } else { Exit::Differences })
+}
+
+/// One line of progress.
+fn progress_line(progress: &VerifyProgress) -> String {
+    let stage = match progress.stage {
+        VerifyStage::Waiting => return "waiting until the target has applied what the source had".to_owned(),
+        VerifyStage::Source => "source rows",
+        VerifyStage::Target => "target rows",
+        VerifyStage::Window => "candidates looked at again",
+    };
+    let table = progress.table.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (number, tables) = (progress.number, progress.tables);
+    format!(
+        "[{number}/{tables}] {table}: {} of about {} {stage}",
+        text::count(progress.rows),
+        text::count(progress.expected_rows.max(progress.rows))
+    )
+}
+
+/// The report for people.
+fn render(report: &VerifyReport, wide: bool, paint: Paint) -> String {
+    let mut lines = Vec::new();
+    if !report.running {
+        lines.push(format!(
+            "{} the pipeline does not run: compared as the target was at {}; the source is at {}, and what it \
+             committed in between shows as differences",
+            paint.yellow("note"),
+            report.applied_lsn,
+            report.source_lsn
+        ));
+    }
+    lines.push(tables(report, wide));
+    for table in &report.tables {
+        lines.extend(differences(table, paint));
+    }
+    let left_out = report.tables.iter().filter(|table| table.not_compared.is_some()).count();
+    if left_out > 0 {
+        lines.push(format!("{} not compared", text::plural(left_out, "table")));
+    }
+    if report.undecided() > 0 {
+        lines.push(paint.yellow(&format!("not decided: {}", text::count(report.undecided()))));
+    }
+    let number = report.differences();
+    let line = format!("differences: {}", text::count(number));
+    lines.push(if report.is_equal() { paint.green(&line) } else { paint.red(&line) });
+    lines.join("\n")
+}
+
+fn tables(report: &VerifyReport, wide: bool) -> String {
+    let mut columns = vec![
+        ("TABLE", Side::Left),
+        ("TARGET", Side::Left),
+        ("SOURCE ROWS", Side::Right),
+        ("TARGET ROWS", Side::Right),
+        ("MISSING", Side::Right),
+        ("EXTRA", Side::Right),
+        ("DIFFERENT", Side::Right),
+        ("UNDECIDED", Side::Right),
+    ];
+    if wide {
+        columns.extend([("SOURCE CHECKSUM", Side::Left), ("TARGET CHECKSUM", Side::Left)]);
+    }
+    columns.push(("RESULT", Side::Left));
+    let rows = report.tables.iter().map(|table| {
+        let counts = [
+            table.source_rows,
+            table.target_rows,
+            table.missing,
+            table.extra,
+            table.different,
+            table.undecided(),
+        ];
+        let compared = table.not_compared.is_none();
+        let mut row = vec![table.source.to_string(), table.target.to_string()];
+        row.extend(counts.map(|number| if compared { text::count(number) } else { "-".to_owned() }));
+        if wide {
+            row.extend([table.source_checksum.clone(), table.target_checksum.clone()]);
+        }
+        row.push(result(table));
+        row
+    });
+    text::table(&columns, rows.collect())
+}
+
+fn result(table: &TableVerdict) -> String {
+    match &table.not_compared {
+        Some(reason) => format!("not compared: {} [{}]", reason.detail, reason.code),
+        None if table.is_equal() => "equal".to_owned(),
+        None if table.differences_found() == 0 => "not decided".to_owned(),
+        None => "DIFFERENT".to_owned(),
+    }
+}
+
+/// The listed differences of a table.
+fn differences(table: &TableVerdict, paint: Paint) -> Vec<String> {
+    if table.is_equal() {
+        return Vec::new();
+    }
+    let mut lines = vec![paint.bold(&table.source.to_string())];
+    lines.extend(table.differences.iter().map(|difference| format!("  {}", difference_line(difference))));
+    let found = table.differences_found();
+    let listed: u64 = table.differences.iter().map(|difference| difference.rows).sum();
+    if found > listed {
+        lines.push(format!("  and {} more (--limit shows more)", text::count(found - listed)));
+    }
+    if table.unstable > 0 {
+        let rows = text::plural(usize::try_from(table.unstable).unwrap_or(usize::MAX), "row");
+        lines.push(format!("  {rows} changed each time it was looked at: compare again when it is quieter"));
+    }
+    if table.unchecked > 0 {
+        let rows = text::plural(usize::try_from(table.unchecked).unwrap_or(usize::MAX), "candidate");
+        lines.push(format!("  {rows} beyond those were not looked at again: copy the table again"));
+    }
+    lines
+}
+
+fn difference_line(difference: &Difference) -> String {
+    let fields = difference.key.iter().map(|field| match &field.value {
+        Some(value) => format!("{}={}", field.column, shown(value)),
+        None => format!("{} is NULL", field.column),
+    });
+    let key = fields.collect::<Vec<_>>().join(", ");
+    let rows = if difference.rows > 1 { format!(" ({} rows)", difference.rows) } else { String::new() };
+    match difference.kind {
+        DifferenceKind::MissingInTarget => format!("{key}: missing in target{rows}"),
+        DifferenceKind::ExtraInTarget => format!("{key}: extra in target{rows}"),
+        DifferenceKind::Different => format!("{key}: different (columns: {})", difference.columns.join(", ")),
+    }
+}
+
+/// A value on one line, without what would move the cursor.
+fn shown(value: &str) -> String {
+    let plain: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_VALUE).collect();
+    if plain.chars().count() < value.chars().count() { format!("{plain}...") } else { plain }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_engine_native::verify::{KeyField, NotCompared};
+    use segcdc_model::{Lsn, QualifiedName};
+
+    fn table(name: &str) -> TableVerdict {
+        TableVerdict {
+            source: QualifiedName::new("public", name),
+            target: QualifiedName::new("dbo", name),
+            not_compared: None,
+            source_rows: 1_000,
+            target_rows: 1_000,
+            source_checksum: "00000000000000000000000000000001".to_owned(),
+            target_checksum: "00000000000000000000000000000001".to_owned(),
+            missing: 0,
+            extra: 0,
+            different: 0,
+            unstable: 0,
+            unchecked: 0,
+            differences: Vec::new(),
+        }
+    }
+
+    fn difference(value: Option<&str>, kind: DifferenceKind, columns: &[&str]) -> Difference {
+        Difference {
+            key: vec![KeyField { column: "id".to_owned(), value: value.map(str::to_owned) }],
+            kind,
+            columns: columns.iter().map(|column| (*column).to_owned()).collect(),
+            rows: 1,
+        }
+    }
+
+    fn report(tables: Vec<TableVerdict>, running: bool) -> VerifyReport {
+        let (applied_lsn, source_lsn) = (Lsn::new(0x100), Lsn::new(0x200));
+        VerifyReport { pipeline: "shop".to_owned(), running, applied_lsn, source_lsn, tables }
+    }
+
+    #[test]
+    fn equal_tables_are_said_to_be_equal() {
+        let report = report(vec![table("customers"), table("orders")], true);
+        insta::assert_snapshot!("verify_equal", render(&report, true, Paint::Plain));
+    }
+
+    #[test]
+    fn differences_are_named_by_key() {
+        let orders = TableVerdict {
+            missing: 1,
+            extra: 30,
+            different: 1,
+            unstable: 2,
+            differences: vec![
+                difference(Some("7"), DifferenceKind::MissingInTarget, &[]),
+                difference(Some("a\u{1b}[2Jb"), DifferenceKind::ExtraInTarget, &[]),
+                difference(Some(&"x".repeat(70)), DifferenceKind::Different, &["amount", "note"]),
+                difference(None, DifferenceKind::ExtraInTarget, &[]),
+            ],
+            ..table("orders")
+        };
+        let reason = NotCompared {
+            code: "QUARANTINED".to_owned(),
+            detail: "it is quarantined because of VALUE_TOO_LONG".to_owned(),
+        };
+        let audit = TableVerdict { not_compared: Some(reason), ..table("audit") };
+        let report = report(vec![audit, orders], false);
+        assert_eq!((report.differences(), report.undecided()), (32, 2));
+        insta::assert_snapshot!("verify_different", render(&report, false, Paint::Plain));
+    }
+}

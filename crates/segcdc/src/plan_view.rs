@@ -1,0 +1,274 @@
+//! What a pipeline would do, for people and for programs.
+
+use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
+use segcdc_model::{Finding, QualifiedName};
+use segcdc_plan::{TableKey, TablePlan, type_map};
+use serde::Serialize;
+
+use crate::paint::Paint;
+use crate::text::{self, Side};
+
+/// What a pipeline would do.
+#[derive(Debug, Serialize)]
+pub(crate) struct PlanView {
+    /// The pipeline.
+    pipeline: String,
+    /// It exists, and would go on.
+    exists: bool,
+    /// Its replication slot.
+    slot: String,
+    /// Its publication.
+    publication: String,
+    /// What the checks found.
+    findings: Vec<Finding>,
+    /// The tables.
+    tables: Vec<TableView>,
+    /// Tables that would not be replicated.
+    left_out: Vec<LeftOut>,
+    /// What would run on each side.
+    sql: PlannedSql,
+}
+
+/// One table of a plan.
+#[derive(Debug, Serialize)]
+struct TableView {
+    source: QualifiedName,
+    target: QualifiedName,
+    estimated_rows: u64,
+    size_bytes: u64,
+    /// `key`, `whole_row` or `append_only`.
+    identity: &'static str,
+    key: Vec<String>,
+    columns: Vec<ColumnView>,
+}
+
+/// One column of a planned table.
+#[derive(Debug, Serialize)]
+struct ColumnView {
+    name: String,
+    source_type: String,
+    target_type: String,
+    nullable: bool,
+    /// Values that the target's type cannot hold, which halt the table.
+    refuses: Option<&'static str>,
+}
+
+// === impl PlanView ===
+
+impl PlanView {
+    /// What preflight says.
+    pub(crate) fn new(pipeline: &str, slot: String, publication: String, preflight: &Preflight) -> Self {
+        PlanView {
+            pipeline: pipeline.to_owned(),
+            exists: preflight.existing.is_some(),
+            slot,
+            publication,
+            findings: preflight.findings.clone(),
+            tables: preflight.plans.iter().map(|plan| TableView::new(plan)).collect(),
+            left_out: preflight.left_out.clone(),
+            sql: preflight.sql.clone(),
+        }
+    }
+
+    /// Source names of the tables, one a line.
+    pub(crate) fn names(&self) -> String {
+        self.tables.iter().map(|table| table.source.to_string()).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Tables, names and what is left out.
+    pub(crate) fn summary(&self, paint: Paint) -> String {
+        let verb = if self.exists { "goes on" } else { "is new" };
+        let rows: u64 = self.tables.iter().map(|table| table.estimated_rows).sum();
+        let mut lines = vec![
+            format!(
+                "Pipeline {} {verb}: slot {}, publication {}",
+                self.pipeline, self.slot, self.publication
+            ),
+            format!("{}, about {} rows", text::plural(self.tables.len(), "table"), text::count(rows)),
+        ];
+        if !self.tables.is_empty() {
+            lines.push(self.table_list());
+        }
+        for table in &self.left_out {
+            lines.push(format!(
+                "{} {}: {} {}",
+                paint.yellow("left out"),
+                table.table,
+                table.detail,
+                paint.dim(&format!("[{}]", table.code))
+            ));
+            if !table.hint.is_empty() {
+                lines.push(format!("  hint {}", table.hint));
+            }
+            lines.extend(table.fix_sql.iter().map(|sql| format!("  fix  {sql}")));
+        }
+        lines.join("\n")
+    }
+
+    /// The statements, by side.
+    pub(crate) fn statements(&self, paint: Paint) -> String {
+        let mut lines = Vec::new();
+        for (side, statements) in [("source", &self.sql.source), ("target", &self.sql.target)] {
+            if statements.is_empty() {
+                lines.push(paint.bold(&format!("On the {side}: nothing")));
+                continue;
+            }
+            lines.push(paint.bold(&format!("On the {side}:")));
+            lines.extend(
+                statements
+                    .iter()
+                    .map(|sql| format!("  {};", sql.trim_end_matches(';').replace('\n', "\n  "))),
+            );
+        }
+        lines.join("\n")
+    }
+
+    /// Each column with both types, and what the target's type refuses.
+    pub(crate) fn columns(&self) -> String {
+        let columns = [
+            ("TABLE", Side::Left),
+            ("COLUMN", Side::Left),
+            ("SOURCE TYPE", Side::Left),
+            ("TARGET TYPE", Side::Left),
+            ("NULL", Side::Left),
+            ("REFUSED", Side::Left),
+        ];
+        let rows = self.tables.iter().flat_map(|table| {
+            table.columns.iter().map(|column| {
+                vec![
+                    table.source.to_string(),
+                    column.name.clone(),
+                    column.source_type.clone(),
+                    column.target_type.clone(),
+                    if column.nullable { "yes" } else { "no" }.to_owned(),
+                    column.refuses.unwrap_or_default().to_owned(),
+                ]
+            })
+        });
+        text::table(&columns, rows.collect())
+    }
+
+    fn table_list(&self) -> String {
+        let columns = [
+            ("TABLE", Side::Left),
+            ("TARGET", Side::Left),
+            ("ROWS", Side::Right),
+            ("SIZE", Side::Right),
+            ("KEY", Side::Left),
+        ];
+        let rows = self.tables.iter().map(|table| {
+            let key = match table.identity {
+                "key" => table.key.join(", "),
+                "whole_row" => "(whole row)".to_owned(),
+                _ => "(append only)".to_owned(),
+            };
+            vec![
+                table.source.to_string(),
+                table.target.to_string(),
+                text::count(table.estimated_rows),
+                text::bytes(table.size_bytes),
+                key,
+            ]
+        });
+        text::table(&columns, rows.collect())
+    }
+}
+
+// === impl TableView ===
+
+impl TableView {
+    fn new(plan: &TablePlan) -> Self {
+        let name = |index: &usize| plan.columns.get(*index).map(|column| column.name.clone());
+        TableView {
+            source: plan.source.name.clone(),
+            target: plan.target.clone(),
+            estimated_rows: plan.source.estimated_rows,
+            size_bytes: plan.source.size_bytes,
+            identity: match plan.key {
+                TableKey::Columns(_) => "key",
+                TableKey::WholeRow => "whole_row",
+                TableKey::AppendOnly => "append_only",
+            },
+            key: plan.key_columns().iter().filter_map(name).collect(),
+            columns: plan.columns.iter().map(|column| ColumnView::new(plan, column)).collect(),
+        }
+    }
+}
+
+// === impl ColumnView ===
+
+impl ColumnView {
+    fn new(plan: &TablePlan, column: &segcdc_plan::ColumnPlan) -> Self {
+        let source = plan.source.columns.get(column.source_index);
+        ColumnView {
+            name: column.name.clone(),
+            source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
+            target_type: column.mssql_type.to_string(),
+            nullable: column.nullable,
+            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_model::{PgType, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+    use segcdc_plan::{Naming, table_plan};
+    use std::sync::Arc;
+
+    fn view() -> PlanView {
+        let column = |name: &str, attnum, pg_type, type_name: &str, not_null| SourceColumn {
+            name: name.to_owned(),
+            attnum,
+            pg_type,
+            type_name: type_name.to_owned(),
+            not_null,
+            generated: false,
+        };
+        let source = SourceTable {
+            oid: 1,
+            name: QualifiedName::new("public", "orders"),
+            kind: TableKind::Ordinary,
+            columns: vec![
+                column("id", 1, PgType::Int8, "bigint", true),
+                column("amount", 2, PgType::Numeric { bounds: None }, "numeric", false),
+            ],
+            primary_key: vec![0],
+            replica_identity: ReplicaIdentity::Default,
+            identity_index: Vec::new(),
+            estimated_rows: 12_345,
+            size_bytes: 1 << 21,
+            heap_pages: 256,
+            row_security: false,
+            owner: "app".to_owned(),
+        };
+        let preflight = Preflight {
+            findings: Vec::new(),
+            plans: vec![Arc::new(table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap())],
+            left_out: vec![LeftOut {
+                table: QualifiedName::new("public", "audit"),
+                code: "NO_REPLICA_IDENTITY".to_owned(),
+                detail: "it has no primary key".to_owned(),
+                hint: "add a key, or publish whole rows".to_owned(),
+                fix_sql: Some("ALTER TABLE \"public\".\"audit\" REPLICA IDENTITY FULL".to_owned()),
+            }],
+            sql: PlannedSql {
+                source: vec![
+                    "CREATE PUBLICATION \"segcdc_shop\" FOR TABLE ONLY \"public\".\"orders\"".to_owned(),
+                ],
+                target: Vec::new(),
+            },
+            existing: None,
+        };
+        PlanView::new("shop", "segcdc_shop_g1".to_owned(), "segcdc_shop".to_owned(), &preflight)
+    }
+
+    #[test]
+    fn a_plan_can_be_read() {
+        insta::assert_snapshot!("plan_summary", view().summary(Paint::Plain));
+        insta::assert_snapshot!("plan_statements", view().statements(Paint::Plain));
+        insta::assert_snapshot!("plan_columns", view().columns());
+        insta::assert_json_snapshot!("plan_json", view());
+    }
+}

@@ -1,0 +1,207 @@
+//! The way for batches of any size: through staging tables, one set of statements a table.
+
+use segcdc_model::Checkpoint;
+use segcdc_plan::ApplyPlan;
+use segcdc_tds::BulkOptions;
+
+use super::staged_rows::{self, StagedChanges};
+use super::{Expected, at_table, begin, behind, check_counts, place, totals};
+use crate::error::TargetError;
+use crate::session::Target;
+use crate::sink::{RowBuffer, RowSink};
+use crate::sql;
+use crate::state::check_fence;
+
+/// Encoded bytes that are kept from the check to the sending. Beyond it a batch is encoded twice, once to be checked and
+/// once to be sent, so that a giant transaction does not stand in memory a second time.
+const ENCODE_AHEAD_BYTES: usize = 16 << 20;
+
+/// Encoded bytes that are sent at a time when a batch is encoded twice.
+const SEND_BYTES: usize = 1 << 20;
+
+/// Statements of one request: deletes of rows without a key need one for each content, and a request of thousands would
+/// be compiled for seconds.
+const STATEMENTS_PER_REQUEST: usize = 200;
+
+/// A table's changes with its staging table.
+struct Stage<'p> {
+    staged: StagedChanges<'p>,
+    number: usize,
+    buffer: RowBuffer,
+    /// `buffer` holds all rows, and not none.
+    complete: bool,
+}
+
+/// Applies a plan. The caller rolls back after an error.
+pub(super) async fn run(
+    target: &mut Target,
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+) -> Result<Checkpoint, TargetError> {
+    let mut stages = encode_all(target, plan)?;
+    create_staging(target, &mut stages).await?;
+    begin(target, expected).await?;
+    let last = stages.len().saturating_sub(1);
+    for (index, stage) in stages.iter_mut().enumerate() {
+        if stage.staged.row_count() > 0 {
+            load(target, stage, plan).await?;
+        }
+        let checkpoint = (index == last).then(|| sql::state::advance(expected, plan.end_lsn, &totals(plan)));
+        execute(target, stage, plan, expected, checkpoint).await?;
+    }
+    target.commit().await?;
+    Ok(behind(expected, plan.end_lsn))
+}
+
+/// Encodes and so checks every value of a plan before anything is sent.
+fn encode_all<'p>(target: &Target, plan: &'p ApplyPlan) -> Result<Vec<Stage<'p>>, TargetError> {
+    let place = place(plan);
+    let mut room = ENCODE_AHEAD_BYTES;
+    let mut stages = Vec::with_capacity(plan.tables.len());
+    for changes in &plan.tables {
+        let staged = StagedChanges::new(changes);
+        let mut buffer = RowBuffer::new(staged.columns(), target.write_path());
+        let mut rows = staged.rows();
+        let mut checked = staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, room)?;
+        let complete = checked == staged.row_count();
+        while checked < staged.row_count() {
+            buffer.clear();
+            checked += staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, SEND_BYTES)?;
+        }
+        drop(rows);
+        if !complete {
+            buffer.clear();
+        }
+        room = room.saturating_sub(buffer.byte_len());
+        stages.push(Stage { staged, number: 0, buffer, complete });
+    }
+    Ok(stages)
+}
+
+/// Creates the staging tables that the session lacks, in front of the transaction, so that no rollback removes them.
+async fn create_staging(target: &mut Target, stages: &mut [Stage<'_>]) -> Result<(), TargetError> {
+    let mut statements = Vec::new();
+    let mut created = Vec::new();
+    for stage in stages {
+        let table = &stage.staged.changes.table;
+        let shape = sql::staging::create(0, table);
+        match target.staging.get(&table.source.oid) {
+            Some((number, known)) if *known == shape => {
+                stage.number = *number;
+                continue;
+            }
+            Some((outdated, _)) => statements.push(sql::staging::drop(*outdated)),
+            None => {}
+        }
+        target.staging_count += 1;
+        stage.number = target.staging_count;
+        statements.push(sql::staging::create(stage.number, table));
+        created.push((table.source.oid, stage.number, shape));
+    }
+    if statements.is_empty() {
+        return Ok(());
+    }
+    for (oid, ..) in &created {
+        target.staging.remove(oid);
+    }
+    target.batch("creating staging tables", &statements.join("; ")).await?;
+    target.staging.extend(created.into_iter().map(|(oid, number, shape)| (oid, (number, shape))));
+    Ok(())
+}
+
+/// Loads the rows of a table into its staging table.
+async fn load(target: &mut Target, stage: &mut Stage<'_>, plan: &ApplyPlan) -> Result<(), TargetError> {
+    let during = "staging rows";
+    let place = place(plan);
+    let table = &stage.staged.changes.table;
+    let at = |error| at_table(TargetError::from_tds(during, error), table, plan);
+    let options = BulkOptions { keep_nulls: true, ..BulkOptions::default() };
+    let name = sql::staging::name(stage.number);
+    let columns = stage.buffer.columns().to_vec();
+    let mut sink = RowSink::begin(target, &name, &columns, &options).await.map_err(at)?;
+    if stage.complete {
+        sink.send(&mut stage.buffer).await.map_err(at)?;
+    } else {
+        let mut rows = stage.staged.rows();
+        loop {
+            // It has been encoded before without an error, but an error must not leave the stream open either.
+            match staged_rows::encode(table, &mut rows, &mut stage.buffer, &place, SEND_BYTES) {
+                Ok(0) => break,
+                Ok(_) => sink.send(&mut stage.buffer).await.map_err(at)?,
+                Err(error) => {
+                    let _given_up = sink.abort().await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+    let taken = sink.finish().await.map_err(at)?;
+    if taken == stage.staged.row_count() as u64 {
+        return Ok(());
+    }
+    let detail = format!("the server took {taken} rows of {}", stage.staged.row_count());
+    Err(TargetError::Answer { during, detail })
+}
+
+/// Runs a table's statements and empties its staging table; behind them the checkpoint, if it is given.
+async fn execute(
+    target: &mut Target,
+    stage: &Stage<'_>,
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+    checkpoint: Option<String>,
+) -> Result<(), TargetError> {
+    let during = "applying a batch";
+    let table = &stage.staged.changes.table;
+    let statements = statements(stage);
+    let mut requests = statements.chunks(STATEMENTS_PER_REQUEST).peekable();
+    while let Some(request) = requests.next() {
+        let is_last = requests.peek().is_none();
+        let mut texts: Vec<&str> = request.iter().map(|(sql, _)| sql.as_str()).collect();
+        let counts: Vec<Expected<'_>> = request.iter().filter_map(|(_, count)| *count).collect();
+        let checkpoint = checkpoint.as_deref().filter(|_| is_last);
+        texts.extend(checkpoint);
+        let response = target.batch(during, &texts.join(";\n")).await;
+        let response = response.map_err(|error| at_table(error, table, plan))?;
+        let mut found = response.row_counts;
+        let moved = checkpoint.and_then(|_| found.pop());
+        check_counts(&found, &counts, plan.end_lsn)?;
+        if checkpoint.is_some() {
+            check_fence(expected, moved.as_slice())?;
+        }
+    }
+    Ok(())
+}
+
+/// The statements of a table, each with the row count that it must have; those without one count nothing.
+fn statements<'p>(stage: &Stage<'p>) -> Vec<(String, Option<Expected<'p>>)> {
+    let changes = stage.staged.changes;
+    let (number, table) = (stage.number, &*changes.table);
+    let counted = |statement, rows: usize| Some(Expected { table, statement, rows: rows as u64 });
+    let mut statements = Vec::new();
+    if changes.truncate {
+        statements.push((sql::create_table::truncate(table), None));
+    }
+    for (group, (columns, rows)) in stage.staged.fills.iter().enumerate() {
+        let sql = sql::apply::fill(number, table, group, columns);
+        statements.push((sql, Some(Expected { table, statement: "fill", rows: *rows })));
+    }
+    if !changes.deletes.is_empty() {
+        statements.push((sql::apply::delete(number, table), counted("DELETE", changes.deletes.len())));
+    }
+    for (group, range) in stage.staged.equal_deletes.iter().enumerate() {
+        let sql = sql::apply::delete_equal(number, table, group, range.len());
+        statements.push((sql, counted("DELETE", range.len())));
+    }
+    for (group, update) in changes.updates.iter().enumerate() {
+        let sql = sql::apply::update(number, table, group, &update.present);
+        statements.push((sql, counted("UPDATE", update.rows.len())));
+    }
+    if !changes.inserts.is_empty() {
+        statements.push((sql::apply::insert(number, table), counted("INSERT", changes.inserts.len())));
+    }
+    if stage.staged.row_count() > 0 {
+        statements.push((sql::staging::truncate(number), None));
+    }
+    statements
+}

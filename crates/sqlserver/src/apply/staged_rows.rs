@@ -1,0 +1,231 @@
+//! The rows that a table's changes put into its staging table.
+
+use segcdc_model::{MssqlType, Value};
+use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan};
+use segcdc_tds::{BulkColumn, Collation, ColumnType};
+
+use crate::encode::{self, KEY_BYTES};
+use crate::error::{RefusedValue, TargetError};
+use crate::sink::RowBuffer;
+use crate::sql::staging::{OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_INSERT, OP_UPDATE};
+
+/// One row of a staging table, not encoded yet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StagedRow<'p> {
+    op: u8,
+    group: usize,
+    /// The row whose key is staged as `[k1]..[kn]`.
+    key: Option<&'p RowImage>,
+    /// The row whose values are staged as `[c1]..[cm]`, and which of them.
+    values: Option<(&'p RowImage, Values<'p>)>,
+}
+
+/// Which values of a row are staged.
+#[derive(Debug, Clone, Copy)]
+enum Values<'p> {
+    /// All.
+    All,
+    /// Those of these columns.
+    Only(&'p [usize]),
+    /// Those of the other columns.
+    AllBut(&'p [usize]),
+}
+
+/// The changes of one table, with what its statements need to know of the staged rows.
+#[derive(Debug)]
+pub(super) struct StagedChanges<'p> {
+    /// The changes.
+    pub(super) changes: &'p TableChanges,
+    /// Sets of columns that are taken from old rows, and how many rows take them; the group of a row is its place here.
+    pub(super) fills: Vec<(&'p [usize], u64)>,
+    /// Contents that are removed, as a range of `changes.unkeyed_deletes`: equal ones lie beside each other.
+    pub(super) equal_deletes: Vec<std::ops::Range<usize>>,
+}
+
+// === impl Values ===
+
+impl Values<'_> {
+    fn contains(self, column: usize) -> bool {
+        match self {
+            Values::All => true,
+            Values::Only(columns) => columns.contains(&column),
+            Values::AllBut(columns) => !columns.contains(&column),
+        }
+    }
+}
+
+// === impl StagedChanges ===
+
+impl<'p> StagedChanges<'p> {
+    /// Groups the changes of a table.
+    pub(super) fn new(changes: &'p TableChanges) -> Self {
+        let mut fills: Vec<(&[usize], u64)> = Vec::new();
+        for fill in changes.inserts.iter().filter_map(|insert| insert.fill.as_ref()) {
+            match fills.iter_mut().find(|(columns, _)| *columns == fill.columns) {
+                Some((_, rows)) => *rows += 1,
+                None => fills.push((&fill.columns, 1)),
+            }
+        }
+        let mut equal_deletes: Vec<std::ops::Range<usize>> = Vec::new();
+        for (index, image) in changes.unkeyed_deletes.iter().enumerate() {
+            let columns = changes.table.columns.len();
+            let same =
+                |first: &RowImage| (0..columns).all(|column| first.field(column) == image.field(column));
+            match equal_deletes.last_mut() {
+                Some(last) if changes.unkeyed_deletes.get(last.start).is_some_and(same) => {
+                    last.end = index + 1
+                }
+                _ => equal_deletes.push(index..index + 1),
+            }
+        }
+        StagedChanges { changes, fills, equal_deletes }
+    }
+
+    /// The columns of the staging table.
+    pub(super) fn columns(&self) -> Vec<BulkColumn> {
+        let table = &self.changes.table;
+        let column = |name: String, column_type| BulkColumn {
+            name,
+            column_type,
+            nullable: true,
+            collation: Collation::LATIN1_GENERAL_100_BIN2,
+        };
+        let typed = |name: String, mssql_type: MssqlType| column(name, encode::column_type(mssql_type));
+        let not_null =
+            |name: &str, column_type| BulkColumn { nullable: false, ..column(name.to_owned(), column_type) };
+        let mut columns = vec![not_null("op", ColumnType::TinyInt), not_null("grp", ColumnType::Int)];
+        for (position, index) in table.key_columns().iter().enumerate() {
+            columns.extend(
+                table.columns.get(*index).map(|found| typed(format!("k{}", position + 1), found.mssql_type)),
+            );
+        }
+        for (index, found) in table.columns.iter().enumerate() {
+            columns.push(typed(format!("c{}", index + 1), found.mssql_type));
+        }
+        columns
+    }
+
+    /// Number of rows to stage.
+    pub(super) fn row_count(&self) -> usize {
+        self.changes.row_count() - self.changes.unkeyed_deletes.len() + self.equal_deletes.len()
+    }
+
+    /// The rows to stage, in order.
+    pub(super) fn rows(&self) -> impl Iterator<Item = StagedRow<'p>> + '_ {
+        let changes = self.changes;
+        let deletes = changes.deletes.iter().map(|image| StagedRow {
+            op: OP_DELETE,
+            group: 0,
+            key: Some(image),
+            values: None,
+        });
+        let equal_deletes = self.equal_deletes.iter().enumerate().map(|(group, range)| StagedRow {
+            op: OP_DELETE_EQUAL,
+            group,
+            key: None,
+            values: changes.unkeyed_deletes.get(range.start).map(|image| (image, Values::All)),
+        });
+        let updates = changes.updates.iter().enumerate().flat_map(|(group, update)| {
+            update.rows.iter().map(move |image| StagedRow {
+                op: OP_UPDATE,
+                group,
+                key: Some(image),
+                values: Some((image, Values::Only(&update.present))),
+            })
+        });
+        let inserts = changes.inserts.iter().map(|insert| self.insert_row(insert));
+        deletes.chain(equal_deletes).chain(updates).chain(inserts)
+    }
+
+    fn insert_row(&self, insert: &'p InsertRow) -> StagedRow<'p> {
+        let Some(fill) = &insert.fill else {
+            return StagedRow {
+                op: OP_INSERT,
+                group: 0,
+                key: None,
+                values: Some((&insert.image, Values::All)),
+            };
+        };
+        let group = self.fills.iter().position(|(columns, _)| *columns == fill.columns).unwrap_or_default();
+        StagedRow {
+            op: OP_FILL,
+            group,
+            key: Some(&fill.old_key),
+            values: Some((&insert.image, Values::AllBut(&fill.columns))),
+        }
+    }
+}
+
+/// Encodes the next rows, until none is left or the buffer holds `limit_bytes`; returns how many there were.
+///
+/// # Errors
+/// The first value that the target cannot hold.
+pub(super) fn encode<'p>(
+    table: &TablePlan,
+    rows: &mut dyn Iterator<Item = StagedRow<'p>>,
+    buffer: &mut RowBuffer,
+    place: &str,
+    limit_bytes: usize,
+) -> Result<usize, TargetError> {
+    let mut encoded = 0;
+    while buffer.byte_len() < limit_bytes {
+        let Some(row) = rows.next() else { break };
+        encode_row(table, &row, buffer, place)?;
+        encoded += 1;
+    }
+    Ok(encoded)
+}
+
+fn encode_row(
+    table: &TablePlan,
+    row: &StagedRow<'_>,
+    buffer: &mut RowBuffer,
+    place: &str,
+) -> Result<(), TargetError> {
+    let refused = |column: usize| move |refused| TargetError::refused(refused, table, column, place);
+    let group = i64::try_from(row.group).unwrap_or(i64::MAX);
+    buffer.begin_row();
+    buffer.value(Value::Int(i64::from(row.op))).map_err(refused(usize::MAX))?;
+    buffer.value(Value::Int(group)).map_err(refused(usize::MAX))?;
+    for column in table.key_columns() {
+        let written = match row.key {
+            Some(image) => {
+                image.value(*column).map_err(RefusedValue::from).and_then(|value| buffer.value(value))
+            }
+            None => buffer.value(Value::Null),
+        };
+        written.map_err(refused(*column))?;
+    }
+    let mut key_bytes = 0;
+    for index in 0..table.columns.len() {
+        let written = match row.values {
+            Some((image, values)) if values.contains(index) => {
+                planned_value(table, image, index, &mut key_bytes).and_then(|value| buffer.value(value))
+            }
+            _ => buffer.value(Value::Null),
+        };
+        written.map_err(refused(index))?;
+    }
+    buffer.end_row().map_err(refused(usize::MAX))
+}
+
+/// The value of a column as the target table will hold it, checked for what the staging table would let through: NULL,
+/// and keys that are too long as a whole.
+pub(super) fn planned_value<'p>(
+    table: &TablePlan,
+    image: &'p RowImage,
+    index: usize,
+    key_bytes: &mut usize,
+) -> Result<Value<'p>, RefusedValue> {
+    let value = image.value(index)?;
+    if value == Value::Null && table.columns.get(index).is_some_and(|column| !column.nullable) {
+        return Err(RefusedValue::Null);
+    }
+    if table.is_key(index) {
+        *key_bytes += encode::key_bytes(&value);
+        if *key_bytes > KEY_BYTES {
+            return Err(RefusedValue::KeyTooLong { bytes: *key_bytes, limit: KEY_BYTES });
+        }
+    }
+    Ok(value)
+}

@@ -1,0 +1,104 @@
+//! Tables that are there already. Pure.
+
+use segcdc_model::{Finding, Side};
+use segcdc_plan::TablePlan;
+
+use super::PreflightRequest;
+use crate::catalog::ExistingTable;
+use crate::sql::create_table;
+use crate::tables::{Difference, ExistingRows, differences};
+
+/// Name of the check of a table's shape and rows.
+const CHECK: &str = "ms.table";
+
+/// Compares a wanted table with what is there.
+pub(super) fn check(
+    table: &TablePlan,
+    existing: Option<&ExistingTable>,
+    request: &PreflightRequest,
+    findings: &mut Vec<Finding>,
+) {
+    let Some(existing) = existing else {
+        findings.push(Finding::ok(CHECK, Side::Target, format!("{} will be created", table.target)));
+        return;
+    };
+    let differences = differences(existing, table);
+    for difference in &differences {
+        findings.push(mismatch(table, difference));
+    }
+    let rows_are_ours = request.knows(table) || request.rows == ExistingRows::Allow;
+    if existing.has_rows && !rows_are_ours {
+        let detail = format!("{} is there already and holds rows", table.target);
+        findings.push(
+            Finding::failure(CHECK, Side::Target, "TARGET_TABLE_NOT_EMPTY", detail)
+                .hint("empty, rename or drop it, so that the copy does not add to rows of unknown origin")
+                .fix(create_table::truncate(table)),
+        );
+    } else if differences.is_empty() {
+        let detail = format!("{} is there and has the right shape", table.target);
+        findings.push(Finding::ok(CHECK, Side::Target, detail));
+    }
+    helpers(table, existing, findings);
+}
+
+fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
+    let detail = format!("{} is there already, but {difference}", table.target);
+    let finding = Finding::failure(CHECK, Side::Target, "TARGET_TABLE_MISMATCH", detail);
+    let column = |name: &str| table.columns.iter().find(|column| column.name == name);
+    let (hint, fix) = match difference {
+        Difference::NotATable { .. } => ("rename or drop it", None),
+        Difference::Missing { column: name, .. } => {
+            ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))
+        }
+        Difference::Type { column: name, .. }
+        | Difference::NotNull { column: name }
+        | Difference::NullableKey { column: name }
+        | Difference::Collation { column: name, .. } => (
+            "change the column",
+            column(name).map(|column| create_table::alter_column(&table.target, column)),
+        ),
+        Difference::NotWritable { .. } => ("rename or drop the table, so that it can be created anew", None),
+        Difference::Extra { .. } => ("allow NULL in the column, give it a default, or drop it", None),
+        Difference::Key { .. } => ("drop the primary key: the right one is built behind the copy", None),
+        Difference::InsteadOfTrigger { name } => {
+            ("disable or drop the trigger", Some(create_table::disable_trigger(&table.target, name)))
+        }
+    };
+    let finding = finding.hint(hint);
+    match fix {
+        Some(sql) => finding.fix(sql),
+        None => finding,
+    }
+}
+
+/// Triggers and foreign keys: they work, with consequences.
+fn helpers(table: &TablePlan, existing: &ExistingTable, findings: &mut Vec<Finding>) {
+    for trigger in existing.triggers.iter().filter(|trigger| !trigger.instead_of) {
+        let detail = format!("trigger \"{}\" of {} will run for every batch", trigger.name, table.target);
+        findings.push(
+            Finding::warning("ms.triggers", Side::Target, "TARGET_TRIGGER", detail)
+                .hint(
+                    "it must begin with SET NOCOUNT ON, or its row counts stop the pipeline; the source's own triggers \
+                     have had their effect already",
+                )
+                .fix(create_table::disable_trigger(&table.target, &trigger.name)),
+        );
+    }
+    for key in &existing.foreign_keys {
+        let detail = format!("foreign key \"{key}\" of {} is enforced", table.target);
+        findings.push(
+            Finding::warning("ms.foreign_keys", Side::Target, "TARGET_FOREIGN_KEY", detail)
+                .hint("tables are written one after the other, so it may refuse what the source allowed: let it rest")
+                .fix(create_table::disable_constraint(&table.target, key)),
+        );
+    }
+    if !existing.referring_keys.is_empty() {
+        let keys = existing.referring_keys.join("\", \"");
+        let detail = format!("foreign keys \"{keys}\" refer to {}", table.target);
+        findings.push(
+            Finding::warning("ms.foreign_keys", Side::Target, "TARGET_FOREIGN_KEY", detail).hint(
+                "a copy and a TRUNCATE at the source empty the table by TRUNCATE, which such keys forbid: drop them",
+            ),
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! [`RowSink`]: encoded rows into a table, by bulk load or by parameterised INSERT.
+//!
+//! Both ways take the same [`RowBuffer`], so that which of them a server allows changes nothing of what arrives.
+
+use std::ops::Range;
+
+use segcdc_model::Value;
+use segcdc_tds::{BulkColumn, BulkLoad, BulkOptions, BulkTarget, Error as TdsError, Parameter, RowEncoder};
+
+use crate::encode;
+use crate::error::RefusedValue;
+use crate::session::{Target, WritePath};
+use crate::sql;
+
+/// Parameters of one request: the server's 2100, less the two of `sp_executesql` itself (error 8003).
+pub(crate) const MAX_PARAMETERS: usize = 2_098;
+
+/// Rows of one VALUES list (error 10738).
+const MAX_VALUES_ROWS: usize = 1_000;
+
+/// Rows on their way into a table.
+#[derive(Debug)]
+pub(crate) struct RowBuffer {
+    columns: Vec<BulkColumn>,
+    encoder: RowEncoder,
+    /// Where each value of each finished row is; only for [`WritePath::Insert`].
+    values: Option<Vec<Range<usize>>>,
+}
+
+/// A table that rows are being written to.
+#[derive(Debug)]
+pub(crate) enum RowSink<'t> {
+    /// One stream; nothing is in the table before its end.
+    Bulk(BulkLoad<'t>),
+    /// One request for as many rows as it can take.
+    Insert {
+        /// The session.
+        target: &'t mut Target,
+        /// The table, quoted.
+        table: String,
+        /// Rows sent.
+        rows: u64,
+    },
+}
+
+// === impl RowBuffer ===
+
+impl RowBuffer {
+    /// An empty buffer for rows of these columns.
+    pub(crate) fn new(columns: Vec<BulkColumn>, write_path: WritePath) -> Self {
+        let encoder = RowEncoder::new(&columns);
+        let values = (write_path == WritePath::Insert).then(Vec::new);
+        RowBuffer { columns, encoder, values }
+    }
+
+    /// Begins a row.
+    pub(crate) fn begin_row(&mut self) {
+        self.encoder.begin_row();
+    }
+
+    /// Adds the value of the next column.
+    pub(crate) fn value(&mut self, value: Value<'_>) -> Result<(), RefusedValue> {
+        encode::write(&mut self.encoder, value)
+    }
+
+    /// Ends the row.
+    pub(crate) fn end_row(&mut self) -> Result<(), RefusedValue> {
+        self.encoder.end_row()?;
+        if let Some(values) = &mut self.values {
+            values.extend(self.encoder.value_ranges());
+        }
+        Ok(())
+    }
+
+    /// Throws an unfinished row away.
+    pub(crate) fn cancel_row(&mut self) {
+        self.encoder.cancel_row();
+    }
+
+    /// Bytes of the finished rows.
+    pub(crate) fn byte_len(&self) -> usize {
+        self.encoder.byte_len()
+    }
+
+    /// Throws all rows away.
+    pub(crate) fn clear(&mut self) {
+        self.encoder.clear();
+        if let Some(values) = &mut self.values {
+            values.clear();
+        }
+    }
+
+    /// The columns.
+    pub(crate) fn columns(&self) -> &[BulkColumn] {
+        &self.columns
+    }
+}
+
+// === impl RowSink ===
+
+impl<'t> RowSink<'t> {
+    /// Begins to write to `table`, which is quoted already.
+    pub(crate) async fn begin(
+        target: &'t mut Target,
+        table: &str,
+        columns: &[BulkColumn],
+        options: &BulkOptions,
+    ) -> Result<Self, TdsError> {
+        match target.write_path() {
+            WritePath::Bulk => {
+                let bulk = BulkTarget { table, columns, options };
+                Ok(RowSink::Bulk(target.connection().bulk_load(&bulk).await?))
+            }
+            WritePath::Insert => Ok(RowSink::Insert { target, table: table.to_owned(), rows: 0 }),
+        }
+    }
+
+    /// Sends the finished rows and clears the buffer.
+    pub(crate) async fn send(&mut self, buffer: &mut RowBuffer) -> Result<(), TdsError> {
+        match self {
+            RowSink::Bulk(load) => load.send(&mut buffer.encoder).await?,
+            RowSink::Insert { target, table, rows } => {
+                *rows += insert(target, table, buffer).await?;
+            }
+        }
+        buffer.clear();
+        Ok(())
+    }
+
+    /// Ends the writing; returns how many rows the server took.
+    pub(crate) async fn finish(self) -> Result<u64, TdsError> {
+        match self {
+            RowSink::Bulk(load) => load.finish().await,
+            RowSink::Insert { rows, .. } => Ok(rows),
+        }
+    }
+
+    /// Gives the writing up. The session can be used afterwards; what was written by INSERT is the transaction's matter.
+    pub(crate) async fn abort(self) -> Result<(), TdsError> {
+        match self {
+            RowSink::Bulk(load) => load.abort().await,
+            RowSink::Insert { .. } => Ok(()),
+        }
+    }
+}
+
+/// Sends the rows of a buffer by INSERT; returns how many the server counted.
+async fn insert(target: &mut Target, table: &str, buffer: &RowBuffer) -> Result<u64, TdsError> {
+    let columns = buffer.columns.len().max(1);
+    let rows_per_request = (MAX_PARAMETERS / columns).clamp(1, MAX_VALUES_ROWS);
+    let names: Vec<String> = buffer.columns.iter().map(|column| column.name.clone()).collect();
+    let encoded = buffer.encoder.encoded();
+    let mut full_statement = None;
+    let mut inserted = 0;
+    for rows in buffer.values.as_deref().unwrap_or_default().chunks(rows_per_request * columns) {
+        let parameters: Vec<Parameter<'_>> = rows
+            .iter()
+            .zip(buffer.columns.iter().cycle())
+            .map(|(range, column)| Parameter::Encoded {
+                column_type: &column.column_type,
+                collation: column.collation,
+                value: encoded.get(range.clone()).unwrap_or_default(),
+            })
+            .collect();
+        let count = rows.len() / columns;
+        let statement = |count| sql::staging::insert_values(table, &names, count);
+        let response = if count == rows_per_request {
+            let sql = full_statement.get_or_insert_with(|| statement(count));
+            target.connection().execute(sql, &parameters).await?
+        } else {
+            target.connection().execute(&statement(count), &parameters).await?
+        };
+        inserted += response.total_row_count();
+    }
+    Ok(inserted)
+}

@@ -1,0 +1,98 @@
+//! Statements on single rows, for batches that are too small for staging. Values are parameters of one
+//! `sp_executesql`, so that the text of a batch of the same shape is the same, and its plan is found in the cache.
+
+use std::fmt::Write as _;
+
+use segcdc_model::MssqlType;
+use segcdc_plan::TablePlan;
+
+use crate::quote;
+use crate::sql::create_table::KEY_COLLATION;
+
+/// A column of a condition or assignment, and its parameter number; `None` for NULL in a condition.
+pub type Bound = (usize, Option<usize>);
+
+/// Removes the row with this key.
+pub fn delete(table: &TablePlan, key: &[Bound]) -> String {
+    format!("DELETE FROM {} WHERE {}", quote::qualified(&table.target), key_is(table, key))
+}
+
+/// Removes `rows` rows that have this content, of a table without a key.
+pub fn delete_equal(table: &TablePlan, rows: usize, content: &[Bound]) -> String {
+    let matches: Vec<String> = content.iter().filter_map(|bound| content_is(table, *bound)).collect();
+    format!("DELETE TOP ({rows}) FROM {} WHERE {}", quote::qualified(&table.target), matches.join(" AND "))
+}
+
+/// Changes the row with this key.
+pub fn update(table: &TablePlan, set: &[Bound], key: &[Bound]) -> String {
+    let assignments: Vec<String> = set
+        .iter()
+        .filter_map(|(column, parameter)| {
+            Some(format!("{} = @P{}", quote::name(&table.columns.get(*column)?.name), parameter.as_ref()?))
+        })
+        .collect();
+    format!(
+        "UPDATE {} SET {} WHERE {}",
+        quote::qualified(&table.target),
+        assignments.join(", "),
+        key_is(table, key)
+    )
+}
+
+/// Adds `rows` rows of all columns, whose parameters follow each other from `first` on.
+pub fn insert(table: &TablePlan, rows: usize, first: usize) -> String {
+    let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
+    let mut sql = format!("INSERT INTO {} ({}) VALUES ", quote::qualified(&table.target), names.join(", "));
+    let mut parameter = first;
+    for row in 0..rows {
+        sql.push_str(if row == 0 { "(" } else { ", (" });
+        for column in 0..names.len() {
+            let separator = if column == 0 { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _infallible = write!(sql, "{separator}@P{parameter}");
+            parameter += 1;
+        }
+        sql.push(')');
+    }
+    sql
+}
+
+/// Moves the checkpoint, as [`crate::sql::state::advance`] does. Its parameters are `@P1` to `@P8`: new LSN, commit time,
+/// transactions, changes, pipeline, epoch, old LSN, batch number.
+pub const ADVANCE: &str = "UPDATE [segcdc].[pipeline] SET [applied_lsn] = @P1, [batch_seq] = [batch_seq] + 1, \
+     [commit_time_us] = @P2, [transactions_applied] = [transactions_applied] + @P3, \
+     [changes_applied] = [changes_applied] + @P4, [updated_at] = SYSUTCDATETIME() \
+     WHERE [pipeline] = @P5 AND [epoch] = @P6 AND [applied_lsn] = @P7 AND [batch_seq] = @P8";
+
+/// Parameters of [`ADVANCE`].
+pub const ADVANCE_PARAMETERS: usize = 8;
+
+fn key_is(table: &TablePlan, key: &[Bound]) -> String {
+    let matches = key.iter().filter_map(|(column, parameter)| {
+        let (column, parameter) = (table.columns.get(*column)?, parameter.as_ref()?);
+        let (name, value) = (quote::name(&column.name), format!("@P{parameter}"));
+        Some(match column.mssql_type {
+            MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. } => {
+                format!("{name} = {value} AND DATALENGTH({name}) = DATALENGTH({value})")
+            }
+            _ => format!("{name} = {value}"),
+        })
+    });
+    matches.collect::<Vec<_>>().join(" AND ")
+}
+
+fn content_is(table: &TablePlan, (column, parameter): Bound) -> Option<String> {
+    let column = table.columns.get(column)?;
+    let name = quote::name(&column.name);
+    let Some(parameter) = parameter else { return Some(format!("{name} IS NULL")) };
+    let value = format!("@P{parameter}");
+    Some(match column.mssql_type {
+        MssqlType::NVarChar { .. } => {
+            format!("{name} COLLATE {KEY_COLLATION} = {value} AND DATALENGTH({name}) = DATALENGTH({value})")
+        }
+        MssqlType::VarBinary { .. } => {
+            format!("{name} = {value} AND DATALENGTH({name}) = DATALENGTH({value})")
+        }
+        _ => format!("{name} = {value}"),
+    })
+}

@@ -1,0 +1,247 @@
+//! Every T-SQL statement as it is sent, for review against the T-SQL manual.
+
+use std::sync::Arc;
+
+use segcdc_model::{Checkpoint, Lineage, Lsn, PgType, QualifiedName, TablePhase};
+use segcdc_plan::TablePlan;
+use segcdc_sqlserver::sql::state::Totals;
+use segcdc_sqlserver::{Lag, NewPipeline, TableProgress, TableState, sql};
+
+use crate::fixture;
+
+/// Every type once.
+fn types() -> Arc<TablePlan> {
+    let columns = [
+        ("id", PgType::Int8, true),
+        ("flag", PgType::Bool, true),
+        ("small", PgType::Int2, false),
+        ("normal", PgType::Int4, false),
+        ("float4", PgType::Float4, false),
+        ("float8", PgType::Float8, false),
+        ("money", PgType::Numeric { bounds: Some((12, 2)) }, false),
+        ("any", PgType::Numeric { bounds: None }, false),
+        ("text", PgType::Text, false),
+        ("varchar", PgType::Varchar { length: Some(10) }, false),
+        ("char", PgType::Char { length: 3 }, false),
+        ("bytes", PgType::Bytea, false),
+        ("uuid", PgType::Uuid, false),
+        ("json", PgType::Jsonb, false),
+        ("date", PgType::Date, false),
+        ("time", PgType::Time, false),
+        ("timestamp", PgType::Timestamp, false),
+        ("timestamptz", PgType::TimestampTz, false),
+        ("oid", PgType::Oid, false),
+        ("other", PgType::Other, false),
+    ];
+    fixture::table(1, "types", 1, &columns)
+}
+
+/// Names that hold everything that quoting has to survive, and a key of text and bytes.
+fn hostile() -> Arc<TablePlan> {
+    let columns = [
+        ("k]ey' --", PgType::Text, true),
+        ("\"b\" 🦀", PgType::Bytea, true),
+        ("n", PgType::Int4, true),
+        ("; DROP TABLE x", PgType::Text, false),
+    ];
+    fixture::table(2, "we]ird\"; 'table' 🦀", 3, &columns)
+}
+
+/// A table without a key.
+fn bag() -> Arc<TablePlan> {
+    let columns = [
+        ("a", PgType::Int4, false),
+        ("t]", PgType::Text, false),
+        ("b", PgType::Bytea, false),
+        ("f", PgType::Float8, true),
+    ];
+    fixture::table(3, "bag", 0, &columns)
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint {
+        pipeline: "it's".to_owned(),
+        epoch: 3,
+        batch_seq: 41,
+        applied_lsn: Lsn::new(0x16_B374_D848),
+        lineage: Lineage {
+            system_identifier: "7312345678901234567".to_owned(),
+            timeline: 2,
+            database_oid: 16384,
+            slot: "segcdc_it's".to_owned(),
+            publication: "p".to_owned(),
+            publication_oid: 16400,
+        },
+    }
+}
+
+fn state() -> TableState {
+    TableState {
+        source_oid: 1,
+        source: QualifiedName::new("public", "we]ird'"),
+        target: QualifiedName::new("dbo", "we]ird'"),
+        shape: "abc".to_owned(),
+        phase: TablePhase::Quarantined,
+        sync_lsn: Lsn::new(7),
+        rows_copied: 8,
+        bytes_copied: 9,
+        estimated_rows: 10,
+        table_is_ours: true,
+        error: Some(("VALUE_TOO_LONG".to_owned(), "it's too long".to_owned())),
+    }
+}
+
+/// One statement a paragraph.
+fn paragraphs(statements: &[String]) -> String {
+    statements.join("\n\n")
+}
+
+#[test]
+fn definition_of_tables() {
+    let plans = [types(), hostile(), bag()];
+    let mut statements = vec![sql::create_table::create_schema("we]ird 🦀")];
+    for plan in &plans {
+        statements.push(sql::create_table::create_table(plan));
+        statements.extend(sql::create_table::add_key(plan));
+        statements.push(sql::create_table::truncate(plan));
+    }
+    statements.push(sql::create_table::drop_key(&plans[1]));
+    statements.push(sql::create_table::drop_table(&plans[1].target));
+    statements.push(sql::create_table::add_column(&plans[1].target, &plans[1].columns[3]));
+    statements.push(sql::create_table::alter_column(&plans[1].target, &plans[1].columns[0]));
+    statements.push(sql::create_table::disable_trigger(&plans[1].target, "t]"));
+    statements.push(sql::create_table::disable_constraint(&plans[1].target, "f]"));
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn staging_tables() {
+    let statements = [
+        sql::staging::create(1, &types()),
+        sql::staging::create(2, &hostile()),
+        sql::staging::create(3, &bag()),
+        sql::staging::truncate(3),
+        sql::staging::drop(3),
+        sql::staging::insert_values("[#s1]", &["op".to_owned(), "c]1".to_owned()], 2),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn effects_of_staged_rows() {
+    let (types, hostile, bag) = (types(), hostile(), bag());
+    let statements = [
+        sql::apply::fill(1, &types, 0, &[8, 11]),
+        sql::apply::delete(1, &types),
+        sql::apply::update(1, &types, 2, &[1, 8]),
+        sql::apply::insert(1, &types),
+        sql::apply::fill(2, &hostile, 1, &[3]),
+        sql::apply::delete(2, &hostile),
+        sql::apply::update(2, &hostile, 0, &[3]),
+        sql::apply::insert(2, &hostile),
+        sql::apply::delete_equal(3, &bag, 5, 2),
+        sql::apply::insert(3, &bag),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn effects_of_single_rows() {
+    let (types, hostile, bag) = (types(), hostile(), bag());
+    let key = [(0, Some(9)), (1, Some(10)), (2, Some(11))];
+    let statements = [
+        sql::direct::delete(&types, &[(0, Some(9))]),
+        sql::direct::update(&types, &[(1, Some(10)), (8, Some(11))], &[(0, Some(9))]),
+        sql::direct::delete(&hostile, &key),
+        sql::direct::update(&hostile, &[(3, Some(12))], &key),
+        sql::direct::insert(&hostile, 2, 9),
+        sql::direct::delete_equal(&bag, 2, &[(0, None), (1, Some(9)), (2, Some(10)), (3, Some(11))]),
+        sql::direct::ADVANCE.to_owned(),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn state_of_pipelines() {
+    let checkpoint = checkpoint();
+    let new = NewPipeline {
+        pipeline: "it's".to_owned(),
+        owner: "host 🦀".to_owned(),
+        lineage: checkpoint.lineage.clone(),
+        slot_is_ours: true,
+        publication_is_ours: false,
+        start_lsn: Lsn::ZERO,
+        spec: Some("{\"a\":\"it's\"}".to_owned()),
+    };
+    let progress = TableProgress { source_oid: 1, rows_copied: 2, bytes_copied: 3 };
+    let totals = Totals { commit_time_us: Some(-5), transactions: 2, changes: 9 };
+    let statements = [
+        sql::state::CREATE_PIPELINE.to_owned(),
+        sql::state::CREATE_PIPELINE_TABLE.to_owned(),
+        sql::state::SELECT_NAMES.to_owned(),
+        sql::state::SELECT_NEWEST_LAYOUT.to_owned(),
+        sql::state::insert_pipeline(&new),
+        sql::state::select_pipeline("it's"),
+        sql::state::select_pipeline_locked("it's"),
+        sql::state::select_tables("it's"),
+        sql::state::take_over("it's", "host"),
+        sql::state::fence(&checkpoint),
+        sql::state::hold(&checkpoint),
+        sql::state::advance(&checkpoint, Lsn::new(5), &totals),
+        sql::state::advance(&checkpoint, Lsn::new(5), &Totals::default()),
+        sql::state::set_lineage(&checkpoint, &checkpoint.lineage, Lsn::new(5)),
+        sql::state::set_ownership(&checkpoint, true, false),
+        sql::state::set_spec(&checkpoint, "it's"),
+        sql::state::set_lag(&checkpoint, &Lag { source_lsn: Lsn::new(6), lag_us: 7 }),
+        sql::state::delete_table("it's", 1),
+        sql::state::insert_table("it's", &state()),
+        sql::state::insert_table("p", &TableState { error: None, ..state() }),
+        sql::state::set_phase("it's", 1, TablePhase::Quarantined, Some(("CODE", "it's"))),
+        sql::state::set_phase("p", 1, TablePhase::Queued, None),
+        sql::state::set_progress("it's", &progress),
+        sql::state::finish_copy("it's", &progress, Lsn::new(4)),
+        sql::state::remove("it's"),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn questions_to_the_catalog() {
+    let hostile = hostile();
+    let statements = [
+        sql::session::OPTIONS.to_owned(),
+        sql::session::BEGIN.to_owned(),
+        sql::session::COMMIT.to_owned(),
+        sql::session::ROLLBACK_IF_OPEN.to_owned(),
+        sql::session::SERVER.to_owned(),
+        sql::session::DATABASE.to_owned(),
+        sql::session::DATABASE_RIGHTS.to_owned(),
+        sql::session::schema_rights("we]ird'"),
+        sql::session::table_rights(&hostile.target),
+        sql::catalog::object(&hostile.target),
+        sql::catalog::columns(5),
+        sql::catalog::any_row(&hostile.target),
+        sql::catalog::triggers(5),
+        sql::catalog::schema("we]ird'"),
+        sql::catalog::primary_key(5),
+        sql::catalog::foreign_keys(5),
+        sql::catalog::referring_keys(5),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn reading_rows_back() {
+    let (types, hostile) = (types(), hostile());
+    let range = sql::rows::key_in_range(&types, Some(-5), Some(10));
+    let list = sql::rows::key_in_list(&hostile, 2);
+    let statements = [
+        sql::rows::select(&hostile, None),
+        sql::rows::select(&types, range.as_deref()),
+        sql::rows::select(&hostile, Some(&list)),
+        sql::rows::count(&hostile, None),
+        sql::rows::count(&types, sql::rows::key_in_range(&types, None, Some(10)).as_deref()),
+    ];
+    assert_eq!(sql::rows::key_in_range(&types, None, None), None);
+    insta::assert_snapshot!(paragraphs(&statements));
+}
