@@ -12,6 +12,7 @@ use tokio::process::Child;
 
 use crate::command::Commands;
 use crate::measure::Measure;
+use crate::narrator::Narrator;
 
 /// How long a run may take to stop when it is asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -73,19 +74,29 @@ impl Engine {
         &mut self,
         what: &str,
         limit: Duration,
+        narrator: &Narrator,
         wanted: impl Fn(&Measure) -> bool,
     ) -> Result<Measure> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
-            self.ensure_alive()?;
-            self.peak_bytes();
-            let measure = self.measure();
+            let measure = self.look(narrator)?;
             if wanted(&measure) {
                 return Ok(measure);
             }
             ensure!(tokio::time::Instant::now() < deadline, "gave up after {limit:?} waiting until {what}");
             tokio::time::sleep(PAUSE).await;
         }
+    }
+
+    /// Takes a look, shows what is seen, and fails if the process has ended.
+    pub(crate) fn look(&mut self, narrator: &Narrator) -> Result<Measure> {
+        self.ensure_alive()?;
+        self.peak_bytes();
+        let measure = self.measure();
+        if !measure.phase.is_empty() {
+            narrator.live(&measure.describe());
+        }
+        Ok(measure)
     }
 
     /// Fails if the process has ended.

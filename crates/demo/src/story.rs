@@ -12,9 +12,9 @@ use crate::engine::Engine;
 use crate::fill::{self, DATABASE};
 use crate::load::Load;
 use crate::measure::Measure;
-use crate::narrator::Narrator;
+use crate::narrator::{Narrator, grouped};
 use crate::servers::Servers;
-use crate::summary::{Summary, grouped};
+use crate::summary::Summary;
 
 /// How long copying may take.
 const COPY_LIMIT: Duration = Duration::from_secs(180);
@@ -44,7 +44,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     narrator.command("segcdc up --yes");
     let begun = Instant::now();
     let mut engine = Engine::start(commands)?;
-    let copied = engine.wait_until("all tables are copied", COPY_LIMIT, is_streaming).await?;
+    let copied = engine.wait_until("all tables are copied", COPY_LIMIT, narrator, is_streaming).await?;
     let copy_seconds = begun.elapsed().as_secs_f64();
     narrator.tell(&format!("{} rows copied in {copy_seconds:.1} s; following", grouped(copied.rows_copied)));
 
@@ -53,7 +53,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
         arguments.seconds
     ));
     let load = Load::start(&servers.source, arguments.load_time(), arguments.rate).await?;
-    follow(&mut engine, arguments.load_time() / 2).await?;
+    follow(&mut engine, narrator, arguments.load_time() / 2).await?;
 
     narrator.step(&format!("kill -9 {}, in mid-stream, and again", engine.id()));
     let (before, peak_before) = engine.kill().await?;
@@ -61,13 +61,13 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     narrator.command("segcdc up --yes");
     let restarted = Instant::now();
     let mut engine = Engine::start(commands)?;
-    let load = finish_load(load, &mut engine).await?;
+    let load = finish_load(load, &mut engine, narrator).await?;
     let end: String = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await?.get(0);
     // A last transaction, which ends above that position.
     client.batch_execute("INSERT INTO transfer (aid, amount) VALUES (0, 0)").await?;
     narrator.step(&format!("The load has ended at {end}; waiting until the target is there"));
     let load_ended = Instant::now();
-    wait_until_applied(commands, &mut engine, &end).await?;
+    wait_until_applied(commands, &mut engine, narrator, &end).await?;
     let recovery_seconds = load_ended.elapsed().as_secs_f64();
     narrator.tell(&format!(
         "there after {recovery_seconds:.1} s, {:.1} s after the restart",
@@ -121,37 +121,43 @@ fn is_streaming(measure: &Measure) -> bool {
 }
 
 /// Lets the engine work for `time`.
-async fn follow(engine: &mut Engine, time: Duration) -> Result<()> {
+async fn follow(engine: &mut Engine, narrator: &Narrator, time: Duration) -> Result<()> {
     let until = Instant::now() + time;
     while Instant::now() < until {
-        engine.ensure_alive()?;
-        engine.peak_bytes();
+        engine.look(narrator)?;
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
 }
 
 /// Waits for the end of the load while the engine works.
-async fn finish_load(load: Load, engine: &mut Engine) -> Result<crate::load::LoadReport> {
+async fn finish_load(
+    load: Load,
+    engine: &mut Engine,
+    narrator: &Narrator,
+) -> Result<crate::load::LoadReport> {
     let mut finish = std::pin::pin!(load.finish());
     loop {
         tokio::select! {
             report = &mut finish => return report,
             () = tokio::time::sleep(PAUSE) => {
-                engine.ensure_alive()?;
-                engine.peak_bytes();
+                engine.look(narrator)?;
             }
         }
     }
 }
 
 /// Waits until `segcdc status` says that everything up to `lsn` is applied.
-async fn wait_until_applied(commands: &Commands, engine: &mut Engine, lsn: &str) -> Result<()> {
+async fn wait_until_applied(
+    commands: &Commands,
+    engine: &mut Engine,
+    narrator: &Narrator,
+    lsn: &str,
+) -> Result<()> {
     let wanted = position(lsn)?;
     let deadline = Instant::now() + CATCH_UP_LIMIT;
     loop {
-        engine.ensure_alive()?;
-        engine.peak_bytes();
+        engine.look(narrator)?;
         let status = commands.run(&["status", "--output", "json"]).await?.json()?;
         let applied =
             status.get("applied_lsn").and_then(Value::as_str).context("status has no applied_lsn")?;

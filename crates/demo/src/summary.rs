@@ -2,6 +2,7 @@
 
 use crate::load::LoadReport;
 use crate::measure::{Latency, Measure};
+use crate::narrator::grouped;
 
 /// What the demo came to.
 #[derive(Debug)]
@@ -73,30 +74,4 @@ fn latency(latency: Latency) -> String {
 )]
 fn rate(count: u64, seconds: f64) -> String {
     grouped((count as f64 / seconds.max(0.001)) as u64)
-}
-
-/// A number with a comma after each three digits.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_grouped_by_three() {
-        assert_eq!(grouped(7), "7");
-        assert_eq!(grouped(1234), "1,234");
-        assert_eq!(grouped(123_456), "123,456");
-        assert_eq!(grouped(1_000_000), "1,000,000");
-    }
 }
