@@ -10,3 +10,7 @@ mod preflight_tables;
 mod snapshot;
 #[cfg(test)]
 mod snapshot_values;
+#[cfg(test)]
+mod stream_changes;
+#[cfg(test)]
+mod stream_life;
