@@ -322,3 +322,6 @@ fn header(spid: u16, packet_id: &mut u8, status: u8) -> PacketHeader {
     *packet_id = packet_id.wrapping_add(1);
     header
 }
+
+#[cfg(test)]
+mod tests;

@@ -344,3 +344,6 @@ fn handle_of(parameter: Option<&RpcParameter>) -> i32 {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;
