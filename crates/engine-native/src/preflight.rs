@@ -117,7 +117,7 @@ pub(crate) async fn select(config: &EngineConfig, source: &Session) -> Result<Se
     for table in found {
         match judge(&table, &naming(config), published.as_ref()) {
             Ok(plan) => selection.plans.push(Arc::new(plan)),
-            Err(left_out) => selection.left_out.push(left_out),
+            Err(left_out) => selection.left_out.push(*left_out),
         }
     }
     Ok(selection)
@@ -149,8 +149,8 @@ fn judge(
     table: &SourceTable,
     naming: &Naming,
     published: Option<&Publication>,
-) -> Result<TablePlan, LeftOut> {
-    let plan = table_plan(table, naming).map_err(|error| left_out(&table.name, &error))?;
+) -> Result<TablePlan, Box<LeftOut>> {
+    let plan = table_plan(table, naming).map_err(|error| Box::new(left_out(&table.name, &error)))?;
     if let Some(publication) = published
         && !publication.tables.iter().any(|published| published.oid == table.oid)
     {
@@ -159,12 +159,12 @@ fn judge(
             table: table.name.clone(),
             publication: publication.name.clone(),
         };
-        return Err(left_out(&table.name, &error));
+        return Err(Box::new(left_out(&table.name, &error)));
     }
     match plan.key {
         TableKey::Columns(_) | TableKey::WholeRow => Ok(plan),
         // Publishing it would make the application's own UPDATE and DELETE fail.
-        TableKey::AppendOnly => Err(LeftOut {
+        TableKey::AppendOnly => Err(Box::new(LeftOut {
             table: table.name.clone(),
             code: "NO_REPLICA_IDENTITY".to_owned(),
             detail: "it has no primary key and no other replica identity: once published, PostgreSQL would refuse \
@@ -174,7 +174,7 @@ fn judge(
             fix_sql: quote::qualified(&table.name)
                 .map(|name| format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))
                 .ok(),
-        }),
+        })),
     }
 }
 

@@ -10,6 +10,7 @@
 //! When a fenced statement changes no row, somebody else has taken the pipeline over, and nothing more is written.
 //! Epoch-fenced writes may come from several sessions of one process at a time; they wait for an open batch.
 
+mod load;
 mod read;
 mod remove;
 mod write;

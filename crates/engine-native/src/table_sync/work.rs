@@ -78,11 +78,29 @@ async fn load(assignment: &Assignment, range: CopyRange, session: &mut Target) -
         ..CopyRequest::new(&plan.source, &columns)
     };
     let mut rows = copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?;
+    session.begin_load().await?;
+    let loaded = fill(assignment, session, &mut rows).await;
+    match loaded {
+        // A process that was taken over meanwhile must not add to a table that its successor has emptied.
+        Ok(rows) => session.commit_load(&assignment.checkpoint).await.map(|()| rows).map_err(Into::into),
+        Err(error) => {
+            session.roll_back_load().await;
+            Err(error)
+        }
+    }
+}
+
+/// Fills the table with the rows of a range, in the open transaction.
+async fn fill(
+    assignment: &Assignment,
+    session: &mut Target,
+    rows: &mut RowStream,
+) -> Result<u64, EngineError> {
+    let plan = &assignment.plan;
     let mut loader = Loader::begin(session, plan, Arc::clone(&assignment.progress)).await?;
-    match pump(&mut rows, &mut loader, plan).await {
+    match pump(rows, &mut loader, plan).await {
         Ok(()) => Ok(loader.finish().await?),
         Err(error) => {
-            // What the load has sent must go, whatever becomes of the table.
             if let Err(error) = loader.abort().await {
                 tracing::debug!(error = %error, "the session of a failed load is given up");
             }

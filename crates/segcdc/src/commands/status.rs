@@ -170,6 +170,7 @@ mod tests {
             target: QualifiedName::new("dbo", name),
             phase,
             rows_copied: 1_234_567,
+            estimated_rows: 1_234_000,
             sync_lsn: Lsn::new(0x100_0000),
             error,
         };
@@ -184,12 +185,15 @@ mod tests {
             phase: Phase::Streaming,
             health: Health::Warn,
             owner: "host-1 pid 7".to_owned(),
+            last_sign_ms: 800,
             epoch: 3,
             batch_seq: 991,
             applied_lsn: Lsn::new(0x150_0000),
             source_lsn: Some(Lsn::new(0x151_0000)),
             lag_bytes: Some(65_536),
             lag_ms: Some(12),
+            transactions_applied: 12_345,
+            changes_applied: 67_890,
             slot: Some(SlotReport {
                 name: "segcdc_shop_g1".to_owned(),
                 ours: true,
