@@ -75,6 +75,22 @@ pub async fn apply(
             applied => return applied,
         }
     }
+    apply_staged(target, plan, expected).await
+}
+
+/// As [`apply`], through staging tables whatever the size of the batch: to measure where this way becomes the faster
+/// one.
+///
+/// # Errors
+/// As [`apply`].
+pub async fn apply_staged(
+    target: &mut Target,
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+) -> Result<Checkpoint, TargetError> {
+    if plan.is_empty() {
+        return target.advance_by(expected, plan.end_lsn, &totals(plan)).await;
+    }
     let applied = Box::pin(staged::run(target, plan, expected)).await;
     if applied.is_err() {
         target.roll_back().await;

@@ -6,10 +6,12 @@ use crate::quote;
 
 /// Options of every session (T-SQL manual, "SET options that affect results"). `XACT_ABORT` makes any failed statement
 /// roll the whole transaction back; `NOCOUNT OFF` because row counts are checked; `LOCK_TIMEOUT` so that a foreign
-/// lock becomes an error that is retried and shown.
+/// lock becomes an error that is retried and shown; `TEXTSIZE` because a login that is not ODBC's gets 4 KiB of a long
+/// value. None is left to the defaults of a database or login.
 pub const OPTIONS: &str = "SET XACT_ABORT ON; SET NOCOUNT OFF; SET ANSI_NULLS ON; SET QUOTED_IDENTIFIER ON; \
      SET ANSI_WARNINGS ON; SET ANSI_PADDING ON; SET ARITHABORT ON; SET CONCAT_NULL_YIELDS_NULL ON; \
-     SET LOCK_TIMEOUT 30000; SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
+     SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; SET LOCK_TIMEOUT 30000; SET TEXTSIZE 2147483647; \
+     SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// Ends a transaction that may be open. XACT_ABORT has usually done it already.
 pub const ROLLBACK_IF_OPEN: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
