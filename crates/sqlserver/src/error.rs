@@ -96,7 +96,7 @@ pub enum TargetError {
         oid: u32,
     },
     /// The server's refusal of a statement on one table, which concerns that table alone.
-    #[error("{table}: the target reported error {number} during {during} ({place})")]
+    #[error("{table}: the target reported error {number} during {during}{detail} ({place})")]
     Table {
         /// The target table.
         table: Box<QualifiedName>,
@@ -104,6 +104,8 @@ pub enum TargetError {
         number: i32,
         /// What was being done.
         during: String,
+        /// As of [`TargetError::Server`].
+        detail: String,
         /// Where in the source it came from.
         place: String,
         /// OID of the source table.
@@ -191,6 +193,8 @@ fn words_are_safe(number: i32) -> bool {
             | 262
             | 300
             | 468
+            | 515
+            | 547
             | 1088
             | 1101
             | 1105
@@ -211,6 +215,8 @@ fn words_are_safe(number: i32) -> bool {
             | 4816
             | 4902
             | 8023
+            | 8115
+            | 8152
             | 9002
             | 10738
             | 15247
@@ -265,16 +271,11 @@ impl TargetError {
                 place: place.to_owned(),
                 oid,
             },
-            TargetError::Server { number, during, .. }
+            TargetError::Server { number, during, detail }
                 if disposition_of(number) == Disposition::HaltTable =>
             {
-                TargetError::Table {
-                    table: Box::new(table.clone()),
-                    number,
-                    during,
-                    place: place.to_owned(),
-                    oid,
-                }
+                let (table, place) = (Box::new(table.clone()), place.to_owned());
+                TargetError::Table { table, number, during, detail, place, oid }
             }
             other => other,
         }

@@ -1,4 +1,4 @@
-//! Rows of a snapshot into a target table, each load in a transaction of its own.
+//! Rows of a snapshot into a target table, each load a transaction of its own, or in one that the caller has begun.
 //!
 //! A row is encoded and checked before it is sent, and what has been encoded is sent in pieces of [`SEND_BYTES`], so
 //! that memory stays the same whatever the size of the table. The load goes into a heap under TABLOCK: bulk update
@@ -38,6 +38,8 @@ pub struct LoadProgress {
 #[derive(Debug)]
 pub struct Loader<'t> {
     sink: RowSink<'t>,
+    /// The load began the transaction that it runs in, and commits it.
+    owns_transaction: bool,
     table: Arc<TablePlan>,
     buffer: RowBuffer,
     /// Rows in `buffer`.
@@ -81,7 +83,10 @@ impl<'t> Loader<'t> {
             .iter()
             .map(|column| encode::bulk_column(&column.name, column.mssql_type, column.nullable, database));
         let buffer = RowBuffer::new(columns.collect(), target.write_path());
-        if target.write_path() == WritePath::Insert {
+        // A bulk load is all or nothing by itself; a series of INSERTs needs a transaction for that.
+        let owns_transaction =
+            target.write_path() == WritePath::Insert && !target.connection().in_transaction();
+        if owns_transaction {
             target.batch("beginning a load", sql::session::BEGIN).await?;
         }
         let options = BulkOptions { table_lock: true, keep_nulls: true, ..BulkOptions::default() };
@@ -89,7 +94,15 @@ impl<'t> Loader<'t> {
         let sink = RowSink::begin(target, &name, buffer.columns(), &options)
             .await
             .map_err(|error| at_table(table, error))?;
-        Ok(Loader { sink, table: Arc::clone(table), buffer, buffered: 0, sent: 0, progress })
+        Ok(Loader {
+            sink,
+            owns_transaction,
+            table: Arc::clone(table),
+            buffer,
+            buffered: 0,
+            sent: 0,
+            progress,
+        })
     }
 
     /// Adds a row: its fields are the plan's columns, in their order. Sends when enough have come together.
@@ -111,7 +124,7 @@ impl<'t> Loader<'t> {
         self.sent + self.buffered
     }
 
-    /// Sends what is left and commits. Returns the rows of the load.
+    /// Sends what is left and ends the load: committed, unless a transaction was open when it began. Returns its rows.
     ///
     /// # Errors
     /// The server's; then nothing of the load is in the table, unless the connection broke.
@@ -121,12 +134,16 @@ impl<'t> Loader<'t> {
             let _given_up = self.abort().await;
             return Err(error);
         }
-        let Loader { sink, table, sent, .. } = self;
-        let finished = match sink {
-            RowSink::Insert { target, rows, .. } => target.commit().await.map(|()| rows),
-            bulk @ RowSink::Bulk(_) => bulk.finish().await.map_err(|error| at_table(&table, error)),
+        let Loader { sink, owns_transaction, table, sent, .. } = self;
+        let taken = match sink {
+            RowSink::Insert { target, rows, .. } => {
+                if owns_transaction {
+                    target.commit().await?;
+                }
+                rows
+            }
+            bulk @ RowSink::Bulk(_) => bulk.finish().await.map_err(|error| at_table(&table, error))?,
         };
-        let taken = finished?;
         if taken == sent {
             return Ok(sent);
         }
@@ -134,7 +151,8 @@ impl<'t> Loader<'t> {
         Err(TargetError::Answer { during: "loading", detail })
     }
 
-    /// Gives the load up: nothing of it stays, and the session can be used again.
+    /// Gives the load up: nothing of it stays, and the session can be used again. A transaction that was open when the
+    /// load began is the caller's to roll back.
     ///
     /// # Errors
     /// A broken connection; the server undoes the load then too.
