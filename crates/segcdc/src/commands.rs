@@ -21,8 +21,6 @@ mod up;
 mod verify;
 mod version;
 
-pub(crate) use status::{phase as phase_words, table_phase as table_phase_words};
-
 /// Runs a command to its end, or until a signal ends it.
 ///
 /// # Errors

@@ -42,7 +42,7 @@ const UNREACHABLE: [&str; 16] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 47] = [
+const USAGE: [&str; 53] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -90,6 +90,12 @@ const USAGE: [&str; 47] = [
     "TARGET_SCHEMA_MISMATCH",
     "NO_REPLICA_IDENTITY",
     "PERMISSION_OWNER",
+    "PIPELINE_NAME",
+    "PIPELINE_CONFLICT",
+    "PUBLICATION_EXISTS",
+    "SLOT_EXISTS",
+    "SLOT_WITH_SNAPSHOT",
+    "LOG_LEVEL",
 ];
 
 // === impl Exit ===

@@ -1,7 +1,6 @@
 //! Logs: to standard error, as text or as one JSON object a line.
 
 use std::fmt;
-use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
@@ -14,6 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::error::CliError;
+use crate::screen;
 
 /// How a log line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,7 +46,8 @@ pub(crate) fn start(level: &str, format: LogFormat, ansi: bool) -> Result<(), Cl
             "give error, warn, info, debug, trace, or segcdc_postgres=debug",
         )
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(ansi);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(screen::Lines::default).with_ansi(ansi);
     let started = match format {
         LogFormat::Text => builder.with_target(false).try_init(),
         LogFormat::Json => builder.event_format(JsonLines).try_init(),

@@ -9,7 +9,7 @@
 //!
 //! - [`arguments`], [`settings`], [`secret_url`]: what the user wants
 //! - [`commands`]: what is done about it, one file a command
-//! - [`console`], [`text`], [`paint`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
+//! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
 //! - [`error`], [`exit`], [`signals`]: how it ends
 
 mod arguments;
@@ -21,8 +21,10 @@ mod exit;
 mod findings;
 mod logs;
 mod paint;
+mod phases;
 mod plan_view;
 mod progress;
+mod screen;
 mod secret_url;
 mod settings;
 mod signals;

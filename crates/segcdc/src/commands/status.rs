@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use segcdc_engine_native::{Health, PipelineStateWord, StatusReport, status};
-use segcdc_model::{Phase, TablePhase};
 
 use crate::arguments::{Output, StatusArguments};
 use crate::commands;
@@ -11,6 +10,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::paint::Paint;
+use crate::phases;
 use crate::text::{self, Side};
 
 /// Time between two reports of `--watch`.
@@ -54,7 +54,7 @@ fn names(report: &StatusReport) -> String {
 pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String {
     let mut lines = vec![
         format!("pipeline  {}", paint.bold(&report.pipeline)),
-        format!("state     {}, {}", state(report, paint), phase(report.phase)),
+        format!("state     {}, {}", state(report, paint), phases::pipeline(report.phase)),
         format!("lag       {}", lag(report)),
         format!("applied   {} of {}", report.applied_lsn, position(report.source_lsn)),
     ];
@@ -96,7 +96,7 @@ fn tables(report: &StatusReport, wide: bool) -> String {
         let mut row = vec![
             table.source.to_string(),
             table.target.to_string(),
-            table_phase(table.phase).to_owned(),
+            phases::table(table.phase).to_owned(),
             text::count(table.rows_copied),
         ];
         if wide {
@@ -125,26 +125,6 @@ fn state(report: &StatusReport, paint: Paint) -> String {
     }
 }
 
-/// A pipeline's phase in words.
-pub(crate) fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Setup => "setting up",
-        Phase::Snapshot => "copying tables",
-        Phase::CatchUp => "catching up",
-        Phase::Streaming => "following",
-    }
-}
-
-/// A table's phase in words.
-pub(crate) fn table_phase(phase: TablePhase) -> &'static str {
-    match phase {
-        TablePhase::Queued => "queued",
-        TablePhase::Copying => "copying",
-        TablePhase::Streaming => "live",
-        TablePhase::Quarantined => "QUARANTINED",
-    }
-}
-
 fn lag(report: &StatusReport) -> String {
     let bytes =
         report.lag_bytes.map_or("unknown".to_owned(), |bytes| format!("{} of WAL", text::bytes(bytes)));
@@ -162,7 +142,7 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 mod tests {
     use super::*;
     use segcdc_engine_native::{SlotReport, StatusNote, TableReport};
-    use segcdc_model::{Lsn, QualifiedName};
+    use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
     fn report() -> StatusReport {
         let table = |name: &str, phase, error| TableReport {

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use segcdc_engine_native::{ProgressSnapshot, TableProgress};
 use segcdc_model::TablePhase;
 
 use crate::progress::words;
+use crate::screen;
 use crate::text;
 
 /// Bars that are shown at once; further tables wait for theirs.
@@ -15,7 +16,7 @@ const MAX_BARS: usize = 12;
 
 /// A drawing on standard error.
 pub(crate) struct Bars {
-    screen: MultiProgress,
+    screen: &'static MultiProgress,
     whole: ProgressBar,
     tables: HashMap<u32, ProgressBar>,
     retries: u64,
@@ -26,7 +27,7 @@ pub(crate) struct Bars {
 impl Bars {
     /// An empty drawing.
     pub(crate) fn new() -> Self {
-        let screen = MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+        let screen = screen::drawing();
         let whole = screen.add(ProgressBar::new_spinner().with_style(style("{spinner} {msg}")));
         whole.enable_steady_tick(Duration::from_millis(120));
         Bars { screen, whole, tables: HashMap::new(), retries: 0 }

@@ -6,7 +6,7 @@ use segcdc_engine_native::progress::Activity;
 use segcdc_engine_native::{ProgressSnapshot, TableProgress};
 use segcdc_model::{Phase, TablePhase};
 
-use crate::commands::{phase_words, table_phase_words};
+use crate::phases;
 use crate::text;
 
 /// Parts of a hundred of a copy that are done, as far as the estimate goes; `None` without an estimate.
@@ -21,7 +21,7 @@ pub(crate) fn percent(table: &TableProgress) -> Option<u64> {
 /// One line about a table.
 pub(crate) fn table(table: &TableProgress) -> String {
     let name = &table.source;
-    let words = table_phase_words(table.phase);
+    let words = phases::table(table.phase);
     let rows = text::count(table.rows_copied);
     match (table.phase, &table.error) {
         (_, Some((code, detail))) => format!("{name}: {words}: {detail} [{code}]"),
@@ -41,7 +41,7 @@ pub(crate) fn table(table: &TableProgress) -> String {
 pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
     let state = match &snapshot.activity {
         Activity::Starting => "starting".to_owned(),
-        Activity::Running => phase_words(snapshot.phase).to_owned(),
+        Activity::Running => phases::pipeline(snapshot.phase).to_owned(),
         Activity::Waiting { attempt, pause_ms } => {
             let pause = text::duration(Duration::from_millis(*pause_ms));
             return format!("waiting {pause} before attempt {attempt}");
