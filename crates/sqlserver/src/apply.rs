@@ -4,24 +4,27 @@
 //!            small batch (direct)                       any batch (staged)
 //!
 //!   values are encoded and checked             values are encoded and checked
-//!   BEGIN; fence                               missing #s<n> are created; BEGIN; fence
-//!   one request: DELETE, UPDATE, INSERT of     for each table: rows into #s<n>; one request: TRUNCATE, fill,
-//!     single rows, checkpoint                    DELETE, UPDATE, INSERT of all its rows, emptying of #s<n>;
-//!   COMMIT                                       behind the last table the checkpoint
+//!   one request:                               missing #s<n> are created
+//!     BEGIN; fence                             BEGIN; fence
+//!     DELETE, UPDATE, INSERT of single rows    for each table: rows into #s<n>; one request: TRUNCATE, fill,
+//!     checkpoint                                 DELETE, UPDATE, INSERT of all its rows, emptying of #s<n>;
+//!     COMMIT                                     behind the last table the checkpoint
 //!                                              COMMIT
 //! ```
 //!
-//! Between the last statement and COMMIT every row count is compared with what the plan wants; any other count, and
-//! any error, rolls back. The fence is a compare-and-set on epoch, applied LSN and batch number: it comes first, so
-//! that a process that has been taken over does nothing at all, and the checkpoint repeats it, so that a transaction
-//! that the server has rolled back behind our back can never end in a commit of half a batch.
+//! Every row count is compared with what the plan wants before COMMIT, by the request itself or by us; any other count,
+//! and any error, rolls back. The fence is a compare-and-set on epoch, applied LSN and batch number: it comes first, so
+//! that a process that has been taken over does nothing at all. It counts the batch, and the checkpoint looks for that
+//! count: it is gone when the server has rolled the transaction back behind our back.
 
 mod direct;
 mod staged;
 mod staged_rows;
 
-use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, QualifiedName};
+use segcdc_model::{Checkpoint, Lsn, QualifiedName};
 use segcdc_plan::{ApplyPlan, TablePlan};
+
+use direct::Outcome;
 
 use crate::error::TargetError;
 use crate::session::Target;
@@ -63,16 +66,9 @@ pub async fn apply(
         return target.advance_by(expected, plan.end_lsn, &totals(plan)).await;
     }
     if let Some(request) = direct::build(plan, target.collation())? {
-        let applied = direct::run(target, &request, plan, expected).await;
-        match applied {
-            // The server does not say which of several tables it means: the longer way finds out.
-            Err(error) if plan.tables.len() > 1 && concerns_unnamed_table(&error) => {
-                tracing::debug!(
-                    code = error.code(),
-                    "a batch is applied again to learn which table is at fault"
-                );
-            }
-            applied => return applied,
+        match direct::run(target, &request, plan, expected).await? {
+            Outcome::Applied(checkpoint) => return Ok(checkpoint),
+            Outcome::Unexplained => tracing::debug!("a batch is applied again to learn what is at fault"),
         }
     }
     apply_staged(target, plan, expected).await
@@ -174,16 +170,10 @@ fn at_table(error: TargetError, table: &TablePlan, plan: &ApplyPlan) -> TargetEr
     error.at_table(name, table.source.oid, &place(plan))
 }
 
-/// Whether an error is one table's without saying which.
-fn concerns_unnamed_table(error: &TargetError) -> bool {
-    error.table_oid().is_none()
-        && error.number().is_some_and(|number| crate::disposition_of(number) == Disposition::HaltTable)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_model::Lineage;
+    use segcdc_model::{Fault, Lineage};
 
     fn checkpoint(epoch: i64, batch_seq: i64, lsn: u64) -> Checkpoint {
         Checkpoint {

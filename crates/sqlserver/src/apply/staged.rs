@@ -46,7 +46,7 @@ pub(super) async fn run(
         if stage.staged.row_count() > 0 {
             load(target, stage, plan).await?;
         }
-        let checkpoint = (index == last).then(|| sql::state::advance(expected, plan.end_lsn, &totals(plan)));
+        let checkpoint = (index == last).then(|| sql::state::finish(expected, plan.end_lsn, &totals(plan)));
         execute(target, stage, plan, expected, checkpoint).await?;
     }
     target.commit().await?;

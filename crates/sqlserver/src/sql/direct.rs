@@ -1,5 +1,8 @@
-//! Statements on single rows, for batches that are too small for staging. Values are parameters of one
-//! `sp_executesql`, so that the text of a batch of the same shape is the same, and its plan is found in the cache.
+//! Statements on single rows, for batches that are too small for staging: a whole target transaction as one
+//! `sp_executesql`, which checks its own row counts.
+//!
+//! Values are parameters, those of the fence too, so that the text of a batch of the same shape is the same and its plan
+//! is found in the cache. `THROW` under XACT_ABORT rolls the transaction back and ends the request.
 
 use std::fmt::Write as _;
 
@@ -57,15 +60,30 @@ pub fn insert(table: &TablePlan, rows: usize, first: usize) -> String {
     sql
 }
 
-/// Moves the checkpoint, as [`crate::sql::state::advance`] does. Its parameters are `@P1` to `@P8`: new LSN, commit time,
-/// transactions, changes, pipeline, epoch, old LSN, batch number.
-pub const ADVANCE: &str = "UPDATE [segcdc].[pipeline] SET [applied_lsn] = @P1, [batch_seq] = [batch_seq] + 1, \
-     [commit_time_us] = @P2, [transactions_applied] = [transactions_applied] + @P3, \
-     [changes_applied] = [changes_applied] + @P4, [updated_at] = SYSUTCDATETIME() \
+/// The first statement, as [`crate::sql::state::fence`]. Parameters: see [`FINISH`].
+pub const FENCE: &str = "UPDATE [segcdc].[pipeline] SET [batch_seq] = [batch_seq] + 1 \
      WHERE [pipeline] = @P5 AND [epoch] = @P6 AND [applied_lsn] = @P7 AND [batch_seq] = @P8";
 
-/// Parameters of [`ADVANCE`].
-pub const ADVANCE_PARAMETERS: usize = 8;
+/// The last statement, as [`crate::sql::state::finish`]. Its parameters are `@P1` to `@P8`: new LSN, commit time,
+/// transactions, changes, pipeline, epoch, old LSN, batch number before the batch.
+pub const FINISH: &str = "UPDATE [segcdc].[pipeline] SET [applied_lsn] = @P1, [commit_time_us] = @P2, \
+     [transactions_applied] = [transactions_applied] + @P3, [changes_applied] = [changes_applied] + @P4, \
+     [updated_at] = SYSUTCDATETIME() \
+     WHERE [pipeline] = @P5 AND [epoch] = @P6 AND [applied_lsn] = @P7 AND [batch_seq] = @P8 + 1";
+
+/// Parameters of [`FENCE`] and [`FINISH`].
+pub const FENCE_PARAMETERS: usize = 8;
+
+/// Error that a fence raises which finds no row. The number is from the range for users, away from round ones.
+pub const FENCED: i32 = 58_231;
+
+/// Error that a statement raises which changes another number of rows than it should.
+pub const MISCOUNTED: i32 = 58_232;
+
+/// Ends the request, and rolls all of it back, unless the statement before has changed so many rows.
+pub fn expect_rows(rows: usize, error: i32) -> String {
+    format!("IF @@ROWCOUNT <> {rows} THROW {error}, N'segcdc: row count', 1")
+}
 
 fn key_is(table: &TablePlan, key: &[Bound]) -> String {
     let matches = key.iter().filter_map(|(column, parameter)| {

@@ -171,9 +171,24 @@ pub fn take_over(pipeline: &str, owner: &str) -> String {
 }
 
 /// The first statement of a batch: proves that this process still owns the pipeline and that the checkpoint is where
-/// the batch begins, and locks the row.
+/// the batch begins, locks the row, and counts the batch, so that [`finish`] finds out when the server has rolled the
+/// transaction back behind our back.
 pub fn fence(checkpoint: &Checkpoint) -> String {
-    format!("UPDATE [segcdc].[pipeline] SET [updated_at] = SYSUTCDATETIME() WHERE {}", compare(checkpoint))
+    format!(
+        "UPDATE [segcdc].[pipeline] SET [batch_seq] = [batch_seq] + 1 WHERE {} AND [batch_seq] = {}",
+        compare_position(checkpoint),
+        checkpoint.batch_seq
+    )
+}
+
+/// The last statement of a batch: moves the checkpoint, if the transaction is still the one that [`fence`] began.
+pub fn finish(checkpoint: &Checkpoint, lsn: Lsn, totals: &Totals) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline] SET {} WHERE {} AND [batch_seq] = {}",
+        moved(lsn, totals),
+        compare_position(checkpoint),
+        checkpoint.batch_seq + 1
+    )
 }
 
 /// Proves that this process still owns the pipeline, wherever its checkpoint is, and locks the row.
@@ -184,17 +199,11 @@ pub fn hold(checkpoint: &Checkpoint) -> String {
     )
 }
 
-/// The last statement of a batch: moves the checkpoint, if nobody else has.
+/// Moves the checkpoint without a batch, if nobody else has moved it.
 pub fn advance(checkpoint: &Checkpoint, lsn: Lsn, totals: &Totals) -> String {
-    let commit_time =
-        totals.commit_time_us.map_or(String::new(), |time| format!(", [commit_time_us] = {time}"));
     format!(
-        "UPDATE [segcdc].[pipeline] SET [applied_lsn] = {}, [batch_seq] = [batch_seq] + 1{commit_time}, \
-         [transactions_applied] = [transactions_applied] + {}, [changes_applied] = [changes_applied] + {}, \
-         [updated_at] = SYSUTCDATETIME() WHERE {}",
-        lsn.as_u64(),
-        totals.transactions,
-        totals.changes,
+        "UPDATE [segcdc].[pipeline] SET [batch_seq] = [batch_seq] + 1, {} WHERE {}",
+        moved(lsn, totals),
         compare(checkpoint)
     )
 }
@@ -335,13 +344,25 @@ pub const DROP_TABLES: [&str; 2] = ["DROP TABLE [segcdc].[pipeline_table]", "DRO
 /// Removes the schema.
 pub const DROP_SCHEMA: &str = "DROP SCHEMA [segcdc]";
 
-fn compare(checkpoint: &Checkpoint) -> String {
+/// What changes when the checkpoint moves.
+fn moved(lsn: Lsn, totals: &Totals) -> String {
+    let commit_time =
+        totals.commit_time_us.map_or(String::new(), |time| format!("[commit_time_us] = {time}, "));
     format!(
-        "{} AND [applied_lsn] = {} AND [batch_seq] = {}",
-        compare_epoch(checkpoint),
-        checkpoint.applied_lsn.as_u64(),
-        checkpoint.batch_seq
+        "[applied_lsn] = {}, {commit_time}[transactions_applied] = [transactions_applied] + {}, \
+         [changes_applied] = [changes_applied] + {}, [updated_at] = SYSUTCDATETIME()",
+        lsn.as_u64(),
+        totals.transactions,
+        totals.changes
     )
+}
+
+fn compare(checkpoint: &Checkpoint) -> String {
+    format!("{} AND [batch_seq] = {}", compare_position(checkpoint), checkpoint.batch_seq)
+}
+
+fn compare_position(checkpoint: &Checkpoint) -> String {
+    format!("{} AND [applied_lsn] = {}", compare_epoch(checkpoint), checkpoint.applied_lsn.as_u64())
 }
 
 fn compare_epoch(checkpoint: &Checkpoint) -> String {

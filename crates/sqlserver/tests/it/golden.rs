@@ -156,7 +156,9 @@ fn effects_of_single_rows() {
         sql::direct::update(&hostile, &[(3, Some(12))], &key),
         sql::direct::insert(&hostile, 2, 9),
         sql::direct::delete_equal(&bag, 2, &[(0, None), (1, Some(9)), (2, Some(10)), (3, Some(11))]),
-        sql::direct::ADVANCE.to_owned(),
+        sql::direct::FENCE.to_owned(),
+        sql::direct::FINISH.to_owned(),
+        sql::direct::expect_rows(3, sql::direct::MISCOUNTED),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }
@@ -187,6 +189,7 @@ fn state_of_pipelines() {
         sql::state::take_over("it's", "host"),
         sql::state::fence(&checkpoint),
         sql::state::hold(&checkpoint),
+        sql::state::finish(&checkpoint, Lsn::new(5), &totals),
         sql::state::advance(&checkpoint, Lsn::new(5), &totals),
         sql::state::advance(&checkpoint, Lsn::new(5), &Totals::default()),
         sql::state::set_lineage(&checkpoint, &checkpoint.lineage, Lsn::new(5)),
