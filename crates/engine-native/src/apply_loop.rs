@@ -67,6 +67,8 @@ struct Loop<'a> {
     idle_wal_end: Option<Lsn>,
     /// When the checkpoint last moved.
     moved: Instant,
+    /// A position that somebody waits for the checkpoint to reach.
+    asked: Option<Lsn>,
     /// The source's position when catching up began.
     catch_up_goal: Lsn,
     clock: SourceClock,
@@ -112,6 +114,7 @@ impl Follow<'_> {
             waiting: None,
             idle_wal_end: None,
             moved: Instant::now(),
+            asked: None,
             catch_up_goal,
             clock,
             watch,
@@ -164,7 +167,12 @@ impl Loop<'_> {
                 self.idle_wal_end = Some(wal_end);
                 Ok(())
             }
-            StreamEvent::Message { .. } => Ok(()),
+            StreamEvent::Message { prefix, lsn } => {
+                if prefix == heartbeat::BARRIER {
+                    self.asked = Some(lsn);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -219,7 +227,8 @@ impl Loop<'_> {
         let Some(lsn) = decided.advance else { return Ok(()) };
         // Every keepalive would be a write to the target; the goal is worth one at once.
         let goal = self.memory.goal.is_some_and(|goal| applied < goal && goal <= lsn);
-        if goal || self.moved.elapsed() >= self.context.config.heartbeat {
+        let asked = self.asked.is_some_and(|asked| applied < asked && asked <= lsn);
+        if goal || asked || self.moved.elapsed() >= self.context.config.heartbeat {
             self.advance(lsn).await?;
         }
         Ok(())

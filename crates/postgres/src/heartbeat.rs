@@ -8,9 +8,18 @@ use crate::session::Session;
 /// The prefix of our logical messages.
 pub const PREFIX: &str = "segcdc";
 
+/// The prefix of a message that asks whoever follows the stream to store how far it is, now and not when it is time.
+pub const BARRIER: &str = "segcdc_barrier";
+
 /// Writes a logical message that is no part of a transaction, and returns the position behind it. Needs no right but
 /// to connect, leaves nothing behind, and reaches the stream within milliseconds.
 pub async fn emit(session: &Session) -> Result<Lsn, SourceError> {
     let sql = format!("SELECT pg_logical_emit_message(false, '{PREFIX}', 'heartbeat')");
+    session.row(Operation::Heartbeat, &sql).await?.lsn()
+}
+
+/// As [`emit`], and asks the pipeline that follows the stream to store its position as soon as it is past it.
+pub async fn emit_barrier(session: &Session) -> Result<Lsn, SourceError> {
+    let sql = format!("SELECT pg_logical_emit_message(false, '{BARRIER}', '')");
     session.row(Operation::Heartbeat, &sql).await?.lsn()
 }

@@ -101,8 +101,8 @@ impl Barrier {
     /// A position behind everything that has committed at the source.
     async fn position(&self) -> Result<Lsn, EngineError> {
         if self.running {
-            // A message of our own, so that the stream gets past the position even when nothing else is written.
-            match heartbeat::emit(&self.source).await {
+            // The pipeline stores an idle position when it is asked to; else only every ten seconds.
+            match heartbeat::emit_barrier(&self.source).await {
                 Ok(position) => return Ok(position),
                 Err(error) => {
                     tracing::debug!(error = %error, "no message could be written to the source's WAL")

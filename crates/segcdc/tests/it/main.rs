@@ -117,7 +117,7 @@ fn what_is_given_up_of_protection_is_shown() {
 
 #[test]
 fn servers_that_cannot_be_reached_end_with_3() {
-    for command in ["doctor", "verify"] {
+    for command in ["doctor", "plan", "status", "slot", "verify"] {
         let ended = with_urls(&[command, "-o", "json"], SOURCE, TARGET);
         assert_eq!(ended.code, Some(3), "{command}: {} {}", ended.stdout, ended.stderr);
         assert!(!ended.json()["error"]["hint"].as_str().unwrap_or_default().is_empty());
