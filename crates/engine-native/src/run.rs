@@ -1,6 +1,7 @@
 //! [`run`]: the life of one pipeline.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use segcdc_model::fault::chain;
 use segcdc_model::{Disposition, Fault, Lsn, Phase};
@@ -18,6 +19,9 @@ use crate::provision::{self, Provisioned};
 use crate::retry::Pauses;
 use crate::startup;
 use crate::table_sync::{CopyEnd, copy_tables};
+
+/// How long a run may take to end: what following needs for its last batch and its last words, and a second.
+const END: Duration = Duration::from_secs(9);
 
 /// How a run ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,16 +73,15 @@ async fn supervise(context: &Context) -> Result<Outcome, EngineError> {
     loop {
         memory.advanced = false;
         context.progress.update(|snapshot| snapshot.activity = Activity::Starting);
-        // A cancelled token cuts off whatever waits for a server; copying and following end by themselves, in order.
-        let error = match Box::pin(attempt(context, &mut memory)).await {
+        let error = match bounded_attempt(context, &mut memory).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
-        if context.shutdown.is_cancelled() {
-            return Ok(Outcome::Stopped { applied_lsn: memory.seen });
-        }
         if error.disposition() != Disposition::Retry {
             return Err(error);
+        }
+        if context.shutdown.is_cancelled() {
+            return Ok(Outcome::Stopped { applied_lsn: memory.seen });
         }
         if memory.advanced {
             pauses = Pauses::new(context.config.retry);
@@ -98,6 +101,23 @@ async fn supervise(context: &Context) -> Result<Outcome, EngineError> {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = context.shutdown.cancelled() => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
+        }
+    }
+}
+
+/// One attempt, which ends in time when the run is to end. Copying and following end by themselves, in order; what
+/// hangs on a server that does not answer is cut off, and its sessions with it.
+async fn bounded_attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, EngineError> {
+    let patience = async {
+        context.shutdown.cancelled().await;
+        tokio::time::sleep(END).await;
+    };
+    let seen = memory.seen;
+    tokio::select! {
+        outcome = Box::pin(attempt(context, memory)) => outcome,
+        () = patience => {
+            tracing::warn!("a server does not answer; the run ends without it");
+            Ok(Outcome::Stopped { applied_lsn: seen })
         }
     }
 }
@@ -130,7 +150,7 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
         };
         let finished = count_finished(tables);
         let checkpoint = memory.checkpoint()?.clone();
-        let end = copy_tables(context, &checkpoint, &mut target, tables, &snapshot).await;
+        let end = copy_tables(context, &checkpoint, (&source, &mut target), tables, &snapshot).await;
         memory.advanced |= count_finished(tables) > finished;
         let snapshot_lsn = snapshot.lsn();
         snapshot.close().await;

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase};
 use segcdc_plan::TablePlan;
-use segcdc_postgres::ExportedSnapshot;
+use segcdc_postgres::{ExportedSnapshot, Session, slot};
 use segcdc_sqlserver::{LoadProgress, TableState, Target, WritePath};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -40,6 +40,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Looks between two writes of the progress into the target's state.
 const LOOKS_A_WRITE: u32 = 4;
 
+/// Looks at the copies between two looks at the slot.
+const LOOKS_A_SLOT: u32 = 40;
+
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyEnd {
@@ -51,22 +54,24 @@ pub(crate) enum CopyEnd {
 
 /// Copies every table of `tables` that is not finished, and notes in it what became of each.
 ///
-/// `target` is the session for the state; loads have sessions of their own. `snapshot` must stay silent meanwhile.
+/// The sessions are for the slot and for the state; loads have sessions of their own. `snapshot` must stay silent meanwhile.
 ///
 /// # Errors
 /// `FENCED`, and trouble that is not one table's alone.
 pub(crate) async fn copy_tables(
     context: &Context,
     checkpoint: &Checkpoint,
-    target: &mut Target,
+    servers: (&Session, &mut Target),
     tables: &mut [(Arc<TablePlan>, TableState)],
     snapshot: &ExportedSnapshot,
 ) -> Result<CopyEnd, EngineError> {
+    let (source, target) = servers;
     let jobs = job::largest_first(tables, context.config.readers);
     let write_path = target.write_path();
     let mut copier = Copier {
         context,
         checkpoint,
+        slot_session: source,
         state_session: target,
         source: Source { snapshot: snapshot.name().to_owned(), sync_lsn: snapshot.lsn() },
         write_path,
@@ -98,6 +103,7 @@ pub(crate) struct Source {
 struct Copier<'a> {
     context: &'a Context,
     checkpoint: &'a Checkpoint,
+    slot_session: &'a Session,
     state_session: &'a mut Target,
     source: Source,
     write_path: WritePath,
@@ -115,7 +121,7 @@ impl Copier<'_> {
         let mut ticker = interval(LOOK);
         ticker.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.context.shutdown.clone();
-        let mut looks = 0;
+        let mut looks: u32 = 0;
         loop {
             self.hand_out().await?;
             if self.tasks.is_empty() {
@@ -131,8 +137,11 @@ impl Copier<'_> {
                 _ = ticker.tick() => {
                     self.show();
                     looks += 1;
-                    if looks % LOOKS_A_WRITE == 0 {
+                    if looks.is_multiple_of(LOOKS_A_WRITE) {
                         self.write_progress().await?;
+                    }
+                    if looks.is_multiple_of(LOOKS_A_SLOT) {
+                        self.look_at_slot().await?;
                     }
                 }
             }
@@ -239,6 +248,22 @@ impl Copier<'_> {
             return Ok(());
         }
         Err(error)
+    }
+
+    /// A slot that is lost while tables are copied makes the whole copy worthless: better known now than at its end.
+    async fn look_at_slot(&self) -> Result<(), EngineError> {
+        let name = &self.checkpoint.lineage.slot;
+        if name.is_empty() {
+            return Ok(());
+        }
+        match slot::inspect(self.slot_session, name).await? {
+            None => Err(EngineError::SlotMissing { slot: name.clone() }),
+            Some(found) if found.is_lost() => {
+                let reason = found.invalidation.or(found.wal_status).unwrap_or_default();
+                Err(EngineError::SlotLost { slot: name.clone(), reason })
+            }
+            Some(_) => Ok(()),
+        }
     }
 
     /// Shows how far the copies are.
