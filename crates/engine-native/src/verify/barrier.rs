@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use segcdc_model::{Lsn, TablePhase};
+use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
 use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
-use segcdc_sqlserver::{PipelineState, Target, TargetError};
+use segcdc_sqlserver::{PipelineState, Target, TargetConfig, TargetError};
 use tokio::time::{Instant, sleep};
 
 use crate::config::EngineConfig;
@@ -20,9 +20,13 @@ const ABSENCE: Duration = Duration::from_secs(3);
 /// idle pipeline every ten seconds.
 const STANDSTILL: Duration = Duration::from_secs(90);
 
+/// Times that the target is asked for the state before its trouble counts: a deadlock, a lock time-out.
+const ATTEMPTS: u32 = 4;
+
 /// Compares positions of both sides, on sessions of its own.
 #[derive(Debug)]
 pub(crate) struct Barrier {
+    target_config: TargetConfig,
     source: Session,
     target: Target,
     pipeline: String,
@@ -43,7 +47,14 @@ impl Barrier {
         let state = target.load_state(&config.name).await?.ok_or_else(missing)?;
         let source = session::connect(&config.source).await?;
         let slot = state.checkpoint.lineage.slot.clone();
-        let mut barrier = Barrier { source, target, pipeline: config.name.clone(), slot, running: true };
+        let mut barrier = Barrier {
+            target_config: config.target.clone(),
+            source,
+            target,
+            pipeline: config.name.clone(),
+            slot,
+            running: true,
+        };
         barrier.running = barrier.is_read().await?;
         Ok((barrier, state))
     }
@@ -122,6 +133,15 @@ impl Barrier {
 
     async fn state(&mut self) -> Result<PipelineState, EngineError> {
         let missing = || TargetError::StateMissing { pipeline: self.pipeline.clone() };
+        for _ in 1..ATTEMPTS {
+            match self.target.load_state(&self.pipeline).await {
+                Ok(state) => return Ok(state.ok_or_else(missing)?),
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    self.target = Target::connect(&self.target_config).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(self.target.load_state(&self.pipeline).await?.ok_or_else(missing)?)
     }
 

@@ -10,7 +10,7 @@ use crate::verify::fingerprint::{Fingerprint, RowHash};
 /// The source's rows of one part, by key.
 #[derive(Debug, Default)]
 pub(crate) struct KeyedPart {
-    rows: HashMap<RowHash, RowHash, foldless::Identity>,
+    rows: HashMap<RowHash, RowHash, already_hashed::Identity>,
 }
 
 /// What is to be thought of a row of the target.
@@ -50,7 +50,7 @@ impl KeyedPart {
 }
 
 /// A hasher for what is a hash already.
-mod foldless {
+mod already_hashed {
     use std::hash::{BuildHasher, Hasher};
 
     /// Builds [`Last`].

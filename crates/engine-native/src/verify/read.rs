@@ -191,3 +191,76 @@ fn literals(table: &TablePlan, key: &Key) -> Key {
     };
     columns.zip(key).map(literal).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+    use segcdc_plan::{Naming, table_plan};
+
+    use super::*;
+
+    fn table() -> TablePlan {
+        let column = |name: &str, attnum, pg_type| SourceColumn {
+            name: name.to_owned(),
+            attnum,
+            pg_type,
+            type_name: String::new(),
+            not_null: true,
+            generated: false,
+        };
+        let source = SourceTable {
+            oid: 1,
+            name: QualifiedName::new("public", "t"),
+            kind: TableKind::Ordinary,
+            columns: vec![
+                column("note", 1, PgType::Text),
+                column("hash", 2, PgType::Bytea),
+                column("id", 4, PgType::Int4),
+            ],
+            primary_key: vec![2, 1],
+            replica_identity: ReplicaIdentity::Default,
+            identity_index: Vec::new(),
+            estimated_rows: 0,
+            size_bytes: 0,
+            heap_pages: 0,
+            row_security: false,
+            owner: String::new(),
+        };
+        table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap()
+    }
+
+    #[test]
+    fn keys_are_asked_for_in_the_sources_words() {
+        let key = vec!["7".to_owned(), "00ff".to_owned()];
+        assert_eq!(literals(&table(), &key), ["7", "\\x00ff"]);
+        assert_eq!(source_key(&table()), [2, 1]);
+    }
+
+    #[test]
+    fn a_key_with_null_is_no_key() {
+        assert_eq!(complete(vec![Some("a".to_owned())]), Some(vec!["a".to_owned()]));
+        assert_eq!(complete(vec![Some("a".to_owned()), None]), None);
+    }
+
+    #[test]
+    fn trouble_of_one_table_is_not_that_of_all() {
+        let check = |stop: Stop, expected: &str| {
+            let found = match &stop {
+                Stop::Table(reason) => reason.code.clone(),
+                Stop::All(_) if stop.may_pass() => "again".to_owned(),
+                Stop::All(_) | Stop::TooMany => "all".to_owned(),
+            };
+            assert_eq!(found, expected, "{stop:?}");
+        };
+        let server =
+            |number| TargetError::Server { during: "reading".to_owned(), number, detail: String::new() };
+        check(SourceError::TableNotFound { table: "t".to_owned() }.into(), "TABLE_NOT_FOUND");
+        check(SourceError::NoRootCertificates.into(), "all");
+        check(SourceError::PeerSilent { after: std::time::Duration::from_secs(1) }.into(), "again");
+        check(server(208).into(), "TARGET_SCHEMA_DRIFT");
+        check(server(229).into(), "TARGET_PERMISSION");
+        check(server(1205).into(), "again");
+        check(server(102).into(), "all");
+        check(ValueError::NotUtf8.into(), "VALUE_NOT_UTF8");
+    }
+}

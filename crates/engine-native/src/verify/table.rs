@@ -353,3 +353,26 @@ impl Comparison<'_, '_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_are_bounded_and_counted() {
+        let key = |number: usize| Some(vec![number.to_string()]);
+        let mut candidates = Candidates::default();
+        for number in 0..MAX_CANDIDATES {
+            candidates.add(key(number));
+        }
+        candidates.add(key(7));
+        assert_eq!(
+            (candidates.keys.len(), candidates.beyond),
+            (MAX_CANDIDATES, 0),
+            "one key is one candidate"
+        );
+        candidates.add(key(MAX_CANDIDATES));
+        candidates.add(None);
+        assert_eq!((candidates.keys.len(), candidates.beyond), (MAX_CANDIDATES, 2));
+    }
+}

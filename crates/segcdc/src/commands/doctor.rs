@@ -37,7 +37,7 @@ struct Report {
 pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
     console.allow("doctor", &[Output::Table, Output::Wide, Output::Json])?;
     let (endpoints, config) = commands::setup(&arguments, console)?;
-    let (source, (target, write_path)) = (source(&endpoints).await?, target(&endpoints).await?);
+    let (source, (target, write_path)) = both(source(&endpoints).await, target(&endpoints).await, console)?;
     let checked = preflight(&config).await?;
     let ready = !findings::has_failure(&checked.findings);
     let report = Report {
@@ -57,6 +57,29 @@ pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<E
         console.data(&findings::render(&report.findings, console.detail, console.data_paint));
     }
     Ok(if report.ready { Exit::Ok } else { Exit::Usage })
+}
+
+/// What both servers say; when one cannot be asked, what the other says is shown all the same.
+fn both(
+    source: Result<String, CliError>,
+    target: Result<(String, &'static str), CliError>,
+    console: Console,
+) -> Result<(String, (String, &'static str)), CliError> {
+    match (source, target) {
+        (Ok(source), Ok(target)) => Ok((source, target)),
+        (Ok(source), Err(error)) => {
+            console.talk(&format!("source  {source}"));
+            Err(error)
+        }
+        (Err(error), Ok((target, _))) => {
+            console.talk(&format!("target  {target}"));
+            Err(error)
+        }
+        (Err(source), Err(target)) => {
+            console.talk(&target.render(console.paint));
+            Err(source)
+        }
+    }
 }
 
 /// Version and role of the source.
