@@ -1,6 +1,10 @@
 //! The crate against real servers.
 
 #[cfg(test)]
+mod catalog;
+#[cfg(test)]
+mod connection;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod preflight_server;

@@ -1,6 +1,8 @@
 //! Copying from exported snapshots.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use segcdc_model::{Change, Disposition, Fault, Field};
 use segcdc_postgres::snapshot::{copy, key_filter, split};
@@ -62,24 +64,27 @@ async fn snapshot_and_stream_meet_without_gap_or_overlap() {
          INSERT INTO account SELECT i, 0 FROM generate_series(1, 500) i";
     let source = Source::shared("handover", setup).await;
     source.publish().await;
-    let writers: Vec<_> = (0..3).map(|seed| tokio::spawn(write(source.config.clone(), seed))).collect();
-    let busy = "SELECT n_tup_upd > 50 FROM pg_stat_user_tables WHERE relname = 'account'";
-    let is_busy = async || (source.ask(busy).await == "t").then_some(());
-    until("writers are at work", PATIENCE, is_busy).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..3).map(|seed| tokio::spawn(write(source.config.clone(), seed, Arc::clone(&stop)))).collect();
+    let written = async || source.ask("SELECT sum(n) FROM account").await.parse::<i32>().unwrap();
+    let more_than = async |enough: i32| {
+        until("writers are at work", PATIENCE, async || (written().await > enough).then_some(()))
+            .await
+            .unwrap();
+    };
+    more_than(50).await;
     let snapshot = ExportedSnapshot::create(&source.config, "handover", false).await.unwrap();
     let position = snapshot.lsn();
-    until("more was written", PATIENCE, async || {
-        let sql = format!("SELECT pg_current_wal_lsn() - '{position}'::pg_lsn > 200000");
-        (source.ask(&sql).await == "t").then_some(())
-    })
-    .await
-    .unwrap();
+    more_than(written().await + 100).await;
     let table = source.table("account").await;
     let request = CopyRequest { snapshot: Some(snapshot.name()), ..CopyRequest::new(&table, &[0, 1]) };
     let rows = drain(&mut copy(&source.config, request).await.unwrap()).await;
     let mut replica: BTreeMap<i32, i32> = rows.iter().map(|row| (int(row.get(0)), int(row.get(1)))).collect();
     let copied = replica.clone();
     snapshot.close().await;
+    more_than(written().await + 50).await;
+    stop.store(true, Ordering::Relaxed);
     for writer in writers {
         writer.await.unwrap();
     }
@@ -99,11 +104,11 @@ async fn snapshot_and_stream_meet_without_gap_or_overlap() {
     assert!(copied.values().any(|n| *n > 0), "the snapshot had something that the writers did");
 }
 
-/// A writer: 400 small transactions.
-async fn write(config: segcdc_postgres::SourceConfig, seed: i32) {
+/// A writer: small transactions, one after another, until it is told to stop.
+async fn write(config: segcdc_postgres::SourceConfig, seed: i32, stop: Arc<AtomicBool>) {
     let session = segcdc_postgres::session::connect(&config).await.unwrap();
     session.query_text("SET search_path = public").await.unwrap();
-    for step in 0..400 {
+    for step in (0..).take_while(|_| !stop.load(Ordering::Relaxed)) {
         // Each id belongs to one writer, so that there are no deadlocks.
         let id = (step * 7 % 166) * 3 + seed + 1;
         let sql = match step % 10 {

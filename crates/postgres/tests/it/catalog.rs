@@ -1,0 +1,133 @@
+//! What the catalog says of tables, publications and the server.
+
+use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceTable, TableKind};
+use segcdc_postgres::{Pattern, catalog, publication};
+
+use crate::fixture::Source;
+
+async fn tables(source: &Source, patterns: &[&str]) -> Vec<SourceTable> {
+    let patterns: Vec<_> = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
+    catalog::tables(&source.session, &patterns).await.unwrap()
+}
+
+async fn names(source: &Source, patterns: &[&str]) -> Vec<String> {
+    tables(source, patterns).await.iter().map(|table| table.name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn patterns_find_what_a_user_means() {
+    let setup = "CREATE TABLE orders (id int); CREATE TABLE \"Or.ders\" (id int); CREATE VIEW seen AS SELECT 1 AS id; \
+         CREATE SCHEMA shop; CREATE TABLE shop.orders (id int) PARTITION BY LIST (id); \
+         CREATE TABLE shop.leaf PARTITION OF shop.orders DEFAULT; CREATE UNLOGGED TABLE shop.fleeting (id int)";
+    let source = Source::shared("patterns", setup).await;
+    let everything = ["public.Or.ders", "public.orders", "shop.fleeting", "shop.orders"];
+    assert_eq!(names(&source, &[]).await, everything);
+    assert_eq!(names(&source, &["*.*"]).await, everything);
+    assert_eq!(names(&source, &["orders"]).await, ["public.orders"]);
+    assert_eq!(names(&source, &["*.orders"]).await, ["public.orders", "shop.orders"]);
+    assert_eq!(names(&source, &["\"Or.ders\"", "shop.f*"]).await, ["public.Or.ders", "shop.fleeting"]);
+    assert_eq!(
+        names(&source, &["seen", "shop.leaf"]).await,
+        ["public.seen", "shop.leaf"],
+        "by their full name"
+    );
+    assert_eq!(names(&source, &["pg_catalog.*", "nothing"]).await, [""; 0]);
+    let kinds: Vec<_> =
+        tables(&source, &["seen", "shop.*", "shop.leaf"]).await.iter().map(|t| t.kind).collect();
+    let expected = [TableKind::View, TableKind::Unlogged, TableKind::Partition, TableKind::Partitioned];
+    assert_eq!(kinds, expected);
+}
+
+#[tokio::test]
+async fn tables_are_described_as_they_are() {
+    let setup = "CREATE EXTENSION citext; CREATE TYPE mood AS ENUM ('good'); CREATE DOMAIN code AS varchar(7); \
+         CREATE DOMAIN short_code AS code CHECK (length(value) < 5); CREATE ROLE described_owner; \
+         CREATE TABLE t (gone int, b varchar(10) NOT NULL, a numeric(10,2), c short_code, d mood, e citext, \
+           f int GENERATED ALWAYS AS (1) STORED, g inet[], PRIMARY KEY (a, b) INCLUDE (c)); \
+         ALTER TABLE t DROP gone; ALTER TABLE t OWNER TO described_owner; \
+         INSERT INTO t (b, a) SELECT i::text, i FROM generate_series(1, 1000) i; ANALYZE t; \
+         CREATE TABLE u (x int NOT NULL, y int NOT NULL); CREATE UNIQUE INDEX u_y ON u (y); \
+         ALTER TABLE u REPLICA IDENTITY USING INDEX u_y; \
+         CREATE TABLE late (id int PRIMARY KEY DEFERRABLE); \
+         CREATE TABLE root (id int) PARTITION BY LIST (id); CREATE TABLE leaf PARTITION OF root DEFAULT; \
+         INSERT INTO root SELECT i FROM generate_series(1, 5000) i; ANALYZE root";
+    let source = Source::shared("described_tables", setup).await;
+    let t = source.table("t").await;
+    let types: Vec<_> =
+        t.columns.iter().map(|c| (c.name.as_str(), c.pg_type.clone(), c.type_name.as_str())).collect();
+    let expected = [
+        ("b", PgType::Varchar { length: Some(10) }, "character varying(10)"),
+        ("a", PgType::Numeric { bounds: Some((10, 2)) }, "numeric(10,2)"),
+        ("c", PgType::Varchar { length: Some(7) }, "public.short_code"),
+        ("d", PgType::Enum, "public.mood"),
+        ("e", PgType::Text, "public.citext"),
+        ("f", PgType::Int4, "integer"),
+        ("g", PgType::Other, "inet[]"),
+    ];
+    assert_eq!(types, expected);
+    assert_eq!(t.primary_key, [1, 0], "in key order, without what is only included");
+    assert_eq!((t.columns[0].attnum, t.columns[0].not_null, t.columns[2].not_null), (2, true, false));
+    assert!(t.columns[5].generated && !t.columns[4].generated);
+    assert_eq!((t.owner.as_str(), t.estimated_rows), ("described_owner", 1000));
+    let pages = source.ask("SELECT pg_relation_size('t') / 8192").await;
+    assert_eq!(t.heap_pages.to_string(), pages);
+    let u = source.table("u").await;
+    assert_eq!(
+        (u.replica_identity, u.identity_index, u.primary_key),
+        (ReplicaIdentity::Index, vec![1], vec![])
+    );
+    assert_eq!(source.table("late").await.primary_key, [0; 0], "it cannot be a replica identity");
+    let root = source.table("root").await;
+    assert_eq!((root.kind, root.heap_pages, root.estimated_rows), (TableKind::Partitioned, 0, 5000));
+    assert!(root.size_bytes > 100_000, "{}", root.size_bytes);
+    assert_eq!(catalog::table(&source.session, t.oid).await.unwrap(), Some(t.clone()));
+    source.run("DROP TABLE t").await;
+    assert_eq!(catalog::table(&source.session, t.oid).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn publications_are_made_and_described() {
+    let setup = "CREATE TABLE \"a\"\"b\" (id int, v text); CREATE TABLE c (id int); CREATE TABLE d () INHERITS (c); \
+         CREATE TABLE root (id int) PARTITION BY LIST (id); CREATE TABLE leaf PARTITION OF root DEFAULT; \
+         CREATE PUBLICATION narrow FOR TABLE \"a\"\"b\" (v), c WHERE (id > 1) WITH (publish = 'insert, truncate')";
+    let source = Source::shared("published", setup).await;
+    let name = |name: &str| QualifiedName::new("public", name);
+    let made = publication::create(&source.session, "our \"own\"", &[name("a\"b"), name("root"), name("c")])
+        .await
+        .unwrap();
+    let published = |publication: &segcdc_postgres::Publication| {
+        publication.tables.iter().map(|table| table.name.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(published(&made), ["a\"b", "c", "root"], "a root for its partitions, no child of a parent");
+    assert!(made.insert && made.update && made.delete && made.truncate && made.via_root && !made.all_tables);
+    publication::drop_tables(&source.session, "our \"own\"", &[name("c")]).await.unwrap();
+    publication::add_tables(&source.session, "our \"own\"", &[name("d")]).await.unwrap();
+    let changed = publication::inspect(&source.session, "our \"own\"").await.unwrap().unwrap();
+    assert_eq!(
+        (changed.oid, published(&changed)),
+        (made.oid, vec!["a\"b".into(), "d".into(), "root".into()])
+    );
+    let narrow = publication::inspect(&source.session, "narrow").await.unwrap().unwrap();
+    assert!(narrow.insert && narrow.truncate && !narrow.update && !narrow.delete && !narrow.via_root);
+    assert_eq!(narrow.tables[0].columns, Some(vec!["v".to_owned()]));
+    assert_eq!(narrow.tables[1].row_filter.as_deref(), Some("(id > 1)"));
+    publication::drop(&source.session, "our \"own\"").await.unwrap();
+    publication::drop(&source.session, "our \"own\"").await.unwrap();
+    assert_eq!(publication::inspect(&source.session, "our \"own\"").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn identity_is_that_of_the_server() {
+    let source = Source::shared("identified", "").await;
+    let identity = catalog::identity(&source.session).await.unwrap();
+    let mut replication = segcdc_postgres::Replication::connect(&source.config).await.unwrap();
+    let system = replication.identify_system().await.unwrap();
+    assert_eq!((identity.system_identifier, identity.timeline), (system.system_identifier, system.timeline));
+    assert_eq!(system.database.as_deref(), Some("identified"));
+    assert_eq!(identity.database_oid.to_string(), {
+        source.ask("SELECT oid FROM pg_database WHERE datname = 'identified'").await
+    });
+    assert_eq!((identity.database.as_str(), identity.user.as_str()), ("identified", "postgres"));
+    assert!(identity.server_version_num >= 140_000 && !identity.in_recovery);
+    assert!(catalog::current_lsn(&source.session).await.unwrap() >= identity.flush_lsn);
+}
