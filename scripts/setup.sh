@@ -37,7 +37,8 @@ apt_install() {
     as_root apt-get update -qq
     apt_updated=1
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >"$CACHE/apt.log" 2>&1 ||
+    { tail -n 20 "$CACHE/apt.log" >&2; die "apt-get install $* failed; all it said is in .cache/apt.log"; }
 }
 
 # The directory of the newest installed server, or nothing.
@@ -98,6 +99,8 @@ setup_deny() {
 
 command -v cargo >/dev/null || die "cargo is missing; install Rust from https://rustup.rs"
 mkdir -p "$CACHE"
+# The C compiler links Rust programs, and builds ring's few C and assembler files.
+command -v cc >/dev/null || apt_install gcc libc6-dev
 
 case ${1:-all} in
   check) setup_deny ;;
