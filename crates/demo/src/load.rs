@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use segcdc_testkit::PostgresCluster;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -23,10 +23,13 @@ const CLIENTS: &str = "4";
 
 /// Load that is running.
 pub(crate) struct Load {
-    pgbench: tokio::process::Child,
+    pgbench: Pgbench,
     mixed: JoinHandle<Result<()>>,
     committed: Arc<AtomicU64>,
 }
+
+/// pgbench that is running.
+pub(crate) struct Pgbench(Child);
 
 /// What the load came to.
 #[derive(Debug, Clone, Copy)]
@@ -42,14 +45,7 @@ pub(crate) struct LoadReport {
 impl Load {
     /// Begins both kinds of load for `time`; `rate` bounds pgbench's transactions a second, 0 does not.
     pub(crate) async fn start(cluster: &PostgresCluster, time: Duration, rate: u32) -> Result<Self> {
-        let mut command = Command::new(cluster.client_program("pgbench"));
-        command.args(["--no-vacuum", "--client", CLIENTS, "--time", &time.as_secs().to_string()]);
-        if rate > 0 {
-            command.args(["--rate", &rate.to_string()]);
-        }
-        command.args(["--host", "127.0.0.1", "--port", &cluster.port().to_string()]);
-        command.args(["--username", "postgres", DATABASE]).kill_on_drop(true);
-        let pgbench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        let pgbench = pgbench(cluster, time, rate)?;
         let committed = Arc::new(AtomicU64::new(0));
         let client = cluster.connect(DATABASE).await?;
         let mixed = tokio::spawn(mix(client, Instant::now() + time, committed.clone()));
@@ -58,18 +54,38 @@ impl Load {
 
     /// Waits until both have ended.
     pub(crate) async fn finish(self) -> Result<LoadReport> {
-        let output = self.pgbench.wait_with_output().await?;
-        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
+        let pgbench_transactions = self.pgbench.finish().await?;
         self.mixed.await.context("the mixed load ended by itself")??;
+        Ok(LoadReport { pgbench_transactions, mixed_transactions: self.committed.load(Ordering::Relaxed) })
+    }
+}
+
+// === impl Pgbench ===
+
+impl Pgbench {
+    /// Waits for its end; returns its transactions.
+    pub(crate) async fn finish(self) -> Result<u64> {
+        let output = self.0.wait_with_output().await?;
+        ensure!(output.status.success(), "pgbench failed: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let processed = text.lines().find_map(|line| {
             line.strip_prefix("number of transactions actually processed: ")?.split('/').next()?.parse().ok()
         });
-        Ok(LoadReport {
-            pgbench_transactions: processed.context("pgbench did not say how many transactions it made")?,
-            mixed_transactions: self.committed.load(Ordering::Relaxed),
-        })
+        processed.context("pgbench did not say how many transactions it made")
     }
+}
+
+/// Starts pgbench for `time`; `rate` bounds its transactions a second, 0 does not.
+pub(crate) fn pgbench(cluster: &PostgresCluster, time: Duration, rate: u32) -> Result<Pgbench> {
+    let mut command = Command::new(cluster.client_program("pgbench"));
+    command.args(["--no-vacuum", "--client", CLIENTS, "--time", &time.as_secs().to_string()]);
+    if rate > 0 {
+        command.args(["--rate", &rate.to_string()]);
+    }
+    command.args(["--host", "127.0.0.1", "--port", &cluster.port().to_string()]);
+    command.args(["--username", "postgres", DATABASE]).kill_on_drop(true);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    Ok(Pgbench(command.spawn().context("could not start pgbench")?))
 }
 
 /// Makes mixed transactions until `end`, always the same ones in the same order.

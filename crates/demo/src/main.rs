@@ -7,7 +7,7 @@
 //!         segcdc status -o json ... segcdc verify ... segcdc down --drop
 //! ```
 //!
-//! - [`story`]: what happens, in order
+//! - [`story`]: what happens, in order; [`bench`]: what `make bench` measures
 //! - [`servers`]: the two servers; [`fill`]: the source's tables; [`load`]: the changes
 //! - [`engine`]: `segcdc up` as a child process; [`command`]: the other commands
 //! - [`measure`]: what the engine reports; [`summary`]: the table at the end
@@ -15,6 +15,7 @@
 //!
 //! Everything that was started is ended by its process id, and every folder removed, however the demo ends.
 
+mod bench;
 mod command;
 mod engine;
 mod fill;
@@ -47,6 +48,9 @@ pub(crate) struct Arguments {
     /// pgbench transactions a second, of four changes each; 0 is as fast as it can
     #[arg(long, default_value_t = 300)]
     pub(crate) rate: u32,
+    /// Measure instead of showing
+    #[arg(long)]
+    pub(crate) bench: bool,
     /// Folder of the programs `segcdc` and `segcdc-sandbox`; the demo's own without it
     #[arg(long)]
     pub(crate) programs: Option<PathBuf>,
@@ -64,8 +68,10 @@ impl Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let narrator = Narrator::new();
+    let arguments = Arguments::parse();
     let outcome = tokio::select! {
-        outcome = story::tell(Arguments::parse(), &narrator) => outcome,
+        outcome = story::tell(arguments.clone(), &narrator), if !arguments.bench => outcome,
+        outcome = bench::run(arguments.clone(), &narrator), if arguments.bench => outcome,
         () = interrupted() => {
             narrator.fail("interrupted; everything that was started has been ended");
             return ExitCode::from(130);

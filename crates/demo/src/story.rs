@@ -79,6 +79,9 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     let verdict = commands.run(&["verify", "--output", "json"]).await?;
     let (rows_verified, differences) = read_verdict(&verdict)?;
     narrator.tell(&format!("{} rows compared, {differences} differences", grouped(rows_verified)));
+    if differences > 0 {
+        narrator.print(&verdict.text);
+    }
     let (after, peak_after, _) = engine.stop().await?;
 
     let summary = Summary {

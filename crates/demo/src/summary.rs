@@ -1,5 +1,6 @@
 //! [`Summary`]: the table at the end.
 
+use crate::bench::per_second;
 use crate::load::LoadReport;
 use crate::measure::{Latency, Measure};
 use crate::narrator::grouped;
@@ -37,7 +38,10 @@ impl Summary {
         let transactions = self.before.transactions_applied + self.after.transactions_applied;
         let LoadReport { pgbench_transactions, mixed_transactions } = self.load;
         let rows = [
-            ("rows copied", format!("{} ({} a second)", grouped(copied), rate(copied, self.copy_seconds))),
+            (
+                "rows copied",
+                format!("{} ({} a second)", grouped(copied), per_second(copied, self.copy_seconds)),
+            ),
             (
                 "transactions committed at the source",
                 format!(
@@ -63,15 +67,4 @@ impl Summary {
 /// Commit to visible, in words.
 fn latency(latency: Latency) -> String {
     format!("p50 {:.1} ms, p99 {:.1} ms from commit to visible", latency.p50_ms, latency.p99_ms)
-}
-
-/// So many in so many seconds, a second.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate for people, far below 2^52"
-)]
-fn rate(count: u64, seconds: f64) -> String {
-    grouped((count as f64 / seconds.max(0.001)) as u64)
 }
