@@ -26,14 +26,14 @@ pub(crate) enum Display {
     /// Bars that are drawn again and again, on a terminal.
     Bars(Bars),
     /// A line now and then.
-    Lines(Lines),
+    Lines(Console, Lines),
     /// One JSON object a line, to standard output.
     Json(Console),
 }
 
 /// A line now and then, of what has changed.
+#[derive(Debug, Default)]
 pub(crate) struct Lines {
-    console: Console,
     /// The last line about each table, and about the whole under no name.
     shown: HashMap<Option<u32>, (Instant, String)>,
     retries: u64,
@@ -57,7 +57,7 @@ impl Display {
         } else if console.can_draw {
             Display::Bars(Bars::new())
         } else {
-            Display::Lines(Lines { console, shown: HashMap::new(), retries: 0 })
+            Display::Lines(console, Lines::default())
         }
     }
 
@@ -65,7 +65,7 @@ impl Display {
     pub(crate) fn period(&self) -> Duration {
         match self {
             Display::Bars(_) => Duration::from_millis(200),
-            Display::Lines(_) => Duration::from_millis(500),
+            Display::Lines(..) => Duration::from_millis(500),
             Display::Json(_) => LINE_PERIOD,
         }
     }
@@ -74,7 +74,9 @@ impl Display {
     pub(crate) fn show(&mut self, snapshot: &ProgressSnapshot) {
         match self {
             Display::Bars(bars) => bars.show(snapshot),
-            Display::Lines(lines) => lines.show(snapshot, Instant::now()),
+            Display::Lines(console, lines) => {
+                lines.news(snapshot, Instant::now()).iter().for_each(|line| console.talk(line));
+            }
             Display::Json(console) => console.json_line(&Event { event: "progress", snapshot }),
         }
     }
@@ -83,7 +85,7 @@ impl Display {
     pub(crate) fn say(&self, text: &str) {
         match self {
             Display::Bars(bars) => bars.say(text),
-            Display::Lines(lines) => lines.console.talk(text),
+            Display::Lines(console, _) => console.talk(text),
             Display::Json(_) => {}
         }
     }
@@ -100,40 +102,107 @@ impl Display {
 // === impl Lines ===
 
 impl Lines {
-    fn show(&mut self, snapshot: &ProgressSnapshot, now: Instant) {
+    /// The lines that are due now, oldest news first.
+    fn news(&mut self, snapshot: &ProgressSnapshot, now: Instant) -> Vec<String> {
+        let mut lines = Vec::new();
         if let Some(retry) = words::retry(snapshot).filter(|_| snapshot.retries != self.retries) {
-            self.console.talk(&retry);
+            lines.push(retry);
             self.retries = snapshot.retries;
         }
         let copies = matches!(snapshot.phase, Phase::Snapshot);
         for table in &snapshot.tables {
-            let line = words::table(table);
             let moves = table.phase == TablePhase::Copying;
+            let was_shown = self.shown.contains_key(&Some(table.source_oid));
             // Tables that were live from the start are no news.
-            let news = moves || table.phase == TablePhase::Quarantined || (copies && table.rows_copied > 0);
-            if news {
-                self.line(Some(table.source_oid), line, moves, now);
+            let is_news = moves || was_shown || table.phase == TablePhase::Quarantined;
+            if is_news || (copies && table.rows_copied > 0) {
+                lines.extend(self.due(Some(table.source_oid), words::table(table), moves, now));
             }
         }
         if snapshot.activity != Activity::Stopped {
-            self.line(None, words::whole(snapshot), true, now);
+            lines.extend(self.due(None, words::whole(snapshot), true, now));
         }
+        lines
     }
 
-    /// Prints a line when it is news and it is time for it.
-    fn line(&mut self, about: Option<u32>, line: String, moves: bool, now: Instant) {
-        let due = match self.shown.get(&about) {
-            None => true,
-            Some((_, last)) if *last == line => about.is_none() && self.age(about, now) >= QUIET_PERIOD,
-            Some(_) => !moves || self.age(about, now) >= LINE_PERIOD,
-        };
-        if due {
-            self.console.talk(&line);
-            self.shown.insert(about, (now, line));
-        }
+    /// The line, when it is news and it is time for it.
+    fn due(&mut self, about: Option<u32>, line: String, moves: bool, now: Instant) -> Option<String> {
+        let due = self.shown.get(&about).is_none_or(|(at, last)| {
+            let age = now.saturating_duration_since(*at);
+            if *last == line { about.is_none() && age >= QUIET_PERIOD } else { !moves || age >= LINE_PERIOD }
+        });
+        due.then(|| {
+            self.shown.insert(about, (now, line.clone()));
+            line
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_engine_native::{Progress, TableProgress};
+    use segcdc_model::QualifiedName;
+
+    /// A line for each look, joined; looks are half a second apart.
+    fn watch(snapshots: &[ProgressSnapshot]) -> Vec<String> {
+        let mut lines = Lines::default();
+        let start = Instant::now();
+        let news = snapshots.iter().zip(0_u32..).map(|(snapshot, number)| {
+            lines.news(snapshot, start + Duration::from_millis(500) * number).join(" | ")
+        });
+        news.collect()
     }
 
-    fn age(&self, about: Option<u32>, now: Instant) -> Duration {
-        self.shown.get(&about).map_or(Duration::MAX, |(at, _)| now.saturating_duration_since(*at))
+    fn snapshot(phase: Phase, table: TablePhase, rows_copied: u64) -> ProgressSnapshot {
+        let mut snapshot = Progress::new("p").snapshot();
+        snapshot.activity = Activity::Running;
+        snapshot.phase = phase;
+        snapshot.tables = vec![TableProgress {
+            source_oid: 1,
+            source: QualifiedName::new("public", "t"),
+            target: QualifiedName::new("dbo", "t"),
+            phase: table,
+            rows_copied,
+            bytes_copied: 0,
+            estimated_rows: 0,
+            changes_applied: 0,
+            error: None,
+        }];
+        snapshot
+    }
+
+    #[test]
+    fn a_copy_is_told_every_other_second_and_its_end_at_once() {
+        let copying = |rows| snapshot(Phase::Snapshot, TablePhase::Copying, rows);
+        let done = snapshot(Phase::Streaming, TablePhase::Streaming, 9);
+        let seen = watch(&[copying(1), copying(2), copying(3), copying(4), copying(5), done.clone(), done]);
+        let whole = "copying tables: 0 of 1 tables, 0 rows, 0 rows/s, 0 B/s";
+        assert_eq!(
+            seen,
+            [
+                format!("public.t: copying, 1 rows | {whole}"),
+                String::new(),
+                String::new(),
+                String::new(),
+                "public.t: copying, 5 rows".to_owned(),
+                "public.t: live, 9 rows copied | following: lag 0ms, 0 tx/s, 0 changes/s, applied 0/0"
+                    .to_owned(),
+                String::new(),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_quiet_pipeline_says_so_now_and_then() {
+        let quiet = snapshot(Phase::Streaming, TablePhase::Streaming, 9);
+        let seen = watch(&vec![quiet; 122]);
+        let told: Vec<usize> =
+            seen.iter().enumerate().filter(|(_, line)| !line.is_empty()).map(|(number, _)| number).collect();
+        assert_eq!(
+            told,
+            [0, 60, 120],
+            "every 30 seconds, and nothing of tables that were live from the start"
+        );
     }
 }

@@ -59,6 +59,11 @@ pub(crate) async fn run(
     refuse_failures(&checked.findings)?;
     // A pipeline that exists is not changed by going on, so there is nothing to ask about.
     let is_new = checked.existing.is_none();
+    if !is_new && !config.patterns.is_empty() {
+        console.talk(
+            "The pipeline exists: its tables are those that it was made with, and --tables has no effect.",
+        );
+    }
     if is_new && !arguments.yes && !ask(console, &signals).await {
         console.talk("Nothing was changed.");
         return Ok(if signals.first.is_cancelled() { signals.exit() } else { Exit::Ok });

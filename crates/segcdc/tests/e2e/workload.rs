@@ -15,28 +15,28 @@ use rand::{Rng, SeedableRng};
 use tokio_postgres::{Client, Error};
 
 /// Accounts in each of the two account tables.
-pub const ACCOUNTS: i32 = 50;
+pub(crate) const ACCOUNTS: i32 = 50;
 /// Balance of each account at the start.
-pub const START_BALANCE: i64 = 1_000;
+pub(crate) const START_BALANCE: i64 = 1_000;
 /// Keys of `ring` at the start.
 const RING: i32 = 12;
 /// Rows of `doc`.
 const DOCS: i32 = 20;
 
 /// All tables of the workload, in the source's spelling.
-pub const TABLES: [&str; 8] =
+pub(crate) const TABLES: [&str; 8] =
     ["account_a", "account_b", "marker_left", "marker_right", "counter", "ledger", "doc", "ring"];
 
 /// The table that is truncated now and then.
-pub const SCRATCH: &str = "scratch";
+pub(crate) const SCRATCH: &str = "scratch";
 
 /// What both account tables hold together, at every commit.
-pub const fn total_balance() -> i64 {
+pub(crate) const fn total_balance() -> i64 {
     2 * ACCOUNTS as i64 * START_BALANCE
 }
 
 /// Creates and fills the tables.
-pub async fn create(client: &Client) -> Result<(), Error> {
+pub(crate) async fn create(client: &Client) -> Result<(), Error> {
     client
         .batch_execute(&format!(
             "CREATE TABLE account_a (id int PRIMARY KEY, balance bigint NOT NULL);
@@ -65,7 +65,7 @@ pub async fn create(client: &Client) -> Result<(), Error> {
 }
 
 /// One writer session with its own seeded sequence of transactions.
-pub struct Writer {
+pub(crate) struct Writer {
     random: StdRng,
     committed: u64,
 }
@@ -74,17 +74,17 @@ pub struct Writer {
 
 impl Writer {
     /// A writer that makes the same decisions for the same seed.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Writer { random: StdRng::seed_from_u64(seed), committed: 0 }
     }
 
     /// Transactions that this writer committed.
-    pub fn committed(&self) -> u64 {
+    pub(crate) fn committed(&self) -> u64 {
         self.committed
     }
 
     /// Makes one transaction.
-    pub async fn step(&mut self, client: &mut Client) -> Result<(), Error> {
+    pub(crate) async fn step(&mut self, client: &mut Client) -> Result<(), Error> {
         let mut sql = vec!["BEGIN".to_owned()];
         // The counter's row is locked first, so that writers take turns and no deadlock can arise; it is raised last.
         sql.push("SELECT 1 FROM counter WHERE id = 1 FOR UPDATE".to_owned());
@@ -114,7 +114,7 @@ impl Writer {
         let amount = self.random.random_range(1..100);
         for (sign, table) in [('-', self.random.random_range(0..2)), ('+', self.random.random_range(0..2))] {
             let id = self.random.random_range(1..=ACCOUNTS);
-            let table = tables[table];
+            let Some(table) = tables.get(table) else { continue };
             sql.push(format!("UPDATE {table} SET balance = balance {sign} {amount} WHERE id = {id}"));
         }
     }
