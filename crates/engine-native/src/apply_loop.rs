@@ -7,23 +7,21 @@
 //!    +--> idle --> checkpoint --> acknowledge
 //! ```
 //!
-//! While a batch is being applied, the stream's own task goes on receiving, so that the next batch holds whatever came
-//! meanwhile: one transaction under light load, thousands under heavy load.
+//! While a batch is being applied, the next one grows ([`intake`]): one transaction under light load, thousands under
+//! heavy load. Batches are applied one after the other.
 //!
 //! Nothing is acknowledged that the target's checkpoint row does not hold ([`segcdc_plan::acknowledgeable`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
-use segcdc_model::{Lsn, Phase, Transaction};
-use segcdc_plan::{Batch, StreamState, TableSet, acknowledgeable};
-use segcdc_postgres::{
-    Replication, Session, StreamEvent, StreamOptions, TransactionStream, catalog, heartbeat,
-};
+use segcdc_model::{Lsn, Phase};
+use segcdc_plan::{StreamState, TableSet, acknowledgeable};
+use segcdc_postgres::{Replication, Session, StreamOptions, catalog, heartbeat};
 use segcdc_sqlserver::Target;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::apply_loop::intake::Intake;
 use crate::apply_loop::watch::Watch;
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
@@ -32,6 +30,7 @@ use crate::run::Outcome;
 use crate::source_clock::SourceClock;
 
 mod apply;
+mod intake;
 mod watch;
 
 /// Time between two looks at how large the transaction is that is being received.
@@ -59,16 +58,9 @@ struct Loop<'a> {
     source: &'a Session,
     target: &'a mut Target,
     tables: TableSet,
-    stream: TransactionStream,
-    batch: Batch,
-    /// A transaction that did not fit into the last batch.
-    waiting: Option<Transaction>,
-    /// See [`StreamState::idle_wal_end`].
-    idle_wal_end: Option<Lsn>,
+    intake: Intake,
     /// When the checkpoint last moved.
     moved: Instant,
-    /// A position that somebody waits for the checkpoint to reach.
-    asked: Option<Lsn>,
     /// The source's position when catching up began.
     catch_up_goal: Lsn,
     clock: SourceClock,
@@ -104,17 +96,13 @@ impl Follow<'_> {
         });
         tracing::info!(slot, lsn = %applied, "following");
         let mut following = Loop {
-            batch: Batch::new(context.config.batch),
+            intake: Intake::new(stream, applied, context.config.batch, context.config.memory),
             context,
             memory,
             source,
             target,
             tables,
-            stream,
-            waiting: None,
-            idle_wal_end: None,
             moved: Instant::now(),
-            asked: None,
             catch_up_goal,
             clock,
             watch,
@@ -142,92 +130,37 @@ impl Loop<'_> {
                 }
                 _ = heartbeats.tick() => self.heartbeat().await?,
                 _ = looks.tick() => self.look()?,
-                event = self.stream.next(), if self.waiting.is_none() => self.take(event?)?,
-                () = std::future::ready(()), if self.waiting.is_some() => {}
+                () = self.intake.receive(), if self.intake.has_room() => {}
+                () = std::future::ready(()), if !self.intake.has_room() => {}
             }
-            self.collect()?;
-            if !self.batch.is_empty() {
-                self.apply_batch().await?;
-            }
+            self.intake.drain();
+            self.apply_next().await?;
             self.settle_idle().await?;
+            self.intake.check_end()?;
             if let Some(outcome) = self.reached()? {
                 return Ok(outcome);
             }
         }
     }
 
-    /// Takes one event of the stream.
-    fn take(&mut self, event: StreamEvent) -> Result<(), EngineError> {
-        match event {
-            StreamEvent::Transaction(transaction) => {
-                self.idle_wal_end = None;
-                self.accept(transaction)
-            }
-            StreamEvent::Idle { wal_end } => {
-                self.idle_wal_end = Some(wal_end);
-                Ok(())
-            }
-            StreamEvent::Message { prefix, lsn } => {
-                if prefix == heartbeat::BARRIER {
-                    self.asked = Some(lsn);
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// Puts a transaction into the batch, or aside when the batch is full.
-    fn accept(&mut self, transaction: Transaction) -> Result<(), EngineError> {
-        let limit = self.context.config.memory.transaction_bytes;
-        if transaction.memory_bytes > limit {
-            let (xid, bytes) = (Some(transaction.xid), transaction.memory_bytes);
-            return Err(EngineError::TransactionTooLarge { xid, bytes, limit });
-        }
-        // After a crash of the source, the slot may send again what was acknowledged.
-        if transaction.end_lsn <= self.applied()? {
-            self.context.progress.update(|snapshot| snapshot.applied.skipped_transactions += 1);
-            return Ok(());
-        }
-        if self.batch.accepts(&transaction) {
-            self.batch.push(transaction);
-        } else {
-            self.waiting = Some(transaction);
-        }
-        Ok(())
-    }
-
-    /// Fills the batch with what has already come, without waiting.
-    fn collect(&mut self) -> Result<(), EngineError> {
-        if let Some(transaction) = self.waiting.take() {
-            self.accept(transaction)?;
-        }
-        while self.waiting.is_none() && !self.batch.is_full() {
-            match self.stream.next().now_or_never() {
-                Some(event) => self.take(event?)?,
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
     /// Writes an idle position to the checkpoint when it is time, and acknowledges what the checkpoint holds.
     async fn settle_idle(&mut self) -> Result<(), EngineError> {
         let applied = self.applied()?;
         let state = StreamState {
-            acknowledged: self.stream.acknowledged(),
-            idle_wal_end: self.idle_wal_end,
-            buffered_transactions: self.batch.transactions().len() + usize::from(self.waiting.is_some()),
+            acknowledged: self.intake.stream.acknowledged(),
+            idle_wal_end: self.intake.idle_wal_end,
+            buffered_transactions: self.intake.pending(),
             batches_in_flight: 0,
         };
         let decided = acknowledgeable(applied, state);
         if let Some(lsn) = decided.report {
-            self.stream.acknowledge(lsn);
+            self.intake.stream.acknowledge(lsn);
             hit(Failpoint::AfterAck);
         }
         let Some(lsn) = decided.advance else { return Ok(()) };
         // Every keepalive would be a write to the target; the goal is worth one at once.
         let goal = self.memory.goal.is_some_and(|goal| applied < goal && goal <= lsn);
-        let asked = self.asked.is_some_and(|asked| applied < asked && asked <= lsn);
+        let asked = self.intake.asked.is_some_and(|asked| applied < asked && asked <= lsn);
         if goal || asked || self.moved.elapsed() >= self.context.config.heartbeat {
             self.advance(lsn).await?;
         }
@@ -245,7 +178,7 @@ impl Loop<'_> {
         self.memory.commit(next);
         hit(Failpoint::AfterIdleAdvance);
         self.moved = Instant::now();
-        self.stream.acknowledge(lsn);
+        self.intake.stream.acknowledge(lsn);
         self.show_position();
         Ok(())
     }
@@ -253,9 +186,7 @@ impl Loop<'_> {
     /// Whether everything that was asked for is applied; moves the phase on when catching up is over.
     fn reached(&mut self) -> Result<Option<Outcome>, EngineError> {
         let applied = self.applied()?;
-        // Nothing is waiting here: what was received up to the idle position is in the target.
-        let covered = self.idle_wal_end.map_or(applied, |idle| applied.max(idle));
-        if covered >= self.catch_up_goal {
+        if self.covered(applied) >= self.catch_up_goal {
             self.context.progress.update(|snapshot| {
                 if snapshot.phase != Phase::Streaming {
                     snapshot.phase = Phase::Streaming;
@@ -283,12 +214,7 @@ impl Loop<'_> {
 
     /// Looks at what is being received: a transaction that cannot be held is refused before it fills the memory.
     fn look(&mut self) -> Result<(), EngineError> {
-        let limits = self.context.config.memory;
-        let bytes = self.stream.buffered_bytes();
-        if bytes > limits.queue_bytes.saturating_add(limits.transaction_bytes) {
-            let limit = limits.transaction_bytes;
-            return Err(EngineError::TransactionTooLarge { xid: None, bytes, limit });
-        }
+        self.intake.check_size()?;
         self.show_position();
         Ok(())
     }
@@ -296,18 +222,26 @@ impl Loop<'_> {
     /// Shows positions and lag.
     fn show_position(&self) {
         let applied = self.memory.checkpoint().map_or(Lsn::ZERO, |checkpoint| checkpoint.applied_lsn);
-        let received = self.stream.server_wal_end();
-        // What is idle is as good as applied, though its position is written down only now and then.
-        let covered = self.idle_wal_end.map_or(applied, |idle| applied.max(idle));
+        let received = self.intake.stream.server_wal_end();
+        let covered = self.covered(applied);
+        let (idle, skipped) = (self.intake.pending() == 0, self.intake.skipped);
         self.context.progress.update(|snapshot| {
             snapshot.applied_lsn = applied;
             snapshot.received_lsn = received;
             snapshot.source_lsn = snapshot.source_lsn.max(received);
             snapshot.lag_bytes = snapshot.source_lsn.bytes_since(covered);
-            if self.batch.is_empty() && self.waiting.is_none() {
+            snapshot.applied.skipped_transactions = skipped;
+            if idle {
                 snapshot.lag_ms = 0;
             }
         });
+    }
+
+    /// Up to where nothing is left to apply: what is idle is as good as applied, though its position is written down only
+    /// now and then.
+    fn covered(&self, applied: Lsn) -> Lsn {
+        let idle = self.intake.idle_wal_end.filter(|_| self.intake.pending() == 0);
+        idle.map_or(applied, |idle| applied.max(idle))
     }
 
     /// What the target's checkpoint holds.
@@ -317,14 +251,13 @@ impl Loop<'_> {
 
     /// Ends the stream, whatever the reason: the last acknowledgement is sent and the slot is free.
     async fn close(mut self, end: Result<Outcome, EngineError>) -> Result<Outcome, EngineError> {
-        if end.is_ok() && self.batch.is_empty() && self.waiting.is_none() {
-            let applied = self.applied()?;
-            if let Some(lsn) = self.idle_wal_end.filter(|lsn| *lsn > applied) {
-                self.advance(lsn).await?;
-            }
+        let applied = self.applied()?;
+        let covered = self.covered(applied);
+        if end.is_ok() && covered > applied {
+            self.advance(covered).await?;
         }
         if !matches!(end, Err(EngineError::Source(_))) {
-            match tokio::time::timeout(LAST_WORDS, self.stream.close()).await {
+            match tokio::time::timeout(LAST_WORDS, self.intake.stream.close()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(error = %error, "the stream did not end in an orderly way"),
                 Err(_) => {

@@ -21,7 +21,7 @@ use segcdc_postgres::{
     SourceIdentity, catalog, publication, slot,
 };
 use segcdc_sqlserver::state::MAX_PIPELINE_NAME;
-use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target};
+use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
 
 use crate::config::{EngineConfig, SnapshotMode};
 use crate::context::{Context, Memory};
@@ -89,7 +89,11 @@ pub(crate) async fn create(
         start_lsn: Lsn::ZERO,
         spec: None,
     };
-    let checkpoint = target.create_pipeline(&new).await?;
+    let checkpoint = target.create_pipeline(&new).await.map_err(|error| match error.number() {
+        // 2627: another process has made the pipeline since we looked. It has it.
+        Some(2627) => TargetError::Fenced { pipeline: config.name.clone(), epoch: 1 },
+        _ => error,
+    })?;
     memory.commit(checkpoint);
     hit(Failpoint::AfterStateRow);
     let owned = Owned { slot: new.slot_is_ours, publication: new.publication_is_ours };

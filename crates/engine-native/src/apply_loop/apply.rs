@@ -20,21 +20,27 @@ const PAUSE: Duration = Duration::from_millis(50);
 // === impl Loop ===
 
 impl Loop<'_> {
-    /// Applies what the batch holds, without the tables that turn out to be at fault.
-    pub(super) async fn apply_batch(&mut self) -> Result<(), EngineError> {
-        let transactions = self.batch.take();
+    /// Applies the next batch, if there is one, without the tables that turn out to be at fault.
+    pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
+        let Some((transactions, mut planned)) = self.intake.next_batch(&self.tables).await? else {
+            return Ok(());
+        };
         self.show_waiting(&transactions);
         let mut tries = 0;
-        let planned = loop {
-            let error = match plan(&transactions, &self.tables) {
-                Err(error) => error.into(),
-                Ok(planned) => match self.apply(&planned).await {
-                    Ok(()) => break planned,
+        loop {
+            let error = match planned {
+                Err(ref error) => error.clone().into(),
+                Ok(ref plan) => match self.apply(plan).await {
+                    Ok(()) => {
+                        self.note(&transactions, plan);
+                        return Ok(());
+                    }
                     Err(error) => error,
                 },
             };
             if let Some(oid) = table_at_fault(&error) {
                 self.set_aside(oid, &error).await?;
+                planned = plan(&transactions, &self.tables);
                 continue;
             }
             let again = error.disposition() == Disposition::Retry
@@ -47,12 +53,10 @@ impl Loop<'_> {
             tracing::warn!(code = error.code(), error = %error, attempt = tries, "a batch is tried again");
             self.context.progress.update(|snapshot| snapshot.retries += 1);
             tokio::time::sleep(PAUSE * tries).await;
-        };
-        self.note(&transactions, &planned);
-        Ok(())
+        }
     }
 
-    /// Applies one plan, and knows afterwards what the checkpoint is.
+    /// Applies one plan, and knows afterwards what the checkpoint is. The next batch grows meanwhile.
     async fn apply(&mut self, planned: &ApplyPlan) -> Result<(), EngineError> {
         let before = self.memory.checkpoint()?.clone();
         self.memory.begin(Checkpoint {
@@ -66,12 +70,22 @@ impl Loop<'_> {
             shutdown.cancelled().await;
             tokio::time::sleep(LAST_BATCH).await;
         };
-        let applied = tokio::select! {
-            applied = apply(self.target, planned, &before) => applied,
-            // The session ends with us, and the server undoes what it has not committed. Should the commit be under
-            // way, the checkpoint tells the next run.
-            () = patience => {
-                return Err(EngineError::Abandoned);
+        let applied = {
+            let (intake, tables) = (&mut self.intake, &self.tables);
+            let receiving = async {
+                while intake.has_room() {
+                    intake.receive().await;
+                    intake.plan_ahead(tables);
+                }
+                std::future::pending().await
+            };
+            tokio::select! {
+                biased;
+                applied = apply(self.target, planned, &before) => applied,
+                // The session ends with us, and the server undoes what it has not committed. Should the commit be
+                // under way, the checkpoint tells the next run.
+                () = patience => return Err(EngineError::Abandoned),
+                () = receiving => return Err(EngineError::TaskBroken { task: "receive" }),
             }
         };
         match applied {
@@ -96,6 +110,7 @@ impl Loop<'_> {
     /// Quarantines a table, durably, before anything goes on without it.
     pub(super) async fn set_aside(&mut self, oid: u32, error: &EngineError) -> Result<(), EngineError> {
         quarantine(self.context, self.memory.checkpoint()?, self.target, oid, error).await?;
+        self.intake.plan_again();
         if self.tables.set_phase(oid, TablePhase::Quarantined) {
             Ok(())
         } else {

@@ -1,0 +1,198 @@
+//! [`Intake`]: what comes out of the stream, made into batches.
+//!
+//! ```text
+//! stream --> batch (grows while another one is being applied) --full--> planned ahead, on another thread
+//!              +--> waiting: a transaction that did not fit
+//! ```
+//!
+//! Under light load a batch is what came while the last one was being applied. Under heavy load it is full long before
+//! that, and is planned while the target still works.
+
+use segcdc_model::{Lsn, Transaction};
+use segcdc_plan::{ApplyPlan, Batch, BatchLimits, PlanError, TableSet, plan};
+use segcdc_postgres::{SourceError, StreamEvent, TransactionStream, heartbeat};
+use tokio::task::JoinHandle;
+
+use crate::config::MemoryLimits;
+use crate::error::EngineError;
+
+/// Transactions and the plan of their effect.
+pub(super) type Planned = (Vec<Transaction>, Result<ApplyPlan, PlanError>);
+
+/// What comes out of the stream.
+pub(super) struct Intake {
+    /// The stream.
+    pub(super) stream: TransactionStream,
+    limits: MemoryLimits,
+    batch: Batch,
+    /// A transaction that did not fit into the batch.
+    waiting: Option<Transaction>,
+    /// A full batch that is being planned, or was.
+    ahead: Option<JoinHandle<Planned>>,
+    /// What was planned ahead counted on a table that is set aside now.
+    stale: bool,
+    /// Everything at or below it was received before: the source sends it again after its own crash.
+    known: Lsn,
+    /// Transactions that were left out because they are known.
+    pub(super) skipped: u64,
+    /// See [`segcdc_plan::StreamState::idle_wal_end`].
+    pub(super) idle_wal_end: Option<Lsn>,
+    /// A position that somebody waits for the checkpoint to reach.
+    pub(super) asked: Option<Lsn>,
+    /// Why the stream has ended. What came before it is handed out first.
+    end: Option<EngineError>,
+}
+
+// === impl Intake ===
+
+impl Intake {
+    /// An intake of a stream that begins behind `applied`.
+    pub(super) fn new(
+        stream: TransactionStream,
+        applied: Lsn,
+        batch: BatchLimits,
+        limits: MemoryLimits,
+    ) -> Self {
+        Intake {
+            stream,
+            limits,
+            batch: Batch::new(batch),
+            waiting: None,
+            ahead: None,
+            stale: false,
+            known: applied,
+            skipped: 0,
+            idle_wal_end: None,
+            asked: None,
+            end: None,
+        }
+    }
+
+    /// Transactions that were received and are in no batch that is being applied.
+    pub(super) fn pending(&self) -> usize {
+        self.batch.transactions().len()
+            + usize::from(self.waiting.is_some())
+            + usize::from(self.ahead.is_some())
+    }
+
+    /// Whether there is room for another event.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.is_none() && self.end.is_none()
+    }
+
+    /// Waits for the next event and takes it in. Cancel-safe.
+    pub(super) async fn receive(&mut self) {
+        let event = self.stream.next().await;
+        self.take(event);
+    }
+
+    /// Takes in what has already come, without waiting.
+    pub(super) fn drain(&mut self) {
+        use futures_util::FutureExt;
+        self.refill();
+        while self.has_room() && !self.batch.is_full() {
+            match self.stream.next().now_or_never() {
+                Some(event) => self.take(event),
+                None => break,
+            }
+        }
+    }
+
+    /// Plans a full batch on another thread, if there is one and none is planned yet.
+    pub(super) fn plan_ahead(&mut self, tables: &TableSet) {
+        let full = self.batch.is_full() || self.waiting.is_some();
+        if full && self.ahead.is_none() {
+            let (transactions, tables) = (self.batch.take(), tables.clone());
+            self.ahead = Some(tokio::task::spawn_blocking(move || {
+                let planned = plan(&transactions, &tables);
+                (transactions, planned)
+            }));
+            self.refill();
+        }
+    }
+
+    /// A table was set aside: what is planned ahead does not hold any more.
+    pub(super) fn plan_again(&mut self) {
+        self.stale = self.ahead.is_some();
+    }
+
+    /// The next batch with its plan; `None` when nothing has come.
+    ///
+    /// # Errors
+    /// When the thread that planned has broken down.
+    pub(super) async fn next_batch(&mut self, tables: &TableSet) -> Result<Option<Planned>, EngineError> {
+        if let Some(ahead) = self.ahead.take() {
+            let (transactions, planned) =
+                ahead.await.map_err(|_| EngineError::TaskBroken { task: "plan" })?;
+            let stale = std::mem::take(&mut self.stale);
+            let planned = if stale { plan(&transactions, tables) } else { planned };
+            return Ok(Some((transactions, planned)));
+        }
+        if self.batch.is_empty() {
+            return Ok(None);
+        }
+        let transactions = self.batch.take();
+        self.refill();
+        let planned = plan(&transactions, tables);
+        Ok(Some((transactions, planned)))
+    }
+
+    /// Why the stream has ended, once everything that came before is applied.
+    ///
+    /// # Errors
+    /// That reason.
+    pub(super) fn check_end(&mut self) -> Result<(), EngineError> {
+        if self.pending() > 0 { Ok(()) } else { self.end.take().map_or(Ok(()), Err) }
+    }
+
+    /// Refuses a transaction that cannot be held before it has filled the memory.
+    ///
+    /// # Errors
+    /// `TRANSACTION_TOO_LARGE`.
+    pub(super) fn check_size(&self) -> Result<(), EngineError> {
+        let bytes = self.stream.buffered_bytes();
+        let limit = self.limits.transaction_bytes;
+        if bytes > self.limits.queue_bytes.saturating_add(limit) {
+            return Err(EngineError::TransactionTooLarge { xid: None, bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Takes in one event.
+    fn take(&mut self, event: Result<StreamEvent, SourceError>) {
+        match event {
+            Ok(StreamEvent::Transaction(transaction)) => {
+                self.idle_wal_end = None;
+                self.accept(transaction);
+            }
+            Ok(StreamEvent::Idle { wal_end }) => self.idle_wal_end = Some(wal_end),
+            Ok(StreamEvent::Message { prefix, lsn }) => {
+                if prefix == heartbeat::BARRIER {
+                    self.asked = Some(lsn);
+                }
+            }
+            Err(error) => self.end = Some(error.into()),
+        }
+    }
+
+    /// Puts a transaction into the batch, or aside when the batch is full.
+    fn accept(&mut self, transaction: Transaction) {
+        let (bytes, limit) = (transaction.memory_bytes, self.limits.transaction_bytes);
+        if bytes > limit {
+            self.end = Some(EngineError::TransactionTooLarge { xid: Some(transaction.xid), bytes, limit });
+        } else if transaction.end_lsn <= self.known {
+            self.skipped += 1;
+        } else if self.batch.accepts(&transaction) {
+            self.batch.push(transaction);
+        } else {
+            self.waiting = Some(transaction);
+        }
+    }
+
+    /// Puts the transaction that waits into the batch, once it fits.
+    fn refill(&mut self) {
+        if let Some(transaction) = self.waiting.take() {
+            self.accept(transaction);
+        }
+    }
+}
