@@ -54,7 +54,7 @@ const EXTERNAL: &[External] = &[
     (
         "documentation",
         &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked", "--quiet"],
-        &[("RUSTDOCFLAGS", "-D warnings")],
+        &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")],
     ),
 ];
 

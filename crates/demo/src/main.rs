@@ -7,7 +7,7 @@
 //!         segcdc status -o json ... segcdc verify ... segcdc down --drop
 //! ```
 //!
-//! - [`story`]: what happens, in order; [`bench`]: what `make bench` measures
+//! - [`story`]: what happens, in order; [`mod@bench`]: what `make bench` measures
 //! - [`servers`]: the two servers; [`fill`]: the source's tables; [`load`]: the changes
 //! - [`engine`]: `segcdc up` as a child process; [`command`]: the other commands
 //! - [`measure`]: what the engine reports; [`summary`]: the table at the end
