@@ -102,9 +102,10 @@ async fn run(arguments: Arguments) -> Result<()> {
     postgres.stop(StopMode::Fast)
 }
 
-/// The private PostgreSQL: fast, not durable, no replication.
+/// The private PostgreSQL: fast, no replication; what is committed outlives a crash of the process, not of the machine.
 fn postgres_options(data_dir: PathBuf) -> PostgresOptions {
     PostgresOptions { data_dir: Some(data_dir), ..PostgresOptions::default() }
+        .setting("synchronous_commit", "on")
         .setting("shared_buffers", "256MB")
         .setting("max_wal_size", "4GB")
         .setting("wal_level", "minimal")

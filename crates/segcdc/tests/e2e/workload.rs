@@ -9,9 +9,14 @@
 //! | `doc` | updated beside its TOASTed text, which is rarely touched | text equal at the end |
 //! | `ring` | keys change and swap places | rows equal at the end |
 //! | `scratch` | filled, changed, truncated | rows equal at the end |
+//! | `slow` | long transactions, interleaved with the others, add and remove whole sets | only whole sets (I5) |
+//! | `left_out` (no key, no identity) | written by transactions that are empty for a pipeline | is not replicated |
+
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use segcdc_testkit::until;
 use tokio_postgres::{Client, Error};
 
 /// Accounts in each of the two account tables.
@@ -23,12 +28,31 @@ const RING: i32 = 12;
 /// Rows of `doc`.
 const DOCS: i32 = 20;
 
-/// All tables of the workload, in the source's spelling.
-pub(crate) const TABLES: [&str; 8] =
-    ["account_a", "account_b", "marker_left", "marker_right", "counter", "ledger", "doc", "ring"];
+/// Rows that a long transaction adds; what is visible of `slow` is a multiple of it.
+pub(crate) const SLOW_ROWS: i64 = 60;
+/// Statements over which they are spread.
+const SLOW_PARTS: i64 = 3;
+/// Sets that stay in `slow`.
+const SLOW_SETS: i64 = 8;
+/// How long a long transaction waits for another one to commit in between; when all others pause, it goes on.
+const SLOW_PAUSE: Duration = Duration::from_millis(300);
 
-/// The table that is truncated now and then.
-pub(crate) const SCRATCH: &str = "scratch";
+/// All tables of the workload that are replicated, in the source's spelling.
+pub(crate) const TABLES: [&str; 10] = [
+    "account_a",
+    "account_b",
+    "marker_left",
+    "marker_right",
+    "counter",
+    "ledger",
+    "doc",
+    "ring",
+    "scratch",
+    "slow",
+];
+
+/// Changes a row and no value.
+pub(crate) const TOUCH: &str = "UPDATE counter SET n = n";
 
 /// What both account tables hold together, at every commit.
 pub(crate) const fn total_balance() -> i64 {
@@ -51,6 +75,8 @@ pub(crate) async fn create(client: &Client) -> Result<(), Error> {
              CREATE TABLE ring (k int PRIMARY KEY, v text NOT NULL, padding text);
              ALTER TABLE ring ALTER COLUMN padding SET STORAGE EXTERNAL;
              CREATE TABLE scratch (id int PRIMARY KEY, v int);
+             CREATE TABLE slow (id bigint PRIMARY KEY, v text NOT NULL);
+             CREATE TABLE left_out (v int);
              INSERT INTO account_a SELECT i, {START_BALANCE} FROM generate_series(1, {ACCOUNTS}) i;
              INSERT INTO account_b SELECT i, {START_BALANCE} FROM generate_series(1, {ACCOUNTS}) i;
              INSERT INTO marker_left VALUES (1, 0);
@@ -83,8 +109,11 @@ impl Writer {
         self.committed
     }
 
-    /// Makes one transaction.
+    /// Makes one transaction, now and then one that is empty for a pipeline.
     pub(crate) async fn step(&mut self, client: &mut Client) -> Result<(), Error> {
+        if self.random.random_bool(0.08) {
+            return self.empty(client).await;
+        }
         let mut sql = vec!["BEGIN".to_owned()];
         // The counter's row is locked first, so that writers take turns and no deadlock can arise; it is raised last.
         sql.push("SELECT 1 FROM counter WHERE id = 1 FOR UPDATE".to_owned());
@@ -105,6 +134,48 @@ impl Writer {
         );
         sql.push("COMMIT".to_owned());
         client.batch_execute(&sql.join(";\n")).await?;
+        self.committed += 1;
+        Ok(())
+    }
+
+    /// Transactions of which a pipeline sees nothing: without a change, of another table, rolled back.
+    async fn empty(&mut self, client: &mut Client) -> Result<(), Error> {
+        let sql = match self.random.random_range(0..3) {
+            0 => "BEGIN; SELECT pg_current_xact_id(); COMMIT",
+            1 => "INSERT INTO left_out VALUES (1); UPDATE left_out SET v = 2; DELETE FROM left_out",
+            _ => "BEGIN; UPDATE account_a SET balance = 0 WHERE id = 1; ROLLBACK",
+        };
+        client.batch_execute(sql).await
+    }
+
+    /// Makes one long transaction: parts of it lie between the transactions of other writers, and a part of it is
+    /// rolled back.
+    pub(crate) async fn slow_step(&mut self, client: &mut Client) -> Result<(), Error> {
+        let transaction = client.transaction().await?;
+        let newest: i64 = transaction.query_one("SELECT coalesce(max(id), -1) FROM slow", &[]).await?.get(0);
+        let first = newest + 1;
+        for part in 0..SLOW_PARTS {
+            let from = first + part * SLOW_ROWS / SLOW_PARTS;
+            let to = first + (part + 1) * SLOW_ROWS / SLOW_PARTS - 1;
+            let insert = format!(
+                "INSERT INTO slow SELECT i, repeat('{part}', 300) FROM generate_series({from}, {to}) i"
+            );
+            transaction
+                .batch_execute(&format!("SAVEPOINT s; {insert}; ROLLBACK TO s; {insert}; RELEASE s"))
+                .await?;
+            let seen: i64 = transaction.query_one("SELECT n FROM counter", &[]).await?.get(0);
+            let moved = || async {
+                let row = transaction.query_one("SELECT n FROM counter", &[]).await;
+                row.ok().filter(|row| row.get::<_, i64>(0) != seen)
+            };
+            until("another writer commits", SLOW_PAUSE, moved).await.ok();
+        }
+        if self.random.random_bool(0.5) {
+            transaction.batch_execute(&format!("UPDATE slow SET v = v || '!' WHERE id >= {first}")).await?;
+        }
+        let gone = first - (SLOW_SETS - 1) * SLOW_ROWS;
+        transaction.batch_execute(&format!("DELETE FROM slow WHERE id < {gone}")).await?;
+        transaction.commit().await?;
         self.committed += 1;
         Ok(())
     }

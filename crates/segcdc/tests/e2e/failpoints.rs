@@ -1,0 +1,137 @@
+//! Death at every named point of the engine, and what the next process makes of it.
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+
+use anyhow::{Context, Result, ensure};
+
+use super::stage::{DATABASE, PATIENCE, Stage};
+
+/// The signal of `abort`.
+const ABORTED: i32 = 6;
+
+/// Names a point for the process to die at.
+const VARIABLE: &str = "SEGCDC_FAILPOINT";
+
+/// The engine's list: every word in it must be died at.
+const SOURCE: &str = include_str!("../../../engine-native/src/failpoint.rs");
+
+/// Points that a new pipeline passes.
+const SETUP: [&str; 11] = [
+    "after_state_row",
+    "after_table_rows",
+    "after_publication",
+    "after_target_tables",
+    "after_slot",
+    "after_lineage",
+    "after_copy_begun",
+    "mid_copy",
+    "after_copy_before_key",
+    "before_mark_streaming",
+    "after_table_finished",
+];
+
+/// Points that are passed while changes are followed.
+const STREAM: [&str; 5] =
+    ["before_apply", "after_commit_before_ack", "after_ack", "before_idle_advance", "after_idle_advance"];
+
+/// Points that are passed when a table is set aside.
+const QUARANTINE: [&str; 2] = ["before_quarantine", "after_quarantine"];
+
+/// The point that is passed when a set-up was interrupted behind [`SLOT_MADE`].
+const SLOT_DROPPED: &str = "after_slot_dropped";
+const SLOT_MADE: &str = "after_slot";
+
+const TABLES: &str = "
+    CREATE TABLE item (id int PRIMARY KEY, v text NOT NULL);
+    CREATE TABLE entry (v int NOT NULL, w text);
+    ALTER TABLE entry REPLICA IDENTITY FULL;
+    CREATE TABLE day (id int PRIMARY KEY, d date);
+    INSERT INTO item SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i;
+    INSERT INTO entry SELECT i % 7, 'w' FROM generate_series(1, 500) i;";
+
+const ADD: &str = "BEGIN; INSERT INTO item SELECT max(id) + 1, 'added' FROM item; \
+                   INSERT INTO entry SELECT max(v) + 1 FROM entry; DELETE FROM item WHERE id = 5; COMMIT";
+
+/// The words of the engine's list.
+fn all_points() -> BTreeSet<&'static str> {
+    let words = SOURCE.lines().filter_map(|line| line.trim().strip_prefix("Failpoint::"));
+    words.filter_map(|line| line.split_once("=> \"")?.1.split('"').next()).collect()
+}
+
+/// Runs `up` with a point to die at, and makes changes until it has died there.
+async fn dies_at(stage: &mut Stage, point: &str, change: Option<&str>) -> Result<()> {
+    stage.product.set(VARIABLE, point);
+    let mut running = stage.product.up()?;
+    if let Some(change) = change {
+        running.until("the pipeline runs", PATIENCE, async || live(stage).await).await.ok();
+        stage.source.execute(DATABASE, change).await?;
+    }
+    let ended = running.wait(PATIENCE).await.with_context(|| format!("it never came to {point}"))?;
+    stage.product.set(VARIABLE, "");
+    ensure!(ended.status.signal() == Some(ABORTED), "it did not die at {point}: {ended}");
+    Ok(())
+}
+
+async fn live(stage: &Stage) -> Option<()> {
+    (stage.target_number(&super::stage::live_sql(&stage.name)).await.ok()? == 1).then_some(())
+}
+
+/// The next process makes it right.
+async fn recovers(stage: &mut Stage, point: &str) -> Result<()> {
+    stage.source.execute(DATABASE, ADD).await?;
+    let context = || format!("after dying at {point}");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await.with_context(context)?;
+    let comparison = stage.compare(&["item", "entry"]).await?;
+    ensure!(comparison.equal, "{}: {comparison:#?}", context());
+    Ok(())
+}
+
+#[test]
+fn every_point_of_the_engine_is_died_at() {
+    let ours: BTreeSet<&str> =
+        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain([SLOT_DROPPED]).collect();
+    assert_eq!(all_points(), ours);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn death_while_setting_up_is_recovered_from() -> Result<()> {
+    let mut stage = Stage::start("die_in_setup").await?;
+    stage.source.execute(DATABASE, TABLES).await?;
+    for point in SETUP {
+        dies_at(&mut stage, point, None).await?;
+        if point == SLOT_MADE {
+            dies_at(&mut stage, SLOT_DROPPED, None).await?;
+        }
+        recovers(&mut stage, point).await?;
+        stage.product.succeed(&["down", "--drop", "--yes"]).await?;
+        ensure!(stage.slots().await?.is_empty(), "a slot is left after dying at {point}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn death_while_following_is_recovered_from() -> Result<()> {
+    let mut stage = Stage::start("die_in_stream").await?;
+    stage.source.execute(DATABASE, TABLES).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    for point in STREAM {
+        dies_at(&mut stage, point, Some(ADD)).await?;
+        recovers(&mut stage, point).await?;
+    }
+    for (id, point) in QUARANTINE.iter().enumerate() {
+        let bad = format!("INSERT INTO day VALUES ({id}, 'infinity')");
+        dies_at(&mut stage, point, Some(&bad)).await?;
+        recovers(&mut stage, point).await?;
+        let quarantined = "SELECT COUNT(*) FROM [segcdc].[pipeline_table] WHERE [phase] = N'QUARANTINED'";
+        ensure!(
+            stage.target_number(quarantined).await? == 1,
+            "day is not quarantined after dying at {point}"
+        );
+        // A fresh pipeline for the next point.
+        stage.product.succeed(&["down", "--drop", "--yes"]).await?;
+        stage.source.execute(DATABASE, "DELETE FROM day").await?;
+        stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    }
+    Ok(())
+}

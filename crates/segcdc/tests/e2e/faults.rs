@@ -1,0 +1,174 @@
+//! One fault each, with its outcome: what passes by itself is waited out, what cannot be mended stops the pipeline
+//! with a named error before another write, and a bad table stays alone.
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use segcdc_testkit::{PostgresOptions, StopMode};
+
+use super::product::{COMMAND_LIMIT, Finished, Running};
+use super::stage::{DATABASE, PATIENCE, Stage, StateSeen};
+
+mod connection;
+mod lineage;
+mod takeover;
+
+/// `item` is keyed; `entry` has no key, so that a row that is applied twice is there twice.
+const TABLES: &str = "
+    CREATE TABLE item (id int PRIMARY KEY, v text NOT NULL);
+    CREATE TABLE entry (v int NOT NULL);
+    ALTER TABLE entry REPLICA IDENTITY FULL;
+    INSERT INTO item SELECT i, 'row ' || i FROM generate_series(1, 50) i;
+    INSERT INTO entry SELECT i FROM generate_series(1, 50) i;";
+
+/// Changes a row and no value.
+const TOUCH: &str = "UPDATE item SET v = v WHERE id = 1";
+
+/// One more row in both tables, in one transaction.
+const ADD: &str = "BEGIN; INSERT INTO item SELECT max(id) + 1, 'added' FROM item; \
+                   INSERT INTO entry SELECT max(v) + 1 FROM entry; COMMIT";
+
+/// What the target holds: rows of both tables, and the state row but for its epoch.
+#[derive(Debug, PartialEq, Eq)]
+struct Held {
+    items: i64,
+    entries: i64,
+    batch_seq: i64,
+    applied_lsn: u64,
+}
+
+/// A stage with a pipeline that is live.
+async fn live(name: &str, options: PostgresOptions) -> Result<(Stage, Running)> {
+    let mut stage = Stage::start_with(name, options).await?;
+    stage.source.execute(DATABASE, TABLES).await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    Ok((stage, running))
+}
+
+/// Adds rows and waits for them; nothing may be doubled or missing.
+async fn goes_on(stage: &Stage, running: &mut Running) -> Result<()> {
+    stage.source.execute(DATABASE, ADD).await?;
+    stage.caught_up(running, TOUCH).await?;
+    let source = stage.source().await?;
+    for table in ["item", "entry"] {
+        let expected: i64 = source.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await?.get(0);
+        let found = stage.target_count(table).await?;
+        ensure!(found == expected, "{table} has {found} rows in the target, {expected} in the source");
+    }
+    running.ensure_runs()
+}
+
+/// Stops the pipeline as a service manager does, and proves that both sides are equal.
+async fn ends_well(stage: &Stage, running: Running) -> Result<()> {
+    stop(running).await?;
+    let comparison = stage.compare(&["item", "entry"]).await?;
+    ensure!(comparison.equal, "source and target differ: {comparison:#?}");
+    Ok(())
+}
+
+/// Stops the pipeline as a service manager does.
+async fn stop(running: Running) -> Result<()> {
+    running.signal(Signal::TERM)?;
+    let ended = running.wait(PATIENCE).await?;
+    ensure!(ended.status.code() == Some(143), "up did not end as asked: {ended}");
+    Ok(())
+}
+
+/// What the target holds now.
+async fn held(stage: &Stage) -> Result<Held> {
+    let StateSeen { applied_lsn, batch_seq, .. } = stage.state().await?.context("the pipeline's state")?;
+    let (items, entries) = (stage.target_count("item").await?, stage.target_count("entry").await?);
+    Ok(Held { items, entries, batch_seq, applied_lsn })
+}
+
+/// A process that ended by itself has failed with this code.
+fn ensure_failed(ended: &Finished, codes: &[&str]) -> Result<()> {
+    let code = ended.error_code().unwrap_or_default();
+    ensure!(codes.contains(&code), "expected one of {codes:?}, found \"{code}\": {ended}");
+    ensure!(ended.status.code().is_some_and(|code| code != 0), "it failed with success: {ended}");
+    Ok(())
+}
+
+/// Starts the stopped pipeline: it must fail with this code and write nothing.
+async fn refuses(stage: &mut Stage, code: &str) -> Result<()> {
+    let before = held(stage).await?;
+    let ended = stage.product.run(&["up", "--yes"]).await?;
+    ensure_failed(&ended, &[code])?;
+    let after = held(stage).await?;
+    ensure!(before == after, "it wrote after {code}: {before:?}, {after:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn source_restart_is_waited_out() -> Result<()> {
+    let (mut stage, mut running) = live("source_restart", PostgresOptions::default()).await?;
+    goes_on(&stage, &mut running).await?;
+    for mode in [StopMode::Fast, StopMode::Immediate] {
+        stage.source.restart(mode).await?;
+        goes_on(&stage, &mut running).await.with_context(|| format!("after {mode:?}"))?;
+    }
+    ends_well(&stage, running).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_walsender_is_waited_out() -> Result<()> {
+    let (stage, mut running) = live("walsender", PostgresOptions::default()).await?;
+    let source = stage.source().await?;
+    for _ in 0..3 {
+        let kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_replication";
+        let killed: i64 = source.query_one(kill, &[]).await?.get(0);
+        ensure!(killed == 1, "{killed} walsenders were killed");
+        goes_on(&stage, &mut running).await?;
+    }
+    ends_well(&stage, running).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn target_restart_is_waited_out() -> Result<()> {
+    let (mut stage, mut running) = live("target_restart", PostgresOptions::default()).await?;
+    let Some(sandbox) = stage.sandbox_or_skip("target_restart_is_waited_out") else { return Ok(()) };
+    sandbox.kill()?;
+    // Changes pile up while the target is away.
+    stage.source.execute(DATABASE, ADD).await?;
+    stage.sandbox.as_mut().context("the sandbox")?.start_again().await?;
+    goes_on(&stage, &mut running).await?;
+    stage.sandbox.as_mut().context("the sandbox")?.restart().await?;
+    goes_on(&stage, &mut running).await?;
+    ends_well(&stage, running).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn value_that_the_target_cannot_hold_quarantines_its_table_only() -> Result<()> {
+    let mut stage = Stage::start("quarantine").await?;
+    stage.source.execute(DATABASE, TABLES).await?;
+    stage.source.execute(DATABASE, "CREATE TABLE day (id int PRIMARY KEY, d date)").await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    let source = stage.source().await?;
+    source.batch_execute("INSERT INTO day VALUES (1, '2024-02-29')").await?;
+    goes_on(&stage, &mut running).await?;
+    ensure!(stage.target_count("day").await? == 1, "the first row of day is not there");
+    // The bad value comes in one transaction with good rows of other tables.
+    source
+        .batch_execute(
+            "BEGIN; INSERT INTO entry SELECT max(v) + 1 FROM entry; INSERT INTO day VALUES (2, 'infinity'); COMMIT",
+        )
+        .await?;
+    let phase = "SELECT COUNT(*) FROM [segcdc].[pipeline_table] WHERE [source_name] = N'day' \
+                 AND [phase] = N'QUARANTINED' AND [error_code] = N'VALUE_UNREPRESENTABLE'";
+    let quarantined = || async { (stage.target_number(phase).await.ok()? == 1).then_some(()) };
+    running.until("day is quarantined", PATIENCE, quarantined).await?;
+    source.batch_execute("INSERT INTO day VALUES (3, '2024-03-01')").await?;
+    goes_on(&stage, &mut running).await?;
+    ensure!(stage.target_count("day").await? == 1, "a quarantined table was written");
+    let status = stage.product.succeed(&["status", "-o", "json"]).await?;
+    for word in ["DEGRADED", "QUARANTINED", "VALUE_UNREPRESENTABLE"] {
+        ensure!(status.stdout.contains(word), "status does not say {word}: {status}");
+    }
+    ends_well(&stage, running).await
+}
+
+/// Waits for a process that must end by itself.
+async fn ends_by_itself(running: Running) -> Result<Finished> {
+    running.wait(COMMAND_LIMIT).await
+}

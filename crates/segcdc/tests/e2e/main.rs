@@ -1,0 +1,16 @@
+//! The whole system: the binary between a real PostgreSQL and a target.
+
+#![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may panic, and tells what it did")]
+
+#[cfg(feature = "failpoints")]
+mod failpoints;
+mod faults;
+mod honest;
+mod independent;
+mod invariants;
+mod kill_loop;
+mod load;
+mod observer;
+mod product;
+mod stage;
+mod workload;
