@@ -32,6 +32,8 @@ mod apply_loop;
 mod claim;
 mod context;
 mod failpoint;
+#[cfg(test)]
+mod lifecycle;
 mod provision;
 mod quarantine;
 mod retry;
