@@ -76,7 +76,7 @@ pub struct EngineConfig {
     pub publication: Option<String>,
     /// A slot that exists and is used; one is made when there is none. A given one is never dropped.
     pub slot: Option<String>,
-    /// Stop once everything is applied that had committed when [`crate::run`] was called.
+    /// Stop once everything is applied that had committed when [`crate::run()`] was called.
     pub until_caught_up: bool,
     /// Readers that copy at once, at least one.
     pub readers: usize,

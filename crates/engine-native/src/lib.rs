@@ -12,11 +12,11 @@
 //! transactions as the data. A process that dies leaves nothing that the next one needs.
 //!
 //! - [`config`], [`progress`], [`error`]: what goes in, what is seen, what can go wrong
-//! - [`preflight`], [`run`], [`status`], [`down`]: the four things that an engine does
+//! - [`mod@preflight`], [`mod@run`], [`mod@status`], [`mod@down`]: the four things that an engine does
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
 //! - `table_sync`, `apply_loop`: copying and following
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
-//! - [`verify`]: whether both sides hold the same rows
+//! - [`mod@verify`]: whether both sides hold the same rows
 
 pub mod config;
 pub mod down;

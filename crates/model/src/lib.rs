@@ -9,7 +9,7 @@
 //! - [`name`]: what schemas, tables and columns are called
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
 //! - [`source_table`]: a table as the source's catalog describes it
-//! - [`relation`], [`tuple`], [`change`], [`transaction`]: what the logical stream says
+//! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
 //! - [`value`]: one decoded datum on its way from one server to the other
 //! - [`checkpoint`]: what the target has durably applied, and of which source
 //! - [`finding`], [`fault`]: what preflight says, and what an error must say

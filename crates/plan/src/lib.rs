@@ -12,13 +12,13 @@
 //! ```
 //!
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
-//! - [`table_plan`]: the wanted target table
+//! - [`mod@table_plan`]: the wanted target table
 //! - [`key`]: which columns identify a row, and when two keys are the same key
-//! - [`bind`]: where the stream carries each planned column
+//! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
 //! - [`canonical`]: one text for each value, to compare source and target
 //! - [`row_image`]: a row as several changes of it left it
-//! - [`plan`]: a batch of transactions to its net effect, an [`ApplyPlan`]
+//! - [`mod@plan`]: a batch of transactions to its net effect, an [`ApplyPlan`]
 //! - [`batch`]: how many transactions go into one batch
 //! - [`acknowledge`]: what may be reported to the slot
 

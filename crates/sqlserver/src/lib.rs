@@ -9,7 +9,7 @@
 //!                                    +-- rows                 read back, for verification
 //! ```
 //!
-//! The invariant of [`apply`]: data and checkpoint commit in one transaction that began by proving that this process
+//! The invariant of [`mod@apply`]: data and checkpoint commit in one transaction that began by proving that this process
 //! still owns the pipeline. Every statement's row count equals what was staged for it, or nothing is committed.
 
 pub mod apply;

@@ -1,7 +1,7 @@
 //! Rows read back, as canonical text, to compare them with the source's.
 //!
 //! A row is handed over as it arrives and nothing is kept, so memory does not grow with the table. What a server
-//! returns is turned into the [`Value`] that the source's field would have been decoded to, and that into the text of
+//! returns is turned into the [`segcdc_model::Value`] that the source's field would have been decoded to, and that into the text of
 //! [`segcdc_plan::canonical`].
 
 mod key;

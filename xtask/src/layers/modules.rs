@@ -19,6 +19,7 @@ const HALVES: &[(&str, &str, &str)] = &[
     ("segcdc", "progress", "commands"),
     ("segcdc-engine-native", "apply_loop", "run"),
     ("segcdc-engine-native", "provision", "preflight"),
+    ("segcdc-engine-native", "startup", "provision"),
     ("segcdc-plan", "key", "table_plan"),
     ("segcdc-postgres", "sqlstate", "error"),
     ("segcdc-postgres", "replication", "stream"),
