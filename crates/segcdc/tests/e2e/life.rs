@@ -1,0 +1,120 @@
+//! A pipeline's life: plan, start, status, stop, go on, end; and what is refused before anything is touched.
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::product::{COMMAND_LIMIT, Finished};
+use super::stage::{DATABASE, PATIENCE, Stage};
+
+/// What a command wrote, as JSON.
+fn json(finished: &Finished) -> Result<Value> {
+    serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())
+}
+
+/// Slots and publications of the source.
+fn left_at_source(stage: &Stage) -> Result<String> {
+    let sql = "SELECT (SELECT count(*) FROM pg_replication_slots) || ' slots, ' \
+               || (SELECT count(*) FROM pg_publication) || ' publications'";
+    Ok(stage.source.psql(DATABASE, sql)?.trim().to_owned())
+}
+
+/// Whether nothing of the pipeline is on either side.
+async fn ensure_untouched(stage: &Stage) -> Result<()> {
+    ensure!(left_at_source(stage)? == "0 slots, 0 publications", "{}", left_at_source(stage)?);
+    let schema = &stage.target.default_schema;
+    let sql = format!(
+        "SELECT COUNT(*) FROM sys.tables AS t JOIN sys.schemas AS s ON s.[schema_id] = t.[schema_id] \
+         WHERE t.[name] = N't' AND s.[name] = N'{schema}'"
+    );
+    let tables = stage.target_number(&sql).await?;
+    ensure!(tables == 0, "the target has a table of the pipeline");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plan_changes_nothing() -> Result<()> {
+    let mut stage = Stage::start("planned").await?;
+    stage.source.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE bare (a int)").await?;
+    let plan = json(&stage.product.succeed(&["plan", "-o", "json"]).await?)?;
+    assert_eq!(plan["tables"][0]["target"]["name"], "t");
+    assert_eq!(plan["left_out"][0]["table"]["name"], "bare");
+    ensure!(plan["sql"]["source"].to_string().contains("CREATE PUBLICATION"), "{plan:#}");
+    ensure!(plan["sql"]["target"].to_string().contains("CREATE TABLE"), "{plan:#}");
+    for arguments in [&["plan", "-o", "wide"][..], &["doctor", "-v"], &["doctor", "-o", "json"]] {
+        stage.product.succeed(arguments).await?;
+    }
+    ensure_untouched(&stage).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_lives_and_leaves_nothing() -> Result<()> {
+    let mut stage = Stage::start("life").await?;
+    let sql = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')";
+    stage.source.execute(DATABASE, sql).await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    stage.source.execute(DATABASE, "INSERT INTO t VALUES (2, 'b'), (3, 'c')").await?;
+    let arrived = || async { (stage.target_count("t").await.ok()? == 3).then_some(()) };
+    running.until("the rows have arrived", PATIENCE, arrived).await?;
+    let status = json(&stage.product.succeed(&["status", "-o", "json"]).await?)?;
+    assert_eq!((&status["state"], &status["tables"][0]["phase"]), (&"RUNNING".into(), &"STREAMING".into()));
+    let slot = json(&stage.product.succeed(&["slot", "-o", "json"]).await?)?;
+    assert_eq!((&slot["exists"], &slot["ours"]), (&true.into(), &true.into()));
+    let refused = stage.product.run(&["down", "--drop", "--yes"]).await?;
+    ensure!(!refused.status.success(), "a pipeline that runs was removed: {refused}");
+    running.signal(Signal::TERM)?;
+    let stopped = running.wait(COMMAND_LIMIT).await?;
+    ensure!(stopped.status.code() == Some(143), "{stopped}");
+    ensure!(stopped.stdout.contains("stopped at") && stopped.stdout.contains("peak memory"), "{stopped}");
+    let status = json(&stage.product.succeed(&["status", "-o", "json"]).await?)?;
+    assert_eq!(status["state"], "STOPPED");
+    stage.source.execute(DATABASE, "DELETE FROM t WHERE id = 1").await?;
+    let up = stage.product.succeed(&["up", "--yes", "--until-caught-up", "-o", "json"]).await?;
+    assert_eq!(stage.target_count("t").await?, 2, "what was committed before the call is applied");
+    let events: Vec<Value> = up.stdout.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let names: Vec<&str> = events.iter().filter_map(|event| event["event"].as_str()).collect();
+    ensure!(names.first() == Some(&"plan") && names.last() == Some(&"summary"), "{names:?}");
+    let shown = stage.product.succeed(&["down"]).await?;
+    ensure!(shown.stdout.contains("would be removed"), "{shown}");
+    ensure!(left_at_source(&stage)? == "1 slots, 1 publications", "down without --drop removed something");
+    let down = json(&stage.product.succeed(&["down", "--drop", "--yes", "-o", "json"]).await?)?;
+    ensure!(down["done"] == true && down["left"].to_string().contains("DROP TABLE"), "{down:#}");
+    ensure!(left_at_source(&stage)? == "0 slots, 0 publications", "{}", left_at_source(&stage)?);
+    let missing = stage.product.run(&["status", "-o", "json"]).await?;
+    assert_eq!(missing.status.code(), Some(2), "{missing}");
+    assert_eq!(json(&missing)?["error"]["code"], "STATE_MISSING");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_role_that_owns_no_table_gets_the_owners_sql() -> Result<()> {
+    let mut stage = Stage::start("not_owner").await?;
+    let sql =
+        "CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE app LOGIN REPLICATION; GRANT SELECT ON t TO app";
+    stage.source.execute(DATABASE, sql).await?;
+    let source_url = stage.source.url_as("app", DATABASE);
+    stage.product.set("SEGCDC_SOURCE_URL", &source_url);
+    let refused = stage.product.run(&["up", "--yes", "--until-caught-up", "-o", "json"]).await?;
+    assert_eq!(refused.status.code(), Some(2), "{refused}");
+    let last: Value = serde_json::from_str(refused.stdout.lines().last().unwrap_or_default())?;
+    let fix = last["error"]["fix_sql"].to_string();
+    ensure!(fix.contains("CREATE PUBLICATION") || fix.contains("OWNER"), "{last:#}");
+    ensure_untouched(&stage).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_of_the_target_ends_with_4() -> Result<()> {
+    let mut stage = Stage::start("password").await?;
+    let target = &stage.target;
+    let url = format!(
+        "sqlserver://{}:sekret@{}:{}/{}?trust_server_certificate=true",
+        target.user, target.host, target.port, target.database
+    );
+    stage.product.set("SEGCDC_TARGET_URL", &url);
+    let refused = stage.product.run(&["up", "--yes"]).await?;
+    assert_eq!((refused.status.code(), refused.error_code()), (Some(4), Some("AUTH_FAILED")), "{refused}");
+    ensure!(!refused.to_string().contains("sekret"), "{refused}");
+    ensure!(refused.stderr.contains("trust_server_certificate=true"), "consent is not shown: {refused}");
+    Ok(())
+}

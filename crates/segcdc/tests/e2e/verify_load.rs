@@ -1,0 +1,55 @@
+//! `verify` under load: nothing is found wrong while all moves, and what is wrong is found among it.
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio_postgres::Client;
+
+use super::product::{COMMAND_LIMIT, Running};
+use super::stage::{DATABASE, Stage};
+use super::workload::{self, Writer};
+
+/// The report of a running `verify -o json`, while `writer` writes without a pause.
+async fn while_writing(mut verify: Running, writer: &mut Writer, client: &mut Client) -> Result<Value> {
+    while verify.ensure_runs().is_ok() {
+        writer.step(client).await?;
+    }
+    let finished = verify.wait(COMMAND_LIMIT).await?;
+    serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_is_right_while_all_moves() -> Result<()> {
+    let mut stage = Stage::start("moving").await?;
+    let mut client = stage.source.connect(DATABASE).await?;
+    workload::create(&client).await?;
+    client
+        .batch_execute("CREATE TABLE still (id int PRIMARY KEY, v text); INSERT INTO still VALUES (1, 'a')")
+        .await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    let mut writer = Writer::new(7);
+    let verify = stage.product.start(&["verify", "-o", "json"])?;
+    let report = while_writing(verify, &mut writer, &mut client).await?;
+    ensure!(writer.committed() > 0, "nothing was written meanwhile");
+    ensure!(report["differences"] == 0 && report["report"]["running"] == true, "{report:#}");
+    let sql = format!("UPDATE {} SET [v] = N'b' WHERE [id] = 1", stage.target_table("still"));
+    stage.target().await?.batch(&sql).await?;
+    let verify = stage.product.start(&["verify", "-o", "json"])?;
+    let report = while_writing(verify, &mut writer, &mut client).await?;
+    ensure!(report["differences"] == 1, "{report:#}");
+    let tables = report["report"]["tables"].as_array().context("tables")?;
+    let still = tables.iter().find(|table| table["source"]["name"] == "still").context("the table")?;
+    ensure!(still["differences"][0]["columns"][0] == "v", "{still:#}");
+    running.ensure_runs()?;
+    running.signal(Signal::TERM)?;
+    running.wait(COMMAND_LIMIT).await?;
+    // A pipeline that does not run is compared as it stands, and that is said.
+    client.batch_execute("INSERT INTO still VALUES (2, 'late')").await?;
+    let stopped = stage.product.run(&["verify", "--tables", "still"]).await?;
+    ensure!(stopped.status.code() == Some(5), "{stopped}");
+    for words in ["the pipeline does not run", "id=2: missing in target", "id=1: different (columns: v)"] {
+        ensure!(stopped.stdout.contains(words), "{words}: {stopped}");
+    }
+    Ok(())
+}
