@@ -127,10 +127,14 @@ pub enum EngineError {
         applied: Lsn,
     },
     /// Making the slot waited too long for open transactions.
-    #[error("making the slot waited more than {after_s} s for transactions that are open at the source")]
+    #[error(
+        "making the slot waited more than {after_s} s for transactions that are open at the source{blockers}"
+    )]
     SlotCreationTimeout {
         /// The bound.
         after_s: u64,
+        /// `: ` and the oldest of them; empty when they are not known.
+        blockers: String,
     },
     /// The publication is not there.
     #[error("the publication \"{publication}\" does not exist")]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use segcdc_model::{Fault, Finding, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
 use segcdc_plan::{Naming, PlanError, TableKey, TablePlan};
-use segcdc_postgres::{Publication, Session, catalog, publication, quote, session};
+use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
 
@@ -77,6 +77,11 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         None => select(config, &source).await?,
     };
     let mut findings = check_tables(&plans);
+    if existing.is_none() {
+        let names = plans.iter().map(|plan| &plan.source.name);
+        let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
+        findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
+    }
     let tables: Vec<SourceTable> = plans.iter().map(|plan| plan.source.clone()).collect();
     let request = segcdc_postgres::PreflightRequest {
         publication: given_or_known(config.publication.as_ref(), existing.as_ref(), |state| {
@@ -196,6 +201,25 @@ fn check_tables(plans: &[Arc<TablePlan>]) -> Vec<Finding> {
     }
 }
 
+/// A finding when a pattern means no table: a failure for a table that was named, since it is missed.
+fn check_pattern(pattern: &Pattern, names: &[&QualifiedName]) -> Option<Finding> {
+    if names.iter().any(|name| pattern.matches(name)) {
+        return None;
+    }
+    let (check, side) = ("engine.patterns", Side::Source);
+    let finding = match pattern.literal() {
+        Some(name) => Finding::failure(check, side, "TABLE_NOT_FOUND", format!("there is no table {name}")),
+        None => {
+            Finding::warning(check, side, "PATTERN_EMPTY", format!("the pattern {pattern} means no table"))
+        }
+    };
+    Some(
+        finding.hint(
+            "check the spelling; names are compared as PostgreSQL keeps them, upper and lower case apart",
+        ),
+    )
+}
+
 /// The statements that make publication and slot, for people. The slot is made by a command of the replication
 /// protocol, which this one stands for.
 fn source_statements(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Result<Vec<String>, EngineError> {
@@ -240,5 +264,26 @@ impl Preflight {
     /// The findings that keep the pipeline from starting.
     pub fn failures(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_without_a_table_is_found() {
+        let (orders, items) = (QualifiedName::new("public", "orders"), QualifiedName::new("shop", "items"));
+        let names = [&orders, &items];
+        let check = |pattern: &str, expected: Option<(Severity, &str)>| {
+            let finding = check_pattern(&pattern.parse().unwrap(), &names);
+            let found = finding.as_ref().map(|finding| (finding.severity, finding.code.as_str()));
+            assert_eq!(found, expected, "{pattern}");
+        };
+        check("orders", None);
+        check("shop.*", None);
+        check("order", Some((Severity::Failure, "TABLE_NOT_FOUND")));
+        check("Orders", Some((Severity::Failure, "TABLE_NOT_FOUND")));
+        check("shop.x*", Some((Severity::Warning, "PATTERN_EMPTY")));
     }
 }

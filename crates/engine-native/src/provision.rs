@@ -18,7 +18,7 @@ use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::{
     ExportedSnapshot, Publication, Replication, Session, SlotSnapshot, SlotState, SourceError,
-    SourceIdentity, catalog, publication, slot,
+    SourceIdentity, catalog, publication, session, slot,
 };
 use segcdc_sqlserver::state::MAX_PIPELINE_NAME;
 use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
@@ -285,8 +285,26 @@ async fn within_patience<T>(
 ) -> Result<T, EngineError> {
     match tokio::time::timeout(config.slot_patience, making).await {
         Ok(made) => Ok(made?),
-        Err(_) => Err(EngineError::SlotCreationTimeout { after_s: config.slot_patience.as_secs() }),
+        Err(_) => {
+            let blockers = blockers(config).await.map(|text| format!(": {text}")).unwrap_or_default();
+            Err(EngineError::SlotCreationTimeout { after_s: config.slot_patience.as_secs(), blockers })
+        }
     }
+}
+
+/// The oldest transactions that a slot waits for: running ones that write, and prepared ones.
+const BLOCKERS: &str = "SELECT string_agg(what, ', ' ORDER BY since) FROM ( \
+       (SELECT format('process %s since %s', pid, date_trunc('second', xact_start)) AS what, xact_start AS since \
+        FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 5) \
+       UNION ALL \
+       (SELECT format('prepared transaction %L since %s', gid, date_trunc('second', prepared)), prepared \
+        FROM pg_prepared_xacts ORDER BY prepared LIMIT 5)) AS blockers";
+
+/// Who keeps a slot from being made, as far as the role may see.
+async fn blockers(config: &EngineConfig) -> Option<String> {
+    let source = session::connect(&config.source).await.ok()?;
+    let rows = source.query_text(BLOCKERS).await.ok()?;
+    rows.into_iter().next()?.into_iter().next()?
 }
 
 /// Where the stream of a given slot begins.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use segcdc_model::{Lineage, TablePhase};
 use segcdc_plan::{TablePlan, table_plan};
 use segcdc_postgres::{Replication, Session, catalog, publication, slot};
-use segcdc_sqlserver::{PipelineState, TableState, Target};
+use segcdc_sqlserver::{PipelineState, TableState, Target, TargetError};
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
@@ -45,15 +45,15 @@ pub(crate) async fn resume(
     target: &mut Target,
     state: PipelineState,
 ) -> Result<Provisioned, EngineError> {
-    let tables = table_facts(context, source, target, &state).await?;
-    let checked = check(context, memory, source, &state, &tables).await?;
+    let mut tables = table_facts(context, source, target, &state).await?;
+    let mut checked = check(context, memory, source, &state, &tables).await?;
     memory.claim(target, context).await?;
-    let checkpoint = memory.checkpoint()?;
-    let before = &state.checkpoint;
-    if (checkpoint.applied_lsn, checkpoint.batch_seq) != (before.applied_lsn, before.batch_seq) {
-        // Another process wrote between our look and our claim. What was checked is not what is there.
-        let moved = PipelineState { checkpoint: checkpoint.clone(), ..state };
-        check(context, memory, source, &moved, &tables).await?;
+    let now = target.load_state(&context.config.name).await?;
+    let now = now.ok_or_else(|| TargetError::StateMissing { pipeline: context.config.name.clone() })?;
+    if has_moved(&state, &now) {
+        // Another process wrote between our look and our claim: what was checked is not what is there.
+        tables = table_facts(context, source, target, &now).await?;
+        checked = check(context, memory, source, &now, &tables).await?;
     }
     let timeline = checked.timeline;
     if timeline != memory.checkpoint()?.lineage.timeline {
@@ -76,6 +76,12 @@ pub(crate) async fn resume(
         }
     }
     Ok(Provisioned { tables: ready, snapshot: None })
+}
+
+/// Whether somebody wrote between two looks at the state, but to take it over.
+fn has_moved(before: &PipelineState, now: &PipelineState) -> bool {
+    let position = |state: &PipelineState| (state.checkpoint.applied_lsn, state.checkpoint.batch_seq);
+    position(before) != position(now) || before.tables != now.tables
 }
 
 /// What the checks have found.
