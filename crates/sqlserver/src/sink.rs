@@ -82,6 +82,12 @@ impl RowBuffer {
         self.encoder.byte_len()
     }
 
+    /// The finished rows, for tests.
+    #[cfg(test)]
+    pub(crate) fn encoded(&self) -> &[u8] {
+        self.encoder.encoded()
+    }
+
     /// Throws all rows away.
     pub(crate) fn clear(&mut self) {
         self.encoder.clear();

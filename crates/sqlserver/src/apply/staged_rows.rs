@@ -229,3 +229,117 @@ pub(super) fn planned_value<'p>(
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+    use crate::session::WritePath;
+    use segcdc_model::{PgType, Tuple};
+    use segcdc_plan::{Binding, Fill, UpdateGroup};
+    use std::sync::Arc;
+
+    /// A keyed table, and rows of it.
+    fn keyed() -> (TableChanges, impl Fn(&[Option<&str>]) -> RowImage) {
+        let columns = [
+            ("id", PgType::Int4, true),
+            ("a", PgType::Text, false),
+            ("b", PgType::Int4, false),
+            ("must", PgType::Bool, true),
+        ];
+        let table = fixture::table(1, "t", 1, &columns);
+        let binding = Arc::new(Binding::in_order(&table));
+        let image = move |fields: &[Option<&str>]| {
+            RowImage::new(Arc::clone(&binding), Tuple::from_texts(fields.iter().copied()))
+        };
+        (TableChanges::new(table), image)
+    }
+
+    fn row(id: &str) -> [Option<&str>; 4] {
+        [Some(id), Some("x"), None, Some("t")]
+    }
+
+    fn mixed() -> TableChanges {
+        let (mut changes, image) = keyed();
+        changes.deletes.push(image(&row("1")));
+        changes.updates.push(UpdateGroup { present: vec![1], rows: vec![image(&row("2"))] });
+        changes
+            .updates
+            .push(UpdateGroup { present: vec![2, 3], rows: vec![image(&row("3")), image(&row("4"))] });
+        changes.inserts.push(InsertRow::whole(image(&row("5"))));
+        for (new, old, columns) in [("6", "7", vec![1]), ("8", "9", vec![1, 2]), ("10", "11", vec![1])] {
+            let fill = Some(Fill { old_key: image(&row(old)), columns });
+            changes.inserts.push(InsertRow { image: image(&row(new)), fill });
+        }
+        changes
+    }
+
+    fn encoded(changes: &TableChanges, limit_bytes: usize) -> (Vec<usize>, Vec<u8>) {
+        let staged = StagedChanges::new(changes);
+        let mut buffer = RowBuffer::new(staged.columns(), WritePath::Bulk);
+        let mut rows = staged.rows();
+        let (mut counts, mut bytes) = (Vec::new(), Vec::new());
+        loop {
+            let count = encode(&changes.table, &mut rows, &mut buffer, "test", limit_bytes).unwrap();
+            if count == 0 {
+                return (counts, bytes);
+            }
+            counts.push(count);
+            bytes.extend_from_slice(buffer.encoded());
+            buffer.clear();
+        }
+    }
+
+    #[test]
+    fn rows_carry_their_operation_and_group() {
+        let changes = mixed();
+        let staged = StagedChanges::new(&changes);
+        let operations: Vec<(u8, usize)> = staged.rows().map(|row| (row.op, row.group)).collect();
+        let expected = [
+            (OP_DELETE, 0),
+            (OP_UPDATE, 0),
+            (OP_UPDATE, 1),
+            (OP_UPDATE, 1),
+            (OP_INSERT, 0),
+            (OP_FILL, 0),
+            (OP_FILL, 1),
+            (OP_FILL, 0),
+        ];
+        assert_eq!(operations, expected);
+        assert_eq!(staged.row_count(), expected.len());
+        assert_eq!(staged.fills, [(&[1][..], 2), (&[1, 2][..], 1)]);
+    }
+
+    #[test]
+    fn rows_are_the_same_in_one_piece_or_in_many() {
+        let changes = mixed();
+        let (whole, expected) = encoded(&changes, usize::MAX);
+        assert_eq!(whole, [8]);
+        assert_eq!(encoded(&changes, 1), (vec![1; 8], expected.clone()));
+        assert_eq!(encoded(&changes, 150).1, expected);
+    }
+
+    #[test]
+    fn equal_rows_without_a_key_are_staged_once() {
+        let table = fixture::table(2, "bag", 0, &[("a", PgType::Text, false)]);
+        let binding = Arc::new(Binding::in_order(&table));
+        let mut changes = TableChanges::new(table);
+        for text in [Some("x"), Some("x"), Some("x "), None, None, None, Some("")] {
+            changes.unkeyed_deletes.push(RowImage::new(Arc::clone(&binding), Tuple::from_texts([text])));
+        }
+        let staged = StagedChanges::new(&changes);
+        assert_eq!(staged.equal_deletes, [0..2, 2..3, 3..6, 6..7]);
+        assert_eq!(staged.row_count(), 4);
+    }
+
+    #[test]
+    fn null_is_refused_where_the_target_does_not_take_it() {
+        let (mut changes, image) = keyed();
+        changes.inserts.push(InsertRow::whole(image(&[Some("1"), None, None, None])));
+        let staged = StagedChanges::new(&changes);
+        let mut buffer = RowBuffer::new(staged.columns(), WritePath::Bulk);
+        let refused = encode(&changes.table, &mut staged.rows(), &mut buffer, "test", usize::MAX);
+        let error = refused.unwrap_err().to_string();
+        assert!(error.starts_with("public.t, column \"must\": NULL"), "{error}");
+    }
+}
