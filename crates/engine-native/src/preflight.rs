@@ -83,7 +83,12 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
     let tables: Vec<SourceTable> = plans.iter().map(|plan| plan.source.clone()).collect();
+    let purpose = match &existing {
+        Some(_) => segcdc_postgres::Purpose::KnownPipeline,
+        None => segcdc_postgres::Purpose::NewPipeline,
+    };
     let request = segcdc_postgres::PreflightRequest {
+        purpose,
         publication: given_or_known(config.publication.as_ref(), existing.as_ref(), |state| {
             &state.checkpoint.lineage.publication
         }),
@@ -93,6 +98,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         tables,
     };
     findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
+    findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
     let rows = match config.snapshot {
         SnapshotMode::Initial | SnapshotMode::Only => ExistingRows::Refuse,
         SnapshotMode::None => ExistingRows::Allow,

@@ -42,7 +42,7 @@ mod wire;
 pub use catalog::{Pattern, SourceIdentity};
 pub use config::{ConfigError, SourceConfig};
 pub use error::{Operation, ServerError, SourceError};
-pub use preflight::PreflightRequest;
+pub use preflight::{PreflightRequest, Purpose};
 pub use publication::Publication;
 pub use replication::{CreatedSlot, FieldForm, Replication, SlotSnapshot, SystemIdentity};
 pub use session::Session;

@@ -19,9 +19,21 @@ mod server;
 mod slot;
 mod table;
 
+/// Whether a pipeline is to be made or goes on: what mends a missing slot for the one loses rows for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purpose {
+    /// Nothing was copied yet.
+    #[default]
+    NewPipeline,
+    /// The target holds what the named slot has sent, up to its checkpoint.
+    KnownPipeline,
+}
+
 /// What the pipeline wants of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PreflightRequest {
+    /// Whether the pipeline is new. A known one names its publication and its slot.
+    pub purpose: Purpose,
     /// A publication that the user named: it must be there and fit.
     pub publication: Option<String>,
     /// A slot that the user named: it must be there and fit.

@@ -125,8 +125,10 @@ impl Replication {
     ) -> Result<CreatedSlot, SourceError> {
         let sql = command::create_slot(self.server_version_num, name, snapshot, temporary)?;
         // If we go away while the server waits, it shall notice and not leave a slot behind that nobody knows of.
-        // Servers on other systems than Linux may refuse the setting; the slot can then be found by its name.
-        match self.wire.query(Operation::CreateSlot, "SET client_connection_check_interval = '2s'").await {
+        // Replication commands do not start the clock of this setting: the statement behind SET does, and the command
+        // that follows at once finds it running. Servers on other systems than Linux may refuse the setting.
+        let notice = "SET client_connection_check_interval = '2s'; SELECT 1";
+        match self.wire.query(Operation::CreateSlot, notice).await {
             Ok(_) | Err(SourceError::Server { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -2,7 +2,7 @@
 
 use segcdc_model::{Finding, QualifiedName, Side, SourceTable, TableKind};
 
-use super::{PreflightRequest, listed};
+use super::{PreflightRequest, Purpose, listed};
 use crate::error::SourceError;
 use crate::publication::{self, Publication, PublishedTable};
 use crate::quote;
@@ -39,9 +39,16 @@ async fn name_in_use(session: &Session, name: &str) -> Result<Option<Finding>, S
 
 fn missing(name: &str, request: &PreflightRequest) -> Result<Finding, SourceError> {
     let detail = format!("there is no publication named {name}");
-    Ok(Finding::failure(CHECK, Side::Source, "PUBLICATION_MISSING", detail)
-        .hint("let the tables' owner make it, or leave --publication out to have one made")
-        .fix(publication::create_sql(name, &request.streamable_names())?))
+    let finding = Finding::failure(CHECK, Side::Source, "PUBLICATION_MISSING", detail);
+    Ok(match request.purpose {
+        Purpose::NewPipeline => finding
+            .hint("let the tables' owner make it, or leave --publication out to have one made")
+            .fix(publication::create_sql(name, &request.streamable_names())?),
+        Purpose::KnownPipeline => finding.hint(
+            "it was dropped; making it again does not mend the slot, which has lost changes that were made \
+             without it: the tables have to be copied again",
+        ),
+    })
 }
 
 /// What the publication lacks.

@@ -2,7 +2,7 @@
 
 use segcdc_model::{Finding, Side};
 
-use super::PreflightRequest;
+use super::{PreflightRequest, Purpose};
 use crate::error::SourceError;
 use crate::quote;
 use crate::session::Session;
@@ -31,18 +31,25 @@ pub(super) async fn check(
     }
     let found = slot::inspect(session, name).await?;
     match (&request.slot, found) {
-        (Some(_), Some(found)) => judge(&found, database).map(Some),
-        (Some(_), None) => missing(name).map(Some),
+        (Some(_), Some(found)) => judge(&found, database, request.purpose).map(Some),
+        (Some(_), None) => missing(name, request.purpose).map(Some),
         (None, Some(found)) => name_in_use(&found).map(Some),
         (None, None) => Ok(Some(Finding::ok(CHECK, Side::Source, format!("the slot name {name} is free")))),
     }
 }
 
-fn missing(name: &str) -> Result<Finding, SourceError> {
+fn missing(name: &str, purpose: Purpose) -> Result<Finding, SourceError> {
     let detail = format!("there is no slot named {name}");
-    Ok(Finding::failure(CHECK, Side::Source, "SLOT_MISSING", detail)
-        .hint("make it, or leave --slot out to have one made")
-        .fix(create(name)?))
+    let finding = Finding::failure(CHECK, Side::Source, "SLOT_MISSING", detail);
+    Ok(match purpose {
+        Purpose::NewPipeline => {
+            finding.hint("make it, or leave --slot out to have one made").fix(create(name)?)
+        }
+        Purpose::KnownPipeline => finding.hint(
+            "it was dropped or lost in a failover, and with it what was written since; \
+             the tables have to be copied again with a new slot",
+        ),
+    })
 }
 
 fn name_in_use(found: &SlotState) -> Result<Finding, SourceError> {
@@ -55,11 +62,15 @@ fn name_in_use(found: &SlotState) -> Result<Finding, SourceError> {
         .fix(drop(name)?))
 }
 
-fn judge(found: &SlotState, database: &str) -> Result<Finding, SourceError> {
+fn judge(found: &SlotState, database: &str, purpose: Purpose) -> Result<Finding, SourceError> {
     let name = &found.name;
     let again = |code, detail: String, hint: &str| -> Result<Finding, SourceError> {
         let finding = Finding::failure(CHECK, Side::Source, code, detail).hint(hint);
-        Ok(finding.fix(drop(name)?).fix(create(name)?))
+        match purpose {
+            Purpose::NewPipeline => Ok(finding.fix(drop(name)?).fix(create(name)?)),
+            // A new slot under an old checkpoint would only look as if nothing had been lost.
+            Purpose::KnownPipeline => Ok(finding),
+        }
     };
     if found.plugin.as_deref() != Some(PLUGIN) {
         let kind =
@@ -79,7 +90,7 @@ fn judge(found: &SlotState, database: &str) -> Result<Finding, SourceError> {
     if found.is_lost() {
         let why = found.invalidation.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
         let detail = format!("the server has removed WAL that the slot {name} needs{why}");
-        return again("SLOT_LOST", detail, "make it again; the tables have to be copied again");
+        return again("SLOT_LOST", detail, "the tables have to be copied again with a new slot");
     }
     if found.temporary {
         let detail = format!("the slot {name} is temporary: it ends with the session that made it");
@@ -88,9 +99,14 @@ fn judge(found: &SlotState, database: &str) -> Result<Finding, SourceError> {
     }
     if let Some(pid) = found.active_pid {
         let detail = format!("the slot {name} is being consumed by the process {pid}");
-        return Ok(Finding::failure(CHECK, Side::Source, "SLOT_IN_USE", detail)
-            .hint("stop its consumer, or end its session if it was forgotten")
-            .fix(format!("SELECT pg_terminate_backend({pid})")));
+        return Ok(match purpose {
+            Purpose::NewPipeline => Finding::failure(CHECK, Side::Source, "SLOT_IN_USE", detail)
+                .hint("stop its consumer, or end its session if it was forgotten")
+                .fix(format!("SELECT pg_terminate_backend({pid})")),
+            // Most likely by the pipeline itself: it runs, or it has crashed and the server has not noticed yet.
+            Purpose::KnownPipeline => Finding::warning(CHECK, Side::Source, "SLOT_IN_USE", detail)
+                .hint("the pipeline is running, or it has ended and the server frees the slot in a while"),
+        });
     }
     Ok(Finding::ok(CHECK, Side::Source, format!("the slot {name} can be used")))
 }

@@ -57,13 +57,27 @@ async fn cramped_server_is_mended_by_settings() {
     gone("PREPARED_TRANSACTIONS").await;
 }
 
+/// Making a slot waits for open transactions. Whoever gives up waiting leaves no half-made slot behind.
 #[tokio::test]
-async fn long_transactions_are_named_and_can_be_ended() {
-    let source = Source::shared("long_running", "CREATE TABLE a (id int PRIMARY KEY)").await;
+async fn long_transactions_are_named_and_hold_up_no_more_than_they_must() {
+    // A server of its own: slots of other tests would wait too.
+    let options = PostgresOptions::default();
+    let source = Source::private("long_running", options, "CREATE TABLE a (id int PRIMARY KEY)").await;
     let request = source.request(&["a"]).await;
     let writer = session::connect(&source.config).await.unwrap();
     writer.query_text("BEGIN; INSERT INTO public.a VALUES (1)").await.unwrap();
     let pid = ask(&writer, "SELECT pg_backend_pid()").await;
+
+    let slots = async || source.ask("SELECT count(*) FROM pg_replication_slots").await;
+    let mut making = Box::pin(ExportedSnapshot::create(&source.config, "given_up", false));
+    let begun = until("the slot is being made", PATIENCE, async || (slots().await == "1").then_some(()));
+    tokio::select! {
+        made = &mut making => panic!("it did not wait: {made:?}"),
+        begun = begun => begun.unwrap(),
+    }
+    drop(making);
+    until("nothing is left", PATIENCE, async || (slots().await == "0").then_some(())).await.unwrap();
+
     let fix = format!("SELECT pg_terminate_backend({pid})");
     let named = async || {
         let found = problems(&source.session, &request).await;
@@ -71,8 +85,9 @@ async fn long_transactions_are_named_and_can_be_ended() {
     };
     let finding = until("the transaction has been open for long", PATIENCE, named).await.unwrap();
     assert!(finding.detail.contains(&pid), "{finding:#?}");
-    source.session.query_text(&fix).await.unwrap();
+    source.mend(&finding).await;
     until("the transaction is gone", PATIENCE, async || named().await.is_none().then_some(())).await.unwrap();
+    ExportedSnapshot::create(&source.config, "given_up", false).await.unwrap().close().await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What preflight finds wrong with tables, publications and slots. Each finding's SQL is run, and the finding gone.
 
 use segcdc_model::{Fault, Severity};
-use segcdc_postgres::{PreflightRequest, preflight};
+use segcdc_postgres::{PreflightRequest, Purpose, preflight};
 
 use crate::fixture::{Source, problems, with_code};
 
@@ -160,6 +160,10 @@ async fn slot_that_is_consumed_or_temporary_is_refused() {
     let position = source.ask("SELECT pg_current_wal_lsn()").await.parse().unwrap();
     let mut stream = source.stream("busy_slot", position).await;
     let found = problems(&source.session, &named("busy_slot").await).await;
+    let known = PreflightRequest { purpose: Purpose::KnownPipeline, ..named("busy_slot").await };
+    let found_by_owner = problems(&source.session, &known).await;
+    let finding = with_code(&found_by_owner, "SLOT_IN_USE").unwrap();
+    assert_eq!(finding.severity, Severity::Warning, "its own pipeline may be running: {finding:#?}");
     source.mend(with_code(&found, "SLOT_IN_USE").unwrap()).await;
     let error = loop {
         if let Err(error) = stream.next().await {
@@ -173,4 +177,7 @@ async fn slot_that_is_consumed_or_temporary_is_refused() {
     };
     segcdc_testkit::until("the slot is free", crate::fixture::PATIENCE, is_free).await.unwrap();
     source.run("SELECT pg_drop_replication_slot('busy_slot')").await;
+    let found = problems(&source.session, &known).await;
+    let finding = with_code(&found, "SLOT_MISSING").unwrap();
+    assert!(finding.fix_sql.is_empty(), "a new slot would hide what was lost: {finding:#?}");
 }
