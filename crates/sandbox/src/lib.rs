@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`answer`]: what the engine says and the server encodes; the seam between the two
-//! - [`engine`]: runs T-SQL on PostgreSQL
+//! - [`engine`]: runs T-SQL on PostgreSQL; `sql` parses and translates it
 //! - [`server`]: packets, TLS, login, requests
 //! - [`decode`], [`encode`]: what clients send, what they are told; [`code_page`]: text of varchar
 //!
@@ -18,3 +18,4 @@ pub mod decode;
 pub mod encode;
 pub mod engine;
 pub mod server;
+mod sql;
