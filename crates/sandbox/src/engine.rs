@@ -1,11 +1,43 @@
 //! [`Engine`] and [`Session`]: T-SQL on a private PostgreSQL.
+//!
+//! ```text
+//! Session::batch: parse -> translate all (207 before anything runs) -> run one by one
+//!   a missing table defers its statement to its own turn (208 then), as SQL Server's deferred name resolution does
+//! T-SQL transaction = PostgreSQL transaction
+//!   XACT_ABORT ON    an error rolls all back and ends the batch
+//!   XACT_ABORT OFF   each statement runs in a savepoint: an error undoes it alone
+//! ```
+//!
+//! A database is a PostgreSQL database made from a template that holds `tsql` (helpers) and `sys` (the catalog's views).
+//! A table is `u.t<object_id>` with columns `c<column_id>`, so that names of any length and spelling work.
+
+mod alter;
+mod binary;
+mod bulk;
+mod compile;
+mod databases;
+mod define;
+mod failure;
+mod flow;
+mod key;
+mod lookup;
+mod make_table;
+mod procedure;
+mod run;
+mod session;
+mod statement;
+mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use segcdc_tds::{Collation, ColumnType, Datum};
 use tokio::sync::mpsc;
 
-use crate::answer::{OutColumn, Replies, Reply, SqlError};
+pub use session::Session;
+
+use crate::answer::SqlError;
+use databases::Databases;
 
 /// What an engine is started with.
 #[derive(Debug, Clone)]
@@ -24,6 +56,11 @@ pub struct EngineOptions {
 #[derive(Debug)]
 pub struct Engine {
     options: EngineOptions,
+    databases: Databases,
+    /// Counts changes of any catalog: what sessions know of tables is as old as the count that they saw.
+    version: AtomicU64,
+    /// The last transaction descriptor given out.
+    descriptor: AtomicU64,
 }
 
 /// What a client says in LOGIN7.
@@ -45,12 +82,6 @@ pub struct LoginRequest {
     pub spid: u16,
 }
 
-/// One per TDS connection, with one PostgreSQL session behind it.
-#[derive(Debug)]
-pub struct Session {
-    database: String,
-}
-
 /// A parameter of `sp_executesql` or of a procedure.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
@@ -62,7 +93,7 @@ pub struct Param {
     pub collation: Collation,
     /// Its value, of any type that converts to the declared one.
     pub value: Datum,
-    /// Whether the caller wants it back, by [`Reply::ReturnValue`].
+    /// Whether the caller wants it back, by [`crate::answer::Reply::ReturnValue`].
     pub output: bool,
 }
 
@@ -74,7 +105,8 @@ pub type BulkRows = mpsc::Receiver<Vec<Vec<Datum>>>;
 impl Engine {
     /// Prepares the PostgreSQL server: databases, helper functions. Also on one that has been prepared before.
     pub async fn start(options: EngineOptions) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Engine { options }))
+        let databases = Databases::prepare(options.postgres_port, &options.database).await?;
+        Ok(Arc::new(Engine { options, databases, version: AtomicU64::new(1), descriptor: AtomicU64::new(0) }))
     }
 
     /// Opens a session. 18456: wrong user or password. 4060: no such database.
@@ -83,82 +115,24 @@ impl Engine {
             return Err(SqlError::new(18456, 14, format!("Login failed for user '{}'.", request.user)));
         }
         let database = if request.database.is_empty() { &self.options.database } else { &request.database };
-        Ok(Session { database: database.clone() })
-    }
-}
-
-// === impl Session ===
-
-impl Session {
-    /// The current database.
-    pub fn database(&self) -> &str {
-        &self.database
+        let Some(found) = self.databases.find(database) else {
+            let message =
+                format!("Cannot open database \"{database}\" requested by the login. The login failed.");
+            return Err(SqlError::new(4060, 11, message));
+        };
+        Session::open(Arc::clone(self), found, request.clone()).await
     }
 
-    /// The current database's collation.
-    pub fn collation(&self) -> Collation {
-        Collation::SQL_LATIN1_GENERAL_CP1_CI_AS
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
-    /// Descriptor of the open transaction, 0 if none is open.
-    pub fn transaction(&self) -> u64 {
-        0
+    /// Says that a catalog changed.
+    fn touch(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Runs a batch; with parameters, the body of `sp_executesql` or `sp_execute`. Errors are replies.
-    ///
-    /// A future that is dropped before its end must be followed by [`Session::interrupt`].
-    pub async fn batch(&mut self, _sql: &str, _params: &[Param], out: &Replies) {
-        let error = SqlError::new(102, 15, "Incorrect syntax near ''.");
-        out.send(Reply::Error(error)).await.ok();
+    fn new_descriptor(&self) -> u64 {
+        self.descriptor.fetch_add(1, Ordering::Relaxed) + 1
     }
-
-    /// Calls a procedure by name, in any spelling (`sys.sp_x`, `[sp_x]`). 2812: not known.
-    pub async fn procedure(&mut self, name: &str, _params: &[Param], out: &Replies) {
-        let error = SqlError::new(2812, 16, format!("Could not find stored procedure '{name}'."));
-        out.send(Reply::Error(error)).await.ok();
-    }
-
-    /// Begins a transaction. `isolation`: 0 as it is, 1 read uncommitted, 2 read committed, 3 repeatable read,
-    /// 4 serializable, 5 snapshot.
-    pub async fn begin(&mut self, _isolation: u8, _name: &str, _out: &Replies) -> Result<(), SqlError> {
-        Ok(())
-    }
-
-    /// Commits (3902: none is open).
-    pub async fn commit(&mut self, _out: &Replies) -> Result<(), SqlError> {
-        Ok(())
-    }
-
-    /// Rolls back all, or to the savepoint `name` unless it is empty (3903: none is open).
-    pub async fn rollback(&mut self, _name: &str, _out: &Replies) -> Result<(), SqlError> {
-        Ok(())
-    }
-
-    /// Sets a savepoint.
-    pub async fn save(&mut self, _name: &str, _out: &Replies) -> Result<(), SqlError> {
-        Ok(())
-    }
-
-    /// Loads rows into the table of the INSERT BULK that the last [`Session::batch`] ran; `columns` are those of the
-    /// client's COLMETADATA. Returns the row count.
-    ///
-    /// A future that is dropped before its end must be followed by [`Session::interrupt`]; nothing is loaded then.
-    /// `out` takes changes of the session only (a transaction that the error ended); the server answers with the result.
-    pub async fn bulk(
-        &mut self,
-        _columns: &[OutColumn],
-        _rows: BulkRows,
-        _out: &Replies,
-    ) -> Result<u64, SqlError> {
-        Err(SqlError::new(4022, 16, "Bulk load data was expected but not sent."))
-    }
-
-    /// After an attention, or a future that was dropped: cancels what PostgreSQL still runs and, with XACT_ABORT ON,
-    /// rolls the transaction back (told by `out`). The session is usable afterwards.
-    pub async fn interrupt(&mut self, _out: &Replies) {}
-
-    /// Back to the state after login (RESETCONNECTION): temporary tables, SET options and, unless `keep_transaction`,
-    /// the transaction.
-    pub async fn reset(&mut self, _keep_transaction: bool, _out: &Replies) {}
 }

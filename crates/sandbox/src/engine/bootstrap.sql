@@ -163,10 +163,10 @@ CREATE FUNCTION tsql.float_to_text(value float8, style int8) RETURNS bpchar LANG
 DECLARE shown text;
 BEGIN
     -- Style 3 keeps 17 digits; the others, as SQL Server, six or scientific.
-    IF style = 3 THEN RETURN to_char(value, 'FM9.9999999999999999EEEE')::bpchar; END IF;
+    IF style = 3 THEN RETURN btrim(to_char(value, '9.9999999999999999EEEE'))::bpchar; END IF;
     IF value = 0 THEN RETURN '0'::bpchar; END IF;
     IF abs(value) >= 1e6 OR abs(value) < 1e-4 THEN
-        shown := to_char(value, 'FM9.99999EEEE');
+        shown := btrim(to_char(value, '9.99999EEEE'));
         RETURN regexp_replace(regexp_replace(shown, '\.?0*e', 'e'), 'e([+-])(\d\d)$', 'e\10\2')::bpchar;
     END IF;
     shown := round(value::numeric, (5 - floor(log(abs(value))))::int4)::text;
@@ -192,10 +192,10 @@ BEGIN
     RETURN decode(digits, 'hex');
 END $$;
 -- UTF-16LE, or code page 1252.
-CREATE FUNCTION tsql.text_to_binary(value bpchar, national bool) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+CREATE FUNCTION tsql.text_to_binary(value bpchar, is_wide bool) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE result bytea := ''; code int4; one text;
 BEGIN
-    IF NOT national THEN RETURN convert_to(tsql.text_of(value), 'WIN1252'); END IF;
+    IF NOT is_wide THEN RETURN convert_to(tsql.text_of(value), 'WIN1252'); END IF;
     IF value = '' AND octet_length(value) = 0 THEN RETURN result; END IF;
     FOREACH one IN ARRAY regexp_split_to_array(tsql.text_of(value) COLLATE "C", '') LOOP
         code := ascii(one);
@@ -209,10 +209,10 @@ BEGIN
     END LOOP;
     RETURN result;
 END $$;
-CREATE FUNCTION tsql.binary_to_text(value bytea, national bool) RETURNS bpchar LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+CREATE FUNCTION tsql.binary_to_text(value bytea, is_wide bool) RETURNS bpchar LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE result text := ''; i int4 := 0; code int4;
 BEGIN
-    IF NOT national THEN RETURN convert_from(value, 'WIN1252')::bpchar; END IF;
+    IF NOT is_wide THEN RETURN convert_from(value, 'WIN1252')::bpchar; END IF;
     WHILE i + 1 < octet_length(value) LOOP
         code := get_byte(value, i) | (get_byte(value, i + 1) << 8);
         i := i + 2;
@@ -399,7 +399,7 @@ BEGIN
             < 10::numeric ^ (p[1]::int4 - p[2]::int4) THEN round(tsql.text_to_numeric(value, ''), p[2]::int4) END)::text
         WHEN family = 'float' THEN tsql.text_to_float(value)::text
         WHEN family = 'date' THEN tsql.text_to_date(value)::text
-        WHEN family = 'time' THEN tsql.round_ticks(tsql.text_to_time(value), 10::int8 ^ (7 - p[1]::int4))::text
+        WHEN family = 'time' THEN tsql.round_ticks(tsql.text_to_time(value), (10 ^ (7 - p[1]::int4))::int8)::text
         WHEN type_name = 'datetime' THEN tsql.round_datetime(tsql.text_to_ticks(value))::text
         WHEN family = 'datetime' THEN tsql.text_to_ticks(value)::text
         WHEN family = 'offset' THEN tsql.text_to_offset(value)::text

@@ -100,7 +100,9 @@ pub(super) fn from_postgres(error: &tokio_postgres::Error, place: Place<'_>) -> 
         SqlState::LOCK_NOT_AVAILABLE => {
             SqlError::new(1222, 16, "Lock request time out period exceeded.").with_state(51)
         }
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE => SqlError::new(8115, 16, overflow_text(db.message())).with_state(2),
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE => {
+            SqlError::new(8115, 16, overflow_text(db.message())).with_state(2)
+        }
         SqlState::DIVISION_BY_ZERO => SqlError::new(8134, 16, "Divide by zero error encountered."),
         SqlState::INVALID_TEXT_REPRESENTATION => {
             SqlError::new(8114, 16, "Error converting data type nvarchar to the type of the expression.")
@@ -120,8 +122,12 @@ pub(super) fn from_postgres(error: &tokio_postgres::Error, place: Place<'_>) -> 
              the subquery is used as an expression.",
         ),
         SqlState::PROGRAM_LIMIT_EXCEEDED => too_wide(db.message(), place),
-        SqlState::DISK_FULL => SqlError::new(1105, 17, "Could not allocate space: the disk of the sandbox is full."),
-        SqlState::UNDEFINED_TABLE => SqlError::new(208, 16, format!("Invalid object name '{}'.", place.table_name())),
+        SqlState::DISK_FULL => {
+            SqlError::new(1105, 17, "Could not allocate space: the disk of the sandbox is full.")
+        }
+        SqlState::UNDEFINED_TABLE => {
+            SqlError::new(208, 16, format!("Invalid object name '{}'.", place.table_name()))
+        }
         SqlState::QUERY_CANCELED => SqlError::new(3617, 11, "The statement was cancelled by the client."),
         SqlState::ADMIN_SHUTDOWN | SqlState::CRASH_SHUTDOWN => {
             SqlError::new(596, 21, "Cannot continue the execution because the session is in the kill state.")
@@ -189,7 +195,8 @@ fn duplicate(db: &DbError, place: Place<'_>) -> SqlError {
 
 fn not_null(db: &DbError, place: Place<'_>) -> SqlError {
     let physical = db.column().unwrap_or_default();
-    let column = place.table.and_then(|table| table.columns.iter().find(|column| column.physical == physical));
+    let column =
+        place.table.and_then(|table| table.columns.iter().find(|column| column.physical == physical));
     let column = column.map_or(physical, |column| column.name.as_str());
     let message = format!(
         "Cannot insert the value NULL into column '{column}', table '{}'; column does not allow nulls. {} fails.",

@@ -111,8 +111,6 @@ pub(crate) enum StatementKind {
     BulkInsert(BulkInsert),
     /// `USE database`
     Use(String),
-    /// Accepted, does nothing.
-    Nothing,
 }
 
 /// A session option.

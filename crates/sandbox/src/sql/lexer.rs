@@ -48,8 +48,8 @@ pub(crate) struct Token {
 
 /// Symbols, longer ones before their beginnings.
 const SYMBOLS: [&str; 33] = [
-    "<>", "!=", "<=", ">=", "!<", "!>", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "::", "(", ")", ",", ";", ".",
-    "=", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "~", ":",
+    "<>", "!=", "<=", ">=", "!<", "!>", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "::", "(", ")", ",",
+    ";", ".", "=", "<", ">", "+", "-", "*", "/", "%", "&", "|", "^", "~", ":",
 ];
 
 // === impl TokenKind ===
@@ -231,8 +231,9 @@ impl<'a> Lexer<'a> {
 
     fn too_long(&self, name: &str) -> SqlError {
         let start: String = name.chars().take(MAX_IDENTIFIER).collect();
-        let message =
-            format!("The identifier that starts with '{start}' is too long. Maximum length is {MAX_IDENTIFIER}.");
+        let message = format!(
+            "The identifier that starts with '{start}' is too long. Maximum length is {MAX_IDENTIFIER}."
+        );
         self.error(103, message)
     }
 

@@ -50,9 +50,11 @@ pub(crate) enum Family {
 /// The family of a type.
 pub(crate) fn family(column_type: ColumnType) -> Family {
     match column_type {
-        ColumnType::Bit | ColumnType::TinyInt | ColumnType::SmallInt | ColumnType::Int | ColumnType::BigInt => {
-            Family::Integer
-        }
+        ColumnType::Bit
+        | ColumnType::TinyInt
+        | ColumnType::SmallInt
+        | ColumnType::Int
+        | ColumnType::BigInt => Family::Integer,
         ColumnType::Decimal { .. } | ColumnType::Money | ColumnType::SmallMoney => Family::Decimal,
         ColumnType::Real | ColumnType::Float => Family::Float,
         ColumnType::NVarChar(_)
@@ -136,7 +138,10 @@ pub(crate) fn value_type(column_type: ColumnType) -> Type {
 
 /// Whether it is one of the types that hold UTF-16.
 pub(crate) fn is_national(column_type: ColumnType) -> bool {
-    matches!(column_type, ColumnType::NVarChar(_) | ColumnType::NChar(_) | ColumnType::NText | ColumnType::Xml)
+    matches!(
+        column_type,
+        ColumnType::NVarChar(_) | ColumnType::NChar(_) | ColumnType::NText | ColumnType::Xml
+    )
 }
 
 /// UTF-16 units or bytes that a character or binary type holds; `None` for max, and for other types.

@@ -9,8 +9,7 @@ use crate::sql::physical::{self, Family};
 use crate::sql::table::{Column, Table, same_name};
 
 /// `@@VERSION`
-pub(crate) const VERSION: &str =
-    "segcdc-sandbox (not SQL Server) - speaks TDS, runs a closed subset of T-SQL on PostgreSQL, for development only";
+pub(crate) const VERSION: &str = "segcdc-sandbox (not SQL Server) - speaks TDS, runs a closed subset of T-SQL on PostgreSQL, for development only";
 /// `@@SERVERNAME`
 pub(crate) const SERVER_NAME: &str = "segcdc-sandbox";
 /// Stands for `sys.databases`, whose rows the engine knows.
@@ -300,7 +299,12 @@ pub(crate) const VIEWS: &[View] = &[
         name: "TABLES",
         body: "SELECT current_setting('tsql.database', true)::bpchar, s.name, o.name, 'BASE TABLE'::bpchar FROM tsql.objects o \
                JOIN tsql.schemas s ON s.schema_id = o.schema_id WHERE o.type = 'U'",
-        columns: &[("TABLE_CATALOG", NAME), ("TABLE_SCHEMA", NAME), ("TABLE_NAME", NAME), ("TABLE_TYPE", WORDS)],
+        columns: &[
+            ("TABLE_CATALOG", NAME),
+            ("TABLE_SCHEMA", NAME),
+            ("TABLE_NAME", NAME),
+            ("TABLE_TYPE", WORDS),
+        ],
     },
     View {
         schema: "INFORMATION_SCHEMA",

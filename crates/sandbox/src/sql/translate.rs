@@ -14,6 +14,7 @@ mod merge;
 mod modify;
 mod output;
 mod query;
+mod string;
 mod text;
 mod update;
 
@@ -29,7 +30,7 @@ use crate::answer::{OutColumn, SqlError};
 use crate::sql::ast::{Expr, ObjectName, Statement, StatementKind};
 use crate::sql::collation::Collate;
 use crate::sql::physical;
-use crate::sql::table::Table;
+use crate::sql::table::{Column, Table};
 
 /// Parameters that PostgreSQL takes.
 const MAX_PARAMETERS: usize = 65_000;
@@ -177,6 +178,9 @@ pub(crate) struct ScopeTable {
     pub(crate) table: Option<Arc<Table>>,
 }
 
+/// A common table expression in reach: name, PostgreSQL's name, columns.
+type CommonScope = (String, String, Vec<(String, Value)>);
+
 /// Tables of one SELECT.
 pub(crate) type Scope = Vec<ScopeTable>;
 
@@ -193,7 +197,7 @@ pub(crate) struct Translator<'a> {
     /// Inner scope last.
     scopes: Vec<Scope>,
     /// Common table expressions in reach: name, PostgreSQL's name, columns.
-    common: Vec<(String, String, Vec<(String, Value)>)>,
+    common: Vec<CommonScope>,
     aliases: usize,
     reads_data: bool,
 }
@@ -203,7 +207,7 @@ pub(crate) struct Translator<'a> {
 /// # Errors
 /// SQL Server's errors of compilation; 208 when a table is missing, which the caller defers to run time.
 pub(crate) fn translate(names: &dyn Names, statement: &Statement) -> Result<Plan, SqlError> {
-    let mut translator = Translator::new(names);
+    let translator = Translator::new(names);
     let plan = match &statement.kind {
         StatementKind::Select(query) => translator.select_plan(query),
         StatementKind::Insert(insert) => translator.insert_plan(insert),
@@ -266,6 +270,36 @@ pub(crate) fn translate_check(
     let scope = translator.scope_of(table, None, "");
     translator.scopes.push(vec![scope]);
     translator.predicate(condition)
+}
+
+/// A column as another type, as ALTER COLUMN converts it.
+pub(crate) fn translate_column(
+    names: &dyn Names,
+    table: &Arc<Table>,
+    column: &Column,
+    to: ColumnType,
+) -> Result<String, SqlError> {
+    let mut translator = Translator::new(names);
+    translator.inline = true;
+    let scope = translator.scope_of(table, None, "");
+    let value = translator.column_of(&scope, &column.name)?;
+    let shown = format!("{}.{}", names.database(), table.shown());
+    translator.convert(&value, to, Purpose::Column { table: &shown, column: &column.name })
+}
+
+/// A value of PostgreSQL's as a plan.
+pub(crate) fn plain_value(sql: &str, column_type: ColumnType) -> Plan {
+    Plan {
+        sql: format!("SELECT {sql}::{}", physical::value_sql(column_type)),
+        slots: Vec::new(),
+        columns: Some(vec![OutColumn::new("", column_type)]),
+        assign: Vec::new(),
+        command: crate::answer::command::SELECT,
+        target: None,
+        is_output: false,
+        lock: None,
+        reads_data: false,
+    }
 }
 
 /// The sandbox's own refusal of what it could parse: severity 16, with the number of a feature that is not there.

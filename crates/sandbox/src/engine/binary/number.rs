@@ -30,7 +30,11 @@ fn power(exponent: u32) -> u128 {
     10_u128.checked_pow(exponent).unwrap_or(u128::MAX)
 }
 
-pub(super) fn encode_integer(datum: &Datum, column_type: ColumnType, out: &mut Vec<u8>) -> Result<(), SqlError> {
+pub(super) fn encode_integer(
+    datum: &Datum,
+    column_type: ColumnType,
+    out: &mut Vec<u8>,
+) -> Result<(), SqlError> {
     let value = whole(datum, column_type)?;
     let overflow = |_| overflow(column_type);
     match column_type {
@@ -46,7 +50,11 @@ pub(super) fn encode_integer(datum: &Datum, column_type: ColumnType, out: &mut V
     Ok(())
 }
 
-pub(super) fn encode_float(datum: &Datum, column_type: ColumnType, out: &mut Vec<u8>) -> Result<(), SqlError> {
+pub(super) fn encode_float(
+    datum: &Datum,
+    column_type: ColumnType,
+    out: &mut Vec<u8>,
+) -> Result<(), SqlError> {
     let value = match datum {
         Datum::Float(value) => *value,
         Datum::Real(value) => f64::from(*value),
@@ -75,7 +83,11 @@ pub(super) fn encode_float(datum: &Datum, column_type: ColumnType, out: &mut Vec
 }
 
 /// `ndigits weight sign dscale digit..`, a digit being four decimal ones.
-pub(super) fn encode_decimal(datum: &Datum, column_type: ColumnType, out: &mut Vec<u8>) -> Result<(), SqlError> {
+pub(super) fn encode_decimal(
+    datum: &Datum,
+    column_type: ColumnType,
+    out: &mut Vec<u8>,
+) -> Result<(), SqlError> {
     let (precision, scale) = physical::digits(column_type).unwrap_or((38, 0));
     let (negative, magnitude) = match datum {
         Datum::Decimal { negative, magnitude, scale: from, .. } => {

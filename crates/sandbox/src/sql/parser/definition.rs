@@ -4,8 +4,8 @@ use super::Parser;
 use super::type_name::Unsized;
 use crate::answer::SqlError;
 use crate::sql::ast::{
-    AlterTable, ColumnDefinition, Constraint, DefaultValue, ConstraintKind, CreateIndex, CreateTable, DatabaseOption,
-    Definition, Expr, StatementKind,
+    AlterTable, ColumnDefinition, Constraint, ConstraintKind, CreateIndex, CreateTable, DatabaseOption,
+    DefaultValue, Definition, Expr, StatementKind,
 };
 use crate::sql::lexer::TokenKind;
 
@@ -53,8 +53,7 @@ impl Parser<'_> {
         self.expect_word("ON")?;
         let table = self.table_name()?;
         let columns = self.key_columns()?;
-        let included =
-            if self.eat_word("INCLUDE") { self.names_in_parentheses()? } else { Vec::new() };
+        let included = if self.eat_word("INCLUDE") { self.names_in_parentheses()? } else { Vec::new() };
         let filter = if self.eat_word("WHERE") { Some(self.condition()?) } else { None };
         self.index_options()?;
         let index = CreateIndex { name, table, unique, clustered, columns, included, filter };
@@ -261,7 +260,8 @@ impl Parser<'_> {
     }
 
     fn drop(&mut self) -> Result<Definition, SqlError> {
-        let what = self.eat_one_of(&["TABLE", "SCHEMA", "DATABASE", "INDEX"]).ok_or_else(|| self.unexpected())?;
+        let what =
+            self.eat_one_of(&["TABLE", "SCHEMA", "DATABASE", "INDEX"]).ok_or_else(|| self.unexpected())?;
         let if_exists = self.eat_words(&["IF", "EXISTS"]);
         match what {
             "TABLE" => Ok(Definition::DropTable(self.separated(Self::table_name)?, if_exists)),
@@ -281,7 +281,9 @@ impl Parser<'_> {
         }
         self.expect_word("TABLE")?;
         let table = self.table_name()?;
-        if self.eat_words(&["WITH", "CHECK"]) || self.eat_words(&["WITH", "NOCHECK"]) {}
+        if self.eat_word("WITH") && self.eat_one_of(&["CHECK", "NOCHECK"]).is_none() {
+            return Err(self.unexpected());
+        }
         if self.eat_words(&["ALTER", "COLUMN"]) {
             let mut constraints = Vec::new();
             let column = self.column_definition(&mut constraints)?;
@@ -326,19 +328,28 @@ impl Parser<'_> {
     fn alter_database(&mut self) -> Result<Definition, SqlError> {
         let name = if self.eat_word("CURRENT") { None } else { Some(self.name()?) };
         self.expect_word("SET")?;
-        let options = ["ALLOW_SNAPSHOT_ISOLATION", "READ_COMMITTED_SNAPSHOT", "DELAYED_DURABILITY", "READ_ONLY", "READ_WRITE"];
+        let options = [
+            "ALLOW_SNAPSHOT_ISOLATION",
+            "READ_COMMITTED_SNAPSHOT",
+            "DELAYED_DURABILITY",
+            "READ_ONLY",
+            "READ_WRITE",
+        ];
         let option = self.eat_one_of(&options).ok_or_else(|| self.unexpected())?;
         let (option, on) = match option {
             "ALLOW_SNAPSHOT_ISOLATION" => (DatabaseOption::AllowSnapshotIsolation, self.on_or_off()?),
             "READ_COMMITTED_SNAPSHOT" => (DatabaseOption::ReadCommittedSnapshot, self.on_or_off()?),
             "DELAYED_DURABILITY" => {
                 self.expect_symbol("=")?;
-                let word = self.eat_one_of(&["FORCED", "ALLOWED", "DISABLED"]).ok_or_else(|| self.unexpected())?;
+                let word =
+                    self.eat_one_of(&["FORCED", "ALLOWED", "DISABLED"]).ok_or_else(|| self.unexpected())?;
                 (DatabaseOption::DelayedDurability, word == "FORCED")
             }
             other => (DatabaseOption::ReadOnly, other == "READ_ONLY"),
         };
-        if self.eat_words(&["WITH", "ROLLBACK", "IMMEDIATE"]) || self.eat_words(&["WITH", "NO_WAIT"]) {}
+        if self.eat_word("WITH") && !self.eat_words(&["ROLLBACK", "IMMEDIATE"]) {
+            self.expect_word("NO_WAIT")?;
+        }
         Ok(Definition::AlterDatabase(name, option, on))
     }
 }

@@ -186,11 +186,7 @@ impl Parser<'_> {
 
     fn parentheses(&mut self) -> Result<Expr, SqlError> {
         self.expect_symbol("(")?;
-        let inner = if self.is_query() {
-            Expr::Subquery(Box::new(self.query()?))
-        } else {
-            self.condition()?
-        };
+        let inner = if self.is_query() { Expr::Subquery(Box::new(self.query()?)) } else { self.condition()? };
         self.expect_symbol(")")?;
         Ok(inner)
     }

@@ -20,8 +20,7 @@ impl Parser<'_> {
                 self.bump();
                 let condition = self.condition()?;
                 let then = Box::new(self.statement()?);
-                let otherwise =
-                    if self.eat_word("ELSE") { Some(Box::new(self.statement()?)) } else { None };
+                let otherwise = if self.eat_word("ELSE") { Some(Box::new(self.statement()?)) } else { None };
                 Ok(StatementKind::If { condition, then, otherwise })
             }
             "WHILE" => {

@@ -179,13 +179,8 @@ impl Parser<'_> {
             Ok((name, column_type, collation))
         })?;
         self.expect_symbol(")")?;
-        let mut bulk = BulkInsert {
-            table,
-            columns,
-            keep_nulls: false,
-            check_constraints: false,
-            keep_identity: false,
-        };
+        let mut bulk =
+            BulkInsert { table, columns, keep_nulls: false, check_constraints: false, keep_identity: false };
         if self.eat_word("WITH") {
             self.expect_symbol("(")?;
             self.separated(|parser| parser.bulk_hint(&mut bulk))?;

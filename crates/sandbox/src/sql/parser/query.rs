@@ -24,8 +24,7 @@ impl Parser<'_> {
         }
         self.separated(|parser| {
             let name = parser.name()?;
-            let columns =
-                if parser.is_symbol("(") { parser.names_in_parentheses()? } else { Vec::new() };
+            let columns = if parser.is_symbol("(") { parser.names_in_parentheses()? } else { Vec::new() };
             parser.expect_word("AS")?;
             parser.expect_symbol("(")?;
             let query = parser.query()?;

@@ -18,7 +18,8 @@ const ALWAYS_ON: &[&str] = &[
 ];
 
 /// Options that must be OFF.
-const ALWAYS_OFF: &[&str] = &["NUMERIC_ROUNDABORT", "CURSOR_CLOSE_ON_COMMIT", "ANSI_NULL_DFLT_OFF", "NOEXEC", "PARSEONLY"];
+const ALWAYS_OFF: &[&str] =
+    &["NUMERIC_ROUNDABORT", "CURSOR_CLOSE_ON_COMMIT", "ANSI_NULL_DFLT_OFF", "NOEXEC", "PARSEONLY"];
 
 /// Options that change nothing that the sandbox shows; anything may follow them.
 const IGNORED: &[&str] = &[
@@ -70,8 +71,8 @@ impl Parser<'_> {
             "SET" => self.set(),
             "DECLARE" => self.declare(),
             "CREATE" | "DROP" | "ALTER" | "TRUNCATE" => self.definition(),
-            "BEGIN" | "COMMIT" | "ROLLBACK" | "SAVE" | "IF" | "WHILE" | "THROW" | "RAISERROR" | "PRINT" | "RETURN"
-            | "BREAK" | "CONTINUE" | "EXEC" | "EXECUTE" | "USE" => self.flow(&word),
+            "BEGIN" | "COMMIT" | "ROLLBACK" | "SAVE" | "IF" | "WHILE" | "THROW" | "RAISERROR" | "PRINT"
+            | "RETURN" | "BREAK" | "CONTINUE" | "EXEC" | "EXECUTE" | "USE" => self.flow(&word),
             _ if self.position == 0 && self.is_name() => self.execute_procedure(),
             _ => Err(self.unexpected()),
         }
@@ -175,7 +176,8 @@ impl Parser<'_> {
             let known = ALWAYS_ON.contains(&name) || ALWAYS_OFF.contains(&name);
             if wrong || !known {
                 let value = if on { "ON" } else { "OFF" };
-                let message = format!("SET {name} {value} is not supported by the sandbox, which is not SQL Server.");
+                let message =
+                    format!("SET {name} {value} is not supported by the sandbox, which is not SQL Server.");
                 return Err(SqlError::new(195, 15, message).at_line(line));
             }
         }

@@ -137,6 +137,5 @@ fn decimal(size: &Size) -> Option<ColumnType> {
         Size::Max => return None,
     };
     let (precision, scale) = (u8::try_from(precision).ok()?, u8::try_from(scale).ok()?);
-    ((1..=38).contains(&precision) && scale <= precision)
-        .then_some(ColumnType::Decimal { precision, scale })
+    ((1..=38).contains(&precision) && scale <= precision).then_some(ColumnType::Decimal { precision, scale })
 }

@@ -61,7 +61,9 @@ impl Translator<'_> {
         if function.star {
             return Ok(Value::new("count(*)", column_type).not_null());
         }
-        let [argument] = function.arguments.as_slice() else { return Err(wrong_arguments(&function.name, 1)) };
+        let [argument] = function.arguments.as_slice() else {
+            return Err(wrong_arguments(&function.name, 1));
+        };
         let value = self.value(argument)?;
         let sql = match function.distinct {
             true if value.family() == Family::Text => {
@@ -74,7 +76,9 @@ impl Translator<'_> {
     }
 
     fn sum(&mut self, function: &Function) -> Result<Value, SqlError> {
-        let [argument] = function.arguments.as_slice() else { return Err(wrong_arguments(&function.name, 1)) };
+        let [argument] = function.arguments.as_slice() else {
+            return Err(wrong_arguments(&function.name, 1));
+        };
         let value = self.value(argument)?;
         let result = match value.column_type {
             ColumnType::TinyInt | ColumnType::SmallInt | ColumnType::Int => ColumnType::Int,
@@ -105,7 +109,9 @@ impl Translator<'_> {
     }
 
     fn extreme(&mut self, function: &Function) -> Result<Value, SqlError> {
-        let [argument] = function.arguments.as_slice() else { return Err(wrong_arguments(&function.name, 1)) };
+        let [argument] = function.arguments.as_slice() else {
+            return Err(wrong_arguments(&function.name, 1));
+        };
         let value = self.value(argument)?;
         let word = function.name.to_lowercase();
         let sql = match value.family() {
@@ -120,7 +126,10 @@ impl Translator<'_> {
             Family::Uuid | Family::Offset => {
                 let order = if word == "min" { "" } else { " DESC" };
                 let key = orderable(&value.sql, value.column_type);
-                format!("(array_agg({} ORDER BY {key}{order}) FILTER (WHERE {} IS NOT NULL))[1]", value.sql, value.sql)
+                format!(
+                    "(array_agg({} ORDER BY {key}{order}) FILTER (WHERE {} IS NOT NULL))[1]",
+                    value.sql, value.sql
+                )
             }
             _ => format!("{word}({})", value.sql),
         };

@@ -80,7 +80,9 @@ impl Translator<'_> {
 
     fn date_add(&mut self, function: &Function) -> Result<Value, SqlError> {
         let part = part(Self::part_name(function)?)?;
-        let [_, count, value] = function.arguments.as_slice() else { return Err(wrong_arguments("DATEADD", 3)) };
+        let [_, count, value] = function.arguments.as_slice() else {
+            return Err(wrong_arguments("DATEADD", 3));
+        };
         let count = self.value(count)?;
         let count = self.convert(&count, ColumnType::BigInt, Purpose::Implicit)?;
         let value = self.value(value)?;
@@ -116,8 +118,7 @@ impl Translator<'_> {
                 format!("(tsql.months_of({}) / {months} - tsql.months_of({}) / {months})", to.sql, from.sql)
             }
         };
-        let column_type =
-            if function.name == "DATEDIFF_BIG" { ColumnType::BigInt } else { ColumnType::Int };
+        let column_type = if function.name == "DATEDIFF_BIG" { ColumnType::BigInt } else { ColumnType::Int };
         Ok(Value::new(format!("({sql})::{}", crate::sql::physical::value_sql(column_type)), column_type))
     }
 
@@ -130,7 +131,8 @@ impl Translator<'_> {
 
     fn part_of(&mut self, name: &str, value: &Expr) -> Result<Value, SqlError> {
         let value = self.ticks(value)?;
-        let name = self.literal(Datum::Text(name.to_owned()), ColumnType::VarChar(segcdc_tds::Len::Limited(20)));
+        let name =
+            self.literal(Datum::Text(name.to_owned()), ColumnType::VarChar(segcdc_tds::Len::Limited(20)));
         let sql = format!("tsql.date_part({name}, {})", value.sql);
         Ok(Value { nullable: value.nullable, ..Value::new(sql, ColumnType::Int) })
     }

@@ -59,7 +59,9 @@ pub(super) fn common_type(left: ColumnType, right: ColumnType) -> ColumnType {
 }
 
 fn widest_decimal(high: ColumnType, low: ColumnType) -> ColumnType {
-    let (Some((p1, s1)), Some((p2, s2))) = (physical::digits(high), physical::digits(low)) else { return high };
+    let (Some((p1, s1)), Some((p2, s2))) = (physical::digits(high), physical::digits(low)) else {
+        return high;
+    };
     let scale = s1.max(s2);
     let precision = (p1 - s1).max(p2.saturating_sub(s2)).saturating_add(scale).min(38);
     ColumnType::Decimal { precision, scale: scale.min(precision) }
@@ -134,6 +136,12 @@ pub(super) fn orderable(sql: &str, column_type: ColumnType) -> String {
     }
 }
 
+/// A column with a collation of its own, or a parameter.
+fn is_bare(value: &Value) -> bool {
+    value.is_null
+        || (value.simple && (matches!(value.label, Label::Implicit(_)) || value.sql.starts_with('$')))
+}
+
 fn operation(operator: &str) -> &'static str {
     match operator {
         "=" => "equal to",
@@ -149,7 +157,12 @@ fn operation(operator: &str) -> &'static str {
 
 impl Translator<'_> {
     /// `left operator right`
-    pub(super) fn compare(&mut self, operator: &str, left: &Value, right: &Value) -> Result<String, SqlError> {
+    pub(super) fn compare(
+        &mut self,
+        operator: &str,
+        left: &Value,
+        right: &Value,
+    ) -> Result<String, SqlError> {
         let (left, right) = self.unify(left, right, operation(operator))?;
         let column_type = left.column_type;
         if column_type == ColumnType::Xml {
@@ -165,15 +178,21 @@ impl Translator<'_> {
             return Ok(format!("({a} {operator} {b})"));
         }
         let label = common_label(&left.label, &right.label, operation(operator))?;
-        Ok(match label {
-            // The column's own collation is what PostgreSQL takes by itself.
-            Label::Implicit(_) => format!("({a} {operator} {b})"),
-            other => format!("({a} COLLATE {} {operator} {b})", postgres_collation(&other)),
-        })
+        // The collation of a column beside a column or parameter is what PostgreSQL takes by itself.
+        if matches!(label, Label::Implicit(_)) && is_bare(&left) && is_bare(&right) {
+            return Ok(format!("({a} {operator} {b})"));
+        }
+        let collate = postgres_collation(&label);
+        Ok(format!("(({a}) COLLATE {collate} {operator} ({b}) COLLATE {collate})"))
     }
 
     /// Both values in their common type, texts without their lengths being cut.
-    pub(super) fn unify(&mut self, left: &Value, right: &Value, operation: &str) -> Result<(Value, Value), SqlError> {
+    pub(super) fn unify(
+        &mut self,
+        left: &Value,
+        right: &Value,
+        operation: &str,
+    ) -> Result<(Value, Value), SqlError> {
         if left.is_null && right.is_null {
             let null = Value::new("NULL::int4", ColumnType::Int);
             return Ok((null.clone(), null));

@@ -47,8 +47,8 @@ impl Translator<'_> {
             Family::Integer => to_integer(sql, from, to),
             Family::Decimal => to_decimal(sql, from, to),
             Family::Float => to_float(sql, from, to),
-            Family::Text => return self.to_text(value, to, purpose),
-            Family::Binary => return self.to_binary(value, to, purpose),
+            Family::Text => return self.convert_to_text(value, to, purpose),
+            Family::Binary => return self.convert_to_binary(value, to, purpose),
             Family::Date | Family::Time | Family::DateTime | Family::Offset => to_temporal(sql, from, to),
             Family::Uuid => match physical::family(from) {
                 Family::Uuid => Some(sql.to_owned()),
@@ -59,13 +59,19 @@ impl Translator<'_> {
         converted.ok_or_else(|| no_conversion(from, to, purpose))
     }
 
-    fn to_text(&mut self, value: &Value, to: ColumnType, purpose: Purpose<'_>) -> Result<String, SqlError> {
+    fn convert_to_text(
+        &mut self,
+        value: &Value,
+        to: ColumnType,
+        purpose: Purpose<'_>,
+    ) -> Result<String, SqlError> {
         let from = value.column_type;
         let is_text = physical::family(from) == Family::Text;
         let style = if let Purpose::Cast(style) = purpose { style } else { 0 };
         let mut sql = if is_text { value.sql.clone() } else { self.text_form(value, to, style)? };
         let mut simple = is_text && value.simple;
-        if physical::is_national(from) && !physical::is_national(to) && !matches!(purpose, Purpose::Implicit) {
+        if physical::is_national(from) && !physical::is_national(to) && !matches!(purpose, Purpose::Implicit)
+        {
             // Code page 1252 has no other characters: they become question marks, silently, as on SQL Server.
             sql = format!("tsql.to_code_page({sql})");
             simple = false;
@@ -126,7 +132,12 @@ impl Translator<'_> {
         })
     }
 
-    fn to_binary(&mut self, value: &Value, to: ColumnType, purpose: Purpose<'_>) -> Result<String, SqlError> {
+    fn convert_to_binary(
+        &mut self,
+        value: &Value,
+        to: ColumnType,
+        purpose: Purpose<'_>,
+    ) -> Result<String, SqlError> {
         let (sql, from) = (&value.sql, value.column_type);
         let bytes = match (physical::family(from), purpose) {
             (Family::Binary, _) => sql.clone(),

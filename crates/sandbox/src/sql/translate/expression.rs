@@ -25,7 +25,9 @@ impl Translator<'_> {
                 let (left, right) = (self.value(left)?, self.value(right)?);
                 self.arithmetic(operator, &left, &right)
             }
-            Expr::Case(operand, branches, otherwise) => self.case(operand.as_deref(), branches, otherwise.as_deref()),
+            Expr::Case(operand, branches, otherwise) => {
+                self.case(operand.as_deref(), branches, otherwise.as_deref())
+            }
             Expr::Cast { value, to, style, attempt } => self.cast(value, *to, style.as_deref(), *attempt),
             Expr::Function(function) => self.function(function),
             Expr::Subquery(query) => self.scalar_subquery(query),
@@ -39,7 +41,9 @@ impl Translator<'_> {
                     );
                     return Err(SqlError::new(447, 16, message));
                 }
-                Ok(Value { simple: false, ..value }.labelled(Label::Explicit(collate)))
+                let sql = format!("(({}) COLLATE {})", value.sql, collate.postgres());
+                let value = Value { sql, simple: false, ..value };
+                Ok(value.labelled(Label::Explicit(collate)))
             }
             Expr::Default => Err(SqlError::new(156, 15, "Incorrect syntax near the keyword 'DEFAULT'.")),
             Expr::Compare(..)
@@ -86,7 +90,9 @@ impl Translator<'_> {
                 let (from, to) = (self.compare(">=", &value, &low)?, self.compare("<=", &value, &high)?);
                 Ok(format!("({}({from} AND {to}))", if *negated { "NOT " } else { "" }))
             }
-            Expr::Like(value, pattern, escape, negated) => self.like(value, pattern, escape.as_deref(), *negated),
+            Expr::Like(value, pattern, escape, negated) => {
+                self.like(value, pattern, escape.as_deref(), *negated)
+            }
             Expr::Exists(query) => self.exists(query),
             other => {
                 // A bare value is no condition in T-SQL.
@@ -167,7 +173,8 @@ impl Translator<'_> {
             }
             Literal::Binary(bytes) => {
                 let length = u16::try_from(bytes.len()).ok().filter(|length| *length <= 8000);
-                let length = length.map_or(segcdc_tds::Len::Max, |length| segcdc_tds::Len::Limited(length.max(1)));
+                let length =
+                    length.map_or(segcdc_tds::Len::Max, |length| segcdc_tds::Len::Limited(length.max(1)));
                 (Datum::Bytes(bytes.clone()), ColumnType::VarBinary(length))
             }
         };
@@ -179,7 +186,9 @@ impl Translator<'_> {
         // A negative literal is one literal: -2147483648 is an int.
         if let (
             "-",
-            Expr::Literal(literal @ (Literal::Integer(digits) | Literal::Decimal(digits) | Literal::Float(digits))),
+            Expr::Literal(
+                literal @ (Literal::Integer(digits) | Literal::Decimal(digits) | Literal::Float(digits)),
+            ),
         ) = (operator, expr)
         {
             let digits = format!("-{digits}");
@@ -202,11 +211,19 @@ impl Translator<'_> {
             );
             return Err(SqlError::new(8117, 16, message));
         }
-        Ok(Value { nullable: value.nullable, ..Value::new(format!("({operator} {})", value.sql), value.column_type) })
+        Ok(Value {
+            nullable: value.nullable,
+            ..Value::new(format!("({operator} {})", value.sql), value.column_type)
+        })
     }
 
     /// `left operator right` of numbers, texts, binaries and dates.
-    pub(super) fn arithmetic(&mut self, operator: &str, left: &Value, right: &Value) -> Result<Value, SqlError> {
+    pub(super) fn arithmetic(
+        &mut self,
+        operator: &str,
+        left: &Value,
+        right: &Value,
+    ) -> Result<Value, SqlError> {
         let (a, b) = self.unify(left, right, "add")?;
         let nullable = a.nullable || b.nullable || left.is_null || right.is_null;
         let column_type = a.column_type;
@@ -217,7 +234,10 @@ impl Translator<'_> {
                 let word = physical::value_sql(column_type);
                 let sql = format!("(({})::{word} {operator} ({})::{word})", a.sql, b.sql);
                 let is_tiny = matches!(column_type, ColumnType::TinyInt);
-                Value::new(if is_tiny { format!("tsql.to_tinyint({sql}::numeric)") } else { sql }, column_type)
+                Value::new(
+                    if is_tiny { format!("tsql.to_tinyint({sql}::numeric)") } else { sql },
+                    column_type,
+                )
             }
             (Family::Integer, "^") => Value::new(format!("({} # {})", a.sql, b.sql), column_type),
             (Family::Decimal, _) => decimal_arithmetic(operator, left, right),
@@ -242,13 +262,12 @@ impl Translator<'_> {
         let national = physical::is_national(left.column_type) || physical::is_national(right.column_type);
         let units = |value: &Value| physical::limit(value.column_type).map_or(usize::MAX / 2, usize::from);
         let column_type = text_type(national, units(left).saturating_add(units(right)));
-        let part = |translator: &mut Self, value: &Value| -> Result<String, SqlError> {
-            let sql = translator.convert(value, column_type, Purpose::Implicit)?;
-            Ok(format!("tsql.text_of({sql})"))
-        };
-        let (a, b) = (part(self, left)?, part(self, right)?);
-        let sql = format!("({a} || {b})::bpchar");
-        Ok(Value { nullable: left.nullable || right.nullable, ..Value::new(sql, column_type).labelled(label) })
+        let (a, b) = (self.plain(left)?, self.plain(right)?);
+        let sql = format!("(({a} || {b})::bpchar COLLATE {})", postgres_collation(&label));
+        Ok(Value {
+            nullable: left.nullable || right.nullable,
+            ..Value::new(sql, column_type).labelled(label)
+        })
     }
 
     fn case(
@@ -288,7 +307,11 @@ impl Translator<'_> {
     }
 
     /// Values of the branches of CASE, COALESCE and the like, in their common type.
-    pub(super) fn alike(&mut self, values: &[Value], operation: &str) -> Result<(Vec<String>, Value), SqlError> {
+    pub(super) fn alike(
+        &mut self,
+        values: &[Value],
+        operation: &str,
+    ) -> Result<(Vec<String>, Value), SqlError> {
         let typed = values.iter().filter(|value| !value.is_null);
         let column_type = typed.map(|value| value.column_type).reduce(common_type).unwrap_or(ColumnType::Int);
         let mut label = Label::None;
@@ -296,10 +319,15 @@ impl Translator<'_> {
             label = common_label(&label, &value.label, operation)?;
         }
         let is_text = physical::family(column_type) == Family::Text;
-        let converted = values
+        let mut converted = values
             .iter()
             .map(|value| self.convert(value, column_type, Purpose::Implicit))
             .collect::<Result<Vec<_>, _>>()?;
+        let alike = values.iter().all(|value| value.simple && value.label == label);
+        if is_text && !alike {
+            let collate = postgres_collation(&label);
+            converted = converted.iter().map(|sql| format!("(({sql}) COLLATE {collate})")).collect();
+        }
         let nullable = values.iter().any(|value| value.nullable || value.is_null);
         let result = Value { nullable, ..Value::new("", column_type) };
         Ok((converted, result.labelled(if is_text { label } else { Label::None })))
@@ -319,7 +347,13 @@ impl Translator<'_> {
             Some(_) => return Err(unsupported("CONVERT with a style that is not a literal")),
         };
         let sql = if attempt && value.family() == Family::Text && physical::family(to) != Family::Text {
-            format!("tsql.attempt({}, '{}', '{}')::{}", value.sql, to, physical::family_word(to), physical::value_sql(to))
+            format!(
+                "tsql.attempt({}, '{}', '{}')::{}",
+                value.sql,
+                to,
+                physical::family_word(to),
+                physical::value_sql(to)
+            )
         } else {
             self.convert(&value, to, Purpose::Cast(style))?
         };
@@ -349,12 +383,14 @@ impl Translator<'_> {
         let escape = match escape {
             Some(escape) => {
                 let escape = self.value(escape)?;
-                format!("tsql.text_of({})", escape.sql)
+                format!("tsql.text_of({}) COLLATE \"C\"", escape.sql)
             }
             None => "NULL::text".to_owned(),
         };
         let is_exact = matches!(postgres_collation(&label), "\"C\"" | "tsql.cs_as");
-        Ok(format!("({}tsql.matches({a}, {b}, {escape}, {is_exact}))", if negated { "NOT " } else { "" }))
+        let not = if negated { "NOT " } else { "" };
+        let (a, b) = (format!("({a}) COLLATE \"C\""), format!("({b}) COLLATE \"C\""));
+        Ok(format!("({not}tsql.matches({a}, {b}, {escape}, {is_exact}))"))
     }
 }
 
@@ -365,7 +401,9 @@ fn decimal(text: &str) -> Result<(Datum, ColumnType), SqlError> {
     let all = format!("{whole}{fraction}");
     let kept = all.trim_start_matches('0');
     let too_large = || {
-        let message = format!("The number '{text}' is out of the range for numeric representation (maximum precision 38).");
+        let message = format!(
+            "The number '{text}' is out of the range for numeric representation (maximum precision 38)."
+        );
         SqlError::new(1007, 15, message)
     };
     let scale = u8::try_from(fraction.len()).map_err(|_| too_large())?;

@@ -11,7 +11,11 @@ use crate::sql::table::same_name;
 
 impl Translator<'_> {
     /// The items of FROM, separated by commas; their tables go into `scope`.
-    pub(super) fn from_list(&mut self, sources: &[TableSource], scope: &mut Scope) -> Result<String, SqlError> {
+    pub(super) fn source_list(
+        &mut self,
+        sources: &[TableSource],
+        scope: &mut Scope,
+    ) -> Result<String, SqlError> {
         let mut items = Vec::new();
         for source in sources {
             items.push(self.source(source, scope)?);
@@ -54,15 +58,22 @@ impl Translator<'_> {
     ) -> Result<String, SqlError> {
         let physical_alias = self.new_alias();
         let shown = alias.unwrap_or(&name.name);
-        if scope.iter().any(|table| same_name(&table.name, shown) && (alias.is_some() || table.schema.is_none())) {
-            let message = format!(
-                "The correlation name '{shown}' is specified multiple times in a FROM clause."
-            );
+        if scope
+            .iter()
+            .any(|table| same_name(&table.name, shown) && (alias.is_some() || table.schema.is_none()))
+        {
+            let message =
+                format!("The correlation name '{shown}' is specified multiple times in a FROM clause.");
             return Err(SqlError::new(1011, 16, message));
         }
-        let common = self.common.iter().rev().find(|(found, ..)| name.schema.is_none() && same_name(found, &name.name));
+        let common = self
+            .common
+            .iter()
+            .rev()
+            .find(|(found, ..)| name.schema.is_none() && same_name(found, &name.name));
         if let Some((_, relation, columns)) = common {
-            let (sql, columns) = (format!("{relation} AS {physical_alias}"), requalified(columns, &physical_alias));
+            let (sql, columns) =
+                (format!("{relation} AS {physical_alias}"), requalified(columns, &physical_alias));
             scope.push(ScopeTable {
                 name: shown.to_owned(),
                 schema: None,
@@ -73,7 +84,8 @@ impl Translator<'_> {
             return Ok(sql);
         }
         let table = self.table(name)?;
-        let relation = if table.relation == system::DATABASES { self.names.databases() } else { table.relation.clone() };
+        let relation =
+            if table.relation == system::DATABASES { self.names.databases() } else { table.relation.clone() };
         let entry = self.scope_of(&table, alias, &physical_alias);
         scope.push(entry);
         Ok(format!("{relation} AS {physical_alias}"))
@@ -125,7 +137,11 @@ impl Translator<'_> {
         let mut table = Vec::new();
         for row in rows {
             if row.len() != names.len() {
-                return Err(SqlError::new(10709, 16, "The number of columns for each row in a table value constructor must be the same."));
+                return Err(SqlError::new(
+                    10709,
+                    16,
+                    "The number of columns for each row in a table value constructor must be the same.",
+                ));
             }
             table.push(row.iter().map(|value| self.value(value)).collect::<Result<Vec<_>, _>>()?);
         }
@@ -142,7 +158,13 @@ impl Translator<'_> {
         }
         let rows: Vec<String> = texts.iter().map(|row| format!("({})", row.join(", "))).collect();
         let sql = format!("(VALUES {}) AS {physical_alias}{}", rows.join(", "), column_list(columns.len()));
-        scope.push(ScopeTable { name: alias.to_owned(), schema: None, columns, alias: physical_alias, table: None });
+        scope.push(ScopeTable {
+            name: alias.to_owned(),
+            schema: None,
+            columns,
+            alias: physical_alias,
+            table: None,
+        });
         Ok(sql)
     }
 
@@ -155,7 +177,9 @@ impl Translator<'_> {
             (Some(name), true) => Err(SqlError::new(
                 107,
                 15,
-                format!("The column prefix '{name}' does not match with a table name or alias name used in the query."),
+                format!(
+                    "The column prefix '{name}' does not match with a table name or alias name used in the query."
+                ),
             )),
             (None, true) => Err(SqlError::new(263, 16, "Must specify table to select from.")),
             _ => Ok(columns),

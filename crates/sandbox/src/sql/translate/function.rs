@@ -3,8 +3,8 @@
 use segcdc_tds::{ColumnType, Datum, Len};
 
 use super::aggregate::wrong_arguments;
-use super::convert::{Purpose, text_type};
-use super::{Global, Label, Translator, Value};
+use super::convert::Purpose;
+use super::{Global, Translator, Value};
 use crate::answer::SqlError;
 use crate::sql::ast::{Expr, Function};
 use crate::sql::collation::DEFAULT_NAME;
@@ -43,7 +43,8 @@ impl Translator<'_> {
         if let Some(value) = self.value_function(&function.name, &arguments)? {
             return Ok(value);
         }
-        let message = format!("'{}' is not a recognized built-in function name.", function.name.to_lowercase());
+        let message =
+            format!("'{}' is not a recognized built-in function name.", function.name.to_lowercase());
         Err(SqlError::new(195, 15, message).with_state(10))
     }
 
@@ -83,16 +84,23 @@ impl Translator<'_> {
         let value = match (name, arguments) {
             ("DB_NAME", []) => self.global(Global::Database, NAME),
             ("DB_ID", []) => Value::new("5::int2", ColumnType::SmallInt),
-            ("DB_ID", [value]) => {
-                Value::new(format!("(SELECT d.database_id FROM {} AS d WHERE d.name = {} COLLATE tsql.ci_as)", self.names.databases(), value.sql), ColumnType::SmallInt)
-            }
+            ("DB_ID", [value]) => Value::new(
+                format!(
+                    "(SELECT d.database_id FROM {} AS d WHERE d.name = {} COLLATE tsql.ci_as)",
+                    self.names.databases(),
+                    value.sql
+                ),
+                ColumnType::SmallInt,
+            ),
             ("OBJECT_ID", _) => {
                 let kind = text(1).unwrap_or("NULL");
                 let sql = format!("tsql.object_id({}, {kind}::bpchar)", argument(0)?);
                 Value::new(sql, ColumnType::Int)
             }
             ("OBJECT_NAME", _) => Value::new(format!("tsql.object_name({})", argument(0)?), NAME),
-            ("OBJECT_SCHEMA_NAME", _) => Value::new(format!("tsql.object_schema_name({})", argument(0)?), NAME),
+            ("OBJECT_SCHEMA_NAME", _) => {
+                Value::new(format!("tsql.object_schema_name({})", argument(0)?), NAME)
+            }
             ("SCHEMA_ID", []) => Value::new("1::int4", ColumnType::Int),
             ("SCHEMA_ID", _) => Value::new(format!("tsql.schema_id({})", argument(0)?), ColumnType::Int),
             ("SCHEMA_NAME", []) => {
@@ -104,7 +112,10 @@ impl Translator<'_> {
                 Value::new(format!("tsql.column_name({}, {})", argument(0)?, argument(1)?), NAME)
             }
             ("TYPE_NAME", _) => Value::new(format!("tsql.type_name({})", argument(0)?), NAME),
-            ("HAS_PERMS_BY_NAME" | "HAS_DBACCESS" | "IS_MEMBER" | "IS_SRVROLEMEMBER" | "IS_ROLEMEMBER", _) => {
+            (
+                "HAS_PERMS_BY_NAME" | "HAS_DBACCESS" | "IS_MEMBER" | "IS_SRVROLEMEMBER" | "IS_ROLEMEMBER",
+                _,
+            ) => {
                 // The only login of the sandbox may do everything.
                 Value::new("1::int4", ColumnType::Int).not_null()
             }
@@ -119,130 +130,18 @@ impl Translator<'_> {
             ("COLLATIONPROPERTY", _) => {
                 Value::new(format!("tsql.collation_property({})", argument(1)?), ColumnType::SqlVariant)
             }
-            ("OBJECTPROPERTY" | "OBJECTPROPERTYEX", _) => {
-                Value::new(format!("tsql.object_property({}, {})", argument(0)?, argument(1)?), ColumnType::Int)
-            }
+            ("OBJECTPROPERTY" | "OBJECTPROPERTYEX", _) => Value::new(
+                format!("tsql.object_property({}, {})", argument(0)?, argument(1)?),
+                ColumnType::Int,
+            ),
             ("COLUMNPROPERTY", _) => {
-                let sql = format!("tsql.column_property({}, {}, {})", argument(0)?, argument(1)?, argument(2)?);
+                let sql =
+                    format!("tsql.column_property({}, {}, {})", argument(0)?, argument(1)?, argument(2)?);
                 Value::new(sql, ColumnType::Int)
             }
             _ => return Ok(None),
         };
         Ok(Some(value))
-    }
-
-    /// The argument as text of PostgreSQL that keeps its blanks, compared by code.
-    fn text_argument(&mut self, value: &Value) -> Result<String, SqlError> {
-        let sql = self.convert(value, text_type(true, usize::MAX), Purpose::Implicit)?;
-        Ok(format!("tsql.text_of({sql}) COLLATE \"C\""))
-    }
-
-    fn text_function(&mut self, name: &str, arguments: &[Value]) -> Result<Option<Value>, SqlError> {
-        let Some(first) = arguments.first() else { return Ok(None) };
-        let label = if first.family() == Family::Text { first.label.clone() } else { Label::Default };
-        let column_type = if first.family() == Family::Text { first.column_type } else { text_type(true, 4000) };
-        let int = |sql: String| Value::new(sql, ColumnType::Int);
-        let same = |sql: String| Value::new(format!("({sql})::bpchar"), column_type).labelled(label.clone());
-        let second = arguments.get(1);
-        let value = match (name, arguments.len()) {
-            ("LEN", 1) => {
-                let national = self.convert(first, text_type(true, usize::MAX), Purpose::Implicit)?;
-                if first.family() == Family::Binary {
-                    int(format!("octet_length({})", first.sql))
-                } else {
-                    int(format!("tsql.len({national})"))
-                }
-            }
-            ("DATALENGTH", 1) => return self.data_length(first).map(Some),
-            ("UPPER" | "LOWER", 1) => {
-                let text = self.text_argument(first)?;
-                same(format!("{}({text} COLLATE \"C.utf8\")", name.to_lowercase()))
-            }
-            ("LTRIM" | "RTRIM", 1) => {
-                let text = self.text_argument(first)?;
-                same(format!("{}({text}, ' ')", name.to_lowercase()))
-            }
-            ("TRIM", 1) => {
-                let text = self.text_argument(first)?;
-                same(format!("btrim({text}, ' ')"))
-            }
-            ("REVERSE", 1) => {
-                let text = self.text_argument(first)?;
-                same(format!("reverse({text})"))
-            }
-            ("LEFT" | "RIGHT", 2) => {
-                let (text, count) = (self.text_argument(first)?, second.map_or("0", |value| value.sql.as_str()));
-                same(format!("{}({text}, ({count})::int4)", name.to_lowercase()))
-            }
-            ("SUBSTRING", 3) => {
-                let text = self.text_argument(first)?;
-                let (start, length) = (second.map_or("1", |v| v.sql.as_str()), arguments.get(2).map_or("0", |v| v.sql.as_str()));
-                if first.family() == Family::Binary {
-                    Value::new(format!("substr({}, ({start})::int4, ({length})::int4)", first.sql), column_type_of(first))
-                } else {
-                    same(format!("substr({text}, ({start})::int4, ({length})::int4)"))
-                }
-            }
-            ("REPLICATE", 2) => {
-                let (text, count) = (self.text_argument(first)?, second.map_or("0", |value| value.sql.as_str()));
-                let wide = text_type(physical::is_national(column_type), if column_type_is_max(column_type) { usize::MAX } else { 4000 });
-                Value::new(format!("repeat({text}, ({count})::int4)::bpchar"), wide).labelled(label)
-            }
-            ("REPLACE", 3) => {
-                let text = self.text_argument(first)?;
-                let (Some(from), Some(to)) = (second, arguments.get(2)) else { return Ok(None) };
-                let (from, to) = (self.text_argument(from)?, self.text_argument(to)?);
-                let wide = text_type(physical::is_national(column_type), 4000);
-                Value::new(format!("replace({text}, {from}, {to})::bpchar"), wide).labelled(label)
-            }
-            ("CHARINDEX", 2) => {
-                let Some(second) = second else { return Ok(None) };
-                let (needle, text) = (self.text_argument(first)?, self.text_argument(second)?);
-                int(format!("strpos(lower({text}), lower({needle}))"))
-            }
-            ("CONCAT", _) => {
-                let mut parts = Vec::new();
-                for argument in arguments {
-                    let text = self.text_argument(argument)?;
-                    parts.push(format!("coalesce({text}, '')"));
-                }
-                Value::new(format!("({})::bpchar", parts.join(" || ")), text_type(true, 4000)).not_null()
-            }
-            ("QUOTENAME", 1) => {
-                let text = self.text_argument(first)?;
-                Value::new(format!("('[' || replace({text}, ']', ']]') || ']')::bpchar"), text_type(true, 258))
-            }
-            ("UNICODE" | "ASCII", 1) => {
-                let text = self.text_argument(first)?;
-                int(format!("ascii({text})"))
-            }
-            ("NCHAR" | "CHAR", 1) => {
-                let sql = format!("chr(({})::int4)::bpchar", first.sql);
-                Value::new(sql, if name == "CHAR" { ColumnType::Char(1) } else { ColumnType::NChar(1) })
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(value))
-    }
-
-    /// DATALENGTH: bytes that the value has on SQL Server.
-    fn data_length(&mut self, value: &Value) -> Result<Value, SqlError> {
-        let sql = match value.family() {
-            Family::Text if physical::is_national(value.column_type) => format!("(2 * tsql.units({}))", value.sql),
-            Family::Text => format!("tsql.bytes({})", value.sql),
-            Family::Binary => format!("octet_length({})", value.sql),
-            _ => {
-                let size = physical::catalog_numbers(value.column_type).0;
-                format!("(CASE WHEN ({}) IS NULL THEN NULL ELSE {size} END)", value.sql)
-            }
-        };
-        let column_type = match value.column_type {
-            ColumnType::NVarChar(Len::Max) | ColumnType::VarChar(Len::Max) | ColumnType::VarBinary(Len::Max) => {
-                ColumnType::BigInt
-            }
-            _ => ColumnType::Int,
-        };
-        Ok(Value { nullable: value.nullable, ..Value::new(sql, column_type) })
     }
 
     fn value_function(&mut self, name: &str, arguments: &[Value]) -> Result<Option<Value>, SqlError> {
@@ -275,11 +174,15 @@ impl Translator<'_> {
             }
             ("ROUND", [first, digits, ..]) => {
                 let cast = physical::column_sql(first.column_type);
-                Value::new(format!("round(({})::numeric, ({})::int4)::{cast}", first.sql, digits.sql), first.column_type)
+                Value::new(
+                    format!("round(({})::numeric, ({})::int4)::{cast}", first.sql, digits.sql),
+                    first.column_type,
+                )
             }
             ("SQRT" | "EXP" | "LOG" | "POWER", [first, ..]) => {
                 let word = if name == "LOG" { "ln".to_owned() } else { name.to_lowercase() };
-                let list: Vec<String> = arguments.iter().map(|value| format!("({})::float8", value.sql)).collect();
+                let list: Vec<String> =
+                    arguments.iter().map(|value| format!("({})::float8", value.sql)).collect();
                 let is_power = name == "POWER";
                 let column_type = if is_power { first.column_type } else { ColumnType::Float };
                 let cast = physical::column_sql(column_type);
@@ -302,15 +205,4 @@ impl Translator<'_> {
         };
         Ok(Some(value))
     }
-}
-
-fn column_type_of(value: &Value) -> ColumnType {
-    match value.column_type {
-        ColumnType::Binary(length) => ColumnType::VarBinary(Len::Limited(length)),
-        other => other,
-    }
-}
-
-fn column_type_is_max(column_type: ColumnType) -> bool {
-    matches!(column_type, ColumnType::NVarChar(Len::Max) | ColumnType::VarChar(Len::Max))
 }

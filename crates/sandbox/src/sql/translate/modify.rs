@@ -27,7 +27,9 @@ impl Translator<'_> {
         let names: Vec<&str> = columns.iter().map(|column| column.physical.as_str()).collect();
         let into = format!("{with}INSERT INTO {} AS {alias} ({})", table.relation, names.join(", "));
         let sql = match &insert.source {
-            InsertSource::Values(rows) => format!("{into} VALUES {}", self.insert_rows(&table, &columns, rows)?),
+            InsertSource::Values(rows) => {
+                format!("{into} VALUES {}", self.insert_rows(&table, &columns, rows)?)
+            }
             InsertSource::Query(query) => {
                 let query = self.insert_query(&table, &columns, query)?;
                 format!("{into} {query}")
@@ -53,7 +55,11 @@ impl Translator<'_> {
     }
 
     /// The columns that an INSERT fills (544, 545: identity; 264: named twice).
-    pub(super) fn insert_columns(&self, table: &Arc<Table>, names: &[String]) -> Result<Vec<Column>, SqlError> {
+    pub(super) fn insert_columns(
+        &self,
+        table: &Arc<Table>,
+        names: &[String],
+    ) -> Result<Vec<Column>, SqlError> {
         let identity_insert = self.names.identity_insert(table);
         if names.is_empty() {
             let all = table.columns.iter().filter(|column| !column.identity || identity_insert);
@@ -90,7 +96,12 @@ impl Translator<'_> {
         Ok(columns)
     }
 
-    fn insert_rows(&mut self, table: &Table, columns: &[Column], rows: &[Vec<Expr>]) -> Result<String, SqlError> {
+    fn insert_rows(
+        &mut self,
+        table: &Table,
+        columns: &[Column],
+        rows: &[Vec<Expr>],
+    ) -> Result<String, SqlError> {
         if rows.len() > MAX_ROWS {
             let message = "The number of row value expressions in the INSERT statement exceeds the maximum allowed number of 1000 row values.";
             return Err(SqlError::new(10738, 15, message));
@@ -104,7 +115,12 @@ impl Translator<'_> {
     }
 
     /// Values for columns, separated by commas.
-    pub(super) fn assigned(&mut self, table: &Table, columns: &[Column], row: &[Expr]) -> Result<String, SqlError> {
+    pub(super) fn assigned(
+        &mut self,
+        table: &Table,
+        columns: &[Column],
+        row: &[Expr],
+    ) -> Result<String, SqlError> {
         let mut cells = Vec::new();
         for (column, expr) in columns.iter().zip(row) {
             cells.push(self.assigned_value(table, column, expr)?);
@@ -113,7 +129,12 @@ impl Translator<'_> {
     }
 
     /// One value for a column.
-    pub(super) fn assigned_value(&mut self, table: &Table, column: &Column, expr: &Expr) -> Result<String, SqlError> {
+    pub(super) fn assigned_value(
+        &mut self,
+        table: &Table,
+        column: &Column,
+        expr: &Expr,
+    ) -> Result<String, SqlError> {
         if *expr == Expr::Default {
             return Ok("DEFAULT".to_owned());
         }
@@ -168,7 +189,8 @@ impl Translator<'_> {
         let Target { entry, others, .. } = target;
         let images = Images { inserted: None, deleted: Some(entry), others };
         let returning = self.returning(delete.output.as_ref(), images)?;
-        let plan = self.change_plan(format!("{with}{sql}"), command::DELETE, delete.output.as_ref(), returning)?;
+        let plan =
+            self.change_plan(format!("{with}{sql}"), command::DELETE, delete.output.as_ref(), returning)?;
         Ok(Plan { target: Some(table), ..plan })
     }
 
@@ -206,8 +228,14 @@ pub(super) fn where_clause(conditions: &[String]) -> String {
 fn check_count(values: usize, columns: usize) -> Result<(), SqlError> {
     let (number, message) = match values.cmp(&columns) {
         std::cmp::Ordering::Equal => return Ok(()),
-        std::cmp::Ordering::Less => (109, "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement."),
-        std::cmp::Ordering::Greater => (110, "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement."),
+        std::cmp::Ordering::Less => (
+            109,
+            "There are more columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
+        ),
+        std::cmp::Ordering::Greater => (
+            110,
+            "There are fewer columns in the INSERT statement than values specified in the VALUES clause. The number of values in the VALUES clause must match the number of columns specified in the INSERT statement.",
+        ),
     };
     Err(SqlError::new(number, 15, message))
 }

@@ -28,7 +28,11 @@ pub(super) struct Returning {
 
 impl Translator<'_> {
     /// RETURNING for an OUTPUT.
-    pub(super) fn returning(&mut self, output: Option<&Output>, images: Images) -> Result<Option<Returning>, SqlError> {
+    pub(super) fn returning(
+        &mut self,
+        output: Option<&Output>,
+        images: Images,
+    ) -> Result<Option<Returning>, SqlError> {
         let Some(output) = output else { return Ok(None) };
         let mut scope = Vec::new();
         for (name, image) in [("inserted", images.inserted), ("deleted", images.deleted)] {
@@ -68,8 +72,13 @@ impl Translator<'_> {
         let sql = format!("{sql}{}", returning.sql);
         if let Some(into) = output.and_then(|output| output.into.as_ref()) {
             let table = self.table(into)?;
-            let list: Vec<String> =
-                table.columns.iter().filter(|column| !column.identity).take(returning.columns.len()).map(|column| column.physical.clone()).collect();
+            let list: Vec<String> = table
+                .columns
+                .iter()
+                .filter(|column| !column.identity)
+                .take(returning.columns.len())
+                .map(|column| column.physical.clone())
+                .collect();
             let names = super::from::column_list(list.len());
             let inner: Vec<String> = (1..=list.len()).map(|number| format!("c{number}")).collect();
             let sql = format!(

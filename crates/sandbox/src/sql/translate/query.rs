@@ -63,7 +63,8 @@ impl Translator<'_> {
             assign.push(name.to_lowercase());
             types.push(column_type);
             let value = Box::new(value.clone());
-            *item = SelectItem::Value(Expr::Cast { value, to: column_type, style: None, attempt: false }, None);
+            *item =
+                SelectItem::Value(Expr::Cast { value, to: column_type, style: None, attempt: false }, None);
         }
         let query = Query { body: QueryBody::Select(Box::new(select)), ..query.clone() };
         let result = self.query(&query)?;
@@ -172,8 +173,9 @@ impl Translator<'_> {
 
     fn select(&mut self, select: &Select, tail: Tail<'_>) -> Result<QueryResult, SqlError> {
         let mut scope = Scope::new();
-        let from = self.from_list(&select.from, &mut scope)?;
-        let locked: Vec<String> = select.from.iter().flat_map(|source| locked_aliases(source, &scope)).collect();
+        let from = self.source_list(&select.from, &mut scope)?;
+        let locked: Vec<String> =
+            select.from.iter().flat_map(|source| locked_aliases(source, &scope)).collect();
         self.scopes.push(scope);
         let shared = self.share_literals;
         self.share_literals |= !select.group.is_empty();
@@ -217,7 +219,8 @@ impl Translator<'_> {
             sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
         }
         sql.push_str(&self.limits(select.top.as_ref(), tail)?);
-        if !locked.is_empty() && select.group.is_empty() && !select.distinct && !has_aggregate(&select.items) {
+        if !locked.is_empty() && select.group.is_empty() && !select.distinct && !has_aggregate(&select.items)
+        {
             sql.push_str(&format!(" FOR UPDATE OF {}", locked.join(", ")));
         }
         Ok(QueryResult { sql, columns })
@@ -259,12 +262,15 @@ impl Translator<'_> {
         if let Some(position) = output_position(&item.value, columns) {
             let value = columns.get(position - 1).map(|(_, value)| value);
             let nullable = value.is_none_or(|value| value.nullable);
-            let needs_form = value.is_some_and(|value| matches!(value.family(), Family::Binary | Family::Offset | Family::Uuid));
+            let needs_form = value.is_some_and(|value| {
+                matches!(value.family(), Family::Binary | Family::Offset | Family::Uuid)
+            });
             if !needs_form {
                 return Ok(format!("{position}{}", direction(item.descending, nullable)));
             }
         }
-        let value = match output_position(&item.value, columns).and_then(|position| columns.get(position - 1)) {
+        let value = match output_position(&item.value, columns).and_then(|position| columns.get(position - 1))
+        {
             Some((_, value)) => value.clone(),
             None => self.value(&item.value)?,
         };
@@ -280,7 +286,7 @@ impl Translator<'_> {
             }
             _ => String::new(),
         };
-        format!("{sql}{collate}{}", direction(descending, value.nullable))
+        format!("({sql}){collate}{}", direction(descending, value.nullable))
     }
 
     /// LIMIT and OFFSET.
@@ -298,7 +304,11 @@ impl Translator<'_> {
     pub(super) fn row_count(&mut self, value: &Expr) -> Result<String, SqlError> {
         let value = self.value(value)?;
         if value.family() != Family::Integer {
-            return Err(SqlError::new(1060, 15, "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer."));
+            return Err(SqlError::new(
+                1060,
+                15,
+                "The number of rows provided for a TOP or FETCH clauses row count parameter must be an integer.",
+            ));
         }
         Ok(format!("({})::int8", value.sql))
     }
@@ -309,7 +319,13 @@ impl Translator<'_> {
             let message = "Only one expression can be specified in the select list when the subquery is not introduced with EXISTS.";
             return Err(SqlError::new(116, 16, message));
         };
-        let value = Value { sql: format!("({})", result.sql), nullable: true, simple: false, column: None, ..value.clone() };
+        let value = Value {
+            sql: format!("({})", result.sql),
+            nullable: true,
+            simple: false,
+            column: None,
+            ..value.clone()
+        };
         Ok(value)
     }
 
@@ -317,7 +333,12 @@ impl Translator<'_> {
         Ok(format!("EXISTS ({})", self.query(query)?.sql))
     }
 
-    pub(super) fn in_query(&mut self, value: &Expr, query: &Query, negated: bool) -> Result<String, SqlError> {
+    pub(super) fn in_query(
+        &mut self,
+        value: &Expr,
+        query: &Query,
+        negated: bool,
+    ) -> Result<String, SqlError> {
         let left = self.value(value)?;
         let result = self.query(query)?;
         let [(_, inner)] = result.columns.as_slice() else {
@@ -340,7 +361,10 @@ impl Translator<'_> {
         };
         let (a, b) = (comparable(&a.sql, a.column_type), comparable(&b.sql, b.column_type));
         let not = if negated { "NOT " } else { "" };
-        Ok(format!("({not}({a}{collate} = ANY (SELECT {b}{collate} FROM ({}) AS {alias} (c1))))", result.sql))
+        Ok(format!(
+            "({not}(({a}){collate} = ANY (SELECT {b}{collate} FROM ({}) AS {alias} (c1))))",
+            result.sql
+        ))
     }
 }
 
@@ -356,6 +380,14 @@ pub(super) fn output_sql(value: &Value) -> String {
     match value.column_type {
         ColumnType::Decimal { .. } | ColumnType::Money | ColumnType::SmallMoney => {
             format!("({})::{}", value.sql, physical::column_sql(value.column_type))
+        }
+        other if value.family() == Family::Text => {
+            format!(
+                "({})::{} COLLATE {}",
+                value.sql,
+                physical::value_sql(other),
+                postgres_collation(&value.label)
+            )
         }
         other => format!("({})::{}", value.sql, physical::value_sql(other)),
     }
@@ -407,7 +439,8 @@ fn distinct(columns: &[(String, Value)]) -> String {
     if !special {
         return "DISTINCT ".to_owned();
     }
-    let keys: Vec<String> = columns.iter().map(|(_, value)| comparable(&output_sql(value), value.column_type)).collect();
+    let keys: Vec<String> =
+        columns.iter().map(|(_, value)| comparable(&output_sql(value), value.column_type)).collect();
     format!("DISTINCT ON ({}) ", keys.join(", "))
 }
 
@@ -417,7 +450,9 @@ fn locked_aliases(source: &TableSource, scope: &Scope) -> Vec<String> {
         TableSource::Table { name, alias, hints } => {
             let locks = hints.iter().any(|hint| matches!(hint.as_str(), "UPDLOCK" | "XLOCK" | "TABLOCKX"));
             let shown = alias.as_ref().unwrap_or(&name.name);
-            let table = scope.iter().find(|table| same_name(&table.name, shown) && table.table.as_ref().is_some_and(|table| !table.system));
+            let table = scope.iter().find(|table| {
+                same_name(&table.name, shown) && table.table.as_ref().is_some_and(|table| !table.system)
+            });
             table.filter(|_| locks).map(|table| table.alias.clone()).into_iter().collect()
         }
         TableSource::Join { left, right, .. } => {

@@ -161,9 +161,13 @@ impl Translator<'_> {
     }
 
     /// FROM with the target in it: its SQL, the target's alias there, its tables.
-    fn found_from(&mut self, target: &Target, from: &[TableSource]) -> Result<(String, String, Scope), SqlError> {
+    fn found_from(
+        &mut self,
+        target: &Target,
+        from: &[TableSource],
+    ) -> Result<(String, String, Scope), SqlError> {
         let mut scope = Scope::new();
-        let mut sql = self.from_list(from, &mut scope)?;
+        let mut sql = self.source_list(from, &mut scope)?;
         let wanted = target.name.as_deref();
         let found = wanted.and_then(|name| scope.iter().find(|table| same_name(&table.name, name)));
         let alias = match found {
@@ -203,7 +207,8 @@ impl Translator<'_> {
             self.nested_update(&target, &columns, update, wants_old)?
         };
         let returning = self.returning(update.output.as_ref(), images)?;
-        let plan = self.change_plan(format!("{with}{sql}"), command::UPDATE, update.output.as_ref(), returning)?;
+        let plan =
+            self.change_plan(format!("{with}{sql}"), command::UPDATE, update.output.as_ref(), returning)?;
         Ok(Plan { target: Some(table), ..plan })
     }
 

@@ -1,0 +1,6 @@
+//! T-SQL through a session on a private PostgreSQL.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod harness;
+mod product;
+mod values;
