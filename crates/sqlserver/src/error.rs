@@ -2,8 +2,12 @@
 
 use segcdc_model::fault::{Disposition, Fault};
 use segcdc_model::{Lsn, QualifiedName};
-use segcdc_plan::{TablePlan, ValueError};
-use segcdc_tds::{EncodeError, Error as TdsError, ServerErrors};
+use segcdc_plan::TablePlan;
+use segcdc_tds::{Error as TdsError, ServerErrors};
+
+pub use refused_value::RefusedValue;
+
+mod refused_value;
 
 /// Why the target could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -433,87 +437,6 @@ fn server_hint(number: i32) -> String {
         _ => "look the error number up in the SQL Server manual",
     }
     .to_owned()
-}
-
-/// Why a value was not sent. Never holds the value.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RefusedValue {
-    /// The source's bytes cannot be read.
-    #[error("{0}")]
-    Unreadable(#[from] ValueError),
-    /// The target's type has no such value.
-    #[error("{0} has no place in the target's type")]
-    Unrepresentable(&'static str),
-    /// Longer than the column.
-    #[error("the value has a length of {length}, the column of {limit}")]
-    TooLong {
-        /// UTF-16 units or bytes.
-        length: usize,
-        /// The column's.
-        limit: usize,
-    },
-    /// Longer than the share of a key column in an index.
-    #[error("the key value has a length of {length}, an index has room for {limit}")]
-    KeyColumnTooLong {
-        /// UTF-16 units or bytes.
-        length: usize,
-        /// The column's.
-        limit: usize,
-    },
-    /// A key whose columns together are over the limit of an index.
-    #[error("the key has {bytes} bytes, an index takes {limit}")]
-    KeyTooLong {
-        /// Bytes of the key.
-        bytes: usize,
-        /// Bytes that an index takes.
-        limit: usize,
-    },
-    /// A decimal that would have to be rounded.
-    #[error("the number has more digits than the target's type keeps")]
-    Inexact,
-    /// NULL for a NOT NULL column.
-    #[error("NULL where the target does not allow it")]
-    Null,
-}
-
-// === impl RefusedValue ===
-
-impl RefusedValue {
-    /// Stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            RefusedValue::Unreadable(error) => error.code(),
-            RefusedValue::Unrepresentable(_) | RefusedValue::Inexact => "VALUE_UNREPRESENTABLE",
-            RefusedValue::TooLong { .. } => "VALUE_TOO_LONG",
-            RefusedValue::KeyTooLong { .. } | RefusedValue::KeyColumnTooLong { .. } => "KEY_TOO_LONG",
-            RefusedValue::Null => "VALUE_NULL",
-        }
-    }
-}
-
-impl RefusedValue {
-    /// The same of a key column, whose length is limited by the index.
-    fn of_key(self) -> Self {
-        match self {
-            RefusedValue::TooLong { length, limit } => RefusedValue::KeyColumnTooLong { length, limit },
-            other => other,
-        }
-    }
-}
-
-impl From<EncodeError> for RefusedValue {
-    fn from(error: EncodeError) -> Self {
-        match error {
-            EncodeError::TooLong { length, limit, .. } => RefusedValue::TooLong { length, limit },
-            EncodeError::OutOfRange { .. } => RefusedValue::Unrepresentable("the value"),
-            EncodeError::Inexact { .. } => RefusedValue::Inexact,
-            EncodeError::NotFinite { .. } => RefusedValue::Unrepresentable("NaN or infinity"),
-            EncodeError::NotNullable { .. } => RefusedValue::Null,
-            EncodeError::WrongKind { .. } | EncodeError::ColumnCount { .. } => {
-                RefusedValue::Unrepresentable("a value of another kind")
-            }
-        }
-    }
 }
 
 #[cfg(test)]
