@@ -47,15 +47,26 @@ impl Target {
     /// # Errors
     /// The server's refusal.
     pub async fn ensure_schema(&mut self, name: &str) -> Result<(), TargetError> {
-        let during = "creating a schema";
-        if self.query(during, &sql::catalog::schema(name)).await?.is_empty() {
-            let created = self.batch(during, &sql::create_table::create_schema(name)).await;
-            if let Err(error) = created {
-                // 2714: another process was faster.
-                return if error.number() == Some(2714) { Ok(()) } else { Err(error) };
-            }
+        let create = sql::create_table::create_schema(name);
+        self.create_once("creating a schema", &sql::catalog::schema(name), &create).await
+    }
+
+    /// Runs `create` unless `question` finds the object. Another process may be doing the same: a refusal counts only if
+    /// the object is still missing.
+    pub(crate) async fn create_once(
+        &mut self,
+        during: &'static str,
+        question: &str,
+        create: &str,
+    ) -> Result<(), TargetError> {
+        if !self.query(during, question).await?.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let Err(refused) = self.batch(during, create).await else { return Ok(()) };
+        if self.is_usable() && !self.query(during, question).await?.is_empty() {
+            return Ok(());
+        }
+        Err(refused)
     }
 
     /// Creates the table and its schema where they are missing; the key comes behind the load, by

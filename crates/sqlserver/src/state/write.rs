@@ -31,13 +31,7 @@ impl Target {
             [("pipeline", sql::state::CREATE_PIPELINE), ("pipeline_table", sql::state::CREATE_PIPELINE_TABLE)]
         {
             let table = QualifiedName::new(sql::state::SCHEMA, name);
-            if self.query(during, &sql::catalog::object(&table)).await?.is_empty() {
-                let created = self.batch(during, create).await;
-                // 2714: another process was faster.
-                created
-                    .map(drop)
-                    .or_else(|error| if error.number() == Some(2714) { Ok(()) } else { Err(error) })?;
-            }
+            self.create_once(during, &sql::catalog::object(&table), create).await?;
         }
         Ok(())
     }
