@@ -1,7 +1,7 @@
 //! [`down`]: taking a pipeline away.
 
 use segcdc_model::Side;
-use segcdc_postgres::{publication, quote, session, slot};
+use segcdc_postgres::{Operation, ServerError, SlotState, SourceError, publication, quote, session, slot};
 use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
 use serde::Serialize;
 
@@ -64,6 +64,7 @@ pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport,
         let identity = segcdc_postgres::catalog::identity(&source).await?;
         crate::startup::decide::check_identity(&state.checkpoint, &identity)?;
         let lineage = &state.checkpoint.lineage;
+        refuse_in_use(slot::inspect(&source, &lineage.slot).await?)?;
         target.take_over(&config.name, "down").await?;
         if state.slot_is_ours {
             slot::drop(&source, &lineage.slot).await?;
@@ -78,6 +79,15 @@ pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport,
         target.remove_state_schema().await?;
     }
     Ok(report(&state, things, true))
+}
+
+/// Refuses a slot that somebody reads, before anything is changed: taking the pipeline over would end that process.
+fn refuse_in_use(slot: Option<SlotState>) -> Result<(), EngineError> {
+    let Some((name, pid)) = slot.and_then(|slot| Some((slot.name, slot.active_pid?))) else { return Ok(()) };
+    let message = format!("replication slot \"{name}\" is active for PID {pid}");
+    // What the source itself would answer (ERRCODE_OBJECT_IN_USE).
+    let error = ServerError { sqlstate: "55006".to_owned(), message, fatal: false };
+    Err(SourceError::Server { operation: Operation::DropSlot, error }.into())
 }
 
 /// What goes and what stays.

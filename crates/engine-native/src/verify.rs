@@ -19,7 +19,7 @@
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
 //! - `window`: when a difference stands
 //! - `barrier`, `read`: questions to the servers
-//! - `table`: one table from beginning to end
+//! - `table`, `unkeyed_table`: one table from beginning to end
 
 use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
 use segcdc_plan::{Naming, TablePlan, table_plan};
@@ -42,6 +42,7 @@ mod read;
 mod reporter;
 mod table;
 mod unkeyed;
+mod unkeyed_table;
 mod window;
 
 /// Bytes that a comparison may hold when nothing else is asked for.

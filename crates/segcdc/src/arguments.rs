@@ -144,7 +144,8 @@ pub(crate) enum Command {
     /// Compare source and target row by row, while changes flow
     #[command(
         after_help = "Examples:\n  segcdc verify\n  segcdc verify --tables public.orders --limit 100\n  \
-                            segcdc verify -o json\n\nEnds with 0 when all is equal, with 5 when something differs."
+                            segcdc verify -o json\n\nEnds with 0 when all is equal, with 5 when something differs, with 1 when something could \
+                            not be\ncompared or did not rest long enough to be decided."
     )]
     Verify(VerifyArguments),
     /// Show what belongs to the pipeline; with --drop remove it: slot, publication and state

@@ -1,23 +1,25 @@
-//! One table's comparison, from beginning to end.
+//! One table's comparison, from beginning to end; `unkeyed_table` has what is special to tables without a key.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 
 use segcdc_plan::TablePlan;
 use segcdc_sqlserver::Target;
 
 use crate::config::EngineConfig;
 use crate::verify::barrier::Barrier;
-use crate::verify::fingerprint::{self, Checksum, Fingerprint, Fingerprinter, RowHash};
+use crate::verify::fingerprint::{self, Checksum, Fingerprinter, RowHash};
 use crate::verify::keyed::{KeyedPart, Met};
 use crate::verify::passes::{self, Part};
 use crate::verify::read::{self, Key, Stop};
 use crate::verify::reporter::Reporter;
-use crate::verify::unkeyed::{PASSES, Surplus};
-use crate::verify::window::{Candidate, Verdict, Window};
+use crate::verify::window::{Candidate, RowDifference, SeenRow, Verdict, Window};
 use crate::verify::{Difference, DifferenceKind, KeyField, TableVerdict, VerifyOptions, VerifyStage};
 
 /// Keys that are looked at again at most. A table with more differences is beyond mending row by row.
-const MAX_CANDIDATES: usize = 20_000;
+pub(crate) const MAX_CANDIDATES: usize = 20_000;
+
+/// Windows in which one key is looked at before it is called unstable.
+const MAX_WINDOWS: u32 = 12;
 
 /// Keys in one window.
 const KEYS_IN_WINDOW: usize = 1_000;
@@ -43,11 +45,15 @@ pub(crate) struct Comparison<'a, 'p> {
 
 /// Rows and checksums of both sides.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    source_rows: u64,
-    target_rows: u64,
-    source: Checksum,
-    target: Checksum,
+pub(crate) struct Tally {
+    /// Rows of the source.
+    pub(crate) source_rows: u64,
+    /// Rows of the target.
+    pub(crate) target_rows: u64,
+    /// Checksum of the source.
+    pub(crate) source: Checksum,
+    /// Checksum of the target.
+    pub(crate) target: Checksum,
 }
 
 /// Keys to look at again.
@@ -97,14 +103,13 @@ impl Comparison<'_, '_> {
         }
     }
 
-    fn store(&mut self, tally: Tally) {
+    /// Keeps rows and checksums.
+    pub(crate) fn store(&mut self, tally: Tally) {
         self.verdict.source_rows = tally.source_rows;
         self.verdict.target_rows = tally.target_rows;
         self.verdict.source_checksum = tally.source.to_string();
         self.verdict.target_checksum = tally.target.to_string();
     }
-
-    // --- with a key ---
 
     async fn keyed(&mut self, parts: u32) -> Result<(), Stop> {
         let mut target = Target::connect(&self.config.target).await?;
@@ -114,9 +119,9 @@ impl Comparison<'_, '_> {
             self.keyed_part(&mut target, part, &mut tally, &mut candidates).await?;
         }
         self.store(tally);
+        self.clear_differences();
         self.verdict.unchecked = candidates.beyond;
         let keys: Vec<Key> = candidates.keys.into_iter().collect();
-        self.clear_differences();
         for keys in keys.chunks(KEYS_IN_WINDOW) {
             self.settle(&mut target, keys).await?;
         }
@@ -191,8 +196,8 @@ impl Comparison<'_, '_> {
     /// Looks at keys again until something can be said of each.
     async fn settle(&mut self, target: &mut Target, keys: &[Key]) -> Result<(), Stop> {
         self.reporter.stage(VerifyStage::Window, keys.len() as u64);
-        let mut open: Vec<(Key, Candidate)> =
-            keys.iter().map(|key| (key.clone(), Candidate::default())).collect();
+        let mut open: Vec<(Key, Candidate<SeenRow>)> =
+            keys.iter().map(|key| (key.clone(), Candidate::new(MAX_WINDOWS))).collect();
         while !open.is_empty() {
             let keys: Vec<Key> = open.iter().map(|(key, _)| key.clone()).collect();
             let mut before = read::source_by_key(&self.config.source, self.table, &keys).await?;
@@ -217,17 +222,20 @@ impl Comparison<'_, '_> {
     }
 
     /// Counts what was found of a key, and lists it while there is room.
-    fn note(&mut self, key: &Key, verdict: Verdict) {
+    fn note(&mut self, key: &Key, verdict: Verdict<SeenRow>) {
         self.reporter.row();
-        let (kind, columns) = match verdict {
+        let (source, target) = match verdict {
             Verdict::Equal | Verdict::Again => return,
             Verdict::Unstable => {
                 self.verdict.unstable += 1;
                 return;
             }
-            Verdict::Missing => (DifferenceKind::MissingInTarget, Vec::new()),
-            Verdict::Extra => (DifferenceKind::ExtraInTarget, Vec::new()),
-            Verdict::Different(columns) => (DifferenceKind::Different, columns),
+            Verdict::Differs { source, target } => (source, target),
+        };
+        let (kind, columns) = match RowDifference::between(&source, &target) {
+            RowDifference::Missing => (DifferenceKind::MissingInTarget, Vec::new()),
+            RowDifference::Extra => (DifferenceKind::ExtraInTarget, Vec::new()),
+            RowDifference::Columns(columns) => (DifferenceKind::Different, columns),
         };
         match kind {
             DifferenceKind::MissingInTarget => self.verdict.missing += 1,
@@ -242,9 +250,11 @@ impl Comparison<'_, '_> {
         }
     }
 
-    fn clear_differences(&mut self) {
+    /// Forgets what an attempt before found.
+    pub(crate) fn clear_differences(&mut self) {
         let verdict = &mut self.verdict;
-        (verdict.missing, verdict.extra, verdict.different, verdict.unstable) = (0, 0, 0, 0);
+        (verdict.missing, verdict.extra, verdict.different) = (0, 0, 0);
+        (verdict.unstable, verdict.unchecked) = (0, 0);
         verdict.differences.clear();
     }
 
@@ -252,105 +262,14 @@ impl Comparison<'_, '_> {
         self.table.columns.get(index).map(|column| column.name.clone())
     }
 
-    fn key_fields(&self, columns: &[usize], values: impl Iterator<Item = Option<String>>) -> Vec<KeyField> {
+    /// Columns with their values.
+    pub(crate) fn key_fields(
+        &self,
+        columns: &[usize],
+        values: impl Iterator<Item = Option<String>>,
+    ) -> Vec<KeyField> {
         let names = columns.iter().map(|&index| self.column_name(index).unwrap_or_default());
         names.zip(values).map(|(column, value)| KeyField { column, value }).collect()
-    }
-
-    // --- without a key ---
-
-    async fn unkeyed(&mut self, parts: u32) -> Result<(), Stop> {
-        let mut target = Target::connect(&self.config.target).await?;
-        let mut tally = Tally::default();
-        self.verdict.unchecked = 0;
-        self.clear_differences();
-        for part in Part::all(parts) {
-            let mut standing = self.surplus(&mut target, part, &mut tally).await?;
-            for _ in 1..PASSES {
-                if standing.is_empty() {
-                    break;
-                }
-                self.barrier.pass().await?;
-                let again = self.surplus(&mut target, part, &mut Tally::default()).await?;
-                standing = standing.confirmed_by(&again);
-            }
-            let (missing, extra) = standing.totals();
-            self.verdict.missing += missing;
-            self.verdict.extra += extra;
-            if !standing.is_empty() {
-                self.list_rows(&mut target, part, &standing).await?;
-            }
-        }
-        self.store(tally);
-        self.verdict.differences.sort();
-        Ok(())
-    }
-
-    /// One pass over one part.
-    async fn surplus(&mut self, target: &mut Target, part: Part, tally: &mut Tally) -> Result<Surplus, Stop> {
-        let table = self.table;
-        let max_rows = passes::max_rows(self.options.memory_bytes);
-        let mut fingerprinter = Fingerprinter::new(table);
-        let mut surplus = Surplus::default();
-        self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
-        read::source_rows(&self.config.source, table, None, &mut |row| {
-            self.reporter.row();
-            let Fingerprint { row, .. } = fingerprinter.source(row)?;
-            if part.has(row) {
-                tally.source_rows += 1;
-                tally.source.add(row);
-                surplus.add_source(row);
-            }
-            if surplus.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
-        })
-        .await?;
-        self.reporter.stage(VerifyStage::Target, tally.source_rows);
-        read::target_rows(target, table, &mut |row| {
-            self.reporter.row();
-            let Fingerprint { row, .. } = fingerprinter.target(row);
-            if part.has(row) {
-                tally.target_rows += 1;
-                tally.target.add(row);
-                surplus.add_target(row);
-            }
-            if surplus.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
-        })
-        .await?;
-        Ok(surplus)
-    }
-
-    /// Finds the rows of standing differences, to show them.
-    async fn list_rows(&mut self, target: &mut Target, part: Part, standing: &Surplus) -> Result<(), Stop> {
-        let table = self.table;
-        let all: Vec<usize> = (0..table.columns.len()).collect();
-        let room = self.options.limit.saturating_sub(self.verdict.differences.len());
-        let mut fingerprinter = Fingerprinter::new(table);
-        let mut found: HashMap<RowHash, Vec<Option<String>>> = HashMap::new();
-        read::source_rows(&self.config.source, table, None, &mut |row| {
-            let hash = fingerprinter.source(row)?.row;
-            if part.has(hash) && standing.of(hash) > 0 && found.len() < room {
-                found.insert(hash, fingerprint::source_texts(table, &all, row)?);
-            }
-            Ok(())
-        })
-        .await?;
-        read::target_rows(target, table, &mut |row| {
-            let hash = fingerprinter.target(row).row;
-            if part.has(hash) && standing.of(hash) < 0 && found.len() < room {
-                found.insert(hash, fingerprint::target_texts(&all, row));
-            }
-            Ok(())
-        })
-        .await?;
-        for (hash, texts) in found {
-            let surplus = standing.of(hash);
-            let kind =
-                if surplus > 0 { DifferenceKind::MissingInTarget } else { DifferenceKind::ExtraInTarget };
-            let key = self.key_fields(&all, texts.into_iter());
-            let rows = surplus.unsigned_abs();
-            self.verdict.differences.push(Difference { key, kind, columns: Vec::new(), rows });
-        }
-        Ok(())
     }
 }
 

@@ -1,19 +1,27 @@
-//! What three passes find about a table without a key.
+//! What is found about a table without a key.
 //!
-//! Rows cannot be asked for again one by one, so the multisets of row hashes are taken three times, each time behind a
-//! barrier of its own. A row that is only late or early differs in one pass, not in all of them.
+//! Rows cannot be asked for one by one. A first pass takes the multisets of row hashes of both sides; what differs is a
+//! candidate. Each further pass is a window: how many rows of the candidates' contents the source has, a barrier, how
+//! many the target has, how many the source has now. So a difference shows in three passes before it counts.
 
 use std::collections::HashMap;
 
 use crate::verify::fingerprint::RowHash;
 
-/// Passes that a difference has to survive.
-pub(crate) const PASSES: u32 = 3;
+/// Windows in which a content is looked at before it is called unstable. Each reads the source twice and the target
+/// once.
+pub(crate) const MAX_WINDOWS: u32 = 8;
 
 /// How many more rows of each content the source has than the target, of one part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Surplus {
     rows: HashMap<RowHash, i64>,
+}
+
+/// How many rows of each of some contents one side has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    rows: HashMap<RowHash, u64>,
 }
 
 // === impl Surplus ===
@@ -43,50 +51,36 @@ impl Surplus {
         }
     }
 
-    /// What stands after another pass: contents that differed in the same direction in both, by the smaller number.
-    pub(crate) fn confirmed_by(mut self, other: &Surplus) -> Surplus {
-        self.rows.retain(|row, surplus| {
-            let again = other.rows.get(row).copied().unwrap_or(0);
-            *surplus = match (*surplus).signum() == again.signum() {
-                true if again.abs() < surplus.abs() => again,
-                true => *surplus,
-                false => 0,
-            };
-            *surplus != 0
-        });
-        self
+    /// The contents that one side has more often than the other.
+    pub(crate) fn into_candidates(self) -> impl Iterator<Item = RowHash> {
+        self.rows.into_iter().filter(|(_, surplus)| *surplus != 0).map(|(row, _)| row)
+    }
+}
+
+// === impl Counts ===
+
+impl Counts {
+    /// None yet of these contents.
+    pub(crate) fn of<'a>(contents: impl Iterator<Item = &'a RowHash>) -> Self {
+        Counts { rows: contents.map(|row| (*row, 0)).collect() }
     }
 
-    /// Whether nothing differs.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+    /// Counts a row, if it has one of the contents.
+    pub(crate) fn add(&mut self, row: RowHash) {
+        if let Some(count) = self.rows.get_mut(&row) {
+            *count += 1;
+        }
     }
 
-    /// By how much a content differs: above zero when the target lacks rows, below when it has too many.
-    pub(crate) fn of(&self, row: RowHash) -> i64 {
+    /// How many rows have a content.
+    pub(crate) fn get(&self, row: RowHash) -> u64 {
         self.rows.get(&row).copied().unwrap_or(0)
-    }
-
-    /// Rows that the target lacks, and rows that it has too many.
-    pub(crate) fn totals(&self) -> (u64, u64) {
-        self.rows.values().fold((0, 0), |(missing, extra), surplus| {
-            if *surplus > 0 {
-                (missing + surplus.unsigned_abs(), extra)
-            } else {
-                (missing, extra + surplus.unsigned_abs())
-            }
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn surplus(rows: &[(u128, i64)]) -> Surplus {
-        let rows = rows.iter().filter(|(_, n)| *n != 0).map(|(row, n)| (RowHash(*row), *n)).collect();
-        Surplus { rows }
-    }
 
     #[test]
     fn a_multiset_counts_equal_rows() {
@@ -97,9 +91,10 @@ mod tests {
         for row in [1, 1, 2, 4] {
             found.add_target(RowHash(row));
         }
-        assert_eq!(found, surplus(&[(1, 1), (3, 1), (4, -1)]));
-        assert_eq!(found.totals(), (2, 1));
         assert_eq!(found.len(), 3);
+        let mut candidates: Vec<_> = found.into_candidates().collect();
+        candidates.sort();
+        assert_eq!(candidates, [RowHash(1), RowHash(3), RowHash(4)]);
     }
 
     #[test]
@@ -107,21 +102,15 @@ mod tests {
         let mut found = Surplus::default();
         found.add_target(RowHash(1));
         found.add_source(RowHash(1));
-        assert_eq!(found.of(RowHash(1)), 0);
+        assert_eq!(found.into_candidates().count(), 0);
     }
 
     #[test]
-    fn a_difference_has_to_come_again() {
-        let check = |first: &[(u128, i64)], second: &[(u128, i64)], expected: &[(u128, i64)]| {
-            assert_eq!(surplus(first).confirmed_by(&surplus(second)), surplus(expected));
-        };
-        check(&[(1, 2)], &[(1, 2)], &[(1, 2)]);
-        check(&[(1, 3)], &[(1, 1)], &[(1, 1)]);
-        check(&[(1, -1)], &[(1, -4)], &[(1, -1)]);
-        check(&[(1, 1)], &[(1, -1)], &[]);
-        check(&[(1, 1)], &[], &[]);
-        check(&[], &[(1, 1)], &[]);
-        check(&[(1, 1), (2, -1)], &[(2, -1)], &[(2, -1)]);
-        assert!(surplus(&[(1, 1)]).confirmed_by(&surplus(&[])).is_empty());
+    fn only_the_contents_in_question_are_counted() {
+        let mut counts = Counts::of([RowHash(1), RowHash(2)].iter());
+        for row in [1, 1, 3] {
+            counts.add(RowHash(row));
+        }
+        assert_eq!((counts.get(RowHash(1)), counts.get(RowHash(2)), counts.get(RowHash(3))), (2, 0, 0));
     }
 }

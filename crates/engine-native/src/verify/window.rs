@@ -1,62 +1,76 @@
 //! When a difference stands.
 //!
-//! One window is: source row, position P, the target has applied P, target row, source row again. If the source row
-//! was the same both times, the target had to hold it, unless it changed and changed back in between. A difference
-//! therefore has to show in two windows with the same source row; equality needs one.
+//! One window is: source, position P, the target has applied P, target, source again. If the source was the same both
+//! times, the target had to hold it, unless it changed and changed back in between. A difference therefore has to show
+//! in two windows with the same source; equality needs one.
 
 use crate::verify::fingerprint::RowHash;
-
-/// Windows in which one key is looked at before it is called unstable.
-pub(crate) const MAX_WINDOWS: u32 = 12;
 
 /// Windows in which a difference has to show.
 const CONFIRMATIONS: u32 = 2;
 
 /// A row as one look found it: a hash for each column. `None` where there is no such row.
-pub(crate) type Seen = Option<Vec<RowHash>>;
+pub(crate) type SeenRow = Option<Vec<RowHash>>;
 
-/// What one window saw of a key.
+/// What one window saw: of a key a [`SeenRow`], of a content how many rows have it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Window {
+pub(crate) struct Window<S> {
     /// The source before the target.
-    pub(crate) source_before: Seen,
+    pub(crate) source_before: S,
     /// The target.
-    pub(crate) target: Seen,
+    pub(crate) target: S,
     /// The source after the target.
-    pub(crate) source_after: Seen,
+    pub(crate) source_after: S,
 }
 
-/// A key that is looked at until something can be said of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Candidate {
-    windows: u32,
-    /// The last stable difference, and in how many windows in a row it showed.
-    standing: Option<(Seen, Seen, u32)>,
-}
-
-/// What can be said of a key.
+/// Something that is looked at until something can be said of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) struct Candidate<S> {
+    windows_left: u32,
+    /// The last stable difference, and in how many windows in a row it showed.
+    standing: Option<(S, S, u32)>,
+}
+
+/// What can be said of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict<S> {
     /// Look again.
     Again,
-    /// The same on both sides, or on neither.
+    /// The same on both sides.
     Equal,
-    /// The source has it, the target has not.
-    Missing,
-    /// The target has it, the source has not.
-    Extra,
-    /// Both have it; these columns differ.
-    Different(Vec<usize>),
+    /// Not the same on both sides.
+    Differs {
+        /// At the source.
+        source: S,
+        /// At the target.
+        target: S,
+    },
     /// It changed in each window.
     Unstable,
 }
 
+/// What is the matter with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RowDifference {
+    /// The source has it, the target has not.
+    Missing,
+    /// The target has it, the source has not, or has it once and the target several times.
+    Extra,
+    /// Both have it; these columns differ.
+    Columns(Vec<usize>),
+}
+
 // === impl Candidate ===
 
-impl Candidate {
+impl<S: PartialEq> Candidate<S> {
+    /// Something to look at in so many windows at most.
+    pub(crate) fn new(max_windows: u32) -> Self {
+        Candidate { windows_left: max_windows, standing: None }
+    }
+
     /// Takes in one more window.
-    pub(crate) fn judge(&mut self, window: Window) -> Verdict {
-        self.windows += 1;
+    pub(crate) fn judge(&mut self, window: Window<S>) -> Verdict<S> {
+        self.windows_left = self.windows_left.saturating_sub(1);
         if window.source_before != window.source_after {
             self.standing = None;
             return self.again();
@@ -65,36 +79,37 @@ impl Candidate {
         if source == target {
             return Verdict::Equal;
         }
-        let before = self.standing.take();
-        let shown = match before {
+        let shown = match self.standing.take() {
             Some((old_source, old_target, shown)) if old_source == source && old_target == target => {
                 shown + 1
             }
             Some(_) | None => 1,
         };
         if shown >= CONFIRMATIONS {
-            return classify(&source, &target);
+            return Verdict::Differs { source, target };
         }
         self.standing = Some((source, target, shown));
         self.again()
     }
 
-    fn again(&self) -> Verdict {
-        if self.windows >= MAX_WINDOWS { Verdict::Unstable } else { Verdict::Again }
+    fn again(&self) -> Verdict<S> {
+        if self.windows_left == 0 { Verdict::Unstable } else { Verdict::Again }
     }
 }
 
-/// What is the matter with two looks that are not the same.
-fn classify(source: &Seen, target: &Seen) -> Verdict {
-    match (source, target) {
-        (None, None) => Verdict::Equal,
-        (Some(_), None) => Verdict::Missing,
-        (None, Some(_)) => Verdict::Extra,
-        (Some(source), Some(target)) => Verdict::Different(
-            (0..source.len().max(target.len()))
-                .filter(|&column| source.get(column) != target.get(column))
-                .collect(),
-        ),
+// === impl RowDifference ===
+
+impl RowDifference {
+    /// What is the matter with a row that is not the same on both sides.
+    pub(crate) fn between(source: &SeenRow, target: &SeenRow) -> Self {
+        match (source, target) {
+            (_, None) => RowDifference::Missing,
+            (None, Some(_)) => RowDifference::Extra,
+            (Some(source), Some(target)) if target.len() > source.len() => RowDifference::Extra,
+            (Some(source), Some(target)) => RowDifference::Columns(
+                (0..source.len()).filter(|&column| source.get(column) != target.get(column)).collect(),
+            ),
+        }
     }
 }
 
@@ -102,67 +117,77 @@ fn classify(source: &Seen, target: &Seen) -> Verdict {
 mod tests {
     use super::*;
 
-    fn seen(columns: &[u128]) -> Seen {
-        (!columns.is_empty()).then(|| columns.iter().map(|hash| RowHash(*hash)).collect())
-    }
+    /// Windows that a candidate of these tests has.
+    const WINDOWS: u32 = 5;
 
-    /// Verdicts after each window of (source before, target, source after); an empty row is no row.
-    fn check(windows: &[[&[u128]; 3]], expected: &[Verdict]) {
-        let mut candidate = Candidate::default();
+    /// Verdicts after each window of (source before, target, source after).
+    fn check(windows: &[[u32; 3]], expected: &[Verdict<u32>]) {
+        let mut candidate = Candidate::new(WINDOWS);
         let verdicts: Vec<_> = windows
             .iter()
-            .map(|[before, target, after]| {
-                candidate.judge(Window {
-                    source_before: seen(before),
-                    target: seen(target),
-                    source_after: seen(after),
-                })
+            .map(|&[source_before, target, source_after]| {
+                candidate.judge(Window { source_before, target, source_after })
             })
             .collect();
         assert_eq!(verdicts, expected, "{windows:?}");
     }
 
+    fn differs(source: u32, target: u32) -> Verdict<u32> {
+        Verdict::Differs { source, target }
+    }
+
     #[test]
-    fn equal_rows_need_one_stable_window() {
-        check(&[[&[1, 2], &[1, 2], &[1, 2]]], &[Verdict::Equal]);
-        check(&[[&[], &[], &[]]], &[Verdict::Equal]);
+    fn equality_needs_one_stable_window() {
+        check(&[[1, 1, 1]], &[Verdict::Equal]);
+        check(&[[0, 0, 0]], &[Verdict::Equal]);
     }
 
     #[test]
     fn differences_stand_when_two_windows_agree() {
-        check(&[[&[1], &[], &[1]], [&[1], &[], &[1]]], &[Verdict::Again, Verdict::Missing]);
-        check(&[[&[], &[1], &[]], [&[], &[1], &[]]], &[Verdict::Again, Verdict::Extra]);
-        check(
-            &[[&[1, 2, 3], &[1, 9, 8], &[1, 2, 3]], [&[1, 2, 3], &[1, 9, 8], &[1, 2, 3]]],
-            &[Verdict::Again, Verdict::Different(vec![1, 2])],
-        );
+        check(&[[1, 0, 1], [1, 0, 1]], &[Verdict::Again, differs(1, 0)]);
+        check(&[[0, 7, 0], [0, 7, 0]], &[Verdict::Again, differs(0, 7)]);
     }
 
     #[test]
-    fn rows_on_the_move_are_looked_at_again() {
-        // The row changed while the target was read; later both are the same.
-        check(&[[&[1], &[1], &[2]], [&[2], &[2], &[2]]], &[Verdict::Again, Verdict::Equal]);
+    fn what_is_on_the_move_is_looked_at_again() {
+        // It changed while the target was read; later both are the same.
+        check(&[[1, 1, 2], [2, 2, 2]], &[Verdict::Again, Verdict::Equal]);
         // It changed and changed back: one window sees a difference, the next does not.
-        check(&[[&[1], &[2], &[1]], [&[1], &[1], &[1]]], &[Verdict::Again, Verdict::Equal]);
+        check(&[[1, 2, 1], [1, 1, 1]], &[Verdict::Again, Verdict::Equal]);
         // Another difference than before has to be confirmed anew.
-        check(
-            &[[&[1], &[3], &[1]], [&[2], &[3], &[2]], [&[2], &[3], &[2]]],
-            &[Verdict::Again, Verdict::Again, Verdict::Different(vec![0])],
-        );
+        check(&[[1, 3, 1], [2, 3, 2], [2, 3, 2]], &[Verdict::Again, Verdict::Again, differs(2, 3)]);
+        check(&[[1, 3, 1], [1, 2, 1], [1, 2, 1]], &[Verdict::Again, Verdict::Again, differs(1, 2)]);
         // An unstable window in between takes nothing for granted.
         check(
-            &[[&[1], &[], &[1]], [&[1], &[], &[2]], [&[1], &[], &[1]], [&[1], &[], &[1]]],
-            &[Verdict::Again, Verdict::Again, Verdict::Again, Verdict::Missing],
+            &[[1, 0, 1], [1, 0, 2], [1, 0, 1], [1, 0, 1]],
+            &[Verdict::Again, Verdict::Again, Verdict::Again, differs(1, 0)],
         );
     }
 
     #[test]
-    fn a_row_that_never_rests_is_unstable() {
-        let mut candidate = Candidate::default();
-        let window = Window { source_before: seen(&[1]), target: seen(&[1]), source_after: seen(&[2]) };
-        for _ in 1..MAX_WINDOWS {
-            assert_eq!(candidate.judge(window.clone()), Verdict::Again);
-        }
-        assert_eq!(candidate.judge(window), Verdict::Unstable);
+    fn what_never_rests_is_unstable() {
+        let last = Verdict::Unstable;
+        check(
+            &[[1, 1, 2], [2, 2, 3], [3, 3, 4], [4, 4, 5], [5, 5, 6]],
+            &[Verdict::Again, Verdict::Again, Verdict::Again, Verdict::Again, last.clone()],
+        );
+        // One window short of a confirmation.
+        check(
+            &[[1, 1, 2], [2, 2, 3], [3, 3, 4], [4, 4, 5], [5, 0, 5]],
+            &[Verdict::Again, Verdict::Again, Verdict::Again, Verdict::Again, last],
+        );
+    }
+
+    #[test]
+    fn rows_differ_in_three_ways() {
+        let row = |columns: &[u128]| -> SeenRow { Some(columns.iter().map(|hash| RowHash(*hash)).collect()) };
+        let check = |source: &SeenRow, target: &SeenRow, expected| {
+            assert_eq!(RowDifference::between(source, target), expected);
+        };
+        check(&row(&[1]), &None, RowDifference::Missing);
+        check(&None, &row(&[1]), RowDifference::Extra);
+        check(&row(&[1, 2, 3]), &row(&[1, 9, 8]), RowDifference::Columns(vec![1, 2]));
+        // Two rows of one key in a table without a unique index.
+        check(&row(&[1, 2]), &row(&[1, 2, 1, 2]), RowDifference::Extra);
     }
 }

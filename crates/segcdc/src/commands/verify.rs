@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use segcdc_engine_native::verify::{Difference, DifferenceKind, VerifyStage};
 use segcdc_engine_native::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
+use serde::Serialize;
 
 use crate::arguments::{Output, VerifyArguments};
 use crate::commands;
@@ -12,13 +14,22 @@ use crate::exit::Exit;
 use crate::paint::Paint;
 use crate::settings;
 use crate::text::{self, Side};
-use segcdc_engine_native::verify::{Difference, DifferenceKind, VerifyStage};
 
 /// Time between two lines of progress.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Characters of a value that are shown; all of it is in JSON.
 const MAX_VALUE: usize = 60;
+
+/// The report in JSON.
+#[derive(Debug, Serialize)]
+struct Json<'a> {
+    equal: bool,
+    differences: u64,
+    undecided: u64,
+    #[serde(flatten)]
+    report: &'a VerifyReport,
+}
 
 /// Compares source and target.
 ///
@@ -39,17 +50,23 @@ pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<
     };
     let report = verify(&config, &options, &mut on_progress).await?;
     if console.is_json() {
-        let equal = report.is_equal();
-        console.json(&serde_json::json!({
-            "equal": equal,
-            "differences": report.differences(),
-            "undecided": report.undecided(),
-            "report": report,
-        }));
+        let (equal, differences, undecided) = (report.is_equal(), report.differences(), report.undecided());
+        console.json(&Json { equal, differences, undecided, report: &report });
     } else {
         console.data(&render(&report, console.output == Output::Wide, console.data_paint));
     }
-    Ok(if report.is_equal() { Exit::Ok } else { Exit::Differences })
+    Ok(exit(&report))
+}
+
+/// What the report means for the exit: what could not be compared or decided is neither equal nor different.
+fn exit(report: &VerifyReport) -> Exit {
+    if report.differences() > 0 {
+        Exit::Differences
+    } else if report.is_equal() {
+        Exit::Ok
+    } else {
+        Exit::Runtime
+    }
 }
 
 /// One line of progress.
@@ -222,6 +239,16 @@ mod tests {
     fn report(tables: Vec<TableVerdict>, running: bool) -> VerifyReport {
         let (applied_lsn, source_lsn) = (Lsn::new(0x100), Lsn::new(0x200));
         VerifyReport { pipeline: "shop".to_owned(), running, applied_lsn, source_lsn, tables }
+    }
+
+    #[test]
+    fn what_is_not_decided_is_neither_equal_nor_different() {
+        let check = |table, expected| assert_eq!(exit(&report(vec![table], true)), expected);
+        check(table("t"), Exit::Ok);
+        check(TableVerdict { extra: 1, unstable: 1, ..table("t") }, Exit::Differences);
+        check(TableVerdict { unstable: 1, ..table("t") }, Exit::Runtime);
+        let not_compared = NotCompared { code: "QUARANTINED".to_owned(), detail: String::new() };
+        check(TableVerdict { not_compared: Some(not_compared), ..table("t") }, Exit::Runtime);
     }
 
     #[test]

@@ -95,7 +95,7 @@ async fn verify(stage: &mut Stage) -> Result<(i32, Value)> {
 
 /// Rows that `verify` lists for a table, by the text of their key: kind and columns.
 fn listed(report: &Value, table: &str) -> Result<BTreeMap<String, (String, Vec<String>)>> {
-    let tables = report["report"]["tables"].as_array().context("tables")?;
+    let tables = report["tables"].as_array().context("tables")?;
     let found = tables
         .iter()
         .find(|found| found["source"]["name"] == table || found["source"] == format!("public.{table}"));

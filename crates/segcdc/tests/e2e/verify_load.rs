@@ -32,13 +32,13 @@ async fn verify_is_right_while_all_moves() -> Result<()> {
     let verify = stage.product.start(&["verify", "-o", "json"])?;
     let report = while_writing(verify, &mut writer, &mut client).await?;
     ensure!(writer.committed() > 0, "nothing was written meanwhile");
-    ensure!(report["differences"] == 0 && report["report"]["running"] == true, "{report:#}");
+    ensure!(report["differences"] == 0 && report["running"] == true, "{report:#}");
     let sql = format!("UPDATE {} SET [v] = N'b' WHERE [id] = 1", stage.target_table("still"));
     stage.target().await?.batch(&sql).await?;
     let verify = stage.product.start(&["verify", "-o", "json"])?;
     let report = while_writing(verify, &mut writer, &mut client).await?;
     ensure!(report["differences"] == 1, "{report:#}");
-    let tables = report["report"]["tables"].as_array().context("tables")?;
+    let tables = report["tables"].as_array().context("tables")?;
     let still = tables.iter().find(|table| table["source"]["name"] == "still").context("the table")?;
     ensure!(still["differences"][0]["columns"][0] == "v", "{still:#}");
     running.ensure_runs()?;

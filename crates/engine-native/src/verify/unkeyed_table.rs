@@ -1,0 +1,170 @@
+//! A table without a key, from beginning to end.
+
+use std::collections::HashMap;
+
+use segcdc_sqlserver::Target;
+
+use crate::verify::fingerprint::{self, Fingerprint, Fingerprinter, RowHash};
+use crate::verify::passes::{self, Part};
+use crate::verify::read::{self, Stop};
+use crate::verify::table::{Comparison, MAX_CANDIDATES, Tally};
+use crate::verify::unkeyed::{Counts, MAX_WINDOWS, Surplus};
+use crate::verify::window::{Candidate, Verdict, Window};
+use crate::verify::{Difference, DifferenceKind, VerifyStage};
+
+impl Comparison<'_, '_> {
+    /// Compares the table in so many parts.
+    ///
+    /// # Errors
+    /// As [`Comparison::run`], and [`Stop::TooMany`] for a part that does not fit into the memory.
+    pub(crate) async fn unkeyed(&mut self, parts: u32) -> Result<(), Stop> {
+        let mut target = Target::connect(&self.config.target).await?;
+        let mut tally = Tally::default();
+        self.clear_differences();
+        for part in Part::all(parts) {
+            let surplus = self.surplus(&mut target, part, &mut tally).await?;
+            let mut candidates: Vec<RowHash> = surplus.into_candidates().collect();
+            self.verdict.unchecked += candidates.len().saturating_sub(MAX_CANDIDATES) as u64;
+            candidates.truncate(MAX_CANDIDATES);
+            let standing = self.settle_contents(&mut target, candidates).await?;
+            self.list_rows(&mut target, &standing).await?;
+        }
+        self.store(tally);
+        self.verdict.differences.sort();
+        Ok(())
+    }
+
+    /// The first pass over one part.
+    async fn surplus(&mut self, target: &mut Target, part: Part, tally: &mut Tally) -> Result<Surplus, Stop> {
+        let table = self.table;
+        let max_rows = passes::max_rows(self.options.memory_bytes);
+        let mut fingerprinter = Fingerprinter::new(table);
+        let mut surplus = Surplus::default();
+        self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
+        read::source_rows(&self.config.source, table, None, &mut |row| {
+            self.reporter.row();
+            let Fingerprint { row, .. } = fingerprinter.source(row)?;
+            if part.has(row) {
+                tally.source_rows += 1;
+                tally.source.add(row);
+                surplus.add_source(row);
+            }
+            if surplus.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
+        })
+        .await?;
+        self.reporter.stage(VerifyStage::Target, tally.source_rows);
+        read::target_rows(target, table, &mut |row| {
+            self.reporter.row();
+            let Fingerprint { row, .. } = fingerprinter.target(row);
+            if part.has(row) {
+                tally.target_rows += 1;
+                tally.target.add(row);
+                surplus.add_target(row);
+            }
+            if surplus.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
+        })
+        .await?;
+        Ok(surplus)
+    }
+
+    /// Looks at contents again until something can be said of each; returns by how much those that differ do: above
+    /// zero when the target lacks rows.
+    async fn settle_contents(
+        &mut self,
+        target: &mut Target,
+        contents: Vec<RowHash>,
+    ) -> Result<HashMap<RowHash, i64>, Stop> {
+        let mut standing = HashMap::new();
+        let mut open: Vec<(RowHash, Candidate<u64>)> =
+            contents.into_iter().map(|row| (row, Candidate::new(MAX_WINDOWS))).collect();
+        while !open.is_empty() {
+            let none = Counts::of(open.iter().map(|(row, _)| row));
+            let before = self.source_counts(none.clone()).await?;
+            self.barrier.pass().await?;
+            let seen = self.target_counts(target, none.clone()).await?;
+            let after = self.source_counts(none).await?;
+            let mut again = Vec::new();
+            for (row, mut candidate) in open {
+                let window = Window {
+                    source_before: before.get(row),
+                    target: seen.get(row),
+                    source_after: after.get(row),
+                };
+                match candidate.judge(window) {
+                    Verdict::Again => again.push((row, candidate)),
+                    Verdict::Equal => {}
+                    Verdict::Unstable => self.verdict.unstable += 1,
+                    Verdict::Differs { source, target } => {
+                        self.verdict.missing += source.saturating_sub(target);
+                        self.verdict.extra += target.saturating_sub(source);
+                        standing.insert(row, source.cast_signed() - target.cast_signed());
+                    }
+                }
+            }
+            open = again;
+        }
+        Ok(standing)
+    }
+
+    async fn source_counts(&mut self, mut counts: Counts) -> Result<Counts, Stop> {
+        let mut fingerprinter = Fingerprinter::new(self.table);
+        self.reporter.stage(VerifyStage::Source, self.verdict.source_rows);
+        read::source_rows(&self.config.source, self.table, None, &mut |row| {
+            self.reporter.row();
+            counts.add(fingerprinter.source(row)?.row);
+            Ok(())
+        })
+        .await?;
+        Ok(counts)
+    }
+
+    async fn target_counts(&mut self, target: &mut Target, mut counts: Counts) -> Result<Counts, Stop> {
+        let mut fingerprinter = Fingerprinter::new(self.table);
+        self.reporter.stage(VerifyStage::Target, self.verdict.target_rows);
+        read::target_rows(target, self.table, &mut |row| {
+            self.reporter.row();
+            counts.add(fingerprinter.target(row).row);
+            Ok(())
+        })
+        .await?;
+        Ok(counts)
+    }
+
+    /// Finds the rows of standing differences, to show them.
+    async fn list_rows(&mut self, target: &mut Target, standing: &HashMap<RowHash, i64>) -> Result<(), Stop> {
+        let room = self.options.limit.saturating_sub(self.verdict.differences.len());
+        if standing.is_empty() || room == 0 {
+            return Ok(());
+        }
+        let table = self.table;
+        let all: Vec<usize> = (0..table.columns.len()).collect();
+        let surplus = |hash: RowHash| standing.get(&hash).copied().unwrap_or(0);
+        let mut fingerprinter = Fingerprinter::new(table);
+        let mut found: HashMap<RowHash, Vec<Option<String>>> = HashMap::new();
+        read::source_rows(&self.config.source, table, None, &mut |row| {
+            let hash = fingerprinter.source(row)?.row;
+            if surplus(hash) > 0 && found.len() < room {
+                found.insert(hash, fingerprint::source_texts(table, &all, row)?);
+            }
+            Ok(())
+        })
+        .await?;
+        read::target_rows(target, table, &mut |row| {
+            let hash = fingerprinter.target(row).row;
+            if surplus(hash) < 0 && found.len() < room {
+                found.insert(hash, fingerprint::target_texts(&all, row));
+            }
+            Ok(())
+        })
+        .await?;
+        for (hash, texts) in found {
+            let surplus = surplus(hash);
+            let kind =
+                if surplus > 0 { DifferenceKind::MissingInTarget } else { DifferenceKind::ExtraInTarget };
+            let key = self.key_fields(&all, texts.into_iter());
+            let rows = surplus.unsigned_abs();
+            self.verdict.differences.push(Difference { key, kind, columns: Vec::new(), rows });
+        }
+        Ok(())
+    }
+}
