@@ -3,6 +3,7 @@
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
+//! - [`scratch`]: where temporary clusters live
 //! - [`wait`]: conditions with a deadline, instead of sleeps
 //! - [`port`]: free loopback ports
 
@@ -10,6 +11,7 @@ pub mod port;
 pub mod postgres;
 pub mod proxy;
 pub mod sandbox;
+pub mod scratch;
 pub mod wait;
 
 pub use port::free_port;

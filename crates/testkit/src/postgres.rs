@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::port::free_port;
+use crate::scratch;
 
 /// The superuser of each cluster; loopback connections are trusted.
 pub const SUPERUSER: &str = "postgres";
@@ -36,6 +37,8 @@ pub struct PostgresOptions {
     pub settings: Vec<(String, String)>,
     /// Directory of `postgres` and `initdb`; see [`bin_dir`] when `None`.
     pub bin_dir: Option<PathBuf>,
+    /// Whether the cluster needs a system identifier of its own. Others may share theirs: they are copies.
+    pub own_identity: bool,
 }
 
 /// How a server is stopped.
@@ -89,6 +92,7 @@ impl Default for PostgresOptions {
             locale: "C.UTF-8".to_owned(),
             settings: Vec::new(),
             bin_dir: None,
+            own_identity: false,
         }
     }
 }
@@ -106,28 +110,18 @@ impl PostgresOptions {
 impl PostgresCluster {
     /// Makes a cluster and starts its server; returns when it accepts connections.
     pub async fn start(options: PostgresOptions) -> Result<Self> {
-        let bin_dir = options.bin_dir.map_or_else(bin_dir, Ok)?;
-        let (data_dir, temporary) = match options.data_dir {
+        let bin_dir = options.bin_dir.clone().map_or_else(bin_dir, Ok)?;
+        let (data_dir, temporary) = match options.data_dir.clone() {
             Some(dir) => (dir, None),
             None => {
-                let temporary = tempfile::Builder::new().prefix("segcdc-pg-").tempdir()?;
+                let temporary = scratch::temp_dir("segcdc-pg-")?;
                 (temporary.path().join("data"), Some(temporary))
             }
         };
         let owner = server_owner()?;
         prepare_dir(&data_dir, temporary.as_ref().map(TempDir::path), owner)?;
         if !data_dir.join("PG_VERSION").exists() {
-            let mut initdb = as_owner(Command::new(bin_dir.join("initdb")), owner);
-            initdb.arg("--pgdata").arg(&data_dir).args([
-                "--username",
-                SUPERUSER,
-                "--auth",
-                "trust",
-                "--no-sync",
-            ]);
-            initdb.args(["--encoding", &options.encoding, "--locale", &options.locale]);
-            let output = initdb.output().context("could not run initdb")?;
-            ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+            make_cluster(&bin_dir, &data_dir, &options, owner)?;
         }
         let durability = if options.fsync { "on" } else { "off" };
         let mut settings: Vec<(String, String)> = [
@@ -288,6 +282,40 @@ fn server_owner() -> Result<Option<(u32, u32)>> {
         Some((fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?))
     });
     ids.map(Some).context("PostgreSQL does not run as root, and there is no user \"postgres\" to run it as")
+}
+
+/// Makes a cluster: a copy of one that was made before in the same way, else by `initdb`.
+fn make_cluster(
+    bin_dir: &Path,
+    data_dir: &Path,
+    options: &PostgresOptions,
+    owner: Option<(u32, u32)>,
+) -> Result<()> {
+    let PostgresOptions { encoding, locale, .. } = options;
+    let initdb = |dir: &Path| {
+        prepare_dir(dir, dir.parent(), owner)?;
+        let mut initdb = as_owner(Command::new(bin_dir.join("initdb")), owner);
+        initdb.arg("--pgdata").arg(dir);
+        initdb.args(["--username", SUPERUSER, "--auth", "trust", "--no-sync"]);
+        let output = initdb
+            .args(["--encoding", encoding, "--locale", locale])
+            .output()
+            .context("could not run initdb")?;
+        ensure!(output.status.success(), "initdb failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
+    };
+    if options.own_identity {
+        return initdb(data_dir);
+    }
+    let version = Command::new(bin_dir.join("postgres")).arg("--version").output()?;
+    let version: String = String::from_utf8_lossy(&version.stdout)
+        .chars()
+        .filter(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    if scratch::copy_cluster(&format!("{version}-{encoding}-{locale}"), data_dir, initdb)? {
+        return Ok(());
+    }
+    initdb(data_dir)
 }
 
 fn as_owner(mut command: Command, owner: Option<(u32, u32)>) -> Command {

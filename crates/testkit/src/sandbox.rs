@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::port::free_port;
+use crate::scratch;
 
 /// How long a sandbox may take to go down.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
@@ -84,7 +85,7 @@ impl Sandbox {
         let (data_dir, temporary) = match &options.data_dir {
             Some(dir) => (dir.clone(), None),
             None => {
-                let temporary = tempfile::Builder::new().prefix("segcdc-sandbox-").tempdir()?;
+                let temporary = scratch::temp_dir("segcdc-sandbox-")?;
                 open_to_server(temporary.path())?;
                 (temporary.path().join("data"), Some(temporary))
             }
