@@ -35,8 +35,8 @@ impl Session {
                 }
                 match self.plan(statement, plans, frame).await {
                     Ok(_) => {}
-                    // Deferred name resolution.
-                    Err(error) if error.number == 208 => {}
+                    // Deferred name resolution; IDENTITY_INSERT is looked at when the statement runs.
+                    Err(error) if matches!(error.number, 208 | 544 | 545) => {}
                     Err(error) => return Err(error),
                 }
                 match &statement.kind {

@@ -381,6 +381,7 @@ impl Session {
             SetOption::NoCount(on) => self.options.no_count = *on,
             SetOption::FormatOnly(on) => self.options.format_only = *on,
             SetOption::ImplicitTransactions(on) => self.options.implicit_transactions = *on,
+            SetOption::RowCount(count) => self.options.row_limit = *count,
             SetOption::LockTimeout(timeout_ms) => self.set_lock_timeout(*timeout_ms).await?,
             SetOption::Isolation(level) => self.set_isolation(*level).await?,
             SetOption::IdentityInsert(name, on) => {

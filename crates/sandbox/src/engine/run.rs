@@ -44,6 +44,9 @@ impl Session {
     /// 3952: SNAPSHOT is off; 3930: the transaction is doomed.
     fn check_allowed(&self, plan: &Plan) -> Result<(), SqlError> {
         if plan.target.is_some() {
+            if self.options.row_limit > 0 {
+                return Err(crate::sql::translate::unsupported("a change under SET ROWCOUNT"));
+            }
             if self.transaction.doomed {
                 return Err(super::transaction::doomed());
             }
@@ -92,6 +95,9 @@ impl Session {
         let (mut count, mut bytes) = (0_u64, 0);
         let mut rows: Vec<Vec<Datum>> = Vec::new();
         while let Some(row) = stream.try_next().await.map_err(|error| self.plan_error(&error, plan))? {
+            if self.options.row_limit > 0 && count >= self.options.row_limit {
+                break;
+            }
             count += 1;
             bytes += row.raw_size_bytes();
             let row = read_row(&row, columns)?;

@@ -59,7 +59,9 @@ pub(super) struct Options {
     pub(super) implicit_transactions: bool,
     pub(super) lock_timeout: i64,
     pub(super) isolation: Isolation,
-    /// ROWCOUNT, 0 for all.
+    /// ROWCOUNT; 0 for all.
+    pub(super) row_limit: u64,
+    /// The table with IDENTITY_INSERT.
     pub(super) identity_insert: Option<i32>,
 }
 
@@ -88,6 +90,7 @@ impl Default for Options {
             implicit_transactions: false,
             lock_timeout: -1,
             isolation: Isolation::ReadCommitted,
+            row_limit: 0,
             identity_insert: None,
         }
     }

@@ -126,6 +126,8 @@ pub(crate) enum SetOption {
     ImplicitTransactions(bool),
     /// `LOCK_TIMEOUT`, milliseconds; below zero is for ever.
     LockTimeout(i64),
+    /// `ROWCOUNT`; 0 for all.
+    RowCount(u64),
     /// `TRANSACTION ISOLATION LEVEL`
     Isolation(Isolation),
     /// `IDENTITY_INSERT table`

@@ -91,8 +91,8 @@ pub(crate) const VIEWS: &[View] = &[
         schema: "sys",
         name: "columns",
         body: "SELECT object_id, name, column_id, user_type_id, user_type_id, max_length, precision, scale, collation_name, \
-               is_nullable, is_identity, 0::int2, 0::int2, 0::int2, default_object_id, 0::int2, 1::int2, 0::int2 \
-               FROM tsql.columns",
+               is_nullable, is_identity, 0::int2, 0::int2, 0::int2, default_object_id, 0::int2, 1::int2, 0::int2, \
+               NULL::int4, NULL::bpchar FROM tsql.columns",
         columns: &[
             ("object_id", INT),
             ("name", NAME),
@@ -112,6 +112,8 @@ pub(crate) const VIEWS: &[View] = &[
             ("generated_always_type", TINY),
             ("is_ansi_padded", BIT),
             ("is_rowguidcol", BIT),
+            ("encryption_type", INT),
+            ("encryption_type_desc", WORDS),
         ],
     },
     View {

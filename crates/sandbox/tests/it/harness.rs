@@ -1,12 +1,13 @@
 //! A private PostgreSQL with an engine, and sessions that collect their answers.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use segcdc_sandbox::answer::{EnvChange, OutColumn, Reply, SqlError};
 use segcdc_sandbox::engine::{Engine, EngineOptions, LoginRequest, Param, Session};
 use segcdc_tds::{Collation, ColumnType, Datum};
 use segcdc_testkit::{PostgresCluster, PostgresOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// An engine with its PostgreSQL.
 pub(crate) struct Sandbox {
@@ -38,8 +39,36 @@ impl Answer {
     }
 }
 
+/// The sandbox that tests share while one of them runs: starting one costs more than most tests.
+static SHARED: Mutex<Weak<Sandbox>> = Mutex::const_new(Weak::new());
+/// Databases made so far.
+static DATABASES: AtomicUsize = AtomicUsize::new(0);
+
 impl Sandbox {
-    pub(crate) async fn start() -> Self {
+    /// The shared sandbox.
+    pub(crate) async fn shared() -> Arc<Self> {
+        let mut shared = SHARED.lock().await;
+        if let Some(sandbox) = shared.upgrade() {
+            return sandbox;
+        }
+        let sandbox = Arc::new(Self::start().await);
+        *shared = Arc::downgrade(&sandbox);
+        sandbox
+    }
+
+    /// A session in a database of its own; the database's name.
+    pub(crate) async fn new_database(&self) -> (Client, String) {
+        let name = format!("test{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        self.login_to("shop").await.ok(&format!("CREATE DATABASE [{name}]")).await;
+        (self.login_to(&name).await, name)
+    }
+
+    /// A session in a database.
+    pub(crate) async fn login_to(&self, database: &str) -> Client {
+        Client { session: self.engine.login(&login(database)).await.unwrap() }
+    }
+
+    async fn start() -> Self {
         let options = PostgresOptions::default().setting("shared_buffers", "256MB");
         let postgres = PostgresCluster::start(options).await.unwrap();
         let engine = Engine::start(EngineOptions {
@@ -51,10 +80,6 @@ impl Sandbox {
         .await
         .unwrap();
         Sandbox { engine, _postgres: postgres }
-    }
-
-    pub(crate) async fn login(&self) -> Client {
-        Client { session: self.engine.login(&login("shop")).await.unwrap() }
     }
 }
 

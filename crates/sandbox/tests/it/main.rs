@@ -1,6 +1,9 @@
 //! T-SQL through a session on a private PostgreSQL.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
 
+mod definitions;
 mod harness;
 mod product;
+mod statements;
+mod transactions;
 mod values;

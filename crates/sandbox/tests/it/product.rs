@@ -11,8 +11,8 @@ const OPTIONS: &str = "SET XACT_ABORT ON; SET NOCOUNT OFF; SET ANSI_NULLS ON; SE
 
 #[tokio::test]
 async fn a_pipeline_runs_from_login_to_checkpoint() {
-    let sandbox = Sandbox::start().await;
-    let mut client = sandbox.login().await;
+    let sandbox = Sandbox::shared().await;
+    let (mut client, name) = sandbox.new_database().await;
     client.ok(OPTIONS).await;
     let server = client
         .rows(
@@ -20,7 +20,7 @@ async fn a_pipeline_runs_from_login_to_checkpoint() {
              CAST(SERVERPROPERTY('Edition') AS nvarchar(128)), CAST(SERVERPROPERTY('EngineEdition') AS int), DB_NAME()",
         )
         .await;
-    assert_eq!(server[0][2..], [int(3), text("shop")]);
+    assert_eq!(server[0][2..], [int(3), text(&name)]);
     let database = client
         .rows(
             "SELECT [compatibility_level], [collation_name], [is_read_only], [delayed_durability_desc], \
@@ -94,8 +94,8 @@ async fn a_pipeline_runs_from_login_to_checkpoint() {
 
 #[tokio::test]
 async fn a_batch_goes_through_staging_into_its_table() {
-    let sandbox = Sandbox::start().await;
-    let mut client = sandbox.login().await;
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
     client.ok(OPTIONS).await;
     client
         .ok("CREATE TABLE [dbo].[t] (\n    [k] nvarchar(50) COLLATE Latin1_General_100_BIN2 NOT NULL,\n    [v] int NULL,\n    \
@@ -158,4 +158,104 @@ async fn a_batch_goes_through_staging_into_its_table() {
         ]
     );
     assert_eq!(client.value("SELECT COUNT_BIG(*) FROM [#s1]").await, int(0));
+}
+
+/// The paragraphs of one of the product's snapshots.
+fn golden(name: &str) -> Vec<String> {
+    let path =
+        format!("{}/../sqlserver/tests/it/snapshots/it__golden__{name}.snap", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (_, body) = text.split_once("\n---\n").unwrap();
+    body.split("\n\n").map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+}
+
+/// Everything that has a fixed text runs, whatever it finds. What only people are told to run is left out.
+#[tokio::test]
+async fn every_statement_of_the_product_is_known() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok(OPTIONS).await;
+    client.ok("CREATE SCHEMA [segcdc]").await;
+    let tables = golden("definition_of_tables");
+    for sql in tables.iter().filter(|sql| !sql.starts_with("DROP") && !sql.contains(" DROP CONSTRAINT")) {
+        if sql.starts_with("DISABLE TRIGGER") || sql.contains("NOCHECK") || sql.contains("] ADD [") {
+            continue;
+        }
+        client.ok(sql).await;
+    }
+    let mut params = Vec::new();
+    for number in 1..=16 {
+        let name = format!("@P{number}");
+        params.push(crate::harness::param(&name, ColumnType::Int, Datum::Null));
+    }
+    let has_inserts =
+        |sql: &&String| !(sql.starts_with("INSERT INTO [#s1]") || sql.starts_with("DROP TABLE [#"));
+    for name in ["staging_tables", "state_of_pipelines", "questions_to_the_catalog", "effects_of_staged_rows"]
+    {
+        for sql in golden(name).iter().filter(has_inserts) {
+            client.ok(sql).await;
+        }
+    }
+    for name in ["effects_of_single_rows", "reading_rows_back"] {
+        for sql in golden(name) {
+            if sql.starts_with("INSERT") || sql.starts_with("IF ") {
+                continue;
+            }
+            let mut typed = params.clone();
+            if sql.contains("we]]ird") || sql.contains("[bag]") || sql.contains("[segcdc]") {
+                let key = ColumnType::NVarChar(Len::Limited(4000));
+                let of_bag = sql.contains("[bag]");
+                for (index, column_type) in [
+                    (0, key),
+                    (1, ColumnType::VarBinary(Len::Limited(8000))),
+                    (3, key),
+                    (4, ColumnType::VarBinary(Len::Limited(8000))),
+                    (8, key),
+                    (9, ColumnType::VarBinary(Len::Limited(8000))),
+                    (10, if of_bag { ColumnType::Float } else { ColumnType::Int }),
+                    (11, key),
+                ] {
+                    typed[index].column_type = column_type;
+                }
+            }
+            if sql.contains("[segcdc]") {
+                typed[0].column_type = ColumnType::BigInt;
+                typed[1].column_type = ColumnType::BigInt;
+                typed[3].column_type = ColumnType::BigInt;
+                typed[4].column_type = ColumnType::NVarChar(Len::Limited(4000));
+            }
+            if sql.contains("[types]") {
+                typed[10].column_type = ColumnType::NVarChar(Len::Max);
+            }
+            client.ok_with(&sql, &typed).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_small_batch_is_one_request_that_checks_its_counts() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok(OPTIONS).await;
+    client.ok("CREATE TABLE [dbo].[t] ([k] int NOT NULL PRIMARY KEY, [v] int NULL)").await;
+    client.ok("INSERT INTO [dbo].[t] VALUES (1, 1), (2, 2)").await;
+    let sql = "BEGIN TRANSACTION;\nUPDATE [dbo].[t] SET [v] = @P1 WHERE [k] = @P2;\n\
+        IF @@ROWCOUNT <> 1 THROW 58231, N'segcdc: row count', 1;\nDELETE FROM [dbo].[t] WHERE [k] = @P3;\n\
+        IF @@ROWCOUNT <> 1 THROW 58232, N'segcdc: row count', 1;\nINSERT INTO [dbo].[t] ([k], [v]) VALUES (@P4, @P1);\n\
+        COMMIT TRANSACTION";
+    let params = |values: [i64; 4]| -> Vec<_> {
+        let named = values.iter().zip(1..);
+        named
+            .map(|(value, number)| {
+                crate::harness::param(&format!("@P{number}"), ColumnType::Int, int(*value))
+            })
+            .collect()
+    };
+    let answer = client.ok_with(sql, &params([10, 1, 2, 3])).await;
+    assert_eq!(answer.counts, [1, 1, 1]);
+    let answer = client.run_with(sql, &params([11, 1, 99, 4])).await;
+    assert_eq!(answer.numbers(), [58232]);
+    assert_eq!(client.value("SELECT @@TRANCOUNT").await, int(0));
+    let rows = client.rows("SELECT [k], [v] FROM [dbo].[t] ORDER BY [k]").await;
+    assert_eq!(rows, [vec![int(1), int(10)], vec![int(3), int(10)]]);
 }

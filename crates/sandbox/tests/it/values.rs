@@ -6,8 +6,8 @@ use crate::harness::{Sandbox, int, param, text};
 
 #[tokio::test]
 async fn trailing_blanks_and_zero_bytes_do_not_tell_values_apart() {
-    let sandbox = Sandbox::start().await;
-    let mut client = sandbox.login().await;
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
     client
         .ok("CREATE TABLE t (a nvarchar(20) NOT NULL PRIMARY KEY, b varbinary(20) NULL UNIQUE, \
              c nvarchar(20) COLLATE Latin1_General_100_BIN2 NULL)")
@@ -42,4 +42,101 @@ async fn trailing_blanks_and_zero_bytes_do_not_tell_values_apart() {
     client.fails("SELECT 1 FROM t WHERE a = c", &[468]).await;
     client.ok("SELECT 1 FROM t WHERE a COLLATE Latin1_General_100_BIN2 = c").await;
     client.fails("INSERT INTO t VALUES (N'a', 0x, N'')", &[2627]).await;
+}
+
+#[tokio::test]
+async fn lengths_are_utf16_units_and_bytes() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, name) = sandbox.new_database().await;
+    client
+        .ok("CREATE TABLE t (n nvarchar(3) NULL, v varchar(3) NULL, b varbinary(2) NULL, f nchar(4) NULL)")
+        .await;
+    client.ok("INSERT INTO t (n) VALUES (N'a🦀'), (N'abc   ')").await;
+    let answer = client.fails("INSERT INTO t (n) VALUES (N'🦀🦀')", &[2628]).await;
+    assert_eq!(
+        answer.errors[0].message,
+        format!(
+            "String or binary data would be truncated in table '{name}.dbo.t', column 'n'. Truncated value: '🦀'."
+        )
+    );
+    client.fails("INSERT INTO t (v) VALUES ('abcd')", &[2628]).await;
+    client.fails("INSERT INTO t (b) VALUES (0x010203)", &[2628]).await;
+    client.ok("INSERT INTO t (b, v, f) VALUES (0x01020000, N'aé漢', N'ab')").await;
+    let row =
+        client.rows("SELECT b, v, f, DATALENGTH(v), DATALENGTH(f), LEN(f) FROM t WHERE b IS NOT NULL").await;
+    assert_eq!(row, [vec![Datum::Bytes(vec![1, 2]), text("aé?"), text("ab  "), int(3), int(8), int(2)]]);
+    client.ok("UPDATE t SET n = N'xyz' WHERE n = N'abc'").await;
+    client.fails("UPDATE t SET n = N'wxyz' WHERE n = N'xyz'", &[2628]).await;
+    assert_eq!(client.value("SELECT CAST(N'abcdef' AS nvarchar(3))").await, text("abc"));
+    assert_eq!(client.value("DECLARE @x nvarchar(2) = N'abc'; SELECT @x").await, text("ab"));
+    assert_eq!(client.value("SELECT LEN(N'🦀a  ')").await, int(3));
+    assert_eq!(client.value("SELECT N'a ' + N'b'").await, text("a b"));
+}
+
+#[tokio::test]
+async fn numbers_and_dates_keep_their_ranges() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client
+        .ok("CREATE TABLE t (i int NULL, t tinyint NULL, d decimal(5,2) NULL, f float NULL, m datetime NULL, x datetime2(6) NULL, \
+             o datetimeoffset(6) NULL)")
+        .await;
+    client.fails("INSERT INTO t (i) VALUES (3000000000)", &[8115]).await;
+    client.fails("INSERT INTO t (t) VALUES (256)", &[220]).await;
+    client.fails("INSERT INTO t (d) VALUES (1000)", &[8115]).await;
+    client.fails("INSERT INTO t (i) VALUES (N'abc')", &[245]).await;
+    client.fails("INSERT INTO t (d) VALUES (N'abc')", &[8114]).await;
+    client.fails("INSERT INTO t (x) VALUES (N'2024-02-30')", &[241]).await;
+    client.fails("INSERT INTO t (m) VALUES (N'1752-12-31')", &[242]).await;
+    client.fails("SELECT 1 / 0", &[8134]).await;
+    client.ok("INSERT INTO t (d, x, o) VALUES (1.235, N'9999-12-31 23:59:59.999999', N'2024-01-01 12:00:00 +02:00')").await;
+    let row = client.rows("SELECT d, x, o FROM t WHERE d IS NOT NULL").await;
+    assert_eq!(row[0][0], Datum::Decimal { negative: false, magnitude: 124, precision: 5, scale: 2 });
+    assert_eq!(row[0][1], Datum::DateTime2 { days: 3_652_058, ticks: 86_399_999_999, scale: 6 });
+    let Datum::DateTimeOffset { ticks, offset_minutes, .. } = row[0][2] else { panic!("{row:?}") };
+    assert_eq!((ticks, offset_minutes), (36_000_000_000, 120));
+    let nan = param("@P1", ColumnType::Float, Datum::Float(f64::NAN));
+    let answer = client.run_with("INSERT INTO t (f) VALUES (@P1)", &[nan]).await;
+    assert_eq!(answer.numbers(), [8023]);
+    let count = client.value("SELECT COUNT(*) FROM t WHERE o = N'2024-01-01 10:00:00 +00:00'").await;
+    assert_eq!(count, int(1));
+    assert_eq!(client.value("SELECT CAST(2.5 AS int)").await, int(2));
+    assert_eq!(client.value("SELECT 7 / 2").await, int(3));
+    assert_eq!(
+        client.value("SELECT CONVERT(nvarchar(30), CAST(N'2024-02-29T01:02:03' AS datetime2(3)), 121)").await,
+        text("2024-02-29 01:02:03.000")
+    );
+    assert_eq!(client.value("SELECT TRY_CAST(N'x' AS int)").await, Datum::Null);
+    assert_eq!(client.value("SELECT TRY_CAST(N'12' AS int)").await, int(12));
+    assert_eq!(client.value("SELECT DATEDIFF(day, '2024-02-28', '2024-03-01')").await, int(2));
+}
+
+#[tokio::test]
+async fn order_puts_null_first_and_follows_the_collation() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok("CREATE TABLE t (a nvarchar(10) NULL)").await;
+    client.ok("INSERT INTO t VALUES (N'b'), (NULL), (N'A'), (N'a'), (N'C')").await;
+    let rows = client.rows("SELECT a FROM t ORDER BY a").await;
+    assert_eq!(rows[0], [Datum::Null]);
+    assert_eq!(rows[3..], [vec![text("b")], vec![text("C")]]);
+    let rows = client
+        .rows("SELECT a FROM t WHERE a IS NOT NULL ORDER BY a COLLATE Latin1_General_100_BIN2 DESC")
+        .await;
+    assert_eq!(rows, [vec![text("b")], vec![text("a")], vec![text("C")], vec![text("A")]]);
+    let rows = client.rows("SELECT a FROM t ORDER BY a OFFSET 1 ROWS FETCH NEXT 2 ROWS ONLY").await;
+    assert_eq!(rows.len(), 2);
+    assert_eq!(client.rows("SELECT TOP (2) a FROM t").await.len(), 2);
+}
+
+#[tokio::test]
+async fn keys_that_are_too_wide_are_refused_at_the_row() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client
+        .ok("CREATE TABLE t (a nvarchar(400) NOT NULL, b nvarchar(400) NOT NULL, PRIMARY KEY (a, b))")
+        .await;
+    client.ok("INSERT INTO t VALUES (REPLICATE(N'a', 225), REPLICATE(N'b', 225))").await;
+    client.fails("INSERT INTO t VALUES (REPLICATE(N'a', 225), REPLICATE(N'b', 226))", &[1946]).await;
+    client.fails("CREATE TABLE u (a nvarchar(max) NOT NULL PRIMARY KEY)", &[1919]).await;
 }

@@ -111,7 +111,7 @@ impl Parser<'_> {
         self.eat_word("INTO");
         let target = self.table_name()?;
         self.table_hints()?;
-        let alias = self.alias()?;
+        let alias = if self.is_word("USING") { None } else { self.alias()? };
         self.expect_word("USING")?;
         let source = self.table_source_alone()?;
         self.expect_word("ON")?;

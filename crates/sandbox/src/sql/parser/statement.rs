@@ -18,8 +18,7 @@ const ALWAYS_ON: &[&str] = &[
 ];
 
 /// Options that must be OFF.
-const ALWAYS_OFF: &[&str] =
-    &["NUMERIC_ROUNDABORT", "CURSOR_CLOSE_ON_COMMIT", "ANSI_NULL_DFLT_OFF", "NOEXEC", "PARSEONLY"];
+const ALWAYS_OFF: &[&str] = &["NUMERIC_ROUNDABORT", "ANSI_NULL_DFLT_OFF", "NOEXEC", "PARSEONLY"];
 
 /// Options that change nothing that the sandbox shows; anything may follow them.
 const IGNORED: &[&str] = &[
@@ -28,7 +27,6 @@ const IGNORED: &[&str] = &[
     "DATEFORMAT",
     "DATEFIRST",
     "DEADLOCK_PRIORITY",
-    "ROWCOUNT",
     "CONTEXT_INFO",
     "STATISTICS",
     "QUERY_GOVERNOR_COST_LIMIT",
@@ -149,6 +147,12 @@ impl Parser<'_> {
             "NOCOUNT" => Ok(SetOption::NoCount(self.on_or_off()?)),
             "FMTONLY" => Ok(SetOption::FormatOnly(self.on_or_off()?)),
             "IMPLICIT_TRANSACTIONS" => Ok(SetOption::ImplicitTransactions(self.on_or_off()?)),
+            "CURSOR_CLOSE_ON_COMMIT" => {
+                // There are no cursors.
+                self.on_or_off()?;
+                Ok(SetOption::Accepted)
+            }
+            "ROWCOUNT" => Ok(SetOption::RowCount(u64::try_from(self.integer()?).unwrap_or_default())),
             "LOCK_TIMEOUT" => Ok(SetOption::LockTimeout(self.integer()?)),
             _ if IGNORED.contains(&name) => {
                 // A value, and for STATISTICS a word and ON or OFF.
