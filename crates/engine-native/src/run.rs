@@ -132,7 +132,9 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
         prepared = prepare(context, memory) => prepared?,
     };
     let Prepared { source, mut target, mut provisioned } = prepared;
-    context.progress.update(|snapshot| snapshot.activity = Activity::Running);
+    context
+        .progress
+        .update(|snapshot| (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::CatchUp));
     let tables = &mut provisioned.tables;
     if tables.iter().any(|(_, state)| needs_copy(state)) && config.snapshot == SnapshotMode::None {
         let applied = memory.checkpoint()?.applied_lsn;

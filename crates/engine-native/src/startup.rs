@@ -8,8 +8,8 @@
 //!  5  it was not invalidated                                              SLOT_LOST
 //!  6  it has let go of nothing behind the checkpoint                      SLOT_AHEAD_OF_CHECKPOINT
 //!  7  the publication is the same one and publishes everything            PUBLICATION_MISSING, PUBLICATION_CHANGED
-//!     each table is in it, whole                                          TABLE_UNPUBLISHED           (the table)
-//!  8  each table is there and identifies rows as before                   REPLICA_IDENTITY_CHANGED    (the table)
+//!     each table is there, and in it as a whole                           TABLE_NOT_FOUND, TABLE_UNPUBLISHED, ...
+//!  8  each table identifies rows as before                                REPLICA_IDENTITY_CHANGED    (the table)
 //!     and has the columns that it had                                     SCHEMA_CHANGED              (the table)
 //!  9  each target table has the columns that were made                    TARGET_SCHEMA_DRIFT         (the table)
 //! 10  take over: a new epoch                                              FENCED
@@ -45,17 +45,14 @@ pub(crate) async fn resume(
     target: &mut Target,
     state: PipelineState,
 ) -> Result<Provisioned, EngineError> {
-    let mut tables = table_facts(context, source, target, &state).await?;
-    let mut checked = check(context, memory, source, &state, &tables).await?;
+    let mut checked = look(context, memory, source, target, state.checkpoint.lineage.slot).await?;
     memory.claim(target, context).await?;
-    let now = target.load_state(&context.config.name).await?;
-    let now = now.ok_or_else(|| TargetError::StateMissing { pipeline: context.config.name.clone() })?;
-    if has_moved(&state, &now) {
+    let now = load(context, target).await?;
+    if has_moved(&checked.state, &now) {
         // Another process wrote between our look and our claim: what was checked is not what is there.
-        tables = table_facts(context, source, target, &now).await?;
-        checked = check(context, memory, source, &now, &tables).await?;
+        checked = look(context, memory, source, target, now.checkpoint.lineage.slot).await?;
     }
-    let timeline = checked.timeline;
+    let Checked { tables, faulty, timeline, .. } = checked;
     if timeline != memory.checkpoint()?.lineage.timeline {
         let applied = memory.checkpoint()?.applied_lsn;
         let lineage = Lineage { timeline, ..memory.checkpoint()?.lineage.clone() };
@@ -66,7 +63,7 @@ pub(crate) async fn resume(
     let mut ready = Vec::with_capacity(tables.len());
     for facts in tables {
         let TableFacts { mut state, plan, .. } = facts;
-        if let Some((_, error)) = checked.faulty.iter().find(|(oid, _)| *oid == state.source_oid) {
+        if let Some((_, error)) = faulty.iter().find(|(oid, _)| *oid == state.source_oid) {
             quarantine::quarantine(context, memory.checkpoint()?, target, state.source_oid, error).await?;
             state.phase = TablePhase::Quarantined;
         }
@@ -84,9 +81,13 @@ fn has_moved(before: &PipelineState, now: &PipelineState) -> bool {
     position(before) != position(now) || before.tables != now.tables
 }
 
-/// What the checks have found.
+/// What was looked at, and what the checks have found.
 #[derive(Debug)]
 struct Checked {
+    /// The state that was checked.
+    state: PipelineState,
+    /// Its tables.
+    tables: Vec<TableFacts>,
     /// Tables that cannot go on.
     faulty: Faulty,
     /// The source's timeline.
@@ -94,18 +95,30 @@ struct Checked {
 }
 
 /// Steps 1 to 9.
-async fn check(
+///
+/// Another process may be running the pipeline at this moment. So the slot is read before the checkpoint, which is
+/// ahead of it at all times, and the source's position is read last, which is ahead of both.
+async fn look(
     context: &Context,
     memory: &Memory,
     source: &Session,
-    state: &PipelineState,
-    tables: &[TableFacts],
+    target: &mut Target,
+    mut slot_name: String,
 ) -> Result<Checked, EngineError> {
-    let identity = catalog::identity(source).await?;
+    let (slot, state) = loop {
+        let slot = slot::inspect(source, &slot_name).await?;
+        let state = load(context, target).await?;
+        if state.checkpoint.lineage.slot == slot_name {
+            break (slot, state);
+        }
+        slot_name = state.checkpoint.lineage.slot;
+    };
+    let tables = table_facts(context, source, target, &state).await?;
     let lineage = &state.checkpoint.lineage;
-    if is_copy_only(state) {
-        decide::check_identity(&state.checkpoint, &identity)?;
-        return Ok(Checked { faulty: Vec::new(), timeline: lineage.timeline });
+    if is_copy_only(&state) {
+        let timeline = lineage.timeline;
+        decide::check_identity(&state.checkpoint, &catalog::identity(source).await?)?;
+        return Ok(Checked { state, tables, faulty: Vec::new(), timeline });
     }
     let mut replication = Replication::connect(&context.config.source).await?;
     let timeline = replication.identify_system().await?.timeline;
@@ -114,8 +127,8 @@ async fn check(
         false => replication.timeline_history(timeline).await?,
     };
     replication.close().await;
-    let slot = slot::inspect(source, &lineage.slot).await?;
     let publication = publication::inspect(source, &lineage.publication).await?;
+    let identity = catalog::identity(source).await?;
     let facts = ResumeFacts {
         checkpoint: &state.checkpoint,
         seen: memory.seen,
@@ -124,9 +137,17 @@ async fn check(
         history: &history,
         slot: slot.as_ref(),
         publication: publication.as_ref(),
-        tables,
+        tables: &tables,
     };
-    Ok(Checked { faulty: decide::decide(&facts)?, timeline })
+    let faulty = decide::decide(&facts)?;
+    Ok(Checked { state, tables, faulty, timeline })
+}
+
+/// The state, which must be there.
+async fn load(context: &Context, target: &mut Target) -> Result<PipelineState, EngineError> {
+    let pipeline = &context.config.name;
+    let state = target.load_state(pipeline).await?;
+    Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
 }
 
 /// What is known of each table of the state.

@@ -80,6 +80,7 @@ pub(crate) async fn copy_tables(
         tasks: JoinSet::new(),
     };
     let end = copier.run().await;
+    copier.show();
     // Loads that are cut off end with their sessions; the server undoes them.
     copier.tasks.shutdown().await;
     for job in copier.jobs {

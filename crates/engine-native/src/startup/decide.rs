@@ -61,10 +61,8 @@ pub(crate) fn decide(facts: &ResumeFacts<'_>) -> Result<Faulty, EngineError> {
     let live = facts.tables.iter().filter(|table| table.state.phase != TablePhase::Quarantined);
     Ok(live
         .filter_map(|table| {
-            let oid = table.state.source_oid;
-            let plan = table.plan.as_ref().and_then(|plan| plan.as_ref().ok());
-            let published = check_published(oid, &table.state.source, plan.map(AsRef::as_ref), publication);
-            published.and_then(|()| check_table(table)).err().map(|error| (oid, error))
+            let error = check_table(table, publication).err()?;
+            Some((table.state.source_oid, error))
         })
         .collect())
 }
@@ -207,14 +205,12 @@ pub(crate) fn check_published(
     Err(EngineError::TablePartlyPublished { oid, table, publication: publisher, detail })
 }
 
-/// Steps 8 and 9: the source table is the one that was planned, identity included, and so is the target table.
-fn check_table(table: &TableFacts) -> Result<(), EngineError> {
+/// Steps 7 to 9 for one table: it is there, published, and what it was, and so is its target table.
+fn check_table(table: &TableFacts, publication: &Publication) -> Result<(), EngineError> {
     let (oid, name) = (table.state.source_oid, || table.state.source.clone());
-    let plan = match &table.plan {
-        None => return Err(EngineError::TableDropped { oid, table: name() }),
-        Some(Err(error)) => return Err(error.clone().into()),
-        Some(Ok(plan)) => plan,
-    };
+    let Some(plan) = &table.plan else { return Err(EngineError::TableDropped { oid, table: name() }) };
+    check_published(oid, &table.state.source, plan.as_deref().ok(), publication)?;
+    let plan = plan.as_ref().map_err(Clone::clone)?;
     match shape::difference(&table.state.shape, plan) {
         None => {}
         Some(ShapeDifference::Columns) => {
