@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -40,6 +40,19 @@ impl Commands {
         command.env("SEGCDC_SOURCE_URL", &self.source_url).env("SEGCDC_TARGET_URL", &self.target_url);
         command.env("SEGCDC_NAME", PIPELINE);
         command
+    }
+
+    /// Runs a command to its end; its talk is part of the error if it fails, and lost if not.
+    pub(crate) async fn run_quietly(&self, arguments: &[&str]) -> Result<Answer> {
+        let output = self.segcdc(arguments).output().await.context("could not start segcdc")?;
+        ensure!(
+            output.status.success(),
+            "segcdc {} ended with {}: {}",
+            arguments.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(Answer { status: output.status, text: String::from_utf8_lossy(&output.stdout).into_owned() })
     }
 
     /// Runs a command to its end; its talk goes to the terminal.

@@ -161,7 +161,7 @@ async fn wait_until_applied(
     let deadline = Instant::now() + CATCH_UP_LIMIT;
     loop {
         engine.look(narrator)?;
-        let status = commands.run(&["status", "--output", "json"]).await?.json()?;
+        let status = commands.run_quietly(&["status", "--output", "json"]).await?.json()?;
         let applied =
             status.get("applied_lsn").and_then(Value::as_str).context("status has no applied_lsn")?;
         if position(applied)? >= wanted {
@@ -190,7 +190,8 @@ fn read_verdict(verdict: &Answer) -> Result<(u64, u64)> {
         verdict.status
     );
     let report = verdict.json()?;
-    let tables = report.get("tables").and_then(Value::as_array).context("verify has no tables")?;
+    let tables =
+        report.pointer("/report/tables").and_then(Value::as_array).context("verify has no tables")?;
     ensure!(tables.len() >= 10, "verify compared {} tables only", tables.len());
     let mut rows = 0;
     let mut differences = 0;
@@ -211,9 +212,12 @@ fn read_verdict(verdict: &Answer) -> Result<(u64, u64)> {
 async fn take_away(commands: &Commands, client: &tokio_postgres::Client, narrator: &Narrator) -> Result<()> {
     narrator.step("Taking it away");
     narrator.command("segcdc down --drop --yes");
-    let answer = commands.run(&["down", "--drop", "--yes"]).await?;
-    narrator.print(answer.text.trim_end());
-    ensure!(answer.status.success(), "segcdc down failed: {}", answer.status);
+    let answer = commands.run_quietly(&["down", "--drop", "--yes", "--output", "json"]).await?.json()?;
+    let things = |list: &str| answer.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    for thing in things("removed") {
+        narrator.tell(&format!("removed: {}", thing.get("what").and_then(Value::as_str).unwrap_or_default()));
+    }
+    narrator.tell(&format!("left: {} copied tables, which are yours to keep", things("left").len()));
     let left: i64 = client
         .query_one(
             "SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)",

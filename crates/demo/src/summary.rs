@@ -18,7 +18,7 @@ pub(crate) struct Summary {
     pub(crate) copy_seconds: f64,
     /// What was done to the source.
     pub(crate) load: LoadReport,
-    /// From the start after the crash until everything had arrived that was committed meanwhile, seconds.
+    /// From the end of the load until everything had arrived, seconds.
     pub(crate) recovery_seconds: f64,
     /// Highest resident memory of either run, bytes.
     pub(crate) peak_bytes: u64,
@@ -50,10 +50,13 @@ impl Summary {
                     grouped(mixed_transactions)
                 ),
             ),
-            ("changes applied", format!("{} of {} transactions", grouped(applied), grouped(transactions))),
+            (
+                "changes applied",
+                format!("at least {} of {} transactions", grouped(applied), grouped(transactions)),
+            ),
             ("lag under load", latency(self.before.latency)),
             ("restarts", "1, after SIGKILL in mid-stream".to_owned()),
-            ("caught up after the crash in", format!("{:.1} s", self.recovery_seconds)),
+            ("level with the source", format!("{:.1} s after the load's end", self.recovery_seconds)),
             ("peak memory of segcdc", format!("{} MiB", self.peak_bytes >> 20)),
             ("rows compared", grouped(self.rows_verified)),
             ("differences", self.differences.to_string()),
