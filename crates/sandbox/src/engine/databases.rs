@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 use tokio_postgres::{CancelToken, Client, NoTls};
 
 use crate::answer::SqlError;
@@ -143,6 +145,15 @@ impl Databases {
     /// A session of PostgreSQL's in a database.
     pub(super) async fn connect(&self, database: &Database) -> Result<(Client, CancelToken)> {
         connect(self.port, &database.physical).await
+    }
+
+    /// Cancels what a session runs; returns when PostgreSQL has signalled it, which it does before it closes the request's
+    /// connection.
+    pub(super) async fn cancel(&self, token: &CancelToken) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        token.cancel_query_raw(&mut stream, NoTls).await?;
+        stream.read_to_end(&mut Vec::new()).await?;
+        Ok(())
     }
 
     /// CREATE DATABASE (1801: exists).

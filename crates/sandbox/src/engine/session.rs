@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_tds::{Collation, ColumnType, Datum};
-use tokio_postgres::{CancelToken, Client, NoTls, Statement};
+use tokio_postgres::{CancelToken, Client, Statement};
 
 use super::bulk::BulkTarget;
 use super::databases::Database;
@@ -260,7 +260,8 @@ impl Session {
     /// After an attention, or a future that was dropped: cancels what PostgreSQL still runs and, with XACT_ABORT ON,
     /// rolls the transaction back (told by `out`). The session is usable afterwards.
     pub async fn interrupt(&mut self, out: &Replies) {
-        self.cancel.cancel_query(NoTls).await.ok();
+        // A cancellation that is still on its way would hit a statement that comes later.
+        self.engine.databases.cancel(&self.cancel).await.ok();
         // Answers of the cancelled statement come before that of this one.
         self.client.batch_execute("").await.ok();
         self.after_interrupt(out).await;
