@@ -1,0 +1,104 @@
+//! Connections that break while a batch is under way.
+
+use segcdc_model::{Fault, PgType};
+use segcdc_sqlserver::apply::apply_staged;
+use segcdc_sqlserver::{Settled, Target, TargetConfig, TargetError, apply, settle};
+use segcdc_testkit::{Direction, Proxy, Rule, Then, When};
+
+use crate::rig::{Rig, Stream, canonical_rows, plan_one};
+
+/// A session through a proxy, without encryption, so that rules can see what is sent.
+async fn through_proxy(config: &TargetConfig) -> (Proxy, Target) {
+    let proxy = Proxy::start(config.port).await.unwrap();
+    let encryption = segcdc_tds::Encryption::Off;
+    let config =
+        TargetConfig { host: "127.0.0.1".to_owned(), port: proxy.port(), encryption, ..config.clone() };
+    let target = Target::connect(&config).await.unwrap();
+    (proxy, target)
+}
+
+/// Met by the request that holds this text.
+fn request_with(text: &'static str) -> When {
+    let wanted: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    When::Seen(Box::new(move |bytes| bytes.windows(wanted.len()).any(|window| window == wanted)))
+}
+
+/// How the batch goes in.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    OneRequest,
+    Staged,
+}
+
+/// What became of a batch whose connection broke.
+struct Broken {
+    rig: Rig,
+    error: TargetError,
+    settled: Result<Settled, TargetError>,
+    rows: usize,
+}
+
+/// Applies one insert while `then` happens to the request that holds `text`.
+async fn break_at(way: Way, text: &'static str, then: Then) -> Broken {
+    let mut rig = Rig::new().await;
+    let table = rig.table(1, "t", 1, &[("id", PgType::Int4, true), ("a", PgType::Text, false)]);
+    rig.create(&table).await;
+    let stream = Stream::new(&table);
+    let plan = plan_one(&[&stream], 100, vec![stream.insert("1|x")]);
+    let (proxy, mut target) = through_proxy(&rig.config).await;
+    proxy.arm(Rule { direction: Direction::ToServer, when: request_with(text), then });
+    let applied = match way {
+        Way::OneRequest => apply(&mut target, &plan, &rig.checkpoint).await,
+        Way::Staged => apply_staged(&mut target, &plan, &rig.checkpoint).await,
+    };
+    let error = applied.unwrap_err();
+    assert!(!target.is_usable());
+    drop(target);
+    let settled = settle(&mut rig.target, &rig.checkpoint, plan.end_lsn).await;
+    let rows = rig.rows(&table).await.len();
+    if let Ok(Settled::NotCommitted(checkpoint)) = &settled {
+        // What left no trace can be applied again.
+        apply(&mut rig.target, &plan, checkpoint).await.unwrap();
+        assert_eq!(rig.rows(&table).await, canonical_rows(&table, &["1|x"]));
+    }
+    Broken { rig, error, settled, rows }
+}
+
+#[tokio::test]
+async fn commit_whose_answer_is_lost_has_taken_effect() {
+    for way in [Way::OneRequest, Way::Staged] {
+        let mut broken = break_at(way, "COMMIT TRANSACTION", Then::LoseAnswer).await;
+        assert_eq!(broken.error.code(), "COMMIT_UNKNOWN", "{way:?}");
+        let Ok(Settled::Committed(checkpoint)) = broken.settled else { panic!("{:?}", broken.settled) };
+        assert_eq!((checkpoint.batch_seq, broken.rows), (1, 1));
+        assert_eq!(broken.rig.stored().await, checkpoint);
+    }
+}
+
+#[tokio::test]
+async fn commit_that_never_arrived_has_left_no_trace() {
+    for way in [Way::OneRequest, Way::Staged] {
+        let broken = break_at(way, "COMMIT TRANSACTION", Then::Reset).await;
+        assert_eq!(broken.error.code(), "COMMIT_UNKNOWN", "{way:?}");
+        assert!(matches!(broken.settled, Ok(Settled::NotCommitted(_))), "{:?}", broken.settled);
+        assert_eq!(broken.rows, 0);
+    }
+}
+
+#[tokio::test]
+async fn connection_that_breaks_inside_a_batch_leaves_no_trace() {
+    let broken = break_at(Way::Staged, "INSERT INTO", Then::LoseAnswer).await;
+    assert_eq!(broken.error.disposition(), segcdc_model::Disposition::Retry, "{}", broken.error);
+    assert_ne!(broken.error.code(), "COMMIT_UNKNOWN");
+    assert!(matches!(broken.settled, Ok(Settled::NotCommitted(_))), "{:?}", broken.settled);
+    assert_eq!(broken.rows, 0);
+}
+
+#[tokio::test]
+async fn unknown_commit_of_a_process_that_was_taken_over_is_fenced() {
+    let mut rig = Rig::new().await;
+    let before = rig.checkpoint.clone();
+    rig.target.take_over(&rig.pipeline, "other").await.unwrap();
+    let settled = settle(&mut rig.target, &before, segcdc_model::Lsn::new(100)).await;
+    assert_eq!(settled.unwrap_err().code(), "FENCED");
+}
