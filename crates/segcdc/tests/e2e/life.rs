@@ -118,3 +118,42 @@ async fn a_wrong_password_of_the_target_ends_with_4() -> Result<()> {
     ensure!(refused.stderr.contains("trust_server_certificate=true"), "consent is not shown: {refused}");
     Ok(())
 }
+
+/// What must never be written anywhere but into the target's tables.
+const CANARY: &str = "canary-1597";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_log_holds_a_password_or_a_row() -> Result<()> {
+    let mut stage = Stage::start("secrets").await?;
+    let sql = format!(
+        "CREATE TABLE t (id text PRIMARY KEY, v text); INSERT INTO t VALUES ('{CANARY} key', '{CANARY}');
+         CREATE TABLE bad (id int PRIMARY KEY, n numeric); INSERT INTO bad VALUES (1, 1)"
+    );
+    stage.source.execute(DATABASE, &sql).await?;
+    let source_url = stage.source.url(DATABASE).replacen("postgres@", &format!("postgres:{CANARY}@"), 1);
+    for (name, value) in
+        [("SEGCDC_SOURCE_URL", source_url.as_str()), ("SEGCDC_LOG", "trace"), ("SEGCDC_LOG_FORMAT", "json")]
+    {
+        stage.product.set(name, value);
+    }
+    let copied = stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    // By the stream, with a value that the target refuses and that so comes into an error.
+    let sql = format!(
+        "UPDATE t SET v = '{CANARY} 2'; UPDATE bad SET n = 'NaN'; \
+         INSERT INTO t VALUES ('{CANARY} ' || repeat('x', 500), '')"
+    );
+    stage.source.execute(DATABASE, &sql).await?;
+    let streamed = stage.product.run(&["up", "--yes", "--until-caught-up"]).await?;
+    let mut seen = vec![copied, streamed];
+    for arguments in [&["status", "-o", "json"][..], &["plan"], &["doctor", "-v"], &["down"]] {
+        seen.push(stage.product.run(arguments).await?);
+    }
+    let password = stage.target.password.expose().clone();
+    for finished in seen {
+        for text in [&finished.stdout, &finished.stderr] {
+            ensure!(!text.contains(CANARY) && !text.contains(&password), "it leaked: {finished}");
+        }
+        ensure!(finished.stderr.contains("\"level\":"), "there is no log: {finished}");
+    }
+    Ok(())
+}

@@ -53,3 +53,45 @@ async fn verify_is_right_while_all_moves() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_larger_than_the_memory_are_compared_in_parts() -> Result<()> {
+    let mut stage = Stage::start("parts").await?;
+    // Never analysed, so the number of rows comes as a surprise; 1 MiB holds less than half of them.
+    let sql = "
+        CREATE TABLE keyed (id int PRIMARY KEY, v text) WITH (autovacuum_enabled = off);
+        CREATE TABLE keyless (v int, w text) WITH (autovacuum_enabled = off);
+        ALTER TABLE keyless REPLICA IDENTITY FULL;
+        INSERT INTO keyed SELECT i, 'v ' || i FROM generate_series(1, 30000) i;
+        INSERT INTO keyless SELECT i, 'w' FROM generate_series(1, 30000) i;";
+    stage.source.execute(DATABASE, sql).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let equal = stage.product.succeed(&["verify", "--memory", "1", "-o", "json"]).await?;
+    let report: Value = serde_json::from_str(&equal.stdout)?;
+    for table in 0..2 {
+        let table = &report["tables"][table];
+        let rows = (table["source_rows"].as_u64(), table["target_rows"].as_u64());
+        ensure!(rows == (Some(30_000), Some(30_000)), "{table:#}");
+        ensure!(table["source_checksum"] == table["target_checksum"], "{table:#}");
+    }
+    let keyed = stage.target_table("keyed");
+    let keyless = stage.target_table("keyless");
+    for sql in [
+        format!("UPDATE {keyed} SET [v] = N'foreign' WHERE [id] = 17"),
+        format!("DELETE FROM {keyed} WHERE [id] = 29999"),
+        format!("DELETE FROM {keyless} WHERE [v] = 29999"),
+    ] {
+        stage.target().await?.batch(&sql).await?;
+    }
+    let different = stage.product.run(&["verify", "--memory", "1"]).await?;
+    ensure!(different.status.code() == Some(5), "{different}");
+    for words in [
+        "id=17: different (columns: v)",
+        "id=29999: missing in target",
+        "v=29999, w=w: missing in target",
+        "differences: 3",
+    ] {
+        ensure!(different.stdout.contains(words), "{words}: {different}");
+    }
+    Ok(())
+}

@@ -137,7 +137,8 @@ async fn other_source_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("other_source", PostgresOptions::default()).await?;
     goes_on(&stage, &mut running).await?;
     stop(running).await?;
-    let other = PostgresCluster::start(PostgresOptions { own_identity: true, ..PostgresOptions::default() }).await?;
+    let other =
+        PostgresCluster::start(PostgresOptions { own_identity: true, ..PostgresOptions::default() }).await?;
     other.execute("postgres", &format!("CREATE DATABASE {DATABASE}")).await?;
     other.execute(DATABASE, super::TABLES).await?;
     stage.product.set("SEGCDC_SOURCE_URL", &other.url(DATABASE));
