@@ -79,7 +79,8 @@ impl Declared {
                 by_length(family(id, reader.u8()?)?)
             }
             type_id::GUID => match reader.u8()? {
-                16 => by_length(ColumnType::UniqueIdentifier),
+                // 0: what mssql-jdbc says when the value is NULL.
+                0 | 16 => by_length(ColumnType::UniqueIdentifier),
                 other => return malformed(format!("a uniqueidentifier of {other} bytes")),
             },
             type_id::DATEN => by_length(ColumnType::Date),

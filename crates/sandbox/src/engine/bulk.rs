@@ -170,6 +170,8 @@ impl RowWriter<'_> {
     /// One value, fitted to its column.
     fn value(&self, column: &Column, value: &Datum, out: &mut Vec<u8>) -> Result<bool, SqlError> {
         let start = out.len();
+        let converted = uuid_of_text(column, value)?;
+        let value = converted.as_ref().unwrap_or(value);
         let is_value = binary::encode(value, column.column_type, out)?;
         let (Some(limit), true) = (physical::limit(column.column_type), is_value) else {
             return Ok(is_value);
@@ -244,6 +246,21 @@ fn text_length(text: &str, column: &Column) -> usize {
     }
 }
 
+/// The uniqueidentifier that a text spells: mssql-jdbc sends them so (8169: none).
+fn uuid_of_text(column: &Column, value: &Datum) -> Result<Option<Datum>, SqlError> {
+    let (ColumnType::UniqueIdentifier, Datum::Text(text)) = (column.column_type, value) else {
+        return Ok(None);
+    };
+    let trimmed = text.trim_end().trim_matches(['{', '}']);
+    match uuid::Uuid::try_parse(trimmed) {
+        Ok(uuid) => Ok(Some(Datum::Uuid(uuid.into_bytes()))),
+        Err(_) => {
+            let message = "Conversion failed when converting from a character string to uniqueidentifier.";
+            Err(SqlError::new(8169, 16, message).with_state(2))
+        }
+    }
+}
+
 /// 4816: a column's type is not that of the table; 4819: another number of columns.
 fn check_columns(target: &BulkTarget, columns: &[OutColumn]) -> Result<(), SqlError> {
     if columns.len() != target.columns.len() {
@@ -252,7 +269,8 @@ fn check_columns(target: &BulkTarget, columns: &[OutColumn]) -> Result<(), SqlEr
     }
     for ((given, column), number) in columns.iter().zip(&target.columns).zip(1..) {
         let Some(column) = column else { continue };
-        if physical::family(given.column_type) != physical::family(column.column_type) {
+        let (given, wanted) = (physical::family(given.column_type), physical::family(column.column_type));
+        if given != wanted && (given, wanted) != (Family::Text, Family::Uuid) {
             let message = format!("Invalid column type from bcp client for colid {number}.");
             return Err(SqlError::new(4816, 16, message));
         }

@@ -30,6 +30,7 @@ const IGNORED: &[&str] = &[
     "CONTEXT_INFO",
     "STATISTICS",
     "QUERY_GOVERNOR_COST_LIMIT",
+    "CURSOR_CLOSE_ON_COMMIT",
 ];
 
 // === impl Parser ===
