@@ -1,0 +1,14 @@
+//! The engine between a real PostgreSQL and the sandbox.
+
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod follow;
+#[cfg(test)]
+mod rig;
+#[cfg(test)]
+mod setup;
+#[cfg(test)]
+mod start_up;
+#[cfg(test)]
+mod workload;
