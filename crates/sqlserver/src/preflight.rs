@@ -65,9 +65,21 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
     let names = server::check(target, &mut findings).await?;
     findings.push(write_path(target.write_path()));
     check_state(target, &mut findings).await?;
-    rights::check(target, request, &names, &mut findings).await?;
+    let mut found = Vec::with_capacity(request.tables.len());
     for table in &request.tables {
-        let existing = target.existing_table(&table.target).await?;
+        found.push(target.existing_table(&table.target).await?);
+    }
+    let mut schemas = vec![sql::state::SCHEMA];
+    for (table, existing) in request.tables.iter().zip(&found) {
+        if existing.is_some() {
+            rights::check_table(target, table, &names, &mut findings).await?;
+        } else if !schemas.contains(&table.target.schema.as_str()) {
+            schemas.push(&table.target.schema);
+        }
+    }
+    rights::check_schemas(target, &schemas, &names, &mut findings).await?;
+    rights::check_create_table(target, &names, &mut findings).await?;
+    for (table, existing) in request.tables.iter().zip(&found) {
         shape::check(table, existing.as_ref(), request, &mut findings);
     }
     Ok(findings)

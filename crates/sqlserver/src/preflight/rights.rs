@@ -3,10 +3,11 @@
 //! A table that is created in a schema of somebody else belongs to that somebody, so that CREATE TABLE alone is not
 //! enough: rows need rights on the schema. A schema of our own gives us everything in it.
 
-use segcdc_model::{Finding, Side};
+use segcdc_model::{Finding, QualifiedName, Side};
+use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;
 
-use super::{Names, PreflightRequest};
+use super::Names;
 use crate::error::TargetError;
 use crate::quote;
 use crate::session::Target;
@@ -16,30 +17,47 @@ use crate::sql::session::RIGHTS;
 /// What is being done, for errors.
 const DURING: &str = "asking for the login's rights";
 
-/// Checks rights in the database, in the schemas that are there, and on the tables that are there.
-pub(super) async fn check(
+/// Checks the rights in schemas that something is to be created in, and the right to create those that are missing.
+pub(super) async fn check_schemas(
     target: &mut Target,
-    request: &PreflightRequest,
+    schemas: &[&str],
     names: &Names,
     findings: &mut Vec<Finding>,
 ) -> Result<(), TargetError> {
-    let row = target.query(DURING, sql::session::DATABASE_RIGHTS).await?;
-    let allowed = flags(&row);
-    let (may_create_table, may_create_schema) =
-        (allowed.first().copied().unwrap_or(false), allowed.get(1).copied().unwrap_or(false));
-    let mut schemas = request.schemas();
-    schemas.push(sql::state::SCHEMA);
-    let mut missing_schemas = Vec::new();
+    let mut missing = Vec::new();
     for schema in schemas {
         if target.query(DURING, &sql::catalog::schema(schema)).await?.is_empty() {
-            missing_schemas.push(schema);
+            missing.push(*schema);
             continue;
         }
         let row = target.query(DURING, &sql::session::schema_rights(schema)).await?;
         findings.push(schema_rights(schema, &flags(&row), names));
     }
-    findings.push(create_schema(&missing_schemas, may_create_schema, names));
-    findings.push(create_table(may_create_table, names));
+    let allowed = flags(&target.query(DURING, sql::session::DATABASE_RIGHTS).await?);
+    findings.push(create_schema(&missing, allowed.get(1).copied().unwrap_or(false), names));
+    Ok(())
+}
+
+/// Checks the right to create tables.
+pub(super) async fn check_create_table(
+    target: &mut Target,
+    names: &Names,
+    findings: &mut Vec<Finding>,
+) -> Result<(), TargetError> {
+    let allowed = flags(&target.query(DURING, sql::session::DATABASE_RIGHTS).await?);
+    findings.push(create_table(allowed.first().copied().unwrap_or(false), names));
+    Ok(())
+}
+
+/// Checks the rights on a table that is there, however they were granted.
+pub(super) async fn check_table(
+    target: &mut Target,
+    table: &TablePlan,
+    names: &Names,
+    findings: &mut Vec<Finding>,
+) -> Result<(), TargetError> {
+    let row = target.query(DURING, &sql::session::table_rights(&table.target)).await?;
+    findings.push(table_rights(&table.target, &flags(&row), names));
     Ok(())
 }
 
@@ -72,22 +90,26 @@ fn create_schema(missing: &[&str], allowed: bool, names: &Names) -> Finding {
 }
 
 fn schema_rights(schema: &str, allowed: &[bool], names: &Names) -> Finding {
-    let check = "ms.schema_rights";
+    let securable = format!("SCHEMA::{}", quote::name(schema));
+    rights("ms.schema_rights", &format!("schema {schema}"), &securable, allowed, names)
+}
+
+fn table_rights(table: &QualifiedName, allowed: &[bool], names: &Names) -> Finding {
+    rights("ms.table_rights", &table.to_string(), &quote::qualified(table), allowed, names)
+}
+
+/// Names the rights that are missing on something.
+fn rights(check: &str, what: &str, securable: &str, allowed: &[bool], names: &Names) -> Finding {
     let missing =
         RIGHTS.iter().enumerate().filter(|(index, _)| !allowed.get(*index).copied().unwrap_or(false));
     let missing: Vec<&str> = missing.map(|(_, right)| *right).collect();
     if missing.is_empty() {
-        return Finding::ok(check, Side::Target, format!("rows of schema {schema} can be written"));
+        return Finding::ok(check, Side::Target, format!("rows of {what} can be written"));
     }
-    let detail = format!("user {} has no {} in schema {schema}", names.user, missing.join(", "));
+    let detail = format!("user {} has no {} in {what}", names.user, missing.join(", "));
     Finding::failure(check, Side::Target, "TARGET_PERMISSION", detail)
         .hint("have a database owner grant it")
-        .fix(format!(
-            "GRANT {} ON SCHEMA::{} TO {}",
-            missing.join(", "),
-            quote::name(schema),
-            quote::name(&names.user)
-        ))
+        .fix(format!("GRANT {} ON {securable} TO {}", missing.join(", "), quote::name(&names.user)))
 }
 
 /// The flags of a row of `HAS_PERMS_BY_NAME`, which is NULL for what does not exist.
@@ -111,6 +133,9 @@ mod tests {
         assert_eq!(finding.severity, Severity::Failure);
         assert_eq!(finding.fix_sql, ["GRANT INSERT, DELETE, ALTER ON SCHEMA::[s]]] TO [o'r]]eilly]"]);
         assert_eq!(schema_rights("s", &[true; 5], &names()).severity, Severity::Ok);
+        let finding =
+            table_rights(&QualifiedName::new("dbo", "t'"), &[true, true, true, true, false], &names());
+        assert_eq!(finding.fix_sql, ["GRANT ALTER ON [dbo].[t'] TO [o'r]]eilly]"]);
         assert_eq!(create_table(false, &names()).fix_sql, ["GRANT CREATE TABLE TO [o'r]]eilly]"]);
     }
 
