@@ -82,7 +82,10 @@ pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport,
 }
 
 /// Refuses a slot that somebody reads, before anything is changed: taking the pipeline over would end that process.
-fn refuse_in_use(slot: Option<SlotState>) -> Result<(), EngineError> {
+///
+/// # Errors
+/// `SLOT_IN_USE`.
+pub(crate) fn refuse_in_use(slot: Option<SlotState>) -> Result<(), EngineError> {
     let Some((name, pid)) = slot.and_then(|slot| Some((slot.name, slot.active_pid?))) else { return Ok(()) };
     let message = format!("replication slot \"{name}\" is active for PID {pid}");
     // What the source itself would answer (ERRCODE_OBJECT_IN_USE).

@@ -24,6 +24,7 @@ pub mod error;
 pub mod names;
 pub mod preflight;
 pub mod progress;
+pub mod resync;
 pub mod run;
 pub mod status;
 pub mod verify;
@@ -47,6 +48,7 @@ pub use down::{DownReport, Removal, Thing, down};
 pub use error::EngineError;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
+pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
 pub use status::{
     Health, PipelineStateWord, SlotReport, StatusNote, StatusReport, TableReport, slot, status,

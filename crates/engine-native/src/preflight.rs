@@ -135,7 +135,7 @@ pub(crate) async fn select(config: &EngineConfig, source: &Session) -> Result<Se
 }
 
 /// The tables of a pipeline that exists, as they are now.
-async fn select_known(
+pub(crate) async fn select_known(
     source: &Session,
     state: &PipelineState,
     naming: &Naming,
@@ -156,7 +156,7 @@ async fn select_known(
 }
 
 /// The plan of a table, or why it is left out.
-fn judge(
+pub(crate) fn judge(
     table: &SourceTable,
     naming: &Naming,
     published: Option<&Publication>,

@@ -15,7 +15,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{TableKey, TablePlan};
 use segcdc_postgres::{
     ExportedSnapshot, Publication, Replication, Session, SlotSnapshot, SlotState, SourceError,
     SourceIdentity, catalog, publication, session, slot,
@@ -115,7 +115,13 @@ pub(crate) async fn begin_anew(
     let (source, target) = servers;
     let identity = identify(&context.config, source).await?;
     crate::startup::decide::check_identity(&state.checkpoint, &identity)?;
-    let Selection { plans, .. } = preflight::select(&context.config, source).await?;
+    // New wishes count, for one of the old ones may be what interrupted the set-up.
+    let Selection { mut plans, .. } = match context.config.patterns.is_empty() && !state.tables.is_empty() {
+        true => preflight::select_known(source, state, &context.naming()).await?,
+        false => preflight::select(&context.config, source).await?,
+    };
+    // To publish a table that nothing identifies would break the application's own UPDATE and DELETE.
+    plans.retain(|plan| plan.key != TableKey::AppendOnly);
     if plans.is_empty() {
         return Err(EngineError::NoTables);
     }

@@ -5,6 +5,8 @@ mod faults;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod resync;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod setup;

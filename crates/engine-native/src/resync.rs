@@ -1,0 +1,182 @@
+//! [`resync`]: having tables copied again while the others stay as they are.
+//!
+//! ```text
+//! target table of the wanted shape (dropped and made again if it is ours)
+//! source table in the publication, if that is ours
+//! state row: QUEUED, with the new shape                                     the next run copies it
+//! ```
+//!
+//! Until the last step the table stays what it was, so that an interruption changes nothing that counts.
+
+use std::sync::Arc;
+
+use segcdc_model::{Finding, Lsn, QualifiedName, Side, TablePhase};
+use segcdc_plan::TablePlan;
+use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
+use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target, TargetError};
+use serde::Serialize;
+
+use crate::config::EngineConfig;
+use crate::context::naming;
+use crate::down::refuse_in_use;
+use crate::error::EngineError;
+use crate::preflight::judge;
+use crate::provision::decide::is_copy_only;
+use crate::shape;
+use crate::startup::decide::{check_identity, check_published};
+
+/// What will be copied again by the next run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResyncReport {
+    /// The pipeline.
+    pub pipeline: String,
+    /// The tables, ordered by source name.
+    pub tables: Vec<ResyncedTable>,
+}
+
+/// A table that will be copied again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ResyncedTable {
+    /// Name in the source.
+    pub source: QualifiedName,
+    /// Name in the target.
+    pub target: QualifiedName,
+    /// Where it stood.
+    pub was: TablePhase,
+    /// Its target table was made anew, because it had another shape.
+    pub made_anew: bool,
+}
+
+/// Has tables copied again by the next run: those that match, or all that are quarantined when there is no pattern.
+/// The pipeline must not run meanwhile.
+///
+/// # Errors
+/// `STATE_MISSING`; `SLOT_IN_USE` when a process runs the pipeline; what keeps a table from being replicated. Can be
+/// repeated after any error.
+pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<ResyncReport, EngineError> {
+    let mut target = Target::connect(&config.target).await?;
+    let state = target.load_state(&config.name).await?;
+    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    let source = session::connect(&config.source).await?;
+    check_identity(&state.checkpoint, &catalog::identity(&source).await?)?;
+    refuse_in_use(slot::inspect(&source, &state.checkpoint.lineage.slot).await?)?;
+    let mut wanted = Vec::new();
+    for known in chosen(&state, patterns) {
+        let plan = current_plan(config, &source, known).await?;
+        wanted.push((known.clone(), Arc::new(plan)));
+    }
+    let checkpoint = target.take_over(&config.name, "resync").await?;
+    let published = publish(&source, &state, &wanted).await?;
+    let mut report = ResyncReport { pipeline: config.name.clone(), tables: Vec::new() };
+    for (known, plan) in &wanted {
+        if let Some(published) = &published {
+            check_published(plan.source.oid, &plan.source.name, Some(plan), published)?;
+        }
+        let made_anew = shape_target(&mut target, known, plan).await?;
+        let queued = queued(known, plan);
+        target.set_table(&checkpoint, &queued).await?;
+        if known.source_oid != queued.source_oid {
+            target.remove_table(&checkpoint, known.source_oid).await?;
+        }
+        let (source, target) = (queued.source, queued.target);
+        report.tables.push(ResyncedTable { source, target, was: known.phase, made_anew });
+    }
+    source.close().await;
+    Ok(report)
+}
+
+/// The tables that are meant.
+fn chosen<'a>(state: &'a PipelineState, patterns: &'a [Pattern]) -> impl Iterator<Item = &'a TableState> {
+    state.tables.iter().filter(move |table| match patterns {
+        [] => table.phase == TablePhase::Quarantined,
+        patterns => patterns.iter().any(|pattern| pattern.matches(&table.source)),
+    })
+}
+
+/// The plan of a table as it is now: the one with its OID, or the one that was made anew under its name.
+async fn current_plan(
+    config: &EngineConfig,
+    source: &Session,
+    known: &TableState,
+) -> Result<TablePlan, EngineError> {
+    let mut found = catalog::table(source, known.source_oid).await?;
+    if found.is_none() {
+        let all = catalog::tables(source, &[]).await?;
+        found = all.into_iter().find(|table| table.name == known.source);
+    }
+    let (oid, table) = (known.source_oid, known.source.clone());
+    let found = found.ok_or(EngineError::TableDropped { oid, table })?;
+    judge(&found, &naming(config), None).map_err(|left_out| {
+        let detail = format!("{}: {}", left_out.table, left_out.detail);
+        let mut finding = Finding::failure("engine.tables", Side::Source, &left_out.code, detail);
+        finding = finding.hint(left_out.hint);
+        finding.fix_sql.extend(left_out.fix_sql);
+        EngineError::Preflight { findings: vec![finding] }
+    })
+}
+
+/// Puts tables that were taken out of our own publication, or were made anew, back into it. Returns the publication,
+/// `None` for a pipeline that has none.
+async fn publish(
+    source: &Session,
+    state: &PipelineState,
+    wanted: &[(TableState, Arc<TablePlan>)],
+) -> Result<Option<Publication>, EngineError> {
+    if is_copy_only(state) {
+        return Ok(None);
+    }
+    let name = &state.checkpoint.lineage.publication;
+    let missing = || EngineError::PublicationMissing { publication: name.clone() };
+    let found = publication::inspect(source, name).await?.ok_or_else(missing)?;
+    let published = |oid: u32| found.tables.iter().any(|table| table.oid == oid);
+    let absent: Vec<QualifiedName> = wanted
+        .iter()
+        .filter(|(_, plan)| !published(plan.source.oid))
+        .map(|(_, plan)| plan.source.name.clone())
+        .collect();
+    if absent.is_empty() || !state.publication_is_ours {
+        return Ok(Some(found));
+    }
+    // Changes made before this are not in the stream; the copy that follows has them, since it begins later and waits
+    // for transactions that are open now.
+    publication::add_tables(source, name, &absent).await?;
+    Ok(Some(publication::inspect(source, name).await?.ok_or_else(missing)?))
+}
+
+/// Gives the target table the wanted shape; says whether it was made anew.
+async fn shape_target(
+    target: &mut Target,
+    known: &TableState,
+    plan: &TablePlan,
+) -> Result<bool, EngineError> {
+    let existing = target.existing_table(&plan.target).await?;
+    let differences = existing.as_ref().map(|found| segcdc_sqlserver::tables::differences(found, plan));
+    let differs = differences.as_ref().is_some_and(|differences| !differences.is_empty());
+    if differs && !known.table_is_ours {
+        let detail = differences.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let (oid, table) = (known.source_oid, plan.target.clone());
+        return Err(EngineError::TargetSchemaDrift { oid, table, detail: detail.join("; ") });
+    }
+    if differs {
+        target.drop_table(&plan.target).await?;
+    }
+    target.prepare_table(plan, ExistingRows::Allow).await?;
+    Ok(differs)
+}
+
+/// The row of a table that is to be copied again.
+fn queued(known: &TableState, plan: &TablePlan) -> TableState {
+    TableState {
+        source_oid: plan.source.oid,
+        source: plan.source.name.clone(),
+        target: plan.target.clone(),
+        shape: shape::of(plan),
+        phase: TablePhase::Queued,
+        sync_lsn: Lsn::ZERO,
+        rows_copied: 0,
+        bytes_copied: 0,
+        estimated_rows: plan.source.estimated_rows,
+        table_is_ours: known.table_is_ours,
+        error: None,
+    }
+}
