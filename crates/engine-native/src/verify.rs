@@ -6,7 +6,7 @@
 //! pass     read all rows of both sides, hash them          equal hashes are equal rows
 //!    |                                                     the rest are candidates: maybe only late
 //! window   source row, position P, target has applied P, target row, source row again
-//!    |     the same source row twice: it stands            else once more
+//!    |     the same version twice: it stands               else once more
 //! report   missing in the target, extra in the target, different (columns)
 //! ```
 //!

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Disposition, Fault, PgType, Tuple};
-use segcdc_plan::{TablePlan, ValueError};
+use segcdc_model::{Disposition, Fault, Field, PgType, TableKind, Tuple};
+use segcdc_plan::{TablePlan, ValueError, canonical};
 use segcdc_postgres::snapshot::{self, key_filter};
-use segcdc_postgres::{CopyRequest, SourceConfig, SourceError};
+use segcdc_postgres::{CopyRequest, Session, SourceConfig, SourceError, quote};
 use segcdc_sqlserver::{CanonicalRow, Selection, Target, TargetError, rows};
 
 use crate::error::EngineError;
@@ -147,6 +147,47 @@ pub(crate) async fn source_by_key(
     Ok(found)
 }
 
+/// Versions of the source's rows with these keys: no other version of a row, before or after, has the same.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn source_versions(
+    source: &Session,
+    table: &TablePlan,
+    keys: &[Key],
+) -> Result<HashMap<Key, String>, Stop> {
+    let key_columns = source_key(table);
+    let mut names = Vec::with_capacity(key_columns.len());
+    let mut types = Vec::with_capacity(key_columns.len());
+    for column in table.key_columns().iter().filter_map(|index| table.columns.get(*index)) {
+        names.push(quote::identifier(&column.name)?);
+        types.push(&column.pg_type);
+    }
+    let only = if table.source.kind == TableKind::Partitioned { "" } else { "ONLY " };
+    let select = format!(
+        "SELECT tableoid::text || ' ' || xmin::text || ' ' || ctid::text, {} FROM {only}{} WHERE ",
+        names.join(", "),
+        quote::qualified(&table.source.name)?
+    );
+    let mut found = HashMap::with_capacity(keys.len());
+    for chunk in keys.chunks(KEYS_AT_ONCE) {
+        let literals: Vec<Key> = chunk.iter().map(|key| literals(table, key)).collect();
+        let filter = key_filter(&table.source, &key_columns, &literals)?;
+        for row in source.query_text(&format!("{select}{filter}")).await? {
+            let mut fields = row.into_iter();
+            let Some(version) = fields.next().flatten() else { continue };
+            let texts = fields.zip(&types).map(|(text, pg_type)| {
+                let field = text.as_ref().map_or(Field::Null, |text| Field::Text(text.as_bytes()));
+                canonical::canonical_text(pg_type, field)
+            });
+            if let Some(key) = complete(texts.collect::<Result<_, _>>()?) {
+                found.insert(key, version);
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// Hashes of the columns of the target's rows with these keys, by key. Several rows of one key, which a table without a
 /// unique index can have, come as one row with more columns.
 ///
@@ -194,7 +235,7 @@ fn literals(table: &TablePlan, key: &Key) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable};
     use segcdc_plan::{Naming, table_plan};
 
     use super::*;

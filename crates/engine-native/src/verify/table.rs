@@ -12,7 +12,7 @@ use crate::verify::keyed::{KeyedPart, Met};
 use crate::verify::passes::{self, Part};
 use crate::verify::read::{self, Key, Stop};
 use crate::verify::reporter::Reporter;
-use crate::verify::window::{Candidate, RowDifference, SeenRow, Verdict, Window};
+use crate::verify::window::{Candidate, Rest, RowDifference, SeenRow, Verdict, Window};
 use crate::verify::{Difference, DifferenceKind, KeyField, TableVerdict, VerifyOptions, VerifyStage};
 
 /// Keys that are looked at again at most. A table with more differences is beyond mending row by row.
@@ -200,16 +200,19 @@ impl Comparison<'_, '_> {
             keys.iter().map(|key| (key.clone(), Candidate::new(MAX_WINDOWS))).collect();
         while !open.is_empty() {
             let keys: Vec<Key> = open.iter().map(|(key, _)| key.clone()).collect();
+            let versions = read::source_versions(self.barrier.source(), self.table, &keys).await?;
             let mut before = read::source_by_key(&self.config.source, self.table, &keys).await?;
             self.barrier.pass().await?;
             let mut seen = read::target_by_key(target, self.table, &keys).await?;
             let mut after = read::source_by_key(&self.config.source, self.table, &keys).await?;
+            let versions_after = read::source_versions(self.barrier.source(), self.table, &keys).await?;
             let mut again = Vec::new();
             for (key, mut candidate) in open {
                 let window = Window {
                     source_before: before.remove(&key),
                     target: seen.remove(&key),
                     source_after: after.remove(&key),
+                    rest: rest(versions.get(&key), versions_after.get(&key)),
                 };
                 match candidate.judge(window) {
                     Verdict::Again => again.push((key, candidate)),
@@ -273,9 +276,31 @@ impl Comparison<'_, '_> {
     }
 }
 
+/// What the versions around a window say: one that is there twice was there all along.
+fn rest(before: Option<&String>, after: Option<&String>) -> Rest {
+    match (before, after) {
+        (Some(before), Some(after)) if before == after => Rest::Proven,
+        (None, None) => Rest::Looks,
+        (Some(_) | None, Some(_) | None) => Rest::None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_is_there_twice_was_there_all_along() {
+        let check = |before: Option<&str>, after: Option<&str>, expected| {
+            let (before, after) = (before.map(str::to_owned), after.map(str::to_owned));
+            assert_eq!(rest(before.as_ref(), after.as_ref()), expected, "{before:?} {after:?}");
+        };
+        check(Some("1 700 (0,1)"), Some("1 700 (0,1)"), Rest::Proven);
+        check(Some("1 700 (0,1)"), Some("1 701 (0,2)"), Rest::None);
+        check(Some("1 700 (0,1)"), None, Rest::None);
+        check(None, Some("1 700 (0,1)"), Rest::None);
+        check(None, None, Rest::Looks);
+    }
 
     #[test]
     fn candidates_are_bounded_and_counted() {

@@ -2,7 +2,7 @@
 //!
 //! Rows cannot be asked for one by one. A first pass takes the multisets of row hashes of both sides; what differs is a
 //! candidate. Each further pass is a window: how many rows of the candidates' contents the source has, a barrier, how
-//! many the target has, how many the source has now. So a difference shows in three passes before it counts.
+//! many the target has, how many the source has now. A difference has to show in several of them in a row.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use crate::verify::fingerprint::RowHash;
 
 /// Windows in which a content is looked at before it is called unstable. Each reads the source twice and the target
 /// once.
-pub(crate) const MAX_WINDOWS: u32 = 8;
+pub(crate) const MAX_WINDOWS: u32 = 12;
 
 /// How many more rows of each content the source has than the target, of one part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use crate::verify::passes::{self, Part};
 use crate::verify::read::{self, Stop};
 use crate::verify::table::{Comparison, MAX_CANDIDATES, Tally};
 use crate::verify::unkeyed::{Counts, MAX_WINDOWS, Surplus};
-use crate::verify::window::{Candidate, Verdict, Window};
+use crate::verify::window::{Candidate, Rest, Verdict, Window};
 use crate::verify::{Difference, DifferenceKind, VerifyStage};
 
 impl Comparison<'_, '_> {
@@ -89,6 +89,7 @@ impl Comparison<'_, '_> {
                     source_before: before.get(row),
                     target: seen.get(row),
                     source_after: after.get(row),
+                    rest: Rest::Looks,
                 };
                 match candidate.judge(window) {
                     Verdict::Again => again.push((row, candidate)),
