@@ -207,14 +207,15 @@ async fn spawn(options: &SandboxOptions, data_dir: &Path, port: u16) -> Result<(
     Ok((process, ready))
 }
 
-/// The sandbox's binary: as named, else beside the current test's directory, built if it is missing.
+/// The sandbox's binary: as named, else in the current test's target directory, built if it is missing or older than its
+/// sources (a test of another crate does not build it).
 fn binary() -> Result<PathBuf> {
     if let Some(named) = std::env::var_os(BINARY_VARIABLE) {
         return Ok(PathBuf::from(named));
     }
     let test = std::env::current_exe()?;
     let beside = test.ancestors().skip(1).map(|dir| dir.join("segcdc-sandbox")).find(|path| path.is_file());
-    if let Some(path) = beside {
+    if let Some(path) = beside.filter(|path| !is_stale(path)) {
         return Ok(path);
     }
     let profile_dir = test
@@ -231,6 +232,26 @@ fn binary() -> Result<PathBuf> {
     let status = build.status().context("could not run cargo to build the sandbox")?;
     ensure!(status.success(), "the sandbox could not be built");
     Ok(profile_dir.join("segcdc-sandbox"))
+}
+
+/// Whether a source of the sandbox is newer than its binary.
+fn is_stale(binary: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let Some(built) = modified(binary) else { return true };
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut dirs: Vec<PathBuf> =
+        ["sandbox", "tds", "testkit"].iter().map(|name| crates.join(name).join("src")).collect();
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if !path.ends_with("tests.rs") && modified(&path).is_some_and(|time| time > built) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// Ends the private PostgreSQL of a sandbox that was killed, by the process id that it left in its directory.
