@@ -153,3 +153,9 @@ CREATE FUNCTION tsql.database_property(property bpchar, collation_name text) RET
         WHEN 'version' THEN '957' END)::bpchar $$;
 CREATE FUNCTION tsql.collation_property(property bpchar) RETURNS bpchar LANGUAGE sql STABLE STRICT AS $$
     SELECT (CASE lower(property::text) WHEN 'codepage' THEN '1252' WHEN 'lcid' THEN '1033' WHEN 'version' THEN '0' END)::bpchar $$;
+-- 1, or NULL for what does not exist.
+CREATE FUNCTION tsql.has_permission(securable bpchar, class bpchar) RETURNS int4 LANGUAGE sql STABLE AS $$
+    SELECT CASE lower(class::text) WHEN 'object' THEN (SELECT 1 WHERE tsql.object_id(securable, NULL) IS NOT NULL)
+        WHEN 'schema' THEN (SELECT 1 FROM tsql.schemas
+            WHERE name = (tsql.name_parts(securable))[1]::bpchar COLLATE tsql.ci_as)
+        ELSE 1 END $$;

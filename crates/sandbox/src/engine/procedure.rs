@@ -11,6 +11,9 @@ use crate::decode::declaration;
 /// Name (empty by position), type and value of an argument.
 type Given = (String, ColumnType, Datum);
 
+/// How a call ended, and the parameters as it left them.
+type Called = (Flow, Vec<(String, Datum)>);
+
 // === impl Session ===
 
 impl Session {
@@ -21,18 +24,18 @@ impl Session {
         arguments: Vec<Given>,
         frame: &mut Frame,
         out: &Replies,
-    ) -> Result<Flow, SqlError> {
+    ) -> Result<Called, SqlError> {
         match name.to_ascii_lowercase().as_str() {
             "sp_executesql" => self.execute_sql(arguments, frame, out).await,
             "sp_tablecollations_100" | "sp_tablecollations_90" | "sp_tablecollations" => {
                 self.table_collations(&arguments, out).await?;
-                Ok(Flow::Next)
+                Ok((Flow::Next, Vec::new()))
             }
             "sp_rename" => {
                 self.rename(&arguments).await?;
-                Ok(Flow::Next)
+                Ok((Flow::Next, Vec::new()))
             }
-            "sp_unprepare" | "sp_reset_connection" => Ok(Flow::Next),
+            "sp_unprepare" | "sp_reset_connection" => Ok((Flow::Next, Vec::new())),
             _ => {
                 let message = format!("Could not find stored procedure '{name}'.");
                 Err(SqlError::new(2812, 16, message).with_state(62))
@@ -46,7 +49,7 @@ impl Session {
         arguments: Vec<Given>,
         frame: &mut Frame,
         out: &Replies,
-    ) -> Result<Flow, SqlError> {
+    ) -> Result<Called, SqlError> {
         let mut arguments = arguments.into_iter();
         let text = arguments.next().and_then(|(_, _, value)| value.as_text().map(str::to_owned));
         let text = text.ok_or_else(|| {
@@ -68,10 +71,14 @@ impl Session {
         let flow = self.run_text(&text, &mut inner, out).boxed().await;
         // SET within the text ends with it.
         self.options.format_only = format_only;
-        Ok(match flow? {
+        let outputs = declarations.iter().filter_map(|declaration| {
+            Some((declaration.name.clone(), inner.value(&declaration.name)?.clone()))
+        });
+        let flow = match flow? {
             Flow::Caught(error) => Flow::Caught(error),
             _ => Flow::Next,
-        })
+        };
+        Ok((flow, outputs.collect()))
     }
 
     /// What bulk copies ask for: one row a column.

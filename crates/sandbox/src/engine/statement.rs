@@ -6,7 +6,7 @@ use super::Session;
 use super::flow::{Flow, Frame};
 use super::session::Translated;
 use crate::answer::{Replies, Reply, SqlError, command};
-use crate::sql::ast::{Statement, StatementKind};
+use crate::sql::ast::{Argument, Definition, Expr, Statement, StatementKind};
 
 // === impl Session ===
 
@@ -26,6 +26,10 @@ impl Session {
                 done = None;
             }
             StatementKind::Definition(definition) => {
+                let begins = self.options.implicit_transactions && begins_transaction(definition);
+                if begins && !self.transaction.is_open() {
+                    self.begin_transaction(out).await?;
+                }
                 self.define(definition, frame, out).await?;
                 self.row_count = 0;
             }
@@ -74,17 +78,11 @@ impl Session {
                 let values = match self.plan(statement, plans, frame).await? {
                     Some(plan) => {
                         let values = self.run_values(&plan, frame).await?;
-                        let types = plan.columns.iter().flatten().map(|column| column.column_type);
-                        types.zip(values).collect()
+                        plan.columns.iter().flatten().map(|column| column.column_type).zip(values).collect()
                     }
                     None => Vec::new(),
                 };
-                let given = arguments.iter().zip(values).map(|(argument, (column_type, value))| {
-                    (argument.name.clone().unwrap_or_default(), column_type, value)
-                });
-                let given: Vec<(String, ColumnType, Datum)> = given.collect();
-                let flow = self.call(procedure, given, frame, out).await?;
-                return Ok(flow);
+                return self.execute(procedure, arguments, values, frame, out).await;
             }
             _ => done = None,
         }
@@ -95,6 +93,38 @@ impl Session {
         }
         Ok(Flow::Next)
     }
+
+    /// EXEC of a procedure; values of OUTPUT arguments go into their variables.
+    async fn execute(
+        &mut self,
+        procedure: &str,
+        arguments: &[Argument],
+        values: Vec<(ColumnType, Datum)>,
+        frame: &mut Frame,
+        out: &Replies,
+    ) -> Result<Flow, SqlError> {
+        let given = arguments.iter().zip(values).map(|(argument, (column_type, value))| {
+            (argument.name.clone().unwrap_or_default(), column_type, value)
+        });
+        let (flow, outputs) = self.call(procedure, given.collect(), frame, out).await?;
+        for argument in arguments.iter().filter(|argument| argument.output) {
+            let Expr::Variable(variable) = &argument.value else { continue };
+            let name = argument.name.as_deref().unwrap_or_default();
+            let found = outputs.iter().find(|(output, _)| output.eq_ignore_ascii_case(name));
+            if let Some((_, value)) = found {
+                frame.set(&variable.to_lowercase(), value.clone());
+            }
+        }
+        Ok(flow)
+    }
+}
+
+/// Whether a definition begins a transaction under IMPLICIT_TRANSACTIONS.
+fn begins_transaction(definition: &Definition) -> bool {
+    !matches!(
+        definition,
+        Definition::CreateDatabase(_) | Definition::DropDatabase(..) | Definition::AlterDatabase(..)
+    )
 }
 
 /// THROW number, text, state: class 16.

@@ -66,7 +66,7 @@ pub(crate) struct Plan {
     pub(crate) target: Option<Arc<Table>>,
     /// The rows that `columns` are for come from OUTPUT: their number is the count of the statement.
     pub(crate) is_output: bool,
-    /// The table to lock before, for HOLDLOCK of a MERGE.
+    /// What locks tables as a whole before: for HOLDLOCK of a MERGE, and for UPDLOCK of an aggregate.
     pub(crate) lock: Option<String>,
     /// Its rows are those of user tables, not of the catalog: SNAPSHOT may refuse it.
     pub(crate) reads_data: bool,
@@ -200,6 +200,8 @@ pub(crate) struct Translator<'a> {
     common: Vec<CommonScope>,
     aliases: usize,
     reads_data: bool,
+    /// Tables to lock as a whole before the statement.
+    locks: Vec<String>,
 }
 
 /// Translates a statement that reads or writes rows.
@@ -357,10 +359,13 @@ impl<'a> Translator<'a> {
             common: Vec::new(),
             aliases: 0,
             reads_data: false,
+            locks: Vec::new(),
         }
     }
 
     fn into_plan(self, sql: String, columns: Option<Vec<OutColumn>>) -> Plan {
+        let lock = (!self.locks.is_empty())
+            .then(|| format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", self.locks.join(", ")));
         Plan {
             sql,
             slots: self.slots,
@@ -369,7 +374,7 @@ impl<'a> Translator<'a> {
             command: crate::answer::command::SELECT,
             target: None,
             is_output: false,
-            lock: None,
+            lock,
             reads_data: self.reads_data,
         }
     }

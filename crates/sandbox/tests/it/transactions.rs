@@ -149,3 +149,22 @@ async fn locks_time_out_and_deadlocks_have_a_victim() {
     numbers.extend(b.numbers());
     assert_eq!(numbers, [1205]);
 }
+
+#[tokio::test]
+async fn implicit_transactions_begin_by_themselves_and_outputs_come_back() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok("SET IMPLICIT_TRANSACTIONS ON").await;
+    assert_eq!(client.value("SELECT @@TRANCOUNT").await, int(0));
+    client.ok("CREATE TABLE t (k int NOT NULL)").await;
+    assert_eq!(client.value("SELECT @@TRANCOUNT").await, int(1));
+    client.ok("COMMIT; INSERT INTO t VALUES (1); ROLLBACK; SET IMPLICIT_TRANSACTIONS OFF").await;
+    assert_eq!(client.value("SELECT COUNT(*) FROM t").await, int(0));
+    let sql = "DECLARE @n int; EXEC sp_executesql N'SET @p = @q + 1', N'@p int OUTPUT, @q int', @p = @n OUTPUT, @q = 4; SELECT @n";
+    assert_eq!(client.value(sql).await, int(5));
+    let permissions = "SELECT HAS_PERMS_BY_NAME(N'[dbo]', N'SCHEMA', N'SELECT'), HAS_PERMS_BY_NAME(N'[none]', N'SCHEMA', N'SELECT'), \
+        HAS_PERMS_BY_NAME(N'[dbo].[t]', N'OBJECT', N'INSERT'), HAS_PERMS_BY_NAME(N'[dbo].[u]', N'OBJECT', N'INSERT'), \
+        HAS_PERMS_BY_NAME(DB_NAME(), N'DATABASE', N'CREATE TABLE')";
+    let null = segcdc_tds::Datum::Null;
+    assert_eq!(client.rows(permissions).await, [vec![int(1), null.clone(), int(1), null, int(1)]]);
+}

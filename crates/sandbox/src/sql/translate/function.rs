@@ -112,11 +112,13 @@ impl Translator<'_> {
                 Value::new(format!("tsql.column_name({}, {})", argument(0)?, argument(1)?), NAME)
             }
             ("TYPE_NAME", _) => Value::new(format!("tsql.type_name({})", argument(0)?), NAME),
-            (
-                "HAS_PERMS_BY_NAME" | "HAS_DBACCESS" | "IS_MEMBER" | "IS_SRVROLEMEMBER" | "IS_ROLEMEMBER",
-                _,
-            ) => {
-                // The only login of the sandbox may do everything.
+            ("HAS_PERMS_BY_NAME", [_, _, ..]) => {
+                // The only login of the sandbox may do everything with what exists.
+                let sql =
+                    format!("tsql.has_permission(({})::bpchar, ({})::bpchar)", argument(0)?, argument(1)?);
+                Value::new(sql, ColumnType::Int)
+            }
+            ("HAS_DBACCESS" | "IS_MEMBER" | "IS_SRVROLEMEMBER" | "IS_ROLEMEMBER", _) => {
                 Value::new("1::int4", ColumnType::Int).not_null()
             }
             ("SERVERPROPERTY", _) => {

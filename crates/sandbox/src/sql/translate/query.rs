@@ -219,9 +219,16 @@ impl Translator<'_> {
             sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
         }
         sql.push_str(&self.limits(select.top.as_ref(), tail)?);
-        if !locked.is_empty() && select.group.is_empty() && !select.distinct && !has_aggregate(&select.items)
-        {
+        let by_row = select.group.is_empty() && !select.distinct && !has_aggregate(&select.items);
+        if by_row && !locked.is_empty() {
             sql.push_str(&format!(" FOR UPDATE OF {}", locked.join(", ")));
+        } else {
+            // Rows of a group cannot be locked one by one.
+            let tables =
+                self.scopes.last().into_iter().flatten().filter(|table| locked.contains(&table.alias));
+            let relations: Vec<String> =
+                tables.filter_map(|table| Some(table.table.as_ref()?.relation.clone())).collect();
+            self.locks.extend(relations);
         }
         Ok(QueryResult { sql, columns })
     }

@@ -103,6 +103,14 @@ impl Translator<'_> {
     /// DATALENGTH: bytes that the value has on SQL Server.
     fn data_length(&mut self, value: &Value) -> Result<Value, SqlError> {
         let sql = match value.family() {
+            // Written out where it can be: a call for each row of a join would cost more than the join.
+            Family::Text if physical::is_national(value.column_type) && value.simple => {
+                let x = &value.sql;
+                format!(
+                    "(2 * CASE WHEN octet_length({x}) = char_length(tsql.text_of_raw({x}, -1, false)) THEN octet_length({x}) \
+                     ELSE tsql.units({x}) END)"
+                )
+            }
             Family::Text if physical::is_national(value.column_type) => {
                 format!("(2 * tsql.units({}))", value.sql)
             }
