@@ -11,6 +11,9 @@ use crate::type_map;
 /// Columns that an ordinary SQL Server table may have.
 const MAX_COLUMNS: usize = 1024;
 
+/// Columns that a table's staging table has beside a copy of all columns and of the key.
+const STAGING_COLUMNS: usize = 2;
+
 /// Schemas of the target that belong to the server or to the product, lower case.
 const RESERVED_SCHEMAS: [&str; 3] = ["sys", "information_schema", "segcdc"];
 
@@ -108,7 +111,7 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
             nullable: !column.not_null && !in_key,
         });
     }
-    check_columns(source, &columns)?;
+    check_columns(source, &columns, identity.source_columns().len())?;
     let key = identity.in_plan(&columns);
     key::fit_width(source, &mut columns, key.columns())?;
     Ok(TablePlan { source: source.clone(), target, columns, key })
@@ -154,14 +157,15 @@ fn target_name(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, P
     Ok(QualifiedName::new(schema.clone(), source.name.name.clone()))
 }
 
-/// Checks number and names of the columns against what SQL Server takes.
-fn check_columns(source: &SourceTable, columns: &[ColumnPlan]) -> Result<(), PlanError> {
+/// Checks number and names of the columns against what SQL Server takes, of the staging table too.
+fn check_columns(source: &SourceTable, columns: &[ColumnPlan], key_columns: usize) -> Result<(), PlanError> {
     let table = || source.name.clone();
     if columns.is_empty() {
         return Err(PlanError::NoColumns { table: table() });
     }
-    if columns.len() > MAX_COLUMNS {
-        return Err(PlanError::TooManyColumns { table: table(), columns: columns.len(), limit: MAX_COLUMNS });
+    let limit = MAX_COLUMNS - STAGING_COLUMNS - key_columns.min(MAX_COLUMNS - STAGING_COLUMNS);
+    if columns.len() > limit {
+        return Err(PlanError::TooManyColumns { table: table(), columns: columns.len(), limit });
     }
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns {

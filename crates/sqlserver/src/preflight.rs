@@ -5,6 +5,7 @@
 mod rights;
 mod server;
 mod shape;
+mod width;
 
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
     rights::check_create_table(target, &names, &mut findings).await?;
     for (table, existing) in request.tables.iter().zip(&found) {
         shape::check(table, existing.as_ref(), request, &mut findings);
+        findings.extend(width::check(table));
     }
     Ok(findings)
 }

@@ -325,3 +325,21 @@ async fn batches_larger_than_one_request_arrive_whole() {
         assert_eq!(rig.rows(&bag).await.len(), 0);
     }
 }
+
+#[tokio::test]
+async fn tables_as_wide_as_they_can_be_are_applied_to() {
+    for (path, way) in WAYS {
+        let mut rig = Rig::with(Some(path)).await;
+        let names: Vec<String> = (1..=1_021).map(|number| format!("c{number}")).collect();
+        let mut columns: Vec<_> = names.iter().map(|name| (name.as_str(), PgType::Int2, false)).collect();
+        columns[0].2 = true;
+        let table = rig.table(1, "wide", 1, &columns);
+        rig.create(&table).await;
+        let stream = Stream::new(&table);
+        let row = |key: &str| format!("{key}{}", "|7".repeat(1_020));
+        let changes = vec![stream.insert(&row("1")), stream.insert(&row("2"))];
+        go(&mut rig, way, &plan_one(&[&stream], 100, changes)).await.unwrap();
+        go(&mut rig, way, &plan_one(&[&stream], 200, vec![stream.delete(&row("1"))])).await.unwrap();
+        assert_eq!(rig.rows(&table).await, canonical_rows(&table, &[&row("2")]), "{path:?} {way:?}");
+    }
+}

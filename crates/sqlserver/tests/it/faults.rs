@@ -7,6 +7,15 @@ use segcdc_testkit::{Direction, Proxy, Rule, Then, When};
 
 use crate::rig::{Rig, Stream, canonical_rows, plan_one};
 
+/// The proxy stands in front of a port of this machine only.
+fn skipped(config: &TargetConfig) -> bool {
+    let is_local = matches!(config.host.as_str(), "127.0.0.1" | "localhost");
+    if !is_local {
+        eprintln!("skipped: {} is another machine, and the proxy is for this one", config.host);
+    }
+    !is_local
+}
+
 /// A session through a proxy, without encryption, so that rules can see what is sent.
 async fn through_proxy(config: &TargetConfig) -> (Proxy, Target) {
     let proxy = Proxy::start(config.port).await.unwrap();
@@ -39,8 +48,11 @@ struct Broken {
 }
 
 /// Applies one insert while `then` happens to the request that holds `text`.
-async fn break_at(way: Way, text: &'static str, then: Then) -> Broken {
+async fn break_at(way: Way, text: &'static str, then: Then) -> Option<Broken> {
     let mut rig = Rig::new().await;
+    if skipped(&rig.config) {
+        return None;
+    }
     let table = rig.table(1, "t", 1, &[("id", PgType::Int4, true), ("a", PgType::Text, false)]);
     rig.create(&table).await;
     let stream = Stream::new(&table);
@@ -61,13 +73,13 @@ async fn break_at(way: Way, text: &'static str, then: Then) -> Broken {
         apply(&mut rig.target, &plan, checkpoint).await.unwrap();
         assert_eq!(rig.rows(&table).await, canonical_rows(&table, &["1|x"]));
     }
-    Broken { rig, error, settled, rows }
+    Some(Broken { rig, error, settled, rows })
 }
 
 #[tokio::test]
 async fn commit_whose_answer_is_lost_has_taken_effect() {
     for way in [Way::OneRequest, Way::Staged] {
-        let mut broken = break_at(way, "COMMIT TRANSACTION", Then::LoseAnswer).await;
+        let Some(mut broken) = break_at(way, "COMMIT TRANSACTION", Then::LoseAnswer).await else { return };
         assert_eq!(broken.error.code(), "COMMIT_UNKNOWN", "{way:?}");
         let Ok(Settled::Committed(checkpoint)) = broken.settled else { panic!("{:?}", broken.settled) };
         assert_eq!((checkpoint.batch_seq, broken.rows), (1, 1));
@@ -78,7 +90,7 @@ async fn commit_whose_answer_is_lost_has_taken_effect() {
 #[tokio::test]
 async fn commit_that_never_arrived_has_left_no_trace() {
     for way in [Way::OneRequest, Way::Staged] {
-        let broken = break_at(way, "COMMIT TRANSACTION", Then::Reset).await;
+        let Some(broken) = break_at(way, "COMMIT TRANSACTION", Then::Reset).await else { return };
         assert_eq!(broken.error.code(), "COMMIT_UNKNOWN", "{way:?}");
         assert!(matches!(broken.settled, Ok(Settled::NotCommitted(_))), "{:?}", broken.settled);
         assert_eq!(broken.rows, 0);
@@ -87,7 +99,7 @@ async fn commit_that_never_arrived_has_left_no_trace() {
 
 #[tokio::test]
 async fn connection_that_breaks_inside_a_batch_leaves_no_trace() {
-    let broken = break_at(Way::Staged, "INSERT INTO", Then::LoseAnswer).await;
+    let Some(broken) = break_at(Way::Staged, "INSERT INTO", Then::LoseAnswer).await else { return };
     assert_eq!(broken.error.disposition(), segcdc_model::Disposition::Retry, "{}", broken.error);
     assert_ne!(broken.error.code(), "COMMIT_UNKNOWN");
     assert!(matches!(broken.settled, Ok(Settled::NotCommitted(_))), "{:?}", broken.settled);

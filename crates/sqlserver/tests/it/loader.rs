@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use segcdc_model::{Fault, PgType, Tuple};
-use segcdc_sqlserver::{ExistingRows, LoadProgress, Loader, WritePath};
+use segcdc_sqlserver::{ExistingRows, LoadProgress, Loader, WritePath, quote};
 
-use crate::rig::{Cell, Rig, canonical_row, tuple, tuple_of};
+use crate::rig::{Cell, Rig, canonical_row, canonical_rows, meddle, tuple, tuple_of};
 
 /// Text forms of PostgreSQL for each type, at the edges of what the target can hold.
 fn edges() -> Vec<(PgType, Vec<String>)> {
@@ -185,4 +185,28 @@ async fn load_whose_session_is_dropped_leaves_nothing() {
     assert!(!session.is_usable());
     drop(session);
     assert_eq!(rig.target.count_rows(&table).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn load_into_a_table_with_a_key_and_defaults_keeps_both() {
+    for path in [WritePath::Bulk, WritePath::Insert] {
+        let mut rig = Rig::with(Some(path)).await;
+        let columns = [("id", PgType::Int4, true), ("a", PgType::Int4, false)];
+        let table = rig.table(10, "given", 1, &columns);
+        rig.target.ensure_schema(&rig.schema).await.unwrap();
+        let name = quote::qualified(&table.target);
+        let sql = format!(
+            "CREATE TABLE {name} ([id] int NOT NULL, [a] int NULL DEFAULT 5, [b] int NOT NULL DEFAULT 7, \
+             CONSTRAINT [{}_given] PRIMARY KEY CLUSTERED ([id]))",
+            rig.schema
+        );
+        meddle(&rig.config, &sql).await;
+        let prepared = rig.target.prepare_table(&table, ExistingRows::Refuse).await.unwrap();
+        assert!(prepared.has_key && !prepared.created);
+        rig.load(&table, &[tuple("1|~"), tuple("2|3")]).await.unwrap();
+        assert_eq!(rig.rows(&table).await, canonical_rows(&table, &["1|~", "2|3"]), "{path:?}");
+        let error = rig.load(&table, &[tuple("3|1"), tuple("2|9")]).await.unwrap_err();
+        assert_eq!((error.code(), error.table_oid()), ("KEY_COLLISION", Some(10)), "{path:?}");
+        assert_eq!(rig.target.count_rows(&table).await.unwrap(), 2);
+    }
 }
