@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Long runs: fuzzes every decoder, then repeats the tests that kill processes.
 #
-#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loops SOAK_ROUNDS (5) times
+#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loop with SOAK_KILLS (1000)
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
 #
 # The installed stable compiler is told to accept the sanitizer flags by RUSTC_BOOTSTRAP; nothing else is built that way.
@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seconds=${SOAK_SECONDS:-300}
-rounds=${SOAK_ROUNDS:-5}
+kills=${SOAK_KILLS:-1000}
 fuzz=$PWD/.cache/venv/bin/cargo-fuzz
 
 if [ ! -x "$fuzz" ]; then
@@ -33,8 +33,6 @@ fi
 for target in fuzz/fuzz_targets/*.rs; do
   fuzz_target "$(basename "$target" .rs)" "$seconds"
 done
-for round in $(seq "$rounds"); do
-  printf '== kill loops, round %s of %s\n' "$round" "$rounds"
-  scripts/test.sh -p segcdc
-done
+printf '== kill loop, %s kills\n' "$kills"
+SEGCDC_KILLS=$kills scripts/test.sh -p segcdc --features failpoints --test e2e
 printf 'soak: nothing found\n'
