@@ -14,6 +14,7 @@ use crate::context::naming;
 use crate::error::EngineError;
 use crate::names;
 use crate::provision;
+use crate::provision::decide::begins_anew;
 
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
@@ -72,31 +73,18 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     let source = session::connect(&config.source).await?;
     let mut target = Target::connect(&config.target).await?;
     let existing = target.load_state(&config.name).await?;
-    let Selection { plans, left_out } = match &existing {
+    let known = existing.as_ref().filter(|state| !begins_anew(state));
+    let Selection { plans, left_out } = match known {
         Some(state) => select_known(&source, state, &naming(config)).await?,
         None => select(config, &source).await?,
     };
     let mut findings = check_tables(&plans);
-    if existing.is_none() {
+    if known.is_none() {
         let names = plans.iter().map(|plan| &plan.source.name);
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
-    let tables: Vec<SourceTable> = plans.iter().map(|plan| plan.source.clone()).collect();
-    let purpose = match &existing {
-        Some(_) => segcdc_postgres::Purpose::KnownPipeline,
-        None => segcdc_postgres::Purpose::NewPipeline,
-    };
-    let request = segcdc_postgres::PreflightRequest {
-        purpose,
-        publication: given_or_known(config.publication.as_ref(), existing.as_ref(), |state| {
-            &state.checkpoint.lineage.publication
-        }),
-        slot: given_or_known(config.slot.as_ref(), existing.as_ref(), |state| &state.checkpoint.lineage.slot),
-        publication_to_create: names::publication(&config.name),
-        slot_to_create: names::slot(&config.name, 1),
-        tables,
-    };
+    let request = source_request(config, &source, existing.as_ref(), &plans).await?;
     findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
     findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
     let rows = match config.snapshot {
@@ -115,6 +103,44 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     };
     source.close().await;
     Ok(Preflight { findings, plans, left_out, sql, existing })
+}
+
+/// What the pipeline wants of the source. Of what an interrupted set-up has made nothing need be there, and nothing is
+/// in the way.
+async fn source_request(
+    config: &EngineConfig,
+    source: &Session,
+    existing: Option<&PipelineState>,
+    plans: &[Arc<TablePlan>],
+) -> Result<segcdc_postgres::PreflightRequest, EngineError> {
+    let interrupted = existing.filter(|state| begins_anew(state));
+    let purpose = match (existing, interrupted) {
+        (Some(_), None) => segcdc_postgres::Purpose::KnownPipeline,
+        (None, _) | (_, Some(_)) => segcdc_postgres::Purpose::NewPipeline,
+    };
+    let lineage = existing.map(|state| &state.checkpoint.lineage);
+    let publication_is_remade = interrupted.is_some_and(|state| state.publication_is_ours);
+    let slot_is_remade = interrupted.is_some_and(|state| state.slot_is_ours);
+    let named = |given: &Option<String>, known: Option<&String>, is_remade: bool| {
+        given.as_ref().or(known.filter(|_| !is_remade)).filter(|name| !name.is_empty()).cloned()
+    };
+    let mut publication_to_create = names::publication(&config.name);
+    if publication_is_remade && publication::inspect(source, &publication_to_create).await?.is_some() {
+        publication_to_create.clear();
+    }
+    let slot_to_create = if slot_is_remade { String::new() } else { names::slot(&config.name, 1) };
+    Ok(segcdc_postgres::PreflightRequest {
+        purpose,
+        publication: named(
+            &config.publication,
+            lineage.map(|lineage| &lineage.publication),
+            publication_is_remade,
+        ),
+        slot: named(&config.slot, lineage.map(|lineage| &lineage.slot), slot_is_remade),
+        publication_to_create,
+        slot_to_create,
+        tables: plans.iter().map(|plan| plan.source.clone()).collect(),
+    })
 }
 
 /// The tables that a new pipeline replicates.
@@ -242,15 +268,6 @@ fn source_statements(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Result<
         statements.push(format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"));
     }
     Ok(statements)
-}
-
-/// What was given, else what the pipeline has.
-fn given_or_known(
-    given: Option<&String>,
-    existing: Option<&PipelineState>,
-    known: impl Fn(&PipelineState) -> &String,
-) -> Option<String> {
-    given.or_else(|| existing.map(known)).filter(|name| !name.is_empty()).cloned()
 }
 
 /// A table that an error leaves out.

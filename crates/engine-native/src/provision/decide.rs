@@ -51,6 +51,19 @@ pub(crate) fn is_copy_only(state: &PipelineState) -> bool {
     state.checkpoint.lineage.slot.is_empty()
 }
 
+/// Whether the set-up of a pipeline was interrupted before the first table was finished, so that it is made again. What
+/// it had made of its own may be there or not.
+pub(crate) fn begins_anew(state: &PipelineState) -> bool {
+    let complete = state.checkpoint.applied_lsn > Lsn::ZERO;
+    // A quarantined table was finished once, or waits for a person: it is no reason to copy all of them.
+    let any_finished = state
+        .tables
+        .iter()
+        .any(|table| matches!(table.phase, TablePhase::Streaming | TablePhase::Quarantined));
+    let ours_to_drop = state.slot_is_ours || is_copy_only(state);
+    !complete || !any_finished && ours_to_drop
+}
+
 /// Decides what the start has to do.
 ///
 /// # Errors
@@ -61,14 +74,7 @@ pub(crate) fn decide(config: &EngineConfig, facts: SetupFacts<'_>) -> Result<Set
         return Ok(SetupAction::Create);
     };
     refuse_other_wishes(config, state)?;
-    let complete = state.checkpoint.applied_lsn > Lsn::ZERO;
-    // A quarantined table was finished once, or waits for a person: it is no reason to copy all of them.
-    let any_finished = state
-        .tables
-        .iter()
-        .any(|table| matches!(table.phase, TablePhase::Streaming | TablePhase::Quarantined));
-    let ours_to_drop = state.slot_is_ours || is_copy_only(state);
-    if complete && (any_finished || !ours_to_drop) {
+    if !begins_anew(state) {
         return Ok(SetupAction::Resume);
     }
     let slot = &state.checkpoint.lineage.slot;

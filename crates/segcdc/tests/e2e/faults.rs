@@ -172,3 +172,19 @@ async fn value_that_the_target_cannot_hold_quarantines_its_table_only() -> Resul
 async fn ends_by_itself(running: Running) -> Result<Finished> {
     running.wait(COMMAND_LIMIT).await
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn foreign_write_stops_the_pipeline_at_the_first_row_count() -> Result<()> {
+    let (mut stage, mut running) = live("foreign_write", PostgresOptions::default()).await?;
+    goes_on(&stage, &mut running).await?;
+    let delete = format!("DELETE FROM {} WHERE [id] = 7", stage.target_table("item"));
+    stage.target().await?.batch(&delete).await?;
+    let before = held(&stage).await?;
+    stage.source.execute(DATABASE, "UPDATE item SET v = 'new' WHERE id IN (6, 7, 8)").await?;
+    let ended = ends_by_itself(running).await?;
+    ensure_failed(&ended, &["TARGET_DIVERGED"])?;
+    let new = format!("SELECT COUNT(*) FROM {} WHERE [v] = N'new'", stage.target_table("item"));
+    ensure!(stage.target_number(&new).await? == 0, "a part of the batch was written");
+    ensure!(held(&stage).await? == before, "it wrote after TARGET_DIVERGED");
+    refuses(&mut stage, "TARGET_DIVERGED").await
+}

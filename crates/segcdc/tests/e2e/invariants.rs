@@ -120,6 +120,8 @@ pub(crate) struct StateChange {
 #[derive(Debug, Default)]
 pub(crate) struct StateHistory {
     last: Option<StateRow>,
+    /// Whether anything was applied behind the position at which the set-up ended.
+    followed: bool,
     batches: u64,
     takeovers: u64,
 }
@@ -167,10 +169,20 @@ impl StateHistory {
         if after.owner != before.owner {
             return Err(Violation(format!("I7: two owners in one epoch: {before:?}, {after:?}")));
         }
-        if after.batch_seq != before.batch_seq + 1 || after.applied_lsn <= before.applied_lsn {
-            return Err(Violation(format!("I2: {before:?} is not followed by the next batch: {after:?}")));
+        let wrong = || Err(Violation(format!("I2: {before:?} is not followed by the next batch: {after:?}")));
+        if after.batch_seq != before.batch_seq + 1 {
+            return wrong();
         }
-        self.batches += 1;
+        if after.applied_lsn == 0 {
+            // A set-up that was interrupted before any table was copied begins again, under a new slot.
+            return if self.followed { wrong() } else { Ok(()) };
+        }
+        if after.applied_lsn <= before.applied_lsn {
+            return wrong();
+        }
+        // The first position is where the slot begins; those behind it are batches.
+        self.followed |= before.applied_lsn > 0;
+        self.batches += u64::from(before.applied_lsn > 0);
         Ok(())
     }
 }
@@ -205,17 +217,35 @@ mod tests {
     fn good_history_of_batches_and_takeovers_passes() {
         let good = [(1, "a", 0, 0), (1, "a", 1, 100), (1, "a", 2, 140), (2, "b", 2, 140), (2, "b", 3, 141)];
         let history = history(&good).unwrap();
-        assert_eq!((history.batches(), history.takeovers()), (3, 1));
+        assert_eq!((history.batches(), history.takeovers()), (2, 1));
+    }
+
+    #[test]
+    fn interrupted_set_up_begins_again() {
+        let good = [
+            (1, "a", 0, 0),
+            (1, "a", 1, 90),
+            (2, "b", 1, 90),
+            (2, "b", 2, 0),
+            (2, "b", 3, 100),
+            (2, "b", 4, 120),
+        ];
+        assert_eq!(history(&good).unwrap().batches(), 1);
+        assert_eq!(
+            history(&[(1, "a", 0, 0), (2, "b", 0, 0), (2, "b", 1, 0), (2, "b", 2, 50)]).unwrap().batches(),
+            0
+        );
     }
 
     #[test]
     fn bad_histories_are_named() {
-        let cases: [(&str, &[Row]); 9] = [
+        let cases: [(&str, &[Row]); 10] = [
             ("I2", &[(1, "a", 1, 100), (1, "a", 3, 140)]), // a batch is missing
             ("I2", &[(1, "a", 1, 100), (1, "a", 1, 140)]), // a batch without a number
             ("I2", &[(1, "a", 1, 100), (1, "a", 2, 100)]), // the position stands still
             ("I2", &[(1, "a", 1, 100), (1, "a", 2, 99)]),  // the position goes back
             ("I2", &[(1, "a", 2, 100), (1, "a", 1, 140)]), // the number goes back
+            ("I2", &[(1, "a", 1, 100), (1, "a", 2, 140), (1, "a", 3, 0)]), // begun again under live tables
             ("I7", &[(2, "a", 1, 100), (1, "b", 1, 100)]), // the epoch goes back
             ("I7", &[(1, "a", 1, 100), (3, "b", 1, 100)]), // an epoch is missing
             ("I7", &[(1, "a", 1, 100), (2, "b", 2, 140)]), // a takeover that writes

@@ -57,6 +57,8 @@ struct Score {
     walsenders: u32,
     source_crashes: u32,
     target_crashes: u32,
+    /// Processes that ended because a server crashed while they looked at it for the first time.
+    failed_starts: u32,
     /// Kills after which the source had to send again what it had sent already.
     resent: u32,
     /// Kills while a batch was open in the target.
@@ -180,6 +182,10 @@ async fn round(
     if fault != Fault::Kill {
         pass(random.random_range(0..1_500)).await;
     }
+    if fault != Fault::Kill && running.has_ended()? {
+        score.failed_starts += 1;
+        return gave_up_at_start(running).await;
+    }
     running.ensure_runs()?;
     let sent = sent_lsn(stage).await?;
     let open_batch = open_batches(stage).await?;
@@ -190,6 +196,14 @@ async fn round(
     let applied = stage.state().await.ok().flatten().map_or(0, |state| state.applied_lsn);
     // What had been sent and is not applied has to come again, or the end of the loop finds it missing.
     score.resent += u32::from(sent.is_some_and(|sent| sent > applied));
+    Ok(())
+}
+
+/// A server that is away when `up` looks at it first is an error of its user's; once it works, it waits.
+async fn gave_up_at_start(running: Running) -> Result<()> {
+    let ended = running.wait(PATIENCE).await?;
+    let worked = ["following", "copying begins"].iter().any(|word| ended.stderr.contains(word));
+    ensure!(ended.status.code() == Some(3) && !worked, "up gave up: {ended}");
     Ok(())
 }
 
@@ -225,14 +239,7 @@ async fn sent_lsn(stage: &Stage) -> Result<Option<u64>> {
 
 /// Transactions that are open in the sandbox with something written.
 async fn open_batches(stage: &Stage) -> Result<i64> {
-    let sandbox = stage.sandbox.as_ref().context("the sandbox")?;
-    let config = format!(
-        "host=127.0.0.1 port={} user=postgres dbname={}",
-        sandbox.postgres_port(),
-        stage.target.database
-    );
-    let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await?;
-    tokio::spawn(connection);
+    let client = stage.back_door("postgres").await?;
     let sql =
         "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()";
     Ok(client.query_one(sql, &[]).await?.get(0))

@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(15);
 /// What the state row's trigger writes to, in the sandbox's own PostgreSQL.
 const AUDIT: &str = "
     CREATE TABLE IF NOT EXISTS public.segcdc_audit (
-      position bigserial PRIMARY KEY, pipeline text, old_epoch int8, old_owner text, old_batch int8, old_lsn int8,
+      position bigserial PRIMARY KEY, xid text DEFAULT pg_current_xact_id()::text, pipeline text, old_epoch int8, old_owner text, old_batch int8, old_lsn int8,
       epoch int8, owner text, batch int8, lsn int8);
     CREATE OR REPLACE FUNCTION public.segcdc_audit() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -245,21 +245,21 @@ impl Audit {
     /// Puts the trigger in place; `None` while the state's table does not exist.
     pub(crate) async fn install(stage: &Stage) -> Result<Option<Audit>> {
         let client = back_door(stage).await?;
+        // The sandbox calls a table t and its columns c, each with a number behind it.
         let found = client
             .query_opt(
-                "SELECT c.oid, format('%I.%I', n.nspname, c.relname) FROM pg_class c \
-                 JOIN pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE lower(n.nspname) = 'segcdc' AND lower(c.relname) = 'pipeline' AND c.relkind = 'r'",
+                "SELECT o.object_id::text FROM tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id \
+                 WHERE s.name::text = 'segcdc' AND o.name::text = 'pipeline'",
                 &[],
             )
             .await?;
         let Some(found) = found else { return Ok(None) };
-        let (oid, table): (u32, String) = (found.get(0), found.get(1));
-        let mut sql = AUDIT.replace("{table}", &table);
+        let object: String = found.get(0);
+        let mut sql = AUDIT.replace("{table}", &format!("u.t{object}"));
         for name in ["pipeline", "epoch", "owner", "batch_seq", "applied_lsn"] {
             let column =
-                "SELECT format('%I', attname) FROM pg_attribute WHERE attrelid = $1 AND lower(attname) = $2";
-            let column: String = client.query_one(column, &[&oid, &name]).await?.get(0);
+                "SELECT 'c' || column_id FROM tsql.columns WHERE object_id::text = $1 AND name::text = $2";
+            let column: String = client.query_one(column, &[&object, &name]).await?.get(0);
             sql = sql.replace(&format!("{{{name}}}"), &column);
         }
         client.batch_execute(&sql).await.context("the audit's trigger")?;
@@ -271,12 +271,13 @@ impl Audit {
         let client = back_door(stage).await?;
         let rows = client
             .query(
-                "SELECT old_epoch, old_owner, old_batch, old_lsn, epoch, owner, batch, lsn FROM public.segcdc_audit \
+                "SELECT old_epoch, old_owner, old_batch, old_lsn, epoch, owner, batch, lsn, xid FROM public.segcdc_audit \
                  WHERE pipeline = $1 ORDER BY position",
                 &[&stage.name],
             )
             .await?;
-        let mut history = StateHistory::default();
+        // A transaction may change the row several times; only its first and its last word are ever visible.
+        let mut changes: Vec<(String, StateChange)> = Vec::new();
         for row in rows {
             let part = |from: usize| -> Option<StateRow> {
                 Some(StateRow {
@@ -286,8 +287,15 @@ impl Audit {
                     applied_lsn: row.get::<_, Option<i64>>(from + 3)?,
                 })
             };
-            history
-                .push(StateChange { before: part(0), after: part(4).context("a change without a row")? })?;
+            let (xid, after) = (row.get(8), part(4).context("a change without a row")?);
+            match changes.last_mut().filter(|(last, _)| *last == xid) {
+                Some((_, change)) => change.after = after,
+                None => changes.push((xid, StateChange { before: part(0), after })),
+            }
+        }
+        let mut history = StateHistory::default();
+        for (_, change) in changes {
+            history.push(change)?;
         }
         Ok(history)
     }
@@ -295,10 +303,10 @@ impl Audit {
 
 /// A session with the sandbox's own PostgreSQL, in the database that stands for the target's.
 async fn back_door(stage: &Stage) -> Result<Client> {
-    let sandbox = stage.sandbox.as_ref().context("the target is not a sandbox")?;
-    let mut config = Config::new();
-    config.host("127.0.0.1").port(sandbox.postgres_port()).user("postgres").dbname(&stage.target.database);
-    session(&config).await.context("the sandbox's PostgreSQL does not let us in")
+    let admin = stage.back_door("postgres").await?;
+    let physical = "SELECT physical FROM sandbox_databases WHERE name = $1";
+    let physical: String = admin.query_one(physical, &[&stage.target.database]).await?.get(0);
+    stage.back_door(&physical).await
 }
 
 /// Runs a future until it is done, or fails with what an observer has found.

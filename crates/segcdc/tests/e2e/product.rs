@@ -128,6 +128,11 @@ impl Running {
         Ok(())
     }
 
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Fails if it has ended by itself.
     pub(crate) fn ensure_runs(&mut self) -> Result<()> {
         let ended = self.child.try_wait()?;

@@ -80,6 +80,16 @@ impl Stage {
         self.source.connect(DATABASE).await
     }
 
+    /// A session with the sandbox's own PostgreSQL.
+    pub(crate) async fn back_door(&self, database: &str) -> Result<Client> {
+        let sandbox = self.sandbox.as_ref().context("the target is not a sandbox")?;
+        let config =
+            format!("host=127.0.0.1 port={} user=postgres dbname={database}", sandbox.postgres_port());
+        let (client, connection) = tokio_postgres::connect(&config, tokio_postgres::NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
     /// A session with the target that goes past any proxy.
     pub(crate) async fn target(&self) -> Result<Connection> {
         Ok(Connection::connect(&self.target.to_tds()).await?)
