@@ -10,6 +10,7 @@
 //!              +--- trouble that may pass: emptied and begun again, while the exporting session lives
 //! ```
 //!
+//! A table that was truncated or rewritten since the snapshot waits for the next one, and the others are finished first.
 //! A finished table is never copied again. An unfinished one holds rows of unknown origin to whoever comes next: it is
 //! emptied and copied from a new snapshot, whose position becomes its sync LSN. Memory: a read buffer and a send buffer
 //! for each reader, whatever the size of the tables.
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase};
 use segcdc_plan::TablePlan;
-use segcdc_postgres::{ExportedSnapshot, Session, slot};
+use segcdc_postgres::{ExportedSnapshot, Session, SourceError, slot};
 use segcdc_sqlserver::{LoadProgress, TableState, Target, WritePath};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -78,6 +79,7 @@ pub(crate) async fn copy_tables(
         idle: Vec::new(),
         jobs,
         tasks: JoinSet::new(),
+        postponed: None,
     };
     let end = copier.run().await;
     copier.show();
@@ -112,6 +114,8 @@ struct Copier<'a> {
     idle: Vec<Target>,
     jobs: Vec<Job>,
     tasks: JoinSet<Done>,
+    /// Why a table waits for a newer snapshot.
+    postponed: Option<EngineError>,
 }
 
 // === impl Copier ===
@@ -126,7 +130,7 @@ impl Copier<'_> {
         loop {
             self.hand_out().await?;
             if self.tasks.is_empty() {
-                return Ok(CopyEnd::Finished);
+                return self.postponed.take().map_or(Ok(CopyEnd::Finished), Err);
             }
             tokio::select! {
                 biased;
@@ -241,6 +245,13 @@ impl Copier<'_> {
             job.give_up((error.code().to_owned(), error.to_string()));
             return Ok(());
         }
+        if is_rewritten(&error) {
+            let table = &job.plan.source.name;
+            tracing::warn!(%table, code = error.code(), error = %error, "copying waits for the next snapshot");
+            job.postpone();
+            self.postponed = Some(error);
+            return Ok(());
+        }
         let may_pass = error.disposition() == Disposition::Retry && error.code() != "SNAPSHOT_GONE";
         if may_pass && job.may_begin_again() {
             tracing::warn!(table = %job.plan.source.name, code = error.code(), error = %error, "copying begins again");
@@ -290,6 +301,11 @@ impl Copier<'_> {
             self.jobs.iter().filter(|job| job.is_loading()).map(Job::table_progress).collect();
         Ok(self.state_session.set_table_progress(self.checkpoint, &progress).await?)
     }
+}
+
+/// Whether only a newer snapshot helps, and only the table needs one.
+fn is_rewritten(error: &EngineError) -> bool {
+    matches!(error, EngineError::Source(source) if matches!(**source, SourceError::TableRewritten { .. }))
 }
 
 /// A counter of rows and bytes that starts at zero.

@@ -201,8 +201,10 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
-    /// A table was rewritten after the snapshot, which sees its new file as empty.
-    #[error("the table {table} was altered after the snapshot, which cannot see its rows any more")]
+    /// A table got a new file after the snapshot, which sees it as empty or its rows at other places.
+    #[error(
+        "the table {table} was truncated or rewritten after the snapshot, which cannot be trusted with it"
+    )]
     TableRewritten {
         /// Its name.
         table: String,
@@ -382,7 +384,7 @@ impl Fault for SourceError {
             SourceError::TableNotFound { .. } => {
                 "the table was dropped, renamed or changed; look at the source"
             }
-            SourceError::TableRewritten { .. } => "unfinished tables are copied again with a new snapshot",
+            SourceError::TableRewritten { .. } => "the table is copied again with a new snapshot",
             SourceError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was made again; the tables must be copied again"
             }

@@ -28,17 +28,6 @@ pub(crate) struct Frame {
     whole: BytesMut,
 }
 
-/// A column of a result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Column {
-    /// Name.
-    pub(crate) name: String,
-    /// Type OID.
-    pub(crate) type_oid: u32,
-    /// Type modifier, -1 for none.
-    pub(crate) type_modifier: i32,
-}
-
 /// A connection that speaks in messages.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -213,25 +202,6 @@ impl Wire {
         failure.map_or(Ok(rows), Err)
     }
 
-    /// Runs a query and returns the columns of its result, leaving the rows.
-    pub(crate) async fn describe(
-        &mut self,
-        operation: Operation,
-        sql: &str,
-    ) -> Result<Vec<Column>, SourceError> {
-        self.begin(sql).await?;
-        let mut columns = Vec::new();
-        loop {
-            match self.next_message(operation).await? {
-                backend::Message::RowDescription(body) => columns = row_columns(&body)?,
-                backend::Message::ReadyForQuery(_) => break,
-                _ => {}
-            }
-        }
-        self.busy = false;
-        Ok(columns)
-    }
-
     /// Sends a query of the simple protocol. The answer has to be read to its end, ReadyForQuery.
     pub(crate) async fn begin(&mut self, sql: &str) -> Result<(), SourceError> {
         if self.busy {
@@ -263,18 +233,6 @@ fn text_row(body: &backend::DataRowBody) -> Result<Vec<Option<String>>, SourceEr
         })
         .collect()
         .map_err(|error: io::Error| protocol(error.to_string()))
-}
-
-/// The columns of a result.
-fn row_columns(body: &backend::RowDescriptionBody) -> Result<Vec<Column>, SourceError> {
-    let column = |field: backend::Field<'_>| {
-        Ok(Column {
-            name: field.name().to_owned(),
-            type_oid: field.type_oid(),
-            type_modifier: field.type_modifier(),
-        })
-    };
-    body.fields().map(column).collect().map_err(|error: io::Error| protocol(error.to_string()))
 }
 
 /// An ErrorResponse by its fields.

@@ -43,6 +43,8 @@ enum Stage {
     /// The key is being built.
     Finishing,
     Finished,
+    /// To be copied from a newer snapshot.
+    Postponed,
     /// Quarantined.
     GivenUp,
 }
@@ -101,7 +103,12 @@ impl Job {
             Stage::Waiting if self.readers == 0 => Some(Next::Begin),
             Stage::Loading if !self.ranges.is_empty() => Some(Next::Load),
             Stage::Loading if self.readers == 0 => Some(Next::Finish),
-            Stage::Waiting | Stage::Loading | Stage::Finishing | Stage::Finished | Stage::GivenUp => None,
+            Stage::Waiting
+            | Stage::Loading
+            | Stage::Finishing
+            | Stage::Finished
+            | Stage::Postponed
+            | Stage::GivenUp => None,
         }
     }
 
@@ -164,6 +171,13 @@ impl Job {
         self.attempts < MAX_ATTEMPTS
     }
 
+    /// The snapshot cannot be trusted with it: it stays unfinished.
+    pub(super) fn postpone(&mut self) {
+        self.reader_ended();
+        self.ranges.clear();
+        self.stage = Stage::Postponed;
+    }
+
     /// It is quarantined.
     pub(super) fn give_up(&mut self, error: (String, String)) {
         self.reader_ended();
@@ -175,7 +189,11 @@ impl Job {
 
     /// Whether the outcome of a reader changes nothing any more.
     pub(super) fn is_given_up(&self) -> bool {
-        self.stage == Stage::GivenUp || self.stage == Stage::Waiting && self.readers > 0
+        match self.stage {
+            Stage::GivenUp | Stage::Postponed => true,
+            Stage::Waiting => self.readers > 0,
+            Stage::Loading | Stage::Finishing | Stage::Finished => false,
+        }
     }
 
     /// Whether rows are being loaded.

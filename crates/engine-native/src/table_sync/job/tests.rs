@@ -141,3 +141,24 @@ fn a_table_that_was_given_up_has_no_more_work() {
     assert_eq!(next(&jobs), None);
     assert_eq!(jobs[0].state.phase, TablePhase::Quarantined);
 }
+
+#[test]
+fn table_that_needs_a_newer_snapshot_waits_while_the_others_are_finished() {
+    let tables = [table(1, LARGE_PAGES, TablePhase::Queued), table(2, 10, TablePhase::Queued)];
+    let mut jobs = largest_first(&tables, 2);
+    assert_eq!(step(&mut jobs, 2), Some((1, Next::Begin)));
+    assert_eq!(step(&mut jobs, 2), Some((1, Next::Load)));
+    assert_eq!(step(&mut jobs, 2), Some((1, Next::Load)));
+    jobs[0].postpone();
+    // What its other reader has loaded counts for nothing, and how that ended changes nothing.
+    assert!(jobs[0].is_given_up());
+    jobs[0].loaded(5);
+    assert_eq!(step(&mut jobs, 2), Some((2, Next::Begin)));
+    assert_eq!(step(&mut jobs, 2), Some((2, Next::Load)));
+    jobs[1].loaded(7);
+    assert_eq!(step(&mut jobs, 2), Some((2, Next::Finish)));
+    jobs[1].finished(Lsn::new(9));
+    assert_eq!(step(&mut jobs, 2), None);
+    assert!(needs_copy(&jobs[0].state) && !needs_copy(&jobs[1].state));
+    assert_eq!(jobs[0].rows_loaded, 0);
+}
