@@ -104,7 +104,7 @@ async fn death_while_setting_up_is_recovered_from() -> Result<()> {
             dies_at(&mut stage, SLOT_DROPPED, None).await?;
         }
         recovers(&mut stage, point).await?;
-        stage.product.succeed(&["down", "--drop", "--yes"]).await?;
+        stage.remove().await?;
         ensure!(stage.slots().await?.is_empty(), "a slot is left after dying at {point}");
     }
     Ok(())
@@ -129,7 +129,7 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
             "day is not quarantined after dying at {point}"
         );
         // A fresh pipeline for the next point.
-        stage.product.succeed(&["down", "--drop", "--yes"]).await?;
+        stage.remove().await?;
         stage.source.execute(DATABASE, "DELETE FROM day").await?;
         stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     }

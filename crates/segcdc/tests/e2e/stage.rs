@@ -153,7 +153,20 @@ impl Stage {
         independent::compare(&self.source, DATABASE, &self.target, tables).await
     }
 
-    /// Position of the pipeline's slot as the source tells it; `None` when there is no such slot.
+    /// Runs `down --drop`, and at the target the SQL that it prints for what it leaves.
+    pub(crate) async fn remove(&mut self) -> Result<()> {
+        let finished = self.product.succeed(&["down", "--drop", "--yes", "-o", "json"]).await?;
+        let report: serde_json::Value =
+            serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())?;
+        let mut target = self.target().await?;
+        for thing in report["left"].as_array().with_context(|| finished.to_string())? {
+            let sql = thing["sql"].as_str().context("the SQL of what is left")?;
+            target.batch(sql).await.with_context(|| sql.to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Names of all slots of the source.
     pub(crate) async fn slots(&self) -> Result<Vec<String>> {
         let rows =
             self.source().await?.query("SELECT slot_name::text FROM pg_replication_slots", &[]).await?;
