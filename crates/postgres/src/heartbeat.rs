@@ -12,7 +12,8 @@ pub const PREFIX: &str = "segcdc";
 pub const BARRIER: &str = "segcdc_barrier";
 
 /// Writes a logical message that is no part of a transaction, and returns the position behind it. Needs no right but
-/// to connect, leaves nothing behind, and reaches the stream within milliseconds.
+/// to connect, and leaves nothing behind. It reaches the stream once the server has flushed it, which nobody waits for:
+/// `wal_writer_delay` (200 ms by default), or sooner when something else commits.
 pub async fn emit(session: &Session) -> Result<Lsn, SourceError> {
     let sql = format!("SELECT pg_logical_emit_message(false, '{PREFIX}', 'heartbeat')");
     session.row(Operation::Heartbeat, &sql).await?.lsn()

@@ -79,6 +79,11 @@ impl Source {
         ask(&self.application, sql).await
     }
 
+    /// Whether publications can have column lists and row filters.
+    pub(crate) async fn has_column_lists(&self) -> bool {
+        self.ask("SELECT current_setting('server_version_num')::int >= 150000").await == "t"
+    }
+
     /// A table by its name in `public`.
     pub(crate) async fn table(&self, name: &str) -> SourceTable {
         let pattern = Pattern::parse(&format!("public.\"{name}\"")).unwrap();

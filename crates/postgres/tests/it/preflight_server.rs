@@ -5,7 +5,8 @@ use std::sync::Arc;
 use segcdc_model::{Fault, Severity};
 use segcdc_postgres::snapshot::copy;
 use segcdc_postgres::{
-    CopyRequest, ExportedSnapshot, PreflightRequest, Replication, SourceConfig, preflight, session,
+    CopyRequest, ExportedSnapshot, PreflightRequest, Replication, SourceConfig, catalog, heartbeat,
+    preflight, session,
 };
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -153,6 +154,8 @@ async fn role_without_rights_is_told_what_to_grant() {
     assert_eq!(preflight::check_replication(&config).await.severity, Severity::Ok);
 
     // What was granted is enough.
+    assert_eq!(catalog::identity(&plain).await.unwrap().user, "plain");
+    heartbeat::emit(&plain).await.unwrap();
     let snapshot = ExportedSnapshot::create(&config, "rights_slot", false).await.unwrap();
     let table = request.tables.iter().find(|table| table.name.name == "orders").unwrap();
     let copied = CopyRequest { snapshot: Some(snapshot.name()), ..CopyRequest::new(table, &[0, 1]) };

@@ -87,8 +87,7 @@ async fn named_publication_must_publish_everything() {
          CREATE TABLE root (id int PRIMARY KEY) PARTITION BY LIST (id); \
          CREATE TABLE leaf PARTITION OF root DEFAULT; \
          CREATE PUBLICATION \"in serts\" FOR TABLE a WITH (publish = 'insert'); \
-         CREATE PUBLICATION without_b FOR TABLE a; CREATE PUBLICATION narrow FOR TABLE a (id); \
-         CREATE PUBLICATION filtered FOR TABLE a WHERE (id > 5); CREATE PUBLICATION leaves FOR TABLE root; \
+         CREATE PUBLICATION without_b FOR TABLE a; CREATE PUBLICATION leaves FOR TABLE root; \
          CREATE PUBLICATION good FOR ALL TABLES WITH (publish_via_partition_root = true)";
     let source = Source::shared("publications", setup).await;
     let named = async |name: &str, tables: &[&str]| PreflightRequest {
@@ -98,8 +97,6 @@ async fn named_publication_must_publish_everything() {
     for (name, tables, code) in [
         ("in serts", &["a"][..], "PUBLICATION_ACTIONS"),
         ("without_b", &["a", "b"], "PUBLICATION_TABLES"),
-        ("narrow", &["a"], "PUBLICATION_COLUMNS"),
-        ("filtered", &["a"], "PUBLICATION_ROW_FILTER"),
         ("leaves", &["root"], "PUBLICATION_VIA_ROOT"),
         ("not there", &["a", "root"], "PUBLICATION_MISSING"),
     ] {

@@ -81,9 +81,15 @@ const HOSTILE: [(&str, &str); 23] = [
     ("array_nulls", "off"),
 ];
 
+/// The cases that the server can show: some builds have no xml.
+async fn cases(source: &Source) -> Vec<&'static Case> {
+    let has_xml = source.session.query_text("SELECT '<a/>'::xml").await.is_ok();
+    CASES.iter().filter(|(pg_type, ..)| has_xml || *pg_type != "xml").collect()
+}
+
 /// Makes the table, and a role whose settings are hostile.
-fn setup() -> String {
-    let columns = CASES.iter().enumerate().map(|(index, (pg_type, ..))| format!("c{index} {pg_type}"));
+fn setup(cases: &[&Case]) -> String {
+    let columns = cases.iter().enumerate().map(|(index, (pg_type, ..))| format!("c{index} {pg_type}"));
     let columns = columns.collect::<Vec<_>>().join(", ");
     // Names that our own SQL would hit if it did not say which ones it means.
     let mut sql = format!(
@@ -104,10 +110,10 @@ fn setup() -> String {
 }
 
 /// Fills the table: row after row until every type has shown all its values, NULL where it has no more.
-fn fill() -> String {
-    let rows = CASES.iter().map(|(_, _, values)| values.len()).max().unwrap_or(0) + 1;
+fn fill(cases: &[&Case]) -> String {
+    let rows = cases.iter().map(|(_, _, values)| values.len()).max().unwrap_or(0) + 1;
     let row = |number: usize| {
-        let values = CASES
+        let values = cases
             .iter()
             .map(|(_, _, values)| values.get(number).map_or("NULL".to_owned(), |value| format!("'{value}'")));
         format!("({number}, {})", values.collect::<Vec<_>>().join(", "))
@@ -136,19 +142,21 @@ fn printed(source: &Source, expressions: &str) -> Vec<Vec<String>> {
 
 #[tokio::test]
 async fn fields_are_what_postgresql_says_whatever_the_role_has_set() {
-    let source = Source::shared("everything", &setup()).await;
+    let source = Source::shared("everything", "").await;
+    let cases = cases(&source).await;
+    source.run(&setup(&cases)).await;
     source.publish().await;
     let hostile = source.config_of("hostile");
     let mut replication = Replication::connect(&hostile).await.unwrap();
     let slot =
         replication.create_slot("everything", segcdc_postgres::SlotSnapshot::None, true).await.unwrap();
     let mut stream = replication.start("everything", slot.consistent_point, &["everything"]).await.unwrap();
-    source.run(&fill()).await;
+    source.run(&fill(&cases)).await;
 
     let rows = copied(&source, &hostile).await;
     assert_eq!(rows, copied(&source, &source.config).await, "the role's settings change nothing");
     let all = |expression: &dyn Fn(usize, &Case) -> String| {
-        let list = CASES.iter().enumerate().map(|(index, case)| expression(index, case));
+        let list = cases.iter().enumerate().map(|(index, case)| expression(index, case));
         printed(&source, &list.collect::<Vec<_>>().join(", "))
     };
     let texts = all(&|index, _| format!("c{index}"));
@@ -161,7 +169,7 @@ async fn fields_are_what_postgresql_says_whatever_the_role_has_set() {
     assert_eq!((rows.len(), changes.len()), (texts.len(), texts.len()));
     for (number, change) in changes.iter().enumerate() {
         let Change::Insert { new: streamed, .. } = change else { panic!("not an insert") };
-        for (index, (pg_type, send, _)) in CASES.iter().enumerate() {
+        for (index, (pg_type, send, _)) in cases.iter().enumerate() {
             let context = format!("row {number}, {pg_type}");
             let text = texts[number][index].as_bytes();
             let (field, streamed) = (rows[&number].get(index + 1), streamed.get(index + 1));
