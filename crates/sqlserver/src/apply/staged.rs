@@ -32,6 +32,9 @@ struct Stage<'p> {
     complete: bool,
 }
 
+/// A statement, and the row count that it must have; `None` for one that counts nothing.
+type Statement<'p> = (String, Option<Expected<'p>>);
+
 /// Applies a plan. The caller rolls back after an error.
 pub(super) async fn run(
     target: &mut Target,
@@ -62,16 +65,15 @@ fn encode_all<'p>(target: &Target, plan: &'p ApplyPlan) -> Result<Vec<Stage<'p>>
         let staged = StagedChanges::new(changes);
         let mut buffer = RowBuffer::new(staged.columns(), target.write_path());
         let mut rows = staged.rows();
-        let mut checked = staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, room)?;
+        let checked = staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, room)?;
         let complete = checked == staged.row_count();
-        while checked < staged.row_count() {
-            buffer.clear();
-            checked += staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, SEND_BYTES)?;
-        }
-        drop(rows);
         if !complete {
             buffer.clear();
+            while staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, SEND_BYTES)? > 0 {
+                buffer.clear();
+            }
         }
+        drop(rows);
         room = room.saturating_sub(buffer.byte_len());
         stages.push(Stage { staged, number: 0, buffer, complete });
     }
@@ -154,13 +156,19 @@ async fn execute(
     let during = "applying a batch";
     let table = &stage.staged.changes.table;
     let statements = statements(stage);
-    let mut requests = statements.chunks(STATEMENTS_PER_REQUEST).peekable();
-    while let Some(request) = requests.next() {
-        let is_last = requests.peek().is_none();
+    let mut requests: Vec<&[Statement<'_>]> = statements.chunks(STATEMENTS_PER_REQUEST).collect();
+    if requests.is_empty() {
+        requests.push(&[]);
+    }
+    let last = requests.len() - 1;
+    for (index, request) in requests.into_iter().enumerate() {
         let mut texts: Vec<&str> = request.iter().map(|(sql, _)| sql.as_str()).collect();
         let counts: Vec<Expected<'_>> = request.iter().filter_map(|(_, count)| *count).collect();
-        let checkpoint = checkpoint.as_deref().filter(|_| is_last);
+        let checkpoint = checkpoint.as_deref().filter(|_| index == last);
         texts.extend(checkpoint);
+        if texts.is_empty() {
+            continue;
+        }
         let response = target.batch(during, &texts.join(";\n")).await;
         let response = response.map_err(|error| at_table(error, table, plan))?;
         let mut found = response.row_counts;
@@ -173,8 +181,8 @@ async fn execute(
     Ok(())
 }
 
-/// The statements of a table, each with the row count that it must have; those without one count nothing.
-fn statements<'p>(stage: &Stage<'p>) -> Vec<(String, Option<Expected<'p>>)> {
+/// The statements of a table, in order.
+fn statements<'p>(stage: &Stage<'p>) -> Vec<Statement<'p>> {
     let changes = stage.staged.changes;
     let (number, table) = (stage.number, &*changes.table);
     let counted = |statement, rows: usize| Some(Expected { table, statement, rows: rows as u64 });

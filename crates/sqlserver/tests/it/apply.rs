@@ -343,3 +343,25 @@ async fn tables_as_wide_as_they_can_be_are_applied_to() {
         assert_eq!(rig.rows(&table).await, canonical_rows(&table, &[&row("2")]), "{path:?} {way:?}");
     }
 }
+
+#[tokio::test]
+async fn batch_that_is_too_large_to_be_encoded_ahead_arrives_whole() {
+    for path in [WritePath::Bulk, WritePath::Insert] {
+        let mut rig = Rig::with(Some(path)).await;
+        let table = keyed(&mut rig, 1, &[]).await;
+        let stream = Stream::new(&table);
+        let note = "0123456789abcdef".repeat(4_096);
+        let mut changes: Vec<_> =
+            (0..150).map(|id| stream.insert(&format!("{id}|a|{note}{id}|{id}"))).collect();
+        go(&mut rig, Way::Chosen, &plan_one(&[&stream], 100, changes.clone())).await.unwrap();
+        let found = rig.rows(&table).await;
+        assert_eq!(found.len(), 150);
+        let whole = |row: &crate::rig::Row| row[2] == row[0].as_ref().map(|id| format!("{note}{id}"));
+        assert!(found.iter().all(whole), "{path:?}");
+        changes.push(stream.insert("x|a|~|~"));
+        let plan = plan_one(&[&stream], 200, vec![stream.truncate()].into_iter().chain(changes).collect());
+        assert_eq!(go(&mut rig, Way::Chosen, &plan).await.unwrap_err().code(), "VALUE_MALFORMED");
+        assert_eq!(rig.target.count_rows(&table).await.unwrap(), 150);
+        assert_eq!(rig.stored().await, rig.checkpoint);
+    }
+}
