@@ -289,7 +289,7 @@ fn table_report(table: &TableState) -> TableReport {
     let error = table.error.as_ref().map(|(code, detail)| StatusNote {
         code: code.clone(),
         detail: detail.clone(),
-        hint: "mend the cause, then copy the table again".to_owned(),
+        hint: "mend the cause, stop the pipeline, then run `segcdc table resync` and `segcdc up`".to_owned(),
     });
     TableReport {
         source: table.source.clone(),

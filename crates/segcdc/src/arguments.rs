@@ -148,6 +148,12 @@ pub(crate) enum Command {
                             not be\ncompared or did not rest long enough to be decided."
     )]
     Verify(VerifyArguments),
+    /// Work on single tables of the pipeline
+    Table {
+        /// What to do.
+        #[command(subcommand)]
+        command: TableCommand,
+    },
     /// Show what belongs to the pipeline; with --drop remove it: slot, publication and state
     #[command(after_help = "Examples:\n  segcdc down                 what is there, and what would go\n  \
                             segcdc down --drop --yes    remove slot, publication and state\n\nThe target's tables \
@@ -163,6 +169,35 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// What to do with single tables.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TableCommand {
+    /// Have tables copied again by the next `up`, of their present shape; the others stay as they are
+    #[command(
+        after_help = "Examples:\n  segcdc table resync --yes                    all that are quarantined\n  \
+                            segcdc table resync --tables public.orders   whatever it is\n\nThe pipeline must not run \
+                            meanwhile."
+    )]
+    Resync(ResyncArguments),
+}
+
+/// `segcdc table resync`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ResyncArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, the quarantined ones
+    #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
+    pub(crate) tables: Vec<String>,
+    /// Do not ask; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
 }
 
 /// Which pipeline.

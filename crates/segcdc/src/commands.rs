@@ -17,6 +17,7 @@ mod down;
 mod plan;
 mod slot;
 mod status;
+mod table;
 mod up;
 mod verify;
 mod version;
@@ -46,6 +47,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Plan(arguments) => plan::run(arguments, console).await,
         Command::Doctor(arguments) => doctor::run(arguments, console).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
+        Command::Table { command } => table::run(command, console).await,
         Command::Down(arguments) => down::run(arguments, console).await,
         Command::Version => version::run(console),
         Command::Completion { shell } => completion::run(shell, console),

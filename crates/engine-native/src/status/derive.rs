@@ -70,7 +70,7 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
         notes.push(note(
             "TABLE_QUARANTINED",
             format!("{quarantined} tables are set aside, each with its reason"),
-            "mend the cause, then copy the table again",
+            "mend the cause, stop the pipeline, then run `segcdc table resync` and `segcdc up`",
         ));
     }
     notes.extend(seen.slot.and_then(narrow_note));
