@@ -319,15 +319,6 @@ def pytds_bulk(client):
         compare_types(client, connection, "w_py_bulk")
 
 
-def odbc_bulk(client):
-    with client.connect() as connection:
-        table(connection, "w_py_odbc_bulk", "[id] int NOT NULL, [t] nvarchar(50) NULL, [d] decimal(20,4) NULL")
-        cursor = connection.cursor()
-        rows = [(n, f"row {n}", decimal.Decimal(n).scaleb(-4)) for n in range(20_000)]
-        cursor.bulkcopy("[dbo].[w_py_odbc_bulk]", rows)
-        same(20_000, count(connection, "w_py_odbc_bulk"))
-
-
 COMMON = [logins, wrong_password, unknown_database, every_type_by_literal, every_null, long_values, errors, transactions,
           many_rows]
 CLIENTS = {

@@ -166,7 +166,8 @@ fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Invalid> {
 fn utf16(bytes: &[u8]) -> Result<String, Invalid> {
     let (units, []) = bytes.as_chunks::<2>() else { return Err(Invalid::Length) };
     if units.iter().all(|[low, high]| *high == 0 && low.is_ascii()) {
-        return Ok(units.iter().map(|[low, _]| char::from(*low)).collect());
+        let ascii = units.iter().map(|[low, _]| *low).collect();
+        return String::from_utf8(ascii).map_err(|_| Invalid::Value);
     }
     let units = units.iter().map(|unit| u16::from_le_bytes(*unit));
     Ok(char::decode_utf16(units).map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER)).collect())

@@ -382,7 +382,11 @@ fn bytes_of(collation: Collation, datum: &Datum) -> Option<std::borrow::Cow<'_, 
 /// Little-endian UTF-16.
 pub(crate) fn utf16(text: &str) -> Vec<u8> {
     if text.is_ascii() {
-        return text.bytes().flat_map(|byte| [byte, 0]).collect();
+        let mut bytes = vec![0; text.len() * 2];
+        for ([low, _], byte) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(text.as_bytes()) {
+            *low = *byte;
+        }
+        return bytes;
     }
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
