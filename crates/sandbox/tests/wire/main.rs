@@ -3,11 +3,13 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test: what is not as it must be fails it"
 )]
 
 mod bulk;
 mod login;
+mod raw;
 mod requests;
 
 use segcdc_tds::{Config, Connection, Encryption, Error};
