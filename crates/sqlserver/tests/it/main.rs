@@ -23,3 +23,5 @@ mod rows;
 mod state;
 #[cfg(test)]
 mod tables;
+#[cfg(test)]
+mod values;

@@ -234,7 +234,11 @@ impl Stream {
     }
 
     pub(crate) fn insert(&self, new: &str) -> Change {
-        Change::Insert { relation: Arc::clone(&self.relation), new: tuple(new) }
+        self.insert_tuple(tuple(new))
+    }
+
+    pub(crate) fn insert_tuple(&self, new: Tuple) -> Change {
+        Change::Insert { relation: Arc::clone(&self.relation), new }
     }
 
     pub(crate) fn update(&self, new: &str) -> Change {

@@ -162,6 +162,11 @@ async fn take_over_waits_for_an_open_batch() {
     let mut other = rig.session().await;
     let pipeline = rig.pipeline.clone();
     let taking_over = tokio::spawn(async move { other.take_over(&pipeline, "other").await });
+    // Long enough for what does not wait to be over.
+    for _ in 0..100 {
+        zombie.batch("SELECT 1").await.unwrap();
+    }
+    assert!(!taking_over.is_finished(), "the take-over did not wait for the open batch");
     zombie.batch("COMMIT TRANSACTION").await.unwrap();
     let taken = taking_over.await.unwrap().unwrap();
     assert_eq!((taken.epoch, taken.applied_lsn, taken.batch_seq), (2, Lsn::new(77), 1));
