@@ -1,9 +1,11 @@
 //! What a start refuses, without writing anything.
 
 use segcdc_engine_native::{EngineConfig, PipelineStateWord, Removal, down, status};
-use segcdc_model::Fault;
+use segcdc_model::{Fault, Lsn};
+use segcdc_sqlserver::Target;
+use segcdc_testkit::until;
 
-use crate::rig::Rig;
+use crate::rig::{PATIENCE, Rig};
 use crate::workload::{NAMES, TABLES};
 
 /// A pipeline that has caught up and does not run.
@@ -81,6 +83,50 @@ async fn another_database_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_does_not_reach_the_checkpoint_is_refused() {
+    let rig = stopped("start_rewound").await;
+    let checkpoint = rig.state().await.unwrap().checkpoint;
+    let ahead = Lsn::new(checkpoint.applied_lsn.as_u64() + (1 << 40));
+    let mut target = Target::connect(&rig.config.target).await.unwrap();
+    target.set_lineage(&checkpoint, &checkpoint.lineage, ahead).await.unwrap();
+    assert_refused(&rig, "SOURCE_REWOUND").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slot_that_lost_its_wal_is_refused() {
+    let rig = Rig::private("start_lost", TABLES).await;
+    rig.catch_up().await.unwrap();
+    rig.sql("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'").await;
+    rig.ask("SELECT pg_reload_conf()").await;
+    let slot = rig.slot().await;
+    let lost = || async {
+        rig.sql("CREATE TABLE noise AS SELECT generate_series(1, 1000) AS n; DROP TABLE noise").await;
+        rig.ask("SELECT pg_switch_wal()").await;
+        rig.sql("CHECKPOINT").await;
+        let status = format!("SELECT wal_status FROM pg_replication_slots WHERE slot_name = '{slot}'");
+        (rig.ask(&status).await == "lost").then_some(())
+    };
+    until("the slot is lost", PATIENCE, lost).await.unwrap();
+    assert_refused(&rig, "SLOT_LOST").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_never_ends_keeps_a_slot_from_being_made() {
+    // Servers of its own: open transactions of other tests would do the same.
+    let mut rig = Rig::private("start_blocked", TABLES).await;
+    rig.config.slot_patience = std::time::Duration::from_secs(1);
+    rig.sql("BEGIN; UPDATE item SET amount = 0 WHERE id = 1").await;
+    let pid = rig.ask("SELECT pg_backend_pid()").await;
+    let error = rig.start().end().await.unwrap_err();
+    assert_eq!(error.code(), "SLOT_CREATION_TIMEOUT");
+    assert!(error.to_string().contains(&format!("process {pid}")), "{error}");
+    rig.sql("COMMIT").await;
+    rig.catch_up().await.unwrap();
+    rig.assert_equal(&NAMES).await;
+    assert_eq!(rig.ask("SELECT count(*) FROM pg_replication_slots").await, "1", "a half-made slot is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_slot_or_publication_keeps_a_new_pipeline_from_starting() {
     let rig = Rig::shared("start_foreign", TABLES).await;
     rig.ask("SELECT pg_create_logical_replication_slot('segcdc_start_foreign_g1', 'pgoutput')").await;
@@ -114,7 +160,7 @@ async fn tables_that_changed_meanwhile_are_set_aside() {
 async fn a_dropped_target_table_is_set_aside() {
     let rig = stopped("start_drift").await;
     let plan = rig.plan("item").await;
-    let mut target = segcdc_sqlserver::Target::connect(&rig.config.target).await.unwrap();
+    let mut target = Target::connect(&rig.config.target).await.unwrap();
     target.drop_table(&plan.target).await.unwrap();
     rig.sql("UPDATE item SET amount = 1; INSERT INTO log VALUES (7, 'goes on')").await;
     rig.catch_up().await.unwrap();
