@@ -97,6 +97,7 @@ pub(super) fn from_postgres(error: &tokio_postgres::Error, place: Place<'_>) -> 
             ),
         ),
         SqlState::T_R_SERIALIZATION_FAILURE => deadlock(),
+        SqlState::IN_FAILED_SQL_TRANSACTION => super::transaction::doomed(),
         SqlState::LOCK_NOT_AVAILABLE => {
             SqlError::new(1222, 16, "Lock request time out period exceeded.").with_state(51)
         }
@@ -172,7 +173,10 @@ fn duplicate(db: &DbError, place: Place<'_>) -> SqlError {
     let physical = db.constraint().unwrap_or_default();
     let shown = place.table.map_or(String::new(), |table| table.shown());
     let values = key_values(db);
-    match place.index(physical) {
+    // A key that a FOREIGN KEY refers to stands for the one that it copies.
+    let copied =
+        physical.strip_prefix('f').and_then(|_| place.table?.indexes.iter().find(|index| index.unique));
+    match place.index(physical).or(copied) {
         Some(index) if index.constraint => {
             let kind = if index.primary { "PRIMARY KEY" } else { "UNIQUE KEY" };
             let message = format!(

@@ -71,11 +71,24 @@ impl Session {
             columns.iter().map(|(column, descending)| key_expression(column, *descending)).collect();
         let nulls = if new.unique { " NULLS NOT DISTINCT" } else { "" };
         let filter = new.filter.as_ref().map_or(String::new(), |filter| format!(" WHERE {filter}"));
-        let sql = format!(
-            "CREATE {unique}INDEX {physical} ON {} ({}){nulls}{filter}",
-            table.relation,
-            expressions.join(", ")
-        );
+        let is_plain = columns.iter().all(|(column, descending)| {
+            !*descending && !matches!(physical::family(column.column_type), Family::Binary | Family::Offset)
+        });
+        let sql = if new.unique && is_plain && new.filter.is_none() {
+            // Deferrable, so that it is checked at the end of the statement, as SQL Server does: values may swap.
+            let names: Vec<&str> = columns.iter().map(|(column, _)| column.physical.as_str()).collect();
+            format!(
+                "ALTER TABLE {} ADD CONSTRAINT {physical} UNIQUE{nulls} ({}) DEFERRABLE INITIALLY IMMEDIATE",
+                table.relation,
+                names.join(", ")
+            )
+        } else {
+            format!(
+                "CREATE {unique}INDEX {physical} ON {} ({}){nulls}{filter}",
+                table.relation,
+                expressions.join(", ")
+            )
+        };
         let index = Index {
             index_id,
             name: new.name.clone(),
@@ -191,8 +204,9 @@ impl Session {
         let width = index.physical.replacen('k', "w", 1);
         let schema = table.relation.rsplit_once('.').map_or("pg_temp", |(schema, _)| schema);
         let sql = format!(
-            "DROP INDEX {schema}.{}; ALTER TABLE {} DROP CONSTRAINT IF EXISTS {width}",
-            index.physical, table.relation
+            "ALTER TABLE {0} DROP CONSTRAINT IF EXISTS {1}; DROP INDEX IF EXISTS {schema}.{1}; \
+             ALTER TABLE {0} DROP CONSTRAINT IF EXISTS {width}",
+            table.relation, index.physical
         );
         self.own(&sql).await?;
         if table.object_id > 0 {

@@ -368,13 +368,16 @@ impl Session {
             });
             Ok(columns.collect::<Result<Vec<_>, _>>()?.join(", "))
         };
+        let referenced = physical(&target, &keyed)?;
+        // PostgreSQL refers to no deferrable key: one of its own, under a name that any number of references shares.
+        let own_key = format!("f{}_{}", target.object_id, referenced.replace(", ", "_"));
         let sql = format!(
-            "ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {} ({})",
+            "CREATE UNIQUE INDEX IF NOT EXISTS {own_key} ON {relation} ({referenced}); \
+             ALTER TABLE {} ADD CONSTRAINT {} FOREIGN KEY ({}) REFERENCES {relation} ({referenced})",
             table.relation,
             quote_name(&name),
             physical(table, columns)?,
-            target.relation,
-            physical(&target, &keyed)?
+            relation = target.relation,
         );
         self.own(&sql).await?;
         self.record_constraint(table, &name, "F", "", target.object_id).await

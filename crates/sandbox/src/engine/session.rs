@@ -19,6 +19,8 @@ use crate::sql::translate::Plan;
 
 /// Batches whose translation is kept.
 const KEPT_BATCHES: usize = 200;
+/// Bytes of the longest batch that is kept.
+const LONGEST_BATCH: usize = 256 * 1024;
 /// Statements that stay prepared in PostgreSQL.
 const KEPT_STATEMENTS: usize = 500;
 
@@ -340,6 +342,9 @@ impl Session {
 
     /// Keeps a batch for the next time.
     pub(super) fn keep_batch(&mut self, key: String, compiled: Compiled) {
+        if key.len() > LONGEST_BATCH {
+            return;
+        }
         if self.batches.len() >= KEPT_BATCHES {
             self.batches.clear();
         }

@@ -121,6 +121,9 @@ const RESERVED: &[&str] = &[
 /// How deep expressions, queries and blocks may nest before the parser gives up (SQL Server: 191, or 8631 for stack).
 const MAX_DEPTH: usize = 120;
 
+/// How many operators may follow one another without parentheses: each is one level of the tree.
+const MAX_CHAIN: usize = 200;
+
 /// A place in the tokens of a batch.
 pub(crate) struct Parser<'a> {
     sql: &'a str,
@@ -357,11 +360,22 @@ impl Parser<'_> {
         Ok(false)
     }
 
+    /// 191
+    fn too_deep(&self) -> SqlError {
+        let message = "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.";
+        SqlError::new(191, 15, message).at_line(self.line())
+    }
+
+    /// Counts an operator of a chain.
+    fn count_chain(&self, length: &mut usize) -> Result<(), SqlError> {
+        *length += 1;
+        if *length > MAX_CHAIN { Err(self.too_deep()) } else { Ok(()) }
+    }
+
     /// Runs `inner` one level deeper.
     fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, SqlError>) -> Result<T, SqlError> {
         if self.depth >= MAX_DEPTH {
-            let message = "Some part of your SQL statement is nested too deeply. Rewrite the query or break it up into smaller queries.";
-            return Err(SqlError::new(191, 15, message).at_line(self.line()));
+            return Err(self.too_deep());
         }
         self.depth += 1;
         let result = inner(self);
@@ -372,4 +386,64 @@ impl Parser<'_> {
 
 fn is_reserved(word: &str) -> bool {
     RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Words and symbols that statements are made of.
+    const PIECES: &[&str] = &[
+        "SELECT", "INSERT", "INTO", "UPDATE", "DELETE", "MERGE", "USING", "FROM", "WHERE", "SET", "VALUES",
+        "CREATE", "TABLE", "ALTER", "ADD", "DROP", "COLUMN", "INDEX", "ON", "IF", "ELSE", "BEGIN", "END",
+        "TRY", "CATCH", "TRAN", "EXEC", "DECLARE", "@x", "int", "nvarchar", "(", ")", ",", ";", ".", "=",
+        "+", "-", "*", "N'a'", "1", "1.5", "0x0F", "[a]]b]", "t", "AS", "NOT", "NULL", "IN", "LIKE",
+        "BETWEEN", "AND", "OR", "CASE", "WHEN", "THEN", "TOP", "WITH", "ORDER", "BY", "GROUP", "PRIMARY",
+        "KEY", "OUTPUT", "BULK", "MATCHED", "UNION", "OFFSET", "ROWS", "COLLATE", "CAST", "DEFAULT",
+    ];
+
+    proptest! {
+        #[test]
+        fn any_text_is_parsed_or_refused(sql in any::<String>()) {
+            let _parsed = parse(&sql);
+        }
+
+        #[test]
+        fn any_pieces_are_parsed_or_refused(pieces in proptest::collection::vec(0..PIECES.len(), 0..40)) {
+            let words: Vec<&str> = pieces.iter().map(|piece| PIECES[*piece]).collect();
+            if let Err(error) = parse(&words.join(" ")) {
+                prop_assert!(error.class >= 15);
+            }
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let deep = format!("SELECT {}1{}", "(".repeat(5000), ")".repeat(5000));
+        assert_eq!(parse(&deep).unwrap_err().number, 191);
+        let blocks = "BEGIN ".repeat(5000);
+        assert_eq!(parse(&blocks).unwrap_err().number, 191);
+        let minus = format!("SELECT {}1", "- ".repeat(5000));
+        assert_eq!(parse(&minus).unwrap_err().number, 191);
+        let sum = format!("SELECT {}1", "1 + ".repeat(5000));
+        assert_eq!(parse(&sum).unwrap_err().number, 191);
+        let union = format!("{}SELECT 1", "SELECT 1 UNION ALL ".repeat(5000));
+        assert_eq!(parse(&union).unwrap_err().number, 191);
+        let joins = format!("SELECT 1 FROM t{}", " CROSS JOIN t".repeat(5000));
+        assert_eq!(parse(&joins).unwrap_err().number, 191);
+    }
+
+    #[test]
+    fn errors_name_the_token_and_its_line() {
+        let check = |sql: &str, number: i32, line: i32, message: &str| {
+            let error = parse(sql).unwrap_err();
+            assert_eq!((error.number, error.line, error.message.as_str()), (number, line, message), "{sql}");
+        };
+        check("SELECT 1\nFROM WHERE", 156, 2, "Incorrect syntax near the keyword 'WHERE'.");
+        check("SELECT 1 +", 102, 1, "Incorrect syntax near '+'.");
+        check("CREATE VIEW v AS SELECT 1", 156, 1, "Incorrect syntax near the keyword 'VIEW'.");
+        check("SELECT a b c FROM t", 102, 1, "Incorrect syntax near 'c'.");
+        check("DECLARE @x nothing", 2715, 1, "Cannot find data type nothing.");
+    }
 }

@@ -15,6 +15,8 @@ mod modify;
 mod output;
 mod query;
 mod string;
+#[cfg(test)]
+mod tests;
 mod text;
 mod update;
 

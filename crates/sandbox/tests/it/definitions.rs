@@ -152,3 +152,18 @@ async fn limits_of_requests_have_their_numbers() {
     assert_eq!(client.run_with("SELECT 1", &params).await.numbers(), [8003]);
     client.ok_with("SELECT @p1", &params[..2100]).await;
 }
+
+#[tokio::test]
+async fn unique_keys_are_checked_at_the_end_of_a_statement() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok("CREATE TABLE t (k int NOT NULL PRIMARY KEY, u nvarchar(10) NOT NULL)").await;
+    client.ok("CREATE UNIQUE INDEX ix ON t (u); INSERT INTO t VALUES (1, N'a'), (2, N'b'), (3, N'c')").await;
+    client.ok("UPDATE t SET k = k + 1").await;
+    client.ok("UPDATE t SET u = CASE u WHEN N'a' THEN N'b' WHEN N'b' THEN N'a' ELSE u END").await;
+    client.fails("UPDATE t SET u = N'x'", &[2601]).await;
+    client.fails("UPDATE t SET k = 2", &[2627]).await;
+    let rows = client.rows("SELECT k, u FROM t WHERE k IN (2, 3, 9) ORDER BY k").await;
+    assert_eq!(rows, [vec![int(2), text("b")], vec![int(3), text("a")]]);
+    client.ok("DROP INDEX ix ON t; INSERT INTO t VALUES (9, N'b')").await;
+}

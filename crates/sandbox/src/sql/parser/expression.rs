@@ -112,7 +112,9 @@ impl Parser<'_> {
     pub(super) fn expression(&mut self) -> Result<Expr, SqlError> {
         self.nested(|parser| {
             let mut left = parser.product()?;
+            let mut chain = 0;
             loop {
+                parser.count_chain(&mut chain)?;
                 let operator = match parser.peek() {
                     TokenKind::Symbol(found @ ("+" | "-" | "&" | "|" | "^")) => *found,
                     _ => return Ok(left),
@@ -126,7 +128,9 @@ impl Parser<'_> {
 
     fn product(&mut self) -> Result<Expr, SqlError> {
         let mut left = self.unary()?;
+        let mut chain = 0;
         loop {
+            self.count_chain(&mut chain)?;
             let operator = match self.peek() {
                 TokenKind::Symbol(found @ ("*" | "/" | "%")) => *found,
                 _ => return Ok(left),
@@ -148,7 +152,9 @@ impl Parser<'_> {
 
     fn collated(&mut self) -> Result<Expr, SqlError> {
         let mut value = self.primary()?;
+        let mut chain = 0;
         while self.eat_word("COLLATE") {
+            self.count_chain(&mut chain)?;
             value = Expr::Collate(Box::new(value), self.name()?);
         }
         Ok(value)

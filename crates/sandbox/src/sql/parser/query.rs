@@ -95,7 +95,9 @@ impl Parser<'_> {
 
     fn query_body(&mut self) -> Result<QueryBody, SqlError> {
         let mut left = self.query_term()?;
+        let mut chain = 0;
         loop {
+            self.count_chain(&mut chain)?;
             let operator = if self.eat_words(&["UNION", "ALL"]) {
                 "UNION ALL"
             } else if self.eat_word("UNION") {
@@ -112,7 +114,9 @@ impl Parser<'_> {
 
     fn query_term(&mut self) -> Result<QueryBody, SqlError> {
         let mut left = self.query_primary()?;
+        let mut chain = 0;
         while self.eat_word("INTERSECT") {
+            self.count_chain(&mut chain)?;
             let right = self.query_primary()?;
             left = QueryBody::Combine("INTERSECT", Box::new(left), Box::new(right));
         }
@@ -194,7 +198,9 @@ impl Parser<'_> {
     pub(super) fn table_source(&mut self) -> Result<TableSource, SqlError> {
         self.nested(|parser| {
             let mut left = parser.table_primary()?;
+            let mut chain = 0;
             loop {
+                parser.count_chain(&mut chain)?;
                 let kind = if parser.eat_words(&["CROSS", "JOIN"]) {
                     let right = parser.table_primary()?;
                     left = join("CROSS", left, right, None);

@@ -76,13 +76,8 @@ impl Translator<'_> {
             }
             Expr::In(value, list, negated) => {
                 let value = self.value(value)?;
-                let mut any = Vec::new();
-                for item in list {
-                    let item = self.value(item)?;
-                    any.push(self.compare("=", &value, &item)?);
-                }
-                let any = format!("({})", any.join(" OR "));
-                Ok(if *negated { format!("(NOT {any})") } else { any })
+                let items = list.iter().map(|item| self.value(item)).collect::<Result<Vec<_>, _>>()?;
+                self.in_list(&value, &items, *negated)
             }
             Expr::InQuery(value, query, negated) => self.in_query(value, query, *negated),
             Expr::Between(value, low, high, negated) => {
@@ -101,6 +96,19 @@ impl Translator<'_> {
                 Err(SqlError::new(4145, 15, message))
             }
         }
+    }
+
+    fn in_list(&mut self, value: &Value, items: &[Value], negated: bool) -> Result<String, SqlError> {
+        let not = if negated { "NOT " } else { "" };
+        let is_direct =
+            matches!(value.family(), Family::Integer | Family::Date | Family::DateTime | Family::Uuid);
+        if is_direct && items.iter().all(|item| item.family() == value.family() && !item.is_null) {
+            // As a list, so that an index serves it.
+            let list: Vec<&str> = items.iter().map(|item| item.sql.as_str()).collect();
+            return Ok(format!("({not}({} IN ({})))", value.sql, list.join(", ")));
+        }
+        let any = items.iter().map(|item| self.compare("=", value, item)).collect::<Result<Vec<_>, _>>()?;
+        Ok(format!("({not}({}))", any.join(" OR ")))
     }
 
     fn joined(&mut self, all: &[Expr], word: &str) -> Result<String, SqlError> {
