@@ -135,20 +135,21 @@ impl<'t> Loader<'t> {
             return Err(error);
         }
         let Loader { sink, owns_transaction, table, sent, .. } = self;
-        let taken = match sink {
+        match sink {
             RowSink::Insert { target, rows, .. } => {
-                if owns_transaction {
+                let counted = check_count(rows, sent);
+                if counted.is_err() {
+                    target.roll_back().await;
+                } else if owns_transaction {
                     target.commit().await?;
                 }
-                rows
+                counted
             }
-            bulk @ RowSink::Bulk(_) => bulk.finish().await.map_err(|error| at_table(&table, error))?,
-        };
-        if taken == sent {
-            return Ok(sent);
+            bulk @ RowSink::Bulk(_) => {
+                let taken = bulk.finish().await.map_err(|error| at_table(&table, error))?;
+                check_count(taken, sent)
+            }
         }
-        let detail = format!("the server took {taken} rows of {sent}");
-        Err(TargetError::Answer { during: "loading", detail })
     }
 
     /// Gives the load up: nothing of it stays, and the session can be used again. A transaction that was open when the
@@ -199,6 +200,15 @@ impl<'t> Loader<'t> {
         }
         self.buffer.end_row().map_err(|refused| TargetError::refused(refused, &table, 0, PLACE))
     }
+}
+
+/// The rows of a load, when the server took as many as were sent.
+fn check_count(taken: u64, sent: u64) -> Result<u64, TargetError> {
+    if taken == sent {
+        return Ok(sent);
+    }
+    let detail = format!("the server took {taken} rows of {sent}");
+    Err(TargetError::Answer { during: "loading", detail })
 }
 
 /// Names the table that a load's error belongs to.
