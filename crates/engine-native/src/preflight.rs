@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Fault, Finding, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
-use segcdc_plan::{Naming, PlanError, TableKey, TablePlan};
+use segcdc_plan::{Naming, TableKey, TablePlan};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::names;
 use crate::provision;
 use crate::provision::decide::begins_anew;
+use crate::startup::decide::check_identity;
 
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
@@ -85,9 +86,16 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
-    let request = source_request(config, &source, existing.as_ref(), &plans).await?;
-    findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
-    findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
+    let identity = catalog::identity(&source).await?;
+    match existing.as_ref().map_or(Ok(()), |state| check_identity(&state.checkpoint, &identity)) {
+        Ok(()) => {
+            let request = source_request(config, &source, existing.as_ref(), &plans).await?;
+            findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
+            findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
+        }
+        // Whatever else is wrong with another server would only mislead.
+        Err(error) => findings = vec![failure("engine.source", &error)],
+    }
     let rows = match config.snapshot {
         SnapshotMode::Initial | SnapshotMode::Only => ExistingRows::Refuse,
         SnapshotMode::None => ExistingRows::Allow,
@@ -218,20 +226,22 @@ pub(crate) fn judge(
 
 /// Findings of the tables together.
 fn check_tables(plans: &[Arc<TablePlan>]) -> Vec<Finding> {
-    let failure = |error: &dyn Fault| {
-        let finding = Finding::failure("engine.tables", Side::Source, error.code(), error.to_string());
-        vec![finding.hint(error.hint())]
-    };
+    const CHECK: &str = "engine.tables";
     if plans.is_empty() {
-        return failure(&EngineError::NoTables);
+        return vec![failure(CHECK, &EngineError::NoTables)];
     }
     match table_plan::check_targets(plans.iter().map(AsRef::as_ref)) {
         Ok(()) => {
             let count = plans.len();
-            vec![Finding::ok("engine.tables", Side::Source, format!("{count} tables can be replicated"))]
+            vec![Finding::ok(CHECK, Side::Source, format!("{count} tables can be replicated"))]
         }
-        Err(error) => failure(&error as &PlanError),
+        Err(error) => vec![failure(CHECK, &error)],
     }
+}
+
+/// An error of the source as a finding.
+fn failure(check: &'static str, error: &dyn Fault) -> Finding {
+    Finding::failure(check, Side::Source, error.code(), error.to_string()).hint(error.hint())
 }
 
 /// A finding when a pattern means no table: a failure for a table that was named, since it is missed.

@@ -6,19 +6,19 @@
 //! ```
 //!
 //! - [`certificate`]: the authority and the certificate in the data directory
-//! - `handshake`, [`prelogin`], `wrapped`: from TCP to a stream that speaks LOGIN7
+//! - [`handshake`], [`prelogin`], `wrapped`: from TCP to a stream that speaks LOGIN7
 //! - [`login`]: LOGIN7 and its answer
-//! - `packets`: packets in and out
-//! - `answer_writer`: replies of the engine as tokens and packets
+//! - [`packets`]: packets in and out
+//! - [`answer_writer`]: replies of the engine as tokens and packets
 //! - `connection`, `procedures`, `bulk_load`: requests
 
-mod answer_writer;
+pub mod answer_writer;
 mod bulk_load;
 pub mod certificate;
 mod connection;
-mod handshake;
+pub mod handshake;
 pub mod login;
-mod packets;
+pub mod packets;
 pub mod prelogin;
 mod procedures;
 mod wrapped;

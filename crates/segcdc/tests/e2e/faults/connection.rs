@@ -26,7 +26,7 @@ async fn through_target_proxy(name: &str) -> Result<(Stage, Running, Proxy)> {
     let proxy = Proxy::start(stage.target.port).await?;
     let target = &stage.target;
     let url = format!(
-        "sqlserver://{}:{}@127.0.0.1:{}/{}?encrypt=false&schema={}",
+        "sqlserver://{}:{}@127.0.0.1:{}/{}?encrypt=false&trust_server_certificate=true&schema={}",
         target.user,
         target.password.expose(),
         proxy.port(),
