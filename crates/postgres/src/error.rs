@@ -321,6 +321,8 @@ impl Fault for SourceError {
             | SourceError::PeerSilent { .. }
             | SourceError::TableRewritten { .. } => Disposition::Retry,
             SourceError::TableNotFound { .. } => Disposition::HaltTable,
+            // A server that goes down in the middle of a handshake says nothing about certificates.
+            SourceError::Tls { cause, .. } if is_cut(cause) => Disposition::Retry,
             SourceError::Server { .. } => self.cause().map_or(Disposition::Halt, Cause::disposition),
             SourceError::Config(_)
             | SourceError::TlsRefused { .. }
@@ -405,5 +407,30 @@ impl ServerError {
             message.to_owned()
         };
         ServerError { sqlstate: sqlstate.to_owned(), message, fatal }
+    }
+}
+
+/// Whether a connection ended under its user, whatever it was used for.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_handshake_may_pass_and_a_bad_certificate_does_not() {
+        let tls = |cause: io::Error| SourceError::Tls { server: "h".to_owned(), cause }.disposition();
+        assert_eq!(tls(io::ErrorKind::ConnectionReset.into()), Disposition::Retry);
+        assert_eq!(tls(io::ErrorKind::UnexpectedEof.into()), Disposition::Retry);
+        assert_eq!(tls(io::ErrorKind::InvalidData.into()), Disposition::Halt);
     }
 }

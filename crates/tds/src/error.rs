@@ -224,8 +224,9 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Connect { .. } | Error::Io { .. } | Error::Timeout { .. } | Error::Closed => true,
-            Error::Tls { .. }
-            | Error::CaFile { .. }
+            // A server that goes down in the middle of a handshake says nothing about certificates.
+            Error::Tls { source, .. } => is_cut(source),
+            Error::CaFile { .. }
             | Error::EncryptionRefused { .. }
             | Error::Login(_)
             | Error::Server(_)
@@ -267,5 +268,29 @@ impl Error {
             Error::Timeout { .. } => "check that the server is not overloaded, and the network between",
             Error::Encode(_) => "choose a wider target type or another policy for the column",
         }
+    }
+}
+
+/// Whether a connection ended under its user, whatever it was used for.
+fn is_cut(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::TimedOut
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_handshake_may_pass_and_a_bad_certificate_does_not() {
+        let tls = |source: io::Error| Error::Tls { host: "h".to_owned(), source }.is_transient();
+        assert!(tls(io::ErrorKind::ConnectionReset.into()) && tls(io::ErrorKind::UnexpectedEof.into()));
+        assert!(!tls(io::ErrorKind::InvalidData.into()) && !tls(io::Error::other("no authorities")));
     }
 }

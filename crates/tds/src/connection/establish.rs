@@ -27,11 +27,6 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// Questions without an answer after which the connection is dead: a minute of silence in all.
 const KEEPALIVE_TRIES: u32 = 3;
 
-/// Time that sent bytes may wait for the other side's system to acknowledge them: the same minute, where keep-alives do
-/// not ask because something is under way. A busy server is no matter: its system acknowledges all the same.
-#[cfg(target_os = "linux")]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-
 /// See [`Connection::connect`].
 pub(super) async fn connect(config: &Config) -> Result<Connection, Error> {
     let mut step = "the TCP connection";
@@ -96,8 +91,7 @@ async fn log_in(config: &Config, step: &mut &'static str) -> Result<Connection, 
     Ok(connection)
 }
 
-/// The TCP connection, with limits: a peer that vanished is noticed within a minute or so, whether something is being
-/// sent or not.
+/// The TCP connection, with keep-alives: a peer that vanished is noticed even while nothing is sent.
 async fn dial(config: &Config) -> Result<TcpStream, Error> {
     let failed = |source: io::Error| Error::Connect { host: config.host.clone(), port: config.port, source };
     let tcp = TcpStream::connect((config.host.as_str(), config.port)).await.map_err(failed)?;
@@ -107,8 +101,6 @@ async fn dial(config: &Config) -> Result<TcpStream, Error> {
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
     SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(failed)?;
-    #[cfg(target_os = "linux")]
-    SockRef::from(&tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(failed)?;
     Ok(tcp)
 }
 
