@@ -129,6 +129,32 @@ async fn a_commit_without_an_answer_takes_effect_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_target_that_does_not_answer_does_not_keep_a_run_from_ending() {
+    let mut rig = Rig::shared("fault_silent", TABLES).await;
+    let target = Proxy::start(rig.servers.sandbox.port()).await.unwrap();
+    let direct = rig.config.clone();
+    rig.config.target.port = target.port();
+    let running = rig.start();
+    running.until_streaming().await;
+    let mut met = target.met();
+    let before = *met.borrow_and_update();
+    target.arm(Rule {
+        direction: Direction::ToClient,
+        when: When::Seen(Box::new(|_| true)),
+        then: Then::Swallow,
+    });
+    rig.sql("UPDATE item SET amount = amount + 1").await;
+    met.wait_for(|met| *met > before).await.unwrap();
+    let asked = std::time::Instant::now();
+    running.stop().await;
+    assert!(asked.elapsed() < std::time::Duration::from_secs(10), "{:?}", asked.elapsed());
+    // Whether the batch was committed is the next run's to find out.
+    rig.config = direct;
+    rig.catch_up().await.unwrap();
+    rig.assert_equal(&NAMES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn trouble_in_the_middle_of_a_copy_is_survived() {
     let mut rig = Rig::shared(
         "fault_copy",
