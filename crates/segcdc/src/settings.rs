@@ -56,7 +56,8 @@ impl Endpoints {
                 "encrypt=false: what goes between here and the target can be read and changed on the way"
                     .to_owned(),
             );
-        } else if self.target.trust_server_certificate {
+        }
+        if self.target.trust_server_certificate {
             consents
                 .push("trust_server_certificate=true: whoever answers is taken for the target".to_owned());
         }
