@@ -4,6 +4,7 @@
 mod definitions;
 mod harness;
 mod product;
+mod sessions;
 mod statements;
 mod transactions;
 mod values;

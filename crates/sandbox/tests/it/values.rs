@@ -140,3 +140,30 @@ async fn keys_that_are_too_wide_are_refused_at_the_row() {
     client.fails("INSERT INTO t VALUES (REPLICATE(N'a', 225), REPLICATE(N'b', 226))", &[1946]).await;
     client.fails("CREATE TABLE u (a nvarchar(max) NOT NULL PRIMARY KEY)", &[1919]).await;
 }
+
+#[tokio::test]
+async fn joins_pad_and_collate_as_comparisons_do() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok("CREATE TABLE a (n nvarchar(10) NULL, b varbinary(10) NULL); CREATE TABLE #b (n nvarchar(10) NULL, b varbinary(10) NULL)").await;
+    client.ok("INSERT INTO a VALUES (N'x ', 0x01), (N'Y', 0x0200); INSERT INTO #b VALUES (N'X', 0x0100), (N'y  ', 0x02), (NULL, NULL)").await;
+    assert_eq!(client.value("SELECT COUNT(*) FROM a JOIN #b AS b ON a.n = b.n").await, int(2));
+    assert_eq!(client.value("SELECT COUNT(*) FROM a JOIN #b AS b ON a.b = b.b").await, int(2));
+    assert_eq!(
+        client
+            .value("SELECT COUNT(*) FROM a LEFT JOIN #b AS b ON a.n = b.n COLLATE Latin1_General_100_BIN2")
+            .await,
+        int(2)
+    );
+    assert_eq!(
+        client.value("SELECT COUNT(DISTINCT n) FROM (SELECT n FROM a UNION ALL SELECT n FROM #b) AS u").await,
+        int(2)
+    );
+    assert_eq!(
+        client.value("SELECT COUNT(DISTINCT b) FROM (SELECT b FROM a UNION ALL SELECT b FROM #b) AS u").await,
+        int(2)
+    );
+    assert_eq!(client.value("SELECT COUNT(*) FROM a WHERE n IN (SELECT n FROM #b)").await, int(2));
+    assert_eq!(client.rows("SELECT n FROM a UNION SELECT n FROM #b").await.len(), 3);
+    assert_eq!(client.ok("UPDATE a SET b = NULL FROM a JOIN #b AS b ON a.n = b.n").await.counts, [2]);
+}
