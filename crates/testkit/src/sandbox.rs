@@ -17,6 +17,9 @@ use crate::scratch;
 /// How long a sandbox may take to go down.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
+/// How often a sandbox is started before its failure counts.
+const START_TRIES: u32 = 3;
+
 /// Names any other server that speaks TDS, for tests of the target.
 const TARGET_VARIABLE: &str = "SEGCDC_TEST_SQLSERVER_URL";
 
@@ -90,8 +93,7 @@ impl Sandbox {
                 (temporary.path().join("data"), Some(temporary))
             }
         };
-        let port = free_port()?;
-        let (process, ready) = spawn(&options, &data_dir, port).await?;
+        let (process, ready, port) = spawn_patiently(&options, &data_dir, free_port).await?;
         Ok(Sandbox { options, data_dir, port, ready, process: Some(process), _temporary: temporary })
     }
 
@@ -153,7 +155,8 @@ impl Sandbox {
     /// Starts it again, on the same port and data.
     pub async fn start_again(&mut self) -> Result<()> {
         if self.process.is_none() {
-            let (process, ready) = spawn(&self.options, &self.data_dir, self.port).await?;
+            let port = self.port;
+            let (process, ready, _) = spawn_patiently(&self.options, &self.data_dir, || Ok(port)).await?;
             self.process = Some(process);
             self.ready = ready;
         }
@@ -171,6 +174,23 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         // A test that failed leaves nothing worth an orderly end.
         self.kill().ok();
+    }
+}
+
+/// Starts the binary, again if need be: another process may have taken a port between its choice and its use.
+async fn spawn_patiently(
+    options: &SandboxOptions,
+    data_dir: &Path,
+    port: impl Fn() -> std::io::Result<u16>,
+) -> Result<(Process, Ready, u16)> {
+    let mut tries = START_TRIES;
+    loop {
+        let port = port()?;
+        match spawn(options, data_dir, port).await {
+            Ok((process, ready)) => return Ok((process, ready, port)),
+            Err(error) if tries <= 1 => return Err(error),
+            Err(_) => tries -= 1,
+        }
     }
 }
 
