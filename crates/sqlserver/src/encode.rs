@@ -14,9 +14,6 @@ const DAYS_TO_2000: i64 = 730_119;
 const LAST_DAY: i64 = 3_652_058;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
-/// Bytes that the key of a clustered index takes (T-SQL manual, "Maximum capacity specifications").
-pub const KEY_BYTES: usize = 900;
-
 /// The client's type for a target type.
 pub fn column_type(mssql_type: MssqlType) -> ColumnType {
     let len = |length| match length {
@@ -84,20 +81,6 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
         }
     }
     Ok(())
-}
-
-/// Bytes that a value takes in an index, for the limit on whole keys. Fixed types count their size.
-pub fn key_bytes(value: &Value<'_>) -> usize {
-    match value {
-        Value::Null => 0,
-        Value::Text(text) => text.encode_utf16().count() * 2,
-        Value::Bytes(bytes) => bytes.len(),
-        Value::HexBytes(digits) => digits.len() / 2,
-        Value::Decimal { .. } | Value::NumericOutOfRange => 17,
-        Value::Uuid(_) => 16,
-        Value::TimestampTz(_) => 10,
-        _ => 8,
-    }
 }
 
 /// Days since 0001-01-01 of days since 2000-01-01.

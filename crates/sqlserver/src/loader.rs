@@ -8,11 +8,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use segcdc_model::Tuple;
+use segcdc_model::{Field, Tuple};
 use segcdc_plan::{TablePlan, convert};
 use segcdc_tds::{BulkOptions, Error as TdsError};
 
-use crate::encode::{self, KEY_BYTES};
+use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::quote;
 use crate::session::{Target, WritePath};
@@ -179,26 +179,17 @@ impl<'t> Loader<'t> {
     }
 
     fn encode(&mut self, row: &Tuple) -> Result<(), TargetError> {
-        let table = Arc::clone(&self.table);
-        self.buffer.begin_row();
-        let mut key_bytes = 0;
+        let Loader { table, buffer, .. } = self;
+        buffer.begin_row();
         for (index, column) in table.columns.iter().enumerate() {
-            let field = row.get(index).unwrap_or(segcdc_model::Field::UnchangedToast);
-            let written =
-                convert::decode(&column.pg_type, field).map_err(RefusedValue::from).and_then(|value| {
-                    if table.is_key(index) {
-                        key_bytes += encode::key_bytes(&value);
-                    }
-                    self.buffer.value(value)
-                });
-            let too_long = || RefusedValue::KeyTooLong { bytes: key_bytes, limit: KEY_BYTES };
-            let checked = written.and_then(|()| if key_bytes > KEY_BYTES { Err(too_long()) } else { Ok(()) });
-            if let Err(refused) = checked {
-                self.buffer.cancel_row();
-                return Err(TargetError::refused(refused, &table, index, PLACE));
+            let field = row.get(index).unwrap_or(Field::UnchangedToast);
+            let decoded = convert::decode(&column.pg_type, field).map_err(RefusedValue::from);
+            if let Err(refused) = decoded.and_then(|value| buffer.value(value)) {
+                buffer.cancel_row();
+                return Err(TargetError::refused(refused, table, index, PLACE));
             }
         }
-        self.buffer.end_row().map_err(|refused| TargetError::refused(refused, &table, 0, PLACE))
+        buffer.end_row().map_err(|refused| TargetError::refused(refused, table, 0, PLACE))
     }
 }
 

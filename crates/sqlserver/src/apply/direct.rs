@@ -176,7 +176,7 @@ impl Builder {
                 let set: Vec<Bound> = update
                     .present
                     .iter()
-                    .map(|column| Ok((*column, Some(self.value(table, image, *column, &mut 0)?))))
+                    .map(|column| Ok((*column, Some(self.value(table, image, *column)?))))
                     .collect::<Result<_, TargetError>>()?;
                 self.push(1, MISCOUNTED, sql::direct::update(table, &set, &key));
             }
@@ -184,9 +184,8 @@ impl Builder {
         if !changes.inserts.is_empty() {
             let first = FENCE_PARAMETERS + self.values.bytes.len() + 1;
             for row in &changes.inserts {
-                let mut key_bytes = 0;
                 for column in 0..table.columns.len() {
-                    self.value(table, &row.image, column, &mut key_bytes)?;
+                    self.value(table, &row.image, column)?;
                 }
             }
             let rows = changes.inserts.len();
@@ -201,10 +200,10 @@ impl Builder {
         self.statements.push(sql::direct::expect_rows(rows, error));
     }
 
-    /// The key of a row that is in the target; its length has been checked when it went there.
+    /// The key of a row that is in the target.
     fn key(&mut self, table: &TablePlan, image: &RowImage) -> Result<Vec<Bound>, TargetError> {
         let columns = table.key_columns().iter();
-        columns.map(|column| Ok((*column, Some(self.value(table, image, *column, &mut 0)?)))).collect()
+        columns.map(|column| Ok((*column, Some(self.value(table, image, *column)?)))).collect()
     }
 
     /// All values of a row that is in the target.
@@ -212,22 +211,16 @@ impl Builder {
         let mut bound = Vec::with_capacity(table.columns.len());
         for column in 0..table.columns.len() {
             let is_null = image.field(column) == segcdc_model::Field::Null;
-            let parameter = if is_null { None } else { Some(self.value(table, image, column, &mut 0)?) };
+            let parameter = if is_null { None } else { Some(self.value(table, image, column)?) };
             bound.push((column, parameter));
         }
         Ok(bound)
     }
 
     /// Adds the value of a planned column as a parameter.
-    fn value(
-        &mut self,
-        table: &TablePlan,
-        image: &RowImage,
-        index: usize,
-        key_bytes: &mut usize,
-    ) -> Result<usize, TargetError> {
+    fn value(&mut self, table: &TablePlan, image: &RowImage, index: usize) -> Result<usize, TargetError> {
         let refused = |refused| TargetError::refused(refused, table, index, &self.place);
-        let value = planned_value(table, image, index, key_bytes).map_err(refused)?;
+        let value = planned_value(table, image, index).map_err(refused)?;
         let Some(column) = table.columns.get(index) else {
             return Err(TargetError::refused(RefusedValue::Null, table, index, &self.place));
         };

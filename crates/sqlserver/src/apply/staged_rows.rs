@@ -4,7 +4,7 @@ use segcdc_model::{MssqlType, Value};
 use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan};
 use segcdc_tds::{BulkColumn, Collation, ColumnType};
 
-use crate::encode::{self, KEY_BYTES};
+use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::sink::RowBuffer;
 use crate::sql::staging::{OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_INSERT, OP_UPDATE};
@@ -196,11 +196,10 @@ fn encode_row(
         };
         written.map_err(refused(*column))?;
     }
-    let mut key_bytes = 0;
     for index in 0..table.columns.len() {
         let written = match row.values {
             Some((image, values)) if values.contains(index) => {
-                planned_value(table, image, index, &mut key_bytes).and_then(|value| buffer.value(value))
+                planned_value(table, image, index).and_then(|value| buffer.value(value))
             }
             _ => buffer.value(Value::Null),
         };
@@ -209,25 +208,16 @@ fn encode_row(
     buffer.end_row().map_err(refused(usize::MAX))
 }
 
-/// The value of a column as the target table will hold it, checked for what the staging table would let through: NULL,
-/// and keys that are too long as a whole.
+/// The value of a column as the target table will hold it, checked for the NULL that the staging table would let
+/// through.
 pub(super) fn planned_value<'p>(
     table: &TablePlan,
     image: &'p RowImage,
     index: usize,
-    key_bytes: &mut usize,
 ) -> Result<Value<'p>, RefusedValue> {
     let value = image.value(index)?;
-    if value == Value::Null && table.columns.get(index).is_some_and(|column| !column.nullable) {
-        return Err(RefusedValue::Null);
-    }
-    if table.is_key(index) {
-        *key_bytes += encode::key_bytes(&value);
-        if *key_bytes > KEY_BYTES {
-            return Err(RefusedValue::KeyTooLong { bytes: *key_bytes, limit: KEY_BYTES });
-        }
-    }
-    Ok(value)
+    let takes_null = table.columns.get(index).is_none_or(|column| column.nullable);
+    if value == Value::Null && !takes_null { Err(RefusedValue::Null) } else { Ok(value) }
 }
 
 #[cfg(test)]

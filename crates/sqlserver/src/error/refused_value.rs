@@ -21,20 +21,13 @@ pub enum RefusedValue {
         /// The column's.
         limit: usize,
     },
-    /// Longer than the share of a key column in an index.
+    /// Longer than the share that the plan gives a key column of the 900 bytes of an index; with all columns within their
+    /// shares, the whole key is within the 900 bytes.
     #[error("the key value has a length of {length}, an index has room for {limit}")]
-    KeyColumnTooLong {
+    KeyTooLong {
         /// UTF-16 units or bytes.
         length: usize,
         /// The column's.
-        limit: usize,
-    },
-    /// A key whose columns together are over the limit of an index.
-    #[error("the key has {bytes} bytes, an index takes {limit}")]
-    KeyTooLong {
-        /// Bytes of the key.
-        bytes: usize,
-        /// Bytes that an index takes.
         limit: usize,
     },
     /// A decimal that would have to be rounded.
@@ -54,7 +47,7 @@ impl RefusedValue {
             RefusedValue::Unreadable(error) => error.code(),
             RefusedValue::Unrepresentable(_) | RefusedValue::Inexact => "VALUE_UNREPRESENTABLE",
             RefusedValue::TooLong { .. } => "VALUE_TOO_LONG",
-            RefusedValue::KeyTooLong { .. } | RefusedValue::KeyColumnTooLong { .. } => "KEY_TOO_LONG",
+            RefusedValue::KeyTooLong { .. } => "KEY_TOO_LONG",
             RefusedValue::Null => "VALUE_NULL",
         }
     }
@@ -64,7 +57,7 @@ impl RefusedValue {
     /// The same of a key column, whose length is limited by the index.
     pub(super) fn of_key(self) -> Self {
         match self {
-            RefusedValue::TooLong { length, limit } => RefusedValue::KeyColumnTooLong { length, limit },
+            RefusedValue::TooLong { length, limit } => RefusedValue::KeyTooLong { length, limit },
             other => other,
         }
     }

@@ -365,3 +365,22 @@ async fn batch_that_is_too_large_to_be_encoded_ahead_arrives_whole() {
         assert_eq!(rig.stored().await, rig.checkpoint);
     }
 }
+
+#[tokio::test]
+async fn keys_that_fill_an_index_to_the_last_byte_fit() {
+    for (path, way) in WAYS {
+        let mut rig = Rig::with(Some(path)).await;
+        let columns = [("flag", PgType::Bool, true), ("k", PgType::Text, true), ("n", PgType::Int4, true)];
+        let table = rig.table(1, "full key", 3, &columns);
+        rig.create(&table).await;
+        let stream = Stream::new(&table);
+        // 900 bytes less 1 and 4: 447 units of text.
+        let row = |length: usize| format!("t|{}|1", "k".repeat(length));
+        rig.load(&table, &[tuple(&row(447))]).await.unwrap();
+        let change = stream.rekey(&row(447), &format!("f|{}|1", "ä".repeat(447)));
+        go(&mut rig, way, &plan_one(&[&stream], 100, vec![change])).await.unwrap();
+        assert_eq!(rig.rows(&table).await[0][0].as_deref(), Some("false"));
+        let plan = plan_one(&[&stream], 200, vec![stream.insert(&row(448))]);
+        assert_eq!(go(&mut rig, way, &plan).await.unwrap_err().code(), "KEY_TOO_LONG");
+    }
+}
