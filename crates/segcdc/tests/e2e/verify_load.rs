@@ -97,3 +97,23 @@ async fn tables_larger_than_the_memory_are_compared_in_parts() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantined_table_is_neither_equal_nor_different() -> Result<()> {
+    let mut stage = Stage::start("quarantined").await?;
+    let sql = "
+        CREATE TABLE good (id int PRIMARY KEY); INSERT INTO good VALUES (1);
+        CREATE TABLE bad (id int PRIMARY KEY, n numeric); INSERT INTO bad VALUES (1, 1);";
+    stage.source.execute(DATABASE, sql).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    stage.source.execute(DATABASE, "UPDATE bad SET n = 'NaN'; INSERT INTO good VALUES (2)").await?;
+    stage.product.run(&["up", "--yes", "--until-caught-up"]).await?;
+    let verify = stage.product.run(&["verify"]).await?;
+    assert_eq!(verify.status.code(), Some(1), "{verify}");
+    for words in ["not compared: it is quarantined", "1 table not compared", "differences: 0"] {
+        ensure!(verify.stdout.contains(words), "{words}: {verify}");
+    }
+    let good = stage.product.run(&["verify", "--tables", "good"]).await?;
+    ensure!(good.status.success() && good.stdout.contains("equal"), "{good}");
+    Ok(())
+}
