@@ -25,8 +25,21 @@ pub(crate) struct Measure {
     pub(crate) rows_per_second: u64,
     /// Changes applied a second, lately.
     pub(crate) changes_per_second: u64,
-    /// Tables that are copied already, and all tables.
-    pub(crate) tables: (usize, usize),
+    /// Its tables, in its order.
+    pub(crate) tables: Vec<TableMeasure>,
+}
+
+/// How far the copy of one table is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct TableMeasure {
+    /// Name at the source.
+    pub(crate) name: String,
+    /// Whether it is copied whole.
+    pub(crate) copied: bool,
+    /// Rows copied.
+    pub(crate) rows: u64,
+    /// Rows that the source's statistics promise.
+    pub(crate) estimated_rows: u64,
 }
 
 /// Commit at the source to visible in the target.
@@ -51,7 +64,6 @@ impl Measure {
             p99_ms: real(&format!("/{name}/p99_ms")),
         };
         let tables = value.get("tables").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-        let copied = |table: &&Value| table.get("phase").and_then(Value::as_str) == Some("STREAMING");
         Some(Measure {
             phase: value.get("phase")?.as_str()?.to_owned(),
             rows_copied: number("/copied/rows"),
@@ -62,7 +74,7 @@ impl Measure {
             latency_recent: latency("latency_recent"),
             rows_per_second: number("/rates/copied_rows_per_second"),
             changes_per_second: number("/rates/changes_per_second"),
-            tables: (tables.iter().filter(copied).count(), tables.len()),
+            tables: tables.iter().map(TableMeasure::read).collect(),
         })
     }
 
@@ -78,14 +90,53 @@ impl Measure {
                 self.latency_recent.p50_ms,
                 self.latency_recent.p99_ms
             ),
-            phase => format!(
-                "segcdc {at:>3} s  {phase}  {} of {} tables, {} rows, {} a second",
-                self.tables.0,
-                self.tables.1,
-                grouped(self.rows_copied),
-                grouped(self.rows_per_second)
-            ),
+            phase => format!("segcdc {at:>3} s  {phase}  {}", self.describe_copy()),
         }
+    }
+
+    /// The table that has most to go, the speed, the time left, and how many tables are done.
+    fn describe_copy(&self) -> String {
+        let done = self.tables.iter().filter(|table| table.copied).count();
+        let tables = format!("{done} of {} tables done", self.tables.len());
+        let unfinished = self.tables.iter().filter(|table| !table.copied);
+        let Some(table) = unfinished.max_by_key(|table| table.left()) else { return tables };
+        let left: u64 = self.tables.iter().map(TableMeasure::left).sum();
+        let time = match left.checked_div(self.rows_per_second) {
+            Some(seconds) => format!(", {} rows a second, {seconds} s left", grouped(self.rows_per_second)),
+            None => String::new(),
+        };
+        format!("{}{time}; {tables}", table.describe())
+    }
+}
+
+// === impl TableMeasure ===
+
+impl TableMeasure {
+    /// Reads one member of `tables`.
+    fn read(value: &Value) -> Self {
+        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let number = |pointer: &str| value.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+        TableMeasure {
+            name: format!("{}.{}", text("/source/schema"), text("/source/name")),
+            copied: text("/phase") == "STREAMING",
+            rows: number("/rows_copied"),
+            estimated_rows: number("/estimated_rows"),
+        }
+    }
+
+    /// Rows to go, as far as the estimate knows.
+    fn left(&self) -> u64 {
+        if self.copied { 0 } else { self.estimated_rows.saturating_sub(self.rows) }
+    }
+
+    /// Rows and percent. An estimate may be short: the end is 100 %, and not before.
+    pub(crate) fn describe(&self) -> String {
+        let (rows, name) = (grouped(self.rows), &self.name);
+        if self.copied {
+            return format!("{name}: {rows} rows (100 %)");
+        }
+        let percent = self.rows.saturating_mul(100).checked_div(self.estimated_rows).unwrap_or(0).min(99);
+        format!("{name}: {rows} of about {} rows ({percent} %)", grouped(self.estimated_rows))
     }
 }
 
@@ -96,7 +147,8 @@ mod tests {
     #[test]
     fn a_line_of_progress_is_read_and_others_are_passed_over() {
         let line = r#"{"phase":"STREAMING","copied":{"rows":7},"applied":{"changes":3,"transactions":2},
-                       "elapsed_ms":1500,"tables":[{"phase":"STREAMING"},{"phase":"QUEUED"}],"latency":{"count":2,"p50_ms":1.5,"p99_ms":9.0}}"#;
+                       "elapsed_ms":1500,"tables":[{"phase":"STREAMING","source":{"schema":"public","name":"a"},"rows_copied":5,"estimated_rows":4},
+                         {"phase":"COPYING","source":{"schema":"public","name":"b"},"rows_copied":2,"estimated_rows":8}],"latency":{"count":2,"p50_ms":1.5,"p99_ms":9.0}}"#;
         let measure = Measure {
             phase: "STREAMING".to_owned(),
             rows_copied: 7,
@@ -104,9 +156,17 @@ mod tests {
             transactions_applied: 2,
             elapsed_ms: 1500,
             latency: Latency { p50_ms: 1.5, p99_ms: 9.0 },
-            tables: (1, 2),
+            tables: vec![
+                TableMeasure { name: "public.a".to_owned(), copied: true, rows: 5, estimated_rows: 4 },
+                TableMeasure { name: "public.b".to_owned(), copied: false, rows: 2, estimated_rows: 8 },
+            ],
             ..Measure::default()
         };
+        let described: Vec<_> = measure.tables.iter().map(TableMeasure::describe).collect();
+        assert_eq!(described, ["public.a: 5 rows (100 %)", "public.b: 2 of about 8 rows (25 %)"]);
+        let copying = Measure { rows_per_second: 3, ..measure.clone() };
+        let expected = "public.b: 2 of about 8 rows (25 %), 3 rows a second, 2 s left; 1 of 2 tables done";
+        assert_eq!(copying.describe_copy(), expected);
         assert_eq!(Measure::parse(line), Some(measure));
         assert_eq!(Measure::parse("talk"), None);
     }

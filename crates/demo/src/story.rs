@@ -46,6 +46,9 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     let mut engine = Engine::start(commands)?;
     let copied = engine.wait_until("all tables are copied", COPY_LIMIT, narrator, is_streaming).await?;
     let copy_seconds = begun.elapsed().as_secs_f64();
+    for table in &copied.tables {
+        narrator.tell(&table.describe());
+    }
     narrator.tell(&format!("{} rows copied in {copy_seconds:.1} s; following", grouped(copied.rows_copied)));
 
     narrator.step(&format!(
