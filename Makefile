@@ -6,29 +6,29 @@ help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## Watch a pipeline copy, follow, be killed, recover and prove itself (three minutes after the build).
-	@scripts/setup.sh demo
+	@bash scripts/setup.sh demo
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
 	@target/release/segcdc-demo
 
 test: ## Run every test; the last line counts them.
-	@scripts/setup.sh test
-	@scripts/test.sh
+	@bash scripts/setup.sh test
+	@bash scripts/test.sh
 
 check: ## Format, lints, layers, sizes, licences, documentation, generated pages.
-	@scripts/setup.sh check
+	@bash scripts/setup.sh check
 	cargo xtask ci
 
 bench: ## Measure copying, following and latency on this machine (release build).
-	@scripts/setup.sh demo
+	@bash scripts/setup.sh demo
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
 	@target/release/segcdc-demo --bench
 
 soak: ## Fuzz the decoders and repeat the kill loop for a long time.
-	@scripts/setup.sh test
-	@scripts/soak.sh
+	@bash scripts/setup.sh test
+	@bash scripts/soak.sh
 
 setup: ## Get what the checks and the tests need.
-	@scripts/setup.sh
+	@bash scripts/setup.sh
 
 clean: ## Remove everything that was built or fetched into the checkout.
 	cargo clean

@@ -48,7 +48,17 @@ const EXTERNAL: &[External] = &[
     ("format", &["fmt", "--all", "--check"], &[]),
     (
         "clippy",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"],
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--locked",
+            "--quiet",
+            "--",
+            "-D",
+            "warnings",
+        ],
         &[],
     ),
     (
