@@ -101,8 +101,11 @@ impl Measure {
         let unfinished = self.tables.iter().filter(|table| !table.copied);
         let Some(table) = unfinished.max_by_key(|table| table.left()) else { return tables };
         let left: u64 = self.tables.iter().map(TableMeasure::left).sum();
-        let time = match left.checked_div(self.rows_per_second) {
-            Some(seconds) => format!(", {} rows a second, {seconds} s left", grouped(self.rows_per_second)),
+        // The first look comes before there is a speed of late.
+        let average = self.rows_copied.saturating_mul(1000).checked_div(self.elapsed_ms).unwrap_or(0);
+        let speed = if self.rows_per_second > 0 { self.rows_per_second } else { average };
+        let time = match left.checked_div(speed) {
+            Some(seconds) => format!(", {} rows a second, {seconds} s left", grouped(speed)),
             None => String::new(),
         };
         format!("{}{time}; {tables}", table.describe())

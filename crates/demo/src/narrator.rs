@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Time between two lines of progress where they cannot be drawn over each other.
-const LINE_PERIOD: Duration = Duration::from_secs(2);
+const LINE_PERIOD: Duration = Duration::from_millis(500);
 
 /// Prints what happens, with the time since the demo began.
 #[derive(Debug)]

@@ -41,7 +41,10 @@ impl Servers {
         };
         let program = programs.join("segcdc");
         ensure!(program.is_file(), "there is no {}; `make demo` builds it", program.display());
-        let source = PostgresCluster::start(PostgresOptions::default()).await?;
+        // As a server is set up in production. Otherwise commits reach the log, and so the stream, only when the WAL
+        // writer comes by: five times a second.
+        let options = PostgresOptions::default().setting("synchronous_commit", "on");
+        let source = PostgresCluster::start(options).await?;
         let target = Sandbox::start(SandboxOptions::default()).await?;
         let commands = Commands {
             program,

@@ -27,8 +27,8 @@ pub(crate) enum Display {
     Bars(Bars),
     /// A line now and then.
     Lines(Console, Lines),
-    /// One JSON object a line, to standard output.
-    Json(Console),
+    /// One JSON object a line, to standard output; when the last one was written, and in which phase.
+    Json(Console, Option<(Instant, Phase)>),
 }
 
 /// A line now and then, of what has changed.
@@ -53,7 +53,7 @@ impl Display {
     /// What fits the console.
     pub(crate) fn new(console: Console) -> Self {
         if console.output == Output::Json {
-            Display::Json(console)
+            Display::Json(console, None)
         } else if console.can_draw {
             Display::Bars(Bars::new())
         } else {
@@ -65,8 +65,7 @@ impl Display {
     pub(crate) fn period(&self) -> Duration {
         match self {
             Display::Bars(_) => Duration::from_millis(200),
-            Display::Lines(..) => Duration::from_millis(500),
-            Display::Json(_) => LINE_PERIOD,
+            Display::Lines(..) | Display::Json(..) => Duration::from_millis(500),
         }
     }
 
@@ -77,7 +76,17 @@ impl Display {
             Display::Lines(console, lines) => {
                 lines.news(snapshot, Instant::now()).iter().for_each(|line| console.talk(line));
             }
-            Display::Json(console) => console.json_line(&Event { event: "progress", snapshot }),
+            Display::Json(console, last) => {
+                // A copy is watched closely; what follows it goes on for years.
+                let calm = matches!(snapshot.phase, Phase::CatchUp | Phase::Streaming);
+                if calm
+                    && last.is_some_and(|(at, phase)| phase == snapshot.phase && at.elapsed() < LINE_PERIOD)
+                {
+                    return;
+                }
+                console.json_line(&Event { event: "progress", snapshot });
+                *last = Some((Instant::now(), snapshot.phase));
+            }
         }
     }
 
@@ -86,12 +95,15 @@ impl Display {
         match self {
             Display::Bars(bars) => bars.say(text),
             Display::Lines(console, _) => console.talk(text),
-            Display::Json(_) => {}
+            Display::Json(..) => {}
         }
     }
 
     /// Ends the drawing, and leaves the last state on the screen.
     pub(crate) fn finish(&mut self, snapshot: &ProgressSnapshot) {
+        if let Display::Json(_, last) = self {
+            *last = None;
+        }
         self.show(snapshot);
         if let Display::Bars(bars) = self {
             bars.finish();
