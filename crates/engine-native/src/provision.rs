@@ -212,19 +212,7 @@ impl Setup<'_> {
     async fn table_state(&self, target: &mut Target, plan: &TablePlan) -> Result<TableState, EngineError> {
         let known = self.known.iter().find(|known| known.source_oid == plan.source.oid);
         let missing = target.existing_table(&plan.target).await?.is_none();
-        Ok(TableState {
-            source_oid: plan.source.oid,
-            source: plan.source.name.clone(),
-            target: plan.target.clone(),
-            shape: shape::of(plan),
-            phase: TablePhase::Queued,
-            sync_lsn: Lsn::ZERO,
-            rows_copied: 0,
-            bytes_copied: 0,
-            estimated_rows: plan.source.estimated_rows,
-            table_is_ours: missing || known.is_some_and(|known| known.table_is_ours),
-            error: None,
-        })
+        Ok(shape::queued(plan, missing || known.is_some_and(|known| known.table_is_ours)))
     }
 
     /// The publication: made, or found to fit.

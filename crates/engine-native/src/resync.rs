@@ -10,7 +10,7 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Finding, Lsn, QualifiedName, Side, TablePhase};
+use segcdc_model::{Finding, QualifiedName, Side, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target, TargetError};
@@ -73,7 +73,7 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
             check_published(plan.source.oid, &plan.source.name, Some(plan), published)?;
         }
         let made_anew = shape_target(&mut target, known, plan).await?;
-        let queued = queued(known, plan);
+        let queued = shape::queued(plan, known.table_is_ours);
         target.set_table(&checkpoint, &queued).await?;
         if known.source_oid != queued.source_oid {
             target.remove_table(&checkpoint, known.source_oid).await?;
@@ -162,21 +162,4 @@ async fn shape_target(
     }
     target.prepare_table(plan, ExistingRows::Allow).await?;
     Ok(differs)
-}
-
-/// The row of a table that is to be copied again.
-fn queued(known: &TableState, plan: &TablePlan) -> TableState {
-    TableState {
-        source_oid: plan.source.oid,
-        source: plan.source.name.clone(),
-        target: plan.target.clone(),
-        shape: shape::of(plan),
-        phase: TablePhase::Queued,
-        sync_lsn: Lsn::ZERO,
-        rows_copied: 0,
-        bytes_copied: 0,
-        estimated_rows: plan.source.estimated_rows,
-        table_is_ours: known.table_is_ours,
-        error: None,
-    }
 }

@@ -1,4 +1,4 @@
-//! The fingerprint of a table's plan: what its target table was made for.
+//! The fingerprint of a table's plan: what its target table was made for; and the row that stores it.
 //!
 //! ```text
 //! 16 hexadecimal digits   names, types and nullability of the columns, in order
@@ -7,7 +7,9 @@
 
 use std::fmt::Write;
 
+use segcdc_model::{Lsn, TablePhase};
 use segcdc_plan::{TableKey, TablePlan};
+use segcdc_sqlserver::TableState;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// How a table differs from what its target table was made for.
@@ -35,6 +37,23 @@ pub(crate) fn of(plan: &TablePlan) -> String {
         TableKey::AppendOnly => "append only".to_owned(),
     };
     format!("{:016x}{:016x}", xxh3_64(columns.as_bytes()), xxh3_64(key.as_bytes()))
+}
+
+/// The row of a table that is to be copied by `plan`. `table_is_ours`: the target table was made by the pipeline.
+pub(crate) fn queued(plan: &TablePlan, table_is_ours: bool) -> TableState {
+    TableState {
+        source_oid: plan.source.oid,
+        source: plan.source.name.clone(),
+        target: plan.target.clone(),
+        shape: of(plan),
+        phase: TablePhase::Queued,
+        sync_lsn: Lsn::ZERO,
+        rows_copied: 0,
+        bytes_copied: 0,
+        estimated_rows: plan.source.estimated_rows,
+        table_is_ours,
+        error: None,
+    }
 }
 
 /// How `plan` differs from the plan that had the fingerprint `stored`.
