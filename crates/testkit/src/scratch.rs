@@ -49,8 +49,8 @@ pub fn copy_cluster(name: &str, data_dir: &Path, make: impl FnOnce(&Path) -> Res
             ensure!(template.exists(), "could not keep a cluster as {}", template.display());
         }
     }
-    let trusted = std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(&template)?);
-    ensure!(trusted == user || user == 0, "{} belongs to somebody else; remove it", template.display());
+    let owner = std::os::unix::fs::MetadataExt::uid(&fs::symlink_metadata(&template)?);
+    ensure!(owner == user || user == 0, "{} belongs to somebody else; remove it", template.display());
     let copied = Command::new("cp").arg("-a").arg(template.join(".")).arg(data_dir).status()?;
     ensure!(copied.success(), "could not copy {} to {}", template.display(), data_dir.display());
     Ok(true)
