@@ -18,6 +18,7 @@ import datetime as dt
 import decimal
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -28,15 +29,21 @@ import pytds
 
 decimal.getcontext().prec = 100
 EPOCH = dt.datetime(1970, 1, 1)
-SETTINGS = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex"
+SETTINGS = (
+    "-c datestyle=ISO,YMD -c timezone=UTC -c intervalstyle=postgres -c extra_float_digits=3 -c bytea_output=hex "
+    "-c lc_monetary=C -c xmlbinary=base64 -c search_path=pg_catalog -c quote_all_identifiers=off"
+)
 ESCAPES = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v", "\\": "\\"}
 
 COLUMNS_SQL = """
-select a.attname, case when t.typtype = 'd' then format_type(t.typbasetype, t.typtypmod)
-                       else format_type(a.atttypid, a.atttypmod) end
-from pg_attribute a join pg_type t on t.oid = a.atttypid
-where a.attrelid = '{table}'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
-order by a.attnum
+with recursive base(attnum, attname, kind, modifier) as (
+    select attnum, attname, atttypid, atttypmod from pg_attribute
+    where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped and attgenerated = ''
+    union all
+    select attnum, attname, t.typbasetype, case when modifier >= 0 then modifier else t.typtypmod end
+    from base join pg_type t on t.oid = kind where t.typtype = 'd')
+select attname, format_type(kind, modifier) from base join pg_type t on t.oid = kind where t.typtype <> 'd'
+order by attnum
 """
 
 
@@ -85,10 +92,16 @@ def micros(moment):
     return (moment - EPOCH) // dt.timedelta(microseconds=1)
 
 
+def plain(kind):
+    """The type without length, precision or scale: `timestamp(3) without time zone` is one without."""
+    return re.sub(r"\([-0-9,]*\)", "", kind)
+
+
 def source_value(kind, text):
     """What psql printed, as a value that both sides can be compared by."""
     if text is None:
         return None
+    kind = plain(kind)
     if kind == "boolean":
         return {"t": True, "f": False}[text]
     if kind in ("smallint", "integer", "bigint", "oid"):
@@ -97,7 +110,7 @@ def source_value(kind, text):
         return struct.pack("<f", float(text))
     if kind == "double precision":
         return struct.pack("<d", float(text))
-    if kind.startswith("numeric"):
+    if kind == "numeric":
         return decimal.Decimal(text)
     if kind == "bytea":
         return bytes.fromhex(text[2:])
@@ -105,11 +118,11 @@ def source_value(kind, text):
         return uuid.UUID(text)
     if kind == "date":
         return dt.date.fromisoformat(text)
-    if kind.startswith("time") and kind.endswith("without time zone") and not kind.startswith("timestamp"):
+    if kind == "time without time zone":
         return dt.time.fromisoformat(padded(text))
-    if kind.startswith("timestamp") and kind.endswith("without time zone"):
+    if kind == "timestamp without time zone":
         return micros(dt.datetime.fromisoformat(padded(text)))
-    if kind.startswith("timestamp") and kind.endswith("with time zone"):
+    if kind == "timestamp with time zone":
         assert text.endswith("+00"), "the session's time zone is UTC"
         return micros(dt.datetime.fromisoformat(padded(text[:-3])))
     return text
@@ -125,21 +138,33 @@ def target_value(kind, value):
     """What python-tds gave, in the same form."""
     if value is None:
         return None
+    kind = plain(kind)
     if kind == "real":
         return struct.pack("<f", value)
     if kind == "double precision":
         return struct.pack("<d", value)
     if kind in ("smallint", "integer", "bigint", "oid"):
         return int(value)
-    if kind.startswith("numeric"):
+    if kind == "numeric":
         return decimal.Decimal(value)
     if kind == "bytea":
         return bytes(value)
-    if kind.startswith("timestamp"):
+    if kind in ("timestamp without time zone", "timestamp with time zone"):
         if value.tzinfo is not None:
             value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
         return micros(value)
     return value
+
+
+def differing(columns, missing, extra):
+    """Names, types and some values of the columns that differ, where the rows can be paired by their first column."""
+    pairs = {row[0]: row for row in extra}
+    found = {}
+    for row in missing:
+        for (name, kind), left, right in zip(columns, row, pairs.get(row[0], row), strict=True):
+            if left != right:
+                found.setdefault(f"{name} {kind}", f"{left!r:.80} arrived as {right!r:.80}")
+    return found
 
 
 def compare(source, target, pair):
@@ -167,6 +192,7 @@ def compare(source, target, pair):
         "target_rows": sum(found.values()),
         "missing": sum(missing.values()),
         "extra": sum(extra.values()),
+        "columns": differing(columns, missing, extra),
         "examples": [repr(row)[:300] for row in list(missing)[:3] + list(extra)[:3]],
     }
 

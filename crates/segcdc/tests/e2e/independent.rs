@@ -1,5 +1,6 @@
 //! The independent comparison: psql against python-tds, by `compare.py`.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -35,6 +36,8 @@ pub(crate) struct TableComparison {
     pub(crate) missing: u64,
     /// Rows of the target that the source has not.
     pub(crate) extra: u64,
+    /// Columns that differ, and an example each.
+    pub(crate) columns: BTreeMap<String, String>,
     /// Some of them.
     pub(crate) examples: Vec<String>,
 }

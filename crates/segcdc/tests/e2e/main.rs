@@ -11,6 +11,7 @@ mod invariants;
 mod kill_loop;
 mod life;
 mod load;
+mod matrix;
 mod observer;
 mod product;
 mod stage;

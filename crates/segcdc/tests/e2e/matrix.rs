@@ -1,0 +1,68 @@
+//! The type matrix, value by value: what `tests/matrix/types.txt` lists arrives exactly, or is refused by name.
+
+mod cases;
+mod keys;
+mod refused;
+
+use std::fs;
+
+use anyhow::{Result, ensure};
+use segcdc_testkit::PostgresOptions;
+
+use super::stage::{DATABASE, Stage};
+use cases::{Case, Columns};
+
+/// A label that an enum gets after its table was copied, and a table that it is used in.
+const LATE_LABEL: &str = "ALTER TYPE matrix.mood ADD VALUE 'later'";
+
+/// A source with everything that the types need, and the cases that it can show.
+pub(super) async fn stage(name: &str) -> Result<(Stage, Vec<Case>)> {
+    // The server's log is where it can be seen in which form the stream was asked for.
+    let options = PostgresOptions::default().setting("log_replication_commands", "on");
+    let stage = Stage::start_with(name, options).await?;
+    let cases = cases::prepare(&stage.source, DATABASE).await?;
+    Ok((stage, cases))
+}
+
+/// Copies a table with a column a type, then changes it by the stream; clients of others compare both times.
+async fn round_trip(name: &str, binary: bool) -> Result<()> {
+    let (mut stage, mut cases) = stage(name).await?;
+    if binary {
+        cases.retain(|case| case.has_binary_form);
+    }
+    let columns = Columns::new(&cases);
+    let (create, fill) = (columns.create("matrix_types"), columns.fill("matrix_types", 0));
+    stage.source().await?.batch_execute(&format!("{create}; {fill}")).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let copied = stage.compare(&["matrix_types"]).await?;
+    ensure!(copied.equal, "by the copy: {copied:#?}");
+
+    stage.source.execute(DATABASE, LATE_LABEL).await?;
+    let changes = format!(
+        "{}; {}; {}",
+        columns.rotate("matrix_types"),
+        columns.fill("matrix_types", 1000),
+        columns.use_label("matrix_types", "later"),
+    );
+    stage.source().await?.batch_execute(&changes).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let streamed = stage.compare(&["matrix_types"]).await?;
+    ensure!(streamed.equal, "by the stream: {streamed:#?}");
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    let log = fs::read_to_string(stage.source.data_dir().join("server.log"))?;
+    let started = log.lines().filter(|line| line.contains("START_REPLICATION")).collect::<Vec<_>>();
+    ensure!(!started.is_empty(), "no stream was started");
+    ensure!(started.iter().all(|line| line.contains("binary 'true'") == binary), "{started:#?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_round_trips_as_text() -> Result<()> {
+    round_trip("matrix_text", false).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_type_with_a_binary_decoder_round_trips_as_binary() -> Result<()> {
+    round_trip("matrix_binary", true).await
+}
