@@ -56,6 +56,13 @@ pub enum PgType {
     TimestampTz,
     /// An enum: its label is the value.
     Enum,
+    /// `bit(1)`; other lengths are [`PgType::Other`].
+    Bit,
+    /// `money`: a whole number of the smallest unit, of which the database's `lc_monetary` says how many make one.
+    Money {
+        /// Digits behind the point that the database's `lc_monetary` has, 0 to 10.
+        fraction_digits: u8,
+    },
     /// `oid`: an unsigned 32-bit number.
     Oid,
     /// Any other type (arrays, ranges, intervals, geometric, network, extension types): its text form.

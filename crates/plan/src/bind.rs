@@ -123,6 +123,8 @@ fn may_carry(sent: &RelationColumn, planned: &PgType) -> bool {
         1083 => matches!(planned, PgType::Time),
         1114 => matches!(planned, PgType::Timestamp),
         1184 => matches!(planned, PgType::TimestampTz),
+        790 => matches!(planned, PgType::Money { .. }),
+        1560 => matches!(planned, PgType::Bit | PgType::Other),
         1700 => matches!(planned, PgType::Numeric { .. }),
         2950 => matches!(planned, PgType::Uuid),
         3802 => matches!(planned, PgType::Jsonb),

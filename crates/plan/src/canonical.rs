@@ -4,6 +4,7 @@
 //! whoever reads them. Two values have the same canonical text if and only if the pipeline would have carried the one
 //! as the other: trailing zeros of a decimal do not count, trailing blanks of a text do.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use segcdc_model::{Field, PgType, Value};
@@ -72,6 +73,30 @@ pub fn write_text(value: &Value<'_>, out: &mut String) {
         Value::Timestamp(timestamp) => write_timestamp(*timestamp, out),
         Value::TimestampTz(instant) => write_timestamp(*instant, out).and_then(|()| out.write_char('Z')),
     };
+}
+
+/// The text that PostgreSQL prints, and reads, under the pinned settings for the value with this canonical text.
+pub fn source_text<'t>(pg_type: &PgType, canonical: &'t str) -> Cow<'t, str> {
+    match pg_type {
+        PgType::Bool => Cow::Borrowed(if canonical == "true" { "t" } else { "f" }),
+        PgType::Bit => Cow::Borrowed(if canonical == "true" { "1" } else { "0" }),
+        PgType::Money { fraction_digits } => {
+            convert::money::print(canonical, *fraction_digits).map_or(Cow::Borrowed(canonical), Cow::Owned)
+        }
+        PgType::Bytea => Cow::Owned(format!("\\x{canonical}")),
+        PgType::Time => Cow::Borrowed(without_zeros(canonical)),
+        PgType::Timestamp => Cow::Owned(without_zeros(canonical).replacen('T', " ", 1)),
+        PgType::TimestampTz => {
+            let instant = canonical.strip_suffix('Z').unwrap_or(canonical);
+            Cow::Owned(format!("{}+00", without_zeros(instant).replacen('T', " ", 1)))
+        }
+        _ => Cow::Borrowed(canonical),
+    }
+}
+
+/// A time without zeros at the end of its fraction, which canonical texts always have.
+fn without_zeros(time: &str) -> &str {
+    if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time }
 }
 
 /// Digits without zeros at the end of the fraction.

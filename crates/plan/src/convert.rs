@@ -6,6 +6,7 @@
 //! Sources: PostgreSQL manual, "Data Types"; the `*send` and `*out` functions in `src/backend/utils/adt`.
 
 mod binary;
+pub(crate) mod money;
 mod numeric;
 mod temporal;
 
@@ -117,6 +118,12 @@ fn decode_text<'a>(pg_type: &PgType, bytes: &'a [u8]) -> Result<Value<'a>, Value
         PgType::Float4 => float::<f32>(bytes).map(Value::Float4),
         PgType::Float8 => float::<f64>(bytes).map(Value::Float8),
         PgType::Numeric { .. } => numeric::from_text(bytes),
+        PgType::Money { fraction_digits } => money::from_text(bytes, *fraction_digits),
+        PgType::Bit => match bytes {
+            b"1" => Some(Value::Bool(true)),
+            b"0" => Some(Value::Bool(false)),
+            _ => None,
+        },
         PgType::Bytea => hex_bytes(bytes).map(Value::HexBytes),
         PgType::Uuid => uuid(bytes).map(Value::Uuid),
         PgType::Date => temporal::date(bytes).map(Value::Date),

@@ -13,6 +13,9 @@ pub const MAX_PRECISION: u8 = 38;
 /// 18 behind it cover money, coordinates and the smallest unit of every currency.
 pub const UNBOUNDED_SCALE: u8 = 18;
 
+/// Digits of a 64-bit integer, which is what a money is.
+const MONEY_DIGITS: u8 = 19;
+
 /// UTF-16 units of the longest nvarchar that is not `max`.
 const MAX_NVARCHAR_UNITS: u32 = 4000;
 
@@ -28,13 +31,16 @@ pub const KEY_BYTES: u16 = 900;
 /// for; [`crate::table_plan()`] shares the room where several columns of a key need some.
 pub fn map(column: &SourceColumn, in_key: bool) -> MssqlType {
     match &column.pg_type {
-        PgType::Bool => MssqlType::Bit,
+        PgType::Bool | PgType::Bit => MssqlType::Bit,
         PgType::Int2 => MssqlType::SmallInt,
         PgType::Int4 => MssqlType::Int,
         PgType::Int8 | PgType::Oid => MssqlType::BigInt,
         PgType::Float4 => MssqlType::Real,
         PgType::Float8 => MssqlType::Float,
         PgType::Numeric { bounds } => decimal(*bounds),
+        PgType::Money { fraction_digits } => {
+            MssqlType::Decimal { precision: MONEY_DIGITS, scale: (*fraction_digits).min(MONEY_DIGITS) }
+        }
         PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
             text(code_points(*length), in_key)
         }

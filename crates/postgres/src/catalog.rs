@@ -5,6 +5,7 @@ use segcdc_model::{Lsn, SourceTable};
 use crate::error::{Operation, SourceError};
 use crate::session::Session;
 
+mod money;
 mod pattern;
 mod tables;
 mod types;

@@ -209,6 +209,14 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
+    /// The role has a setting of `lc_monetary` of its own, so nothing tells what `money` means in the database.
+    #[error(
+        "the role {role} has its own lc_monetary, which hides how many digits money has in this database"
+    )]
+    MoneyLocale {
+        /// The role.
+        role: String,
+    },
     /// The position to start at lies behind what the slot has already let go: rows would be lost silently.
     #[error("the slot \"{slot}\" has moved to {confirmed}, past the wanted start {wanted}")]
     SlotAheadOfCheckpoint {
@@ -309,6 +317,7 @@ impl Fault for SourceError {
             SourceError::Pattern { .. } => "TABLE_PATTERN",
             SourceError::TableNotFound { .. } => "TABLE_NOT_FOUND",
             SourceError::TableRewritten { .. } => "TABLE_REWRITTEN",
+            SourceError::MoneyLocale { .. } => "MONEY_LOCALE",
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
         }
     }
@@ -339,6 +348,7 @@ impl Fault for SourceError {
             | SourceError::SlotName { .. }
             | SourceError::InvalidName { .. }
             | SourceError::Pattern { .. }
+            | SourceError::MoneyLocale { .. }
             | SourceError::SlotAheadOfCheckpoint { .. } => Disposition::Halt,
         }
     }
@@ -387,6 +397,11 @@ impl Fault for SourceError {
                 "the table was dropped, renamed or changed; look at the source"
             }
             SourceError::TableRewritten { .. } => "the table is copied again with a new snapshot",
+            SourceError::MoneyLocale { .. } => {
+                "take the setting from the role with ALTER ROLE ... RESET lc_monetary (and with IN DATABASE ..., if it \
+                 is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; \
+                 tables without a money column can be named with --tables"
+            }
             SourceError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was made again; the tables must be copied again"
             }

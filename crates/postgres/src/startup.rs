@@ -24,7 +24,7 @@ pub(crate) enum SessionKind {
 }
 
 /// Settings of every session, all of them known to every supported version.
-const PINNED: [(&str, &str); 22] = [
+const PINNED: [(&str, &str); 21] = [
     // What values look like.
     ("client_encoding", "UTF8"),
     ("DateStyle", "ISO, YMD"),
@@ -32,7 +32,6 @@ const PINNED: [(&str, &str); 22] = [
     ("TimeZone", "UTC"),
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
-    ("lc_monetary", "C"),
     ("xmlbinary", "base64"),
     // What names look like, inside of values too (`regclass`), and which functions our SQL calls.
     ("search_path", "pg_catalog"),
@@ -56,9 +55,10 @@ const PINNED: [(&str, &str); 22] = [
     ("synchronous_commit", "on"),
 ];
 
-/// Later settings, which older versions do not know. Set by name where they exist.
-const PIN_WHERE_KNOWN: &str = "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
-     WHERE name IN ('transaction_timeout')";
+/// Settings that are pinned once the session has begun: one that older versions do not know, and `lc_monetary`, whose
+/// value before that says what `money` means in the database ([`crate::catalog`]).
+const PIN_LATER: &str = "SELECT pg_catalog.set_config(name, CASE name WHEN 'lc_monetary' THEN 'C' ELSE '0' END, false) \
+     FROM pg_catalog.pg_settings WHERE name IN ('transaction_timeout', 'lc_monetary')";
 
 /// Connects, authenticates and pins the settings, all within the configured time.
 pub(crate) async fn connect(config: &SourceConfig, kind: SessionKind) -> Result<Wire, SourceError> {
@@ -90,7 +90,7 @@ async fn open(config: &SourceConfig, kind: SessionKind) -> Result<Wire, SourceEr
     wire.flush().await.map_err(lost)?;
     wait_until_ready(&mut wire, config, operation).await.map_err(|error| not_postgres(config, error))?;
     wire.lift_limit();
-    wire.query(operation, PIN_WHERE_KNOWN).await?;
+    wire.query(operation, PIN_LATER).await?;
     Ok(wire)
 }
 

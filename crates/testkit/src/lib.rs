@@ -5,8 +5,10 @@
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`scratch`]: where temporary clusters live
 //! - [`wait`]: conditions with a deadline, instead of sleeps
+//! - [`locale`]: locales that the machine does not have
 //! - [`port`]: free loopback ports
 
+pub mod locale;
 pub mod port;
 pub mod postgres;
 pub mod proxy;

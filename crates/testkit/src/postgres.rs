@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 use crate::port::free_port;
-use crate::scratch;
+use crate::{locale, scratch};
 
 /// The superuser of each cluster; loopback connections are trusted.
 pub const SUPERUSER: &str = "postgres";
@@ -37,6 +37,8 @@ pub struct PostgresOptions {
     pub settings: Vec<(String, String)>,
     /// Directory of `postgres` and `initdb`; see [`bin_dir`] when `None`.
     pub bin_dir: Option<PathBuf>,
+    /// Locales for the server alone, as [`locale::make`] makes them, beside those that are part of the C library.
+    pub locales: Vec<String>,
     /// Whether the cluster needs a system identifier of its own. Others may share theirs: they are copies.
     pub own_identity: bool,
 }
@@ -57,6 +59,7 @@ pub struct PostgresCluster {
     data_dir: PathBuf,
     port: u16,
     settings: Vec<(String, String)>,
+    locales: Option<TempDir>,
     owner: Option<(u32, u32)>,
     child: Option<Child>,
     // Declared last so that it is removed after the server has stopped.
@@ -92,6 +95,7 @@ impl Default for PostgresOptions {
             locale: "C.UTF-8".to_owned(),
             settings: Vec::new(),
             bin_dir: None,
+            locales: Vec::new(),
             own_identity: false,
         }
     }
@@ -137,9 +141,18 @@ impl PostgresCluster {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         settings.extend(options.settings);
+        let locales = locale::make(&options.locales)?;
         let port = free_port()?;
-        let mut cluster =
-            PostgresCluster { bin_dir, data_dir, port, settings, owner, child: None, _temporary: temporary };
+        let mut cluster = PostgresCluster {
+            bin_dir,
+            data_dir,
+            port,
+            settings,
+            locales,
+            owner,
+            child: None,
+            _temporary: temporary,
+        };
         cluster.start_server().await?;
         Ok(cluster)
     }
@@ -232,6 +245,9 @@ impl PostgresCluster {
             .arg(&self.data_dir);
         for (name, value) in &self.settings {
             command.arg("-c").arg(format!("{name}={value}"));
+        }
+        if let Some(locales) = &self.locales {
+            command.env("LOCPATH", locales.path());
         }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);
         let child = self.child.insert(command.spawn().context("could not start postgres")?);

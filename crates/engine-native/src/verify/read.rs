@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Disposition, Fault, Field, PgType, TableKind, Tuple};
+use segcdc_model::{Disposition, Fault, Field, TableKind, Tuple};
 use segcdc_plan::{TablePlan, ValueError, canonical};
 use segcdc_postgres::snapshot::{self, key_filter};
 use segcdc_postgres::{CopyRequest, Session, SourceConfig, SourceError, quote};
@@ -223,19 +223,19 @@ fn source_key(table: &TablePlan) -> Vec<usize> {
     columns.filter_map(|index| Some(table.columns.get(*index)?.source_index)).collect()
 }
 
-/// A key in the form in which PostgreSQL reads it. Canonical text is that already, but for bytes.
+/// A key in the form in which PostgreSQL reads it.
 fn literals(table: &TablePlan, key: &Key) -> Key {
     let columns = table.key_columns().iter().map(|index| table.columns.get(*index));
     let literal = |(column, text): (Option<&segcdc_plan::ColumnPlan>, &String)| match column {
-        Some(column) if column.pg_type == PgType::Bytea => format!("\\x{text}"),
-        Some(_) | None => text.clone(),
+        Some(column) => canonical::source_text(&column.pg_type, text).into_owned(),
+        None => text.clone(),
     };
     columns.zip(key).map(literal).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable};
+    use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable};
     use segcdc_plan::{Naming, table_plan};
 
     use super::*;

@@ -2,7 +2,7 @@
 
 use segcdc_model::{PgType, Value};
 
-use super::{Form, ValueError, numeric, text};
+use super::{Form, ValueError, money, numeric, text};
 use crate::convert::temporal::MICROSECONDS_PER_DAY;
 
 /// Version that `jsonb_send` puts in front of the text.
@@ -23,6 +23,15 @@ pub(super) fn decode<'a>(pg_type: &PgType, bytes: &'a [u8]) -> Result<Value<'a>,
         PgType::Float4 => array(bytes).map(|b| Value::Float4(f32::from_be_bytes(b))),
         PgType::Float8 => array(bytes).map(|b| Value::Float8(f64::from_be_bytes(b))),
         PgType::Numeric { .. } => numeric::from_binary(bytes),
+        PgType::Money { fraction_digits } => {
+            array(bytes).map(|b| money::of_units(i64::from_be_bytes(b), *fraction_digits))
+        }
+        // The number of bits, then the bits from the highest down.
+        PgType::Bit => match bytes {
+            [0, 0, 0, 1, 0x80] => Some(Value::Bool(true)),
+            [0, 0, 0, 1, 0x00] => Some(Value::Bool(false)),
+            _ => None,
+        },
         PgType::Bytea => Some(Value::Bytes(bytes)),
         PgType::Uuid => array(bytes).map(Value::Uuid),
         PgType::Date => array(bytes).map(|b| Value::Date(i32::from_be_bytes(b))),

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 const NUMERIC: PgType = PgType::Numeric { bounds: None };
 
-const TYPES: [PgType; 21] = [
+const TYPES: [PgType; 24] = [
     PgType::Bool,
     PgType::Int2,
     PgType::Int4,
@@ -24,6 +24,9 @@ const TYPES: [PgType; 21] = [
     PgType::Timestamp,
     PgType::TimestampTz,
     PgType::Oid,
+    PgType::Bit,
+    PgType::Money { fraction_digits: 2 },
+    PgType::Enum,
     PgType::Other,
 ];
 

@@ -32,8 +32,11 @@ Every row is proven value by value, by the copy and by the stream: `tests/matrix
 /// What stands below the table.
 const FOOT: &str = "
 Text is the exact text that PostgreSQL prints under pinned settings: `DateStyle` ISO, `IntervalStyle` postgres,
-`TimeZone` UTC, `bytea_output` hex, `lc_monetary` C, shortest exact floats, names with their schema. No setting of a role,
-a database or the server changes it.
+`TimeZone` UTC, `bytea_output` hex, shortest exact floats, names with their schema. No setting of a role, a database or
+the server changes it.
+
+`money` has as many digits behind the point as the `lc_monetary` of the database gives it (two for `C` and most others, none
+for yen); `ALTER DATABASE ... SET lc_monetary` changes what its stored values mean, here as in PostgreSQL.
 
 Floating-point numbers arrive bit by bit, -0 and subnormal numbers too. SQL Server's manual gives the range of `float`
 without subnormal numbers (below 2.23E-308, for `real` below 1.18E-38); servers store them, but read a literal of one as 0.
@@ -74,8 +77,8 @@ fn rows() -> Vec<(&'static str, PgType)> {
         ("oid", PgType::Oid),
         ("timetz", other.clone()),
         ("interval", other.clone()),
-        ("money", other.clone()),
-        ("bit(1)", other.clone()),
+        ("money", PgType::Money { fraction_digits: 2 }),
+        ("bit(1)", PgType::Bit),
         ("bit(n), varbit", other.clone()),
         ("xml", other.clone()),
         ("arrays", other.clone()),
@@ -91,7 +94,7 @@ fn rows() -> Vec<(&'static str, PgType)> {
 }
 
 /// Number of the variants of [`PgType`]; [`variant`] counts them.
-const VARIANTS: usize = 22;
+const VARIANTS: usize = 24;
 
 /// The number of a type's variant. A new variant has to be numbered here, and then to have a row.
 fn variant(pg_type: &PgType) -> usize {
@@ -117,7 +120,9 @@ fn variant(pg_type: &PgType) -> usize {
         PgType::TimestampTz => 18,
         PgType::Enum => 19,
         PgType::Oid => 20,
-        PgType::Other => 21,
+        PgType::Bit => 21,
+        PgType::Money { .. } => 22,
+        PgType::Other => 23,
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
 
-use super::Pattern;
 use super::types::{CatalogType, pg_type};
+use super::{Pattern, money};
 use crate::error::{Operation, SourceError};
 use crate::session::{Row, Session};
 use crate::wire::protocol;
@@ -79,9 +79,17 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<Vec<SourceTa
     let columns =
         session.rows(Operation::Query, &format!("{COLUMNS} ({list}) ORDER BY a.attrelid, a.attnum")).await?;
     let mut columns_of: HashMap<u32, Vec<SourceColumn>> = HashMap::new();
+    let mut money_digits = None;
     for mut row in columns {
         let oid = row.value()?;
-        columns_of.entry(oid).or_default().push(column(&mut row)?);
+        let mut column = column(&mut row)?;
+        if let PgType::Money { fraction_digits } = &mut column.pg_type {
+            *fraction_digits = match money_digits {
+                Some(known) => known,
+                None => *money_digits.insert(money::fraction_digits(session).await?),
+            };
+        }
+        columns_of.entry(oid).or_default().push(column);
     }
     let sql = format!("{TABLES} c.oid IN ({list}) ORDER BY n.nspname, c.relname");
     let rows = session.rows(Operation::Query, &sql).await?;

@@ -31,6 +31,9 @@ pub(super) fn pg_type(found: CatalogType) -> PgType {
         25 => PgType::Text,
         26 => PgType::Oid,
         114 => PgType::Json,
+        // The catalog of types does not know the digits: they are the database's, see `money`.
+        790 => PgType::Money { fraction_digits: 2 },
+        1560 if found.modifier == 1 => PgType::Bit,
         700 => PgType::Float4,
         701 => PgType::Float8,
         // Without a length, bpchar is text whose trailing blanks do not count.
@@ -75,6 +78,9 @@ mod tests {
         check(1700, (38 << 16) + 10 + 4, PgType::Numeric { bounds: Some((38, 10)) });
         check(1700, (5 << 16) + (0x7FF & -3) + 4, PgType::Numeric { bounds: Some((5, -3)) });
         check(1700, (1000 << 16) + 4, PgType::Numeric { bounds: Some((1000, 0)) });
+        check(1560, 1, PgType::Bit);
+        check(1560, 2, PgType::Other);
+        check(1562, 1, PgType::Other);
         check(1186, -1, PgType::Other);
         check(1009, -1, PgType::Other);
         check(1043, i32::MIN, PgType::Varchar { length: None });

@@ -139,6 +139,8 @@ fn ordering(column: &SourceColumn) -> Result<String, SourceError> {
         | PgType::Float4
         | PgType::Float8
         | PgType::Numeric { .. }
+        | PgType::Money { .. }
+        | PgType::Bit
         | PgType::Bytea
         | PgType::Uuid
         | PgType::Date

@@ -7,6 +7,8 @@ mod connection;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod money;
+#[cfg(test)]
 mod preflight_server;
 #[cfg(test)]
 mod preflight_tables;

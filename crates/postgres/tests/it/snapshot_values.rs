@@ -12,7 +12,7 @@ use crate::fixture::{Source, drain, next_transaction};
 type Case = (&'static str, Option<&'static str>, &'static [&'static str]);
 
 /// No value holds `|` or a line end, which psql puts between fields and rows.
-const CASES: [Case; 39] = [
+const CASES: [Case; 40] = [
     ("boolean", Some("boolsend"), &["true", "false"]),
     ("smallint", Some("int2send"), &["-32768", "32767"]),
     ("integer", Some("int4send"), &["-2147483648", "2147483647"]),
@@ -43,7 +43,8 @@ const CASES: [Case; 39] = [
     ("macaddr", None, &["08:00:2b:01:02:03"]),
     ("interval", None, &["1 year -2 days 03:04:05.000006"]),
     ("timetz", None, &["12:34:56.7-03:30"]),
-    ("money", None, &["-1234567.89"]),
+    ("money", Some("cash_send"), &["-1234567.89"]),
+    ("bit(1)", Some("bit_send"), &["0", "1"]),
     ("bit varying", None, &["0101"]),
     ("int4range", None, &["[1,5)", "empty"]),
     ("timestamptz[]", None, &["{{\"2024-01-01 00:00:00+00\",NULL}}", "{}"]),

@@ -112,6 +112,10 @@ def source_value(kind, text):
         return struct.pack("<d", float(text))
     if kind == "numeric":
         return decimal.Decimal(text)
+    if kind == "money":
+        return decimal.Decimal(text.replace("$", "").replace(",", ""))
+    if kind == "bit":
+        return {"1": True, "0": False}.get(text, text)
     if kind == "bytea":
         return bytes.fromhex(text[2:])
     if kind == "uuid":
@@ -145,7 +149,7 @@ def target_value(kind, value):
         return struct.pack("<d", value)
     if kind in ("smallint", "integer", "bigint", "oid"):
         return int(value)
-    if kind == "numeric":
+    if kind in ("numeric", "money"):
         return decimal.Decimal(value)
     if kind == "bytea":
         return bytes(value)

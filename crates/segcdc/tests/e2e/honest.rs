@@ -16,7 +16,7 @@ struct Plant {
 }
 
 /// Each common type; text several times, since comparing it has most ways to go wrong.
-const PLANTS: [Plant; 33] = [
+const PLANTS: [Plant; 35] = [
     plant("flag", "boolean", "true", "0"),
     plant("i2", "smallint", "-32768", "-32767"),
     plant("i4", "integer", "2147483647", "2147483646"),
@@ -51,6 +51,8 @@ const PLANTS: [Plant; 33] = [
     plant("tm", "time", "'23:59:59.999999'", "'23:59:59.999998'"),
     plant("ts", "timestamp", "'2024-02-29 12:00:00.000001'", "'2024-02-29 12:00:00.000002'"),
     plant("tz", "timestamptz", "'2024-02-29 12:00:00.000001+02'", "'2024-02-29 10:00:00.000002 +00:00'"),
+    plant("m", "money", "'-1234.56'", "-1234.55"),
+    plant("bt", "bit(1)", "B'1'", "0"),
     plant("j", "jsonb", "'{\"a\": 1}'", "N'{\"a\":1}'"),
     plant("ar", "int[]", "'{1,2}'", "N'{1,3}'"),
     plant("iv", "interval", "'1 day 02:00'", "N'1 day 02:00:01'"),

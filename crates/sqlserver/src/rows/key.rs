@@ -1,9 +1,7 @@
 //! Keys as canonical text into parameters.
 
-use std::borrow::Cow;
-
-use segcdc_model::{Field, MssqlType, PgType};
-use segcdc_plan::{ColumnPlan, TablePlan, convert};
+use segcdc_model::{Field, MssqlType};
+use segcdc_plan::{ColumnPlan, TablePlan, canonical, convert};
 use segcdc_tds::{BulkColumn, Collation, RowEncoder};
 
 use super::DURING;
@@ -46,7 +44,7 @@ pub(super) fn encode(
 }
 
 fn encode_one(column: &ColumnPlan, canonical: &str, bulk: &BulkColumn) -> Option<Vec<u8>> {
-    let text = source_text(&column.pg_type, canonical);
+    let text = canonical::source_text(&column.pg_type, canonical);
     let value = convert::decode(&column.pg_type, Field::Text(text.as_bytes())).ok()?;
     let mut encoder = RowEncoder::new(std::slice::from_ref(bulk));
     encoder.begin_row();
@@ -56,38 +54,17 @@ fn encode_one(column: &ColumnPlan, canonical: &str, bulk: &BulkColumn) -> Option
     encoder.encoded().get(range).map(<[u8]>::to_vec)
 }
 
-/// The text that PostgreSQL would print for the value with this canonical text.
-fn source_text<'t>(pg_type: &PgType, canonical: &'t str) -> Cow<'t, str> {
-    match pg_type {
-        PgType::Bool => Cow::Borrowed(if canonical == "true" { "t" } else { "f" }),
-        PgType::Bytea => Cow::Owned(format!("\\x{canonical}")),
-        PgType::Time => Cow::Borrowed(without_zeros(canonical)),
-        PgType::Timestamp => Cow::Owned(without_zeros(canonical).replacen('T', " ", 1)),
-        PgType::TimestampTz => {
-            let instant = canonical.strip_suffix('Z').unwrap_or(canonical);
-            Cow::Owned(format!("{}+00", without_zeros(instant).replacen('T', " ", 1)))
-        }
-        _ => Cow::Borrowed(canonical),
-    }
-}
-
-/// A time without zeros at the end of its fraction, which canonical texts always have.
-fn without_zeros(time: &str) -> &str {
-    if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use segcdc_model::Value;
-    use segcdc_plan::canonical;
+    use segcdc_model::{PgType, Value};
 
     /// Decodes the canonical text of a value as the source's.
     fn round_trip(pg_type: &PgType, value: Value<'_>) {
         let mut text = String::new();
         canonical::write_text(&value, &mut text);
-        let source = source_text(pg_type, &text);
+        let source = canonical::source_text(pg_type, &text);
         let decoded = convert::decode(pg_type, Field::Text(source.as_bytes()));
         let mut again = String::new();
         canonical::write_text(&decoded.unwrap(), &mut again);
