@@ -56,6 +56,10 @@ pub(crate) enum Cause {
     VersionUnsupported,
     /// Text that cannot be expressed in UTF-8.
     Encoding,
+    /// A database whose encoding has no conversion to UTF-8.
+    EncodingUnsupported,
+    /// Text of a table that is copied, that cannot be expressed in UTF-8.
+    TextUntranslatable,
     /// The server found its data damaged.
     Corrupted,
     /// Anything else.
@@ -103,6 +107,9 @@ fn of_operation(operation: Operation, sqlstate: &str) -> Option<Cause> {
         }
         // PgBouncer says so about start-up parameters that it does not know, "replication" among them.
         (Operation::Connect | Operation::ConnectReplication, "08P01") => Cause::NotSupported,
+        // The first setting that a server looks at, and the one thing of a session's start that it may not support.
+        (Operation::Connect, "0A000") => Cause::EncodingUnsupported,
+        (Operation::Copy, "22021" | "22P05") => Cause::TextUntranslatable,
         // A setting of ours that versions before 14 do not have.
         (Operation::Connect | Operation::ConnectReplication, "42704") => Cause::VersionUnsupported,
         (Operation::Publication, "42710") => Cause::PublicationExists,
@@ -153,7 +160,7 @@ impl Cause {
             Cause::TableMissing => "TABLE_NOT_FOUND",
             Cause::NotSupported => "REPLICATION_CONNECTION_REFUSED",
             Cause::VersionUnsupported => "SOURCE_VERSION_UNSUPPORTED",
-            Cause::Encoding => "SOURCE_ENCODING",
+            Cause::Encoding | Cause::EncodingUnsupported | Cause::TextUntranslatable => "SOURCE_ENCODING",
             Cause::Corrupted => "SOURCE_CORRUPTED",
             Cause::Other => "SOURCE_ERROR",
         }
@@ -170,7 +177,7 @@ impl Cause {
             | Cause::Cancelled
             | Cause::SlotInUse
             | Cause::SnapshotGone => Disposition::Retry,
-            Cause::TableMissing => Disposition::HaltTable,
+            Cause::TableMissing | Cause::TextUntranslatable => Disposition::HaltTable,
             Cause::AuthenticationFailed
             | Cause::DatabaseMissing
             | Cause::NoFreeSlots
@@ -186,6 +193,7 @@ impl Cause {
             | Cause::NotSupported
             | Cause::VersionUnsupported
             | Cause::Encoding
+            | Cause::EncodingUnsupported
             | Cause::Corrupted
             | Cause::Other => Disposition::Halt,
         }
@@ -237,7 +245,16 @@ impl Cause {
             }
             Cause::VersionUnsupported => "upgrade PostgreSQL to 14 or later",
             Cause::Encoding => {
-                "the source holds bytes that are not text in its encoding; mend the value there"
+                "the source holds text that its encoding cannot turn into Unicode, and its log says which bytes; mend the \
+                 value there, then take the pipeline down with `down` and make it anew: the slot cannot pass the change"
+            }
+            Cause::EncodingUnsupported => {
+                "the text of a database with this encoding cannot be turned into Unicode; \
+                 dump the database and restore it into one with ENCODING 'UTF8'"
+            }
+            Cause::TextUntranslatable => {
+                "the table holds text that its encoding cannot turn into Unicode, and the source's log says which bytes; \
+                 mend the value there, then run `table resync`"
             }
             Cause::Corrupted => "the source reports damaged data; see its log",
             Cause::Other => "see the message and the source's log",
@@ -261,6 +278,9 @@ mod tests {
         check(Connect, "28000", "AUTH_FAILED", Halt);
         check(Connect, "3D000", "DATABASE_MISSING", Halt);
         check(Connect, "53300", "SOURCE_TOO_MANY_CONNECTIONS", Retry);
+        check(Connect, "0A000", "SOURCE_ENCODING", Halt);
+        check(Copy, "22P05", "SOURCE_ENCODING", HaltTable);
+        check(Stream, "22P05", "SOURCE_ENCODING", Halt);
         check(Connect, "57P03", "SOURCE_RESTARTING", Retry);
         check(Connect, "42501", "PERMISSION_DENIED", Halt);
         check(ConnectReplication, "42501", "PERMISSION_REPLICATION", Halt);

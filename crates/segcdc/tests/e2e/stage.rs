@@ -29,6 +29,8 @@ pub(crate) struct Stage {
     pub(crate) sandbox: Option<Sandbox>,
     /// Where the target is, without any proxy.
     pub(crate) target: TargetConfig,
+    /// The same as a URL, as the product is given it.
+    pub(crate) target_url: String,
     /// The product.
     pub(crate) product: Product,
     /// The pipeline's name.
@@ -64,7 +66,7 @@ impl Stage {
         source.execute("postgres", &format!("CREATE DATABASE {DATABASE}")).await?;
         let product = Product::new(name, &source.url(DATABASE), &target_url)?;
         let target = TargetConfig::parse(&target_url)?;
-        Ok(Stage { source, sandbox, target, product, name: name.to_owned() })
+        Ok(Stage { source, sandbox, target, target_url, product, name: name.to_owned() })
     }
 
     /// The target as a process that can be killed; `None`, and said so, when it is not ours to kill.
