@@ -25,8 +25,15 @@ const GOLDEN_HELP: &str = "crates/segcdc/src/snapshots";
 /// The test that writes the page of types, which only the planner can know.
 const TYPES_TEST: [&str; 6] = ["test", "--quiet", "--package", "segcdc-plan", "--test", "it"];
 /// The crates whose errors users see.
-const CRATES: &[&str] =
-    &["segcdc-model", "segcdc-plan", "segcdc-postgres", "segcdc-sqlserver", "segcdc-engine-native", "segcdc"];
+const CRATES: &[&str] = &[
+    "segcdc-model",
+    "segcdc-plan",
+    "segcdc-postgres",
+    "segcdc-sqlserver",
+    "segcdc-engine-native",
+    "segcdc-engine-kafka-connect",
+    "segcdc",
+];
 
 /// One code with what is known about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,8 @@ use segcdc_plan::BatchLimits;
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
+use crate::engine_kind::EngineKind;
+
 /// How many readers copy at once when nothing else is asked for. Each holds one session and, through its snapshot,
 /// holds back vacuum at the source.
 pub const DEFAULT_READERS: usize = 4;
@@ -68,6 +70,9 @@ pub struct EngineConfig {
     pub target: TargetConfig,
     /// The pipeline's name: the key of its state in the target.
     pub name: String,
+    /// Who runs it. [`crate::run()`] and its like are for [`EngineKind::Native`]; another engine builds on
+    /// [`crate::preflight()`] and says here that a pipeline of its own is expected.
+    pub engine: EngineKind,
     /// Tables; empty means all. Ignored for a pipeline that exists: its tables are those of its state.
     pub patterns: Vec<Pattern>,
     /// What is copied first.
@@ -122,6 +127,7 @@ impl EngineConfig {
             source,
             target,
             name: name.into(),
+            engine: EngineKind::default(),
             patterns: Vec::new(),
             snapshot: SnapshotMode::default(),
             publication: None,

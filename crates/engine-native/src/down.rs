@@ -6,6 +6,7 @@ use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::provision::decide::is_copy_only;
 
@@ -54,6 +55,7 @@ pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport,
     let mut target = Target::connect(&config.target).await?;
     let state = target.load_state(&config.name).await?;
     let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    EngineKind::Native.require(&state)?;
     let others = target.pipelines().await?.into_iter().any(|name| name != config.name);
     let things = plan(&state, others)?;
     if removal == Removal::DryRun {

@@ -44,6 +44,16 @@ pub enum EngineError {
         /// What was asked for.
         wanted: String,
     },
+    /// The pipeline was made for another engine.
+    #[error("pipeline \"{pipeline}\" is run by the engine {found}, not by {wanted}")]
+    EngineMismatch {
+        /// The pipeline.
+        pipeline: String,
+        /// What its state says.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
     /// The source is another server or database than the one that the checkpoint speaks of.
     #[error("the source has the {what} {found}; the checkpoint is of {expected}")]
     SourceIdentityMismatch {
@@ -300,6 +310,7 @@ impl Fault for EngineError {
             EngineError::Preflight { .. } => "PREFLIGHT_FAILED",
             EngineError::NoTables => "NO_TABLES",
             EngineError::PipelineConflict { .. } => "PIPELINE_CONFLICT",
+            EngineError::EngineMismatch { .. } => "ENGINE_MISMATCH",
             EngineError::SourceIdentityMismatch { .. } => "SOURCE_IDENTITY_MISMATCH",
             EngineError::SourceRewound { .. } => "SOURCE_REWOUND",
             EngineError::TargetRewound { .. } => "TARGET_REWOUND",
@@ -340,6 +351,7 @@ impl Fault for EngineError {
             | EngineError::Preflight { .. }
             | EngineError::NoTables
             | EngineError::PipelineConflict { .. }
+            | EngineError::EngineMismatch { .. }
             | EngineError::SourceIdentityMismatch { .. }
             | EngineError::SourceRewound { .. }
             | EngineError::TargetRewound { .. }
@@ -373,6 +385,9 @@ impl Fault for EngineError {
             EngineError::NoTables => "check the table patterns, and what preflight says of the tables that were left out",
             EngineError::PipelineConflict { .. } => {
                 "leave the option away to go on with what the pipeline has, or choose another pipeline name"
+            }
+            EngineError::EngineMismatch { .. } => {
+                "give --engine as the pipeline was made with, or remove it with `segcdc down --drop` and make it anew"
             }
             EngineError::SourceIdentityMismatch { .. } => {
                 "give the source URL that the pipeline was made with; for another source, remove the pipeline and copy anew"
@@ -461,6 +476,7 @@ impl Fault for EngineError {
             EngineError::PipelineName { .. }
             | EngineError::NoTables
             | EngineError::PipelineConflict { .. }
+            | EngineError::EngineMismatch { .. }
             | EngineError::SourceIdentityMismatch { .. }
             | EngineError::SourceRewound { .. }
             | EngineError::TargetRewound { .. }

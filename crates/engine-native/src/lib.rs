@@ -16,11 +16,14 @@
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
 //! - `table_sync`, `apply_loop`: copying and following
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
+//! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
 //! - [`mod@verify`]: whether both sides hold the same rows
 
 pub mod config;
 pub mod down;
+pub mod engine_kind;
 pub mod error;
+pub mod heartbeat_row;
 pub mod names;
 pub mod preflight;
 pub mod progress;
@@ -45,11 +48,14 @@ mod table_sync;
 
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use down::{DownReport, Removal, Thing, down};
+pub use engine_kind::EngineKind;
 pub use error::EngineError;
+pub use heartbeat_row::HeartbeatRow;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
+pub use shape::queued as table_state;
 pub use status::{
     Health, PipelineStateWord, SlotReport, StatusNote, StatusReport, TableReport, slot, status,
 };

@@ -74,6 +74,9 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     let source = session::connect(&config.source).await?;
     let mut target = Target::connect(&config.target).await?;
     let existing = target.load_state(&config.name).await?;
+    if let Some(state) = &existing {
+        config.engine.require(state)?;
+    }
     let keeps = |state: &PipelineState| config.patterns.is_empty() && !state.tables.is_empty();
     let known = existing.as_ref().filter(|state| !begins_anew(state) || keeps(state));
     let Selection { plans, left_out } = match known {

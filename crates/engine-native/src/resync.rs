@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::config::EngineConfig;
 use crate::context::naming;
 use crate::down::refuse_in_use;
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::preflight::judge;
 use crate::provision::decide::is_copy_only;
@@ -57,6 +58,7 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
     let mut target = Target::connect(&config.target).await?;
     let state = target.load_state(&config.name).await?;
     let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    EngineKind::Native.require(&state)?;
     let source = session::connect(&config.source).await?;
     check_identity(&state.checkpoint, &catalog::identity(&source).await?)?;
     refuse_in_use(slot::inspect(&source, &state.checkpoint.lineage.slot).await?)?;

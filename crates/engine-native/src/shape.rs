@@ -40,7 +40,7 @@ pub(crate) fn of(plan: &TablePlan) -> String {
 }
 
 /// The row of a table that is to be copied by `plan`. `table_is_ours`: the target table was made by the pipeline.
-pub(crate) fn queued(plan: &TablePlan, table_is_ours: bool) -> TableState {
+pub fn queued(plan: &TablePlan, table_is_ours: bool) -> TableState {
     TableState {
         source_oid: plan.source.oid,
         source: plan.source.name.clone(),

@@ -201,6 +201,11 @@ impl TargetConfig {
         self.encryption == Encryption::Off
     }
 
+    /// Whether TLS begins before the first byte of the protocol (TDS 8.0).
+    pub fn is_strict(&self) -> bool {
+        self.encryption == Encryption::Strict
+    }
+
     fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         match name {
             "encrypt" => {

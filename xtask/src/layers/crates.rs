@@ -39,6 +39,17 @@ const LAYERS: &[Layer] = &[
         never: DRIVERS,
     },
     Layer {
+        name: "segcdc-engine-kafka-connect",
+        may_import: &[
+            "segcdc-model",
+            "segcdc-plan",
+            "segcdc-postgres",
+            "segcdc-sqlserver",
+            "segcdc-engine-native",
+        ],
+        never: DRIVERS,
+    },
+    Layer {
         name: "segcdc",
         may_import: &[
             "segcdc-model",
@@ -46,6 +57,7 @@ const LAYERS: &[Layer] = &[
             "segcdc-postgres",
             "segcdc-sqlserver",
             "segcdc-engine-native",
+            "segcdc-engine-kafka-connect",
         ],
         never: DRIVERS,
     },

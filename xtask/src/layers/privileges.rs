@@ -48,6 +48,7 @@ const PRIVILEGES: &[Privilege] = &[
             "segcdc-postgres",
             "segcdc-sqlserver",
             "segcdc-engine-native",
+            "segcdc-engine-kafka-connect",
             "segcdc",
         ],
         rule: "model and plan do no I/O and ask neither the clock nor chance",

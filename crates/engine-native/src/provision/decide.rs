@@ -5,6 +5,7 @@ use segcdc_postgres::{Publication, SlotState};
 use segcdc_sqlserver::PipelineState;
 
 use crate::config::{EngineConfig, SnapshotMode};
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::names;
 
@@ -102,6 +103,7 @@ fn refuse_what_is_not_ours(config: &EngineConfig, facts: SetupFacts<'_>) -> Resu
 
 /// An existing pipeline keeps its slot and publication.
 fn refuse_other_wishes(config: &EngineConfig, state: &PipelineState) -> Result<(), EngineError> {
+    EngineKind::Native.require(state)?;
     let lineage = &state.checkpoint.lineage;
     let conflict = |what, found: &str, wanted: &str| {
         Err(EngineError::PipelineConflict {

@@ -8,7 +8,9 @@ use segcdc_sqlserver::{PipelineState, Target, TargetConfig, TargetError};
 use tokio::time::{Instant, sleep};
 
 use crate::config::EngineConfig;
+use crate::engine_kind;
 use crate::error::EngineError;
+use crate::heartbeat_row::{self, HeartbeatRow};
 
 /// Pause between two looks at the checkpoint: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -31,6 +33,9 @@ pub(crate) struct Barrier {
     target: Target,
     pipeline: String,
     slot: String,
+    /// Rows that say how far the pipeline has come, for one that another engine runs; empty for one of ours, whose
+    /// checkpoint says it.
+    heartbeats: Vec<HeartbeatRow>,
     running: bool,
 }
 
@@ -53,6 +58,7 @@ impl Barrier {
             target,
             pipeline: config.name.clone(),
             slot,
+            heartbeats: engine_kind::heartbeats(&state),
             running: true,
         };
         barrier.running = barrier.is_read().await?;
@@ -111,6 +117,9 @@ impl Barrier {
 
     /// A position behind everything that has committed at the source.
     async fn position(&self) -> Result<Lsn, EngineError> {
+        if self.running && !self.heartbeats.is_empty() {
+            return Ok(heartbeat_row::write(&self.source, &self.heartbeats).await?);
+        }
         if self.running {
             // The pipeline stores an idle position when it is asked to; else only every ten seconds.
             match heartbeat::emit_barrier(&self.source).await {
@@ -123,11 +132,15 @@ impl Barrier {
         Ok(catalog::current_lsn(&self.source).await?)
     }
 
-    /// What the target's checkpoint holds.
+    /// What the target's checkpoint holds, or what the heartbeats that have arrived say.
     ///
     /// # Errors
     /// When the target cannot be asked.
     pub(crate) async fn applied(&mut self) -> Result<Lsn, EngineError> {
+        if !self.heartbeats.is_empty() {
+            let arrived = heartbeat_row::read(&mut self.target, &self.heartbeats).await?;
+            return Ok(arrived.map_or(Lsn::ZERO, |arrived| arrived.lsn));
+        }
         Ok(self.state().await?.checkpoint.applied_lsn)
     }
 

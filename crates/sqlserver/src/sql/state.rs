@@ -1,7 +1,7 @@
 //! The state of pipelines, in schema `segcdc` of the target database: the only place where a pipeline that `up` started
 //! keeps anything.
 
-use segcdc_model::{Checkpoint, Lineage, Lsn, TablePhase};
+use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
@@ -118,6 +118,11 @@ pub fn select_tables(pipeline: &str) -> String {
          ORDER BY [source_schema], [source_name], [source_oid]",
         quote::text(pipeline)
     )
+}
+
+/// Position and time of a heartbeat table's one row.
+pub fn select_heartbeat(table: &QualifiedName) -> String {
+    format!("SELECT [lsn], [at_us] FROM {} WHERE [id] = 1", quote::qualified(table))
 }
 
 /// Names of all pipelines.

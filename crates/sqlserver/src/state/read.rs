@@ -55,6 +55,21 @@ impl Target {
         Ok(rows.iter().filter_map(|row| row.first()?.as_text().map(str::to_owned)).collect())
     }
 
+    /// Position and time of a heartbeat table's one row; `None` when table or row are not there.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn read_heartbeat(&mut self, table: &QualifiedName) -> Result<Option<(Lsn, i64)>, TargetError> {
+        let during = "reading a heartbeat";
+        if self.query(during, &sql::catalog::object(table)).await?.is_empty() {
+            return Ok(None);
+        }
+        let rows = self.query(during, &sql::state::select_heartbeat(table)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let fields = Fields { pipeline: &table.name, row };
+        Ok(Some((fields.lsn(0)?, fields.int(1)?)))
+    }
+
     /// Whether the target has state of any pipeline.
     pub(crate) async fn has_state_schema(&mut self) -> Result<bool, TargetError> {
         let table = QualifiedName::new(sql::state::SCHEMA, "pipeline");

@@ -1,0 +1,77 @@
+//! [`ConnectConfig`]: one pipeline on Kafka Connect, as its user asks for it; [`Spec`]: what is stored of it.
+
+use segcdc_engine_native::{EngineConfig, EngineKind, HeartbeatRow};
+use segcdc_sqlserver::PipelineState;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ConnectError;
+use crate::http::HttpConfig;
+use crate::kafka::Bootstrap;
+use crate::overrides::Override;
+use crate::secrets::Secrets;
+
+/// One pipeline on Kafka Connect, as its user asks for it.
+#[derive(Debug, Clone)]
+pub struct ConnectConfig {
+    /// Source, target, name, tables: as for every engine.
+    pub engine: EngineConfig,
+    /// The worker.
+    pub http: HttpConfig,
+    /// How the worker gets the passwords; `None` takes what is stored.
+    pub secrets: Option<Secrets>,
+    /// Brokers, for deleting topics; `None` takes what is stored.
+    pub bootstrap: Option<Bootstrap>,
+    /// Copies of each topic; `None` leaves it to the brokers.
+    pub replication_factor: Option<u16>,
+    /// Properties that the user sets.
+    pub overrides: Vec<Override>,
+}
+
+/// What the state of a pipeline on Kafka Connect says beside what every pipeline's does. No secret is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    /// [`EngineKind::KafkaConnect`].
+    pub engine: EngineKind,
+    /// The heartbeat tables.
+    pub heartbeats: Vec<HeartbeatRow>,
+    /// The worker's URL, for the commands that are not given one.
+    pub connect_url: String,
+    /// How the worker gets the passwords.
+    pub secrets: Secrets,
+    /// Addresses of brokers, if they were given.
+    pub bootstrap: Option<String>,
+    /// Debezium's `topic.prefix`.
+    pub topic_prefix: String,
+    /// The source connector.
+    pub source_connector: String,
+    /// The sink connectors.
+    pub sink_connectors: Vec<String>,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// Whether rows that were there were copied.
+    pub snapshot: bool,
+}
+
+// === impl Spec ===
+
+impl Spec {
+    /// What a pipeline's state says.
+    ///
+    /// # Errors
+    /// `ENGINE_MISMATCH` for a pipeline of another engine, `PIPELINE_SPEC` for what cannot be read.
+    pub fn of(state: &PipelineState) -> Result<Self, ConnectError> {
+        EngineKind::KafkaConnect.require(state)?;
+        let unreadable = || ConnectError::SpecUnreadable { pipeline: state.checkpoint.pipeline.clone() };
+        serde_json::from_str(state.spec.as_deref().unwrap_or_default()).map_err(|_| unreadable())
+    }
+
+    /// As it is stored.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// All connectors, the sinks first.
+    pub fn connectors(&self) -> impl Iterator<Item = &String> {
+        self.sink_connectors.iter().chain([&self.source_connector])
+    }
+}

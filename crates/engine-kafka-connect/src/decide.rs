@@ -1,0 +1,295 @@
+//! [`decide`]: the steps from what is there to what should be. Pure.
+//!
+//! ```text
+//! secrets, validation through the worker
+//! state row (names of everything)              from here on, what is made can be found and removed
+//! heartbeat tables, publication, target tables
+//! slot                                         WAL is kept from here on
+//! state complete
+//! sinks stopped, source stopped                nothing moves before everything is there
+//! resume sinks, resume source
+//! ```
+//!
+//! Each step can be repeated. A set-up that was interrupted is resumed by deciding again from what is there then.
+
+use std::collections::BTreeMap;
+
+use segcdc_engine_native::EngineError;
+use serde::Serialize;
+
+use crate::error::ConnectError;
+use crate::property::{Change, Connector, Properties, differences};
+use crate::rest::ConnectorWord;
+
+/// What is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Observed {
+    /// Name of the slot.
+    pub slot: String,
+    /// Name of the publication.
+    pub publication: String,
+    /// The target knows the pipeline.
+    pub has_state: bool,
+    /// Its set-up was completed once.
+    pub is_complete: bool,
+    /// The slot is there.
+    pub has_slot: bool,
+    /// The publication is there.
+    pub has_publication: bool,
+    /// The connectors of the wanted names that are there.
+    pub connectors: BTreeMap<String, ObservedConnector>,
+}
+
+/// A connector as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedConnector {
+    /// Its configuration.
+    pub properties: Properties,
+    /// Its state; `None` while the worker does not say.
+    pub word: Option<ConnectorWord>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Put the passwords where the worker reads them.
+    WriteSecrets,
+    /// Have the worker check all configurations.
+    Validate,
+    /// Write the pipeline's state.
+    WriteState,
+    /// Make the heartbeat tables at the source.
+    CreateHeartbeats,
+    /// Make the publication.
+    CreatePublication,
+    /// Make the target's tables with their keys.
+    CreateTables,
+    /// Make the slot.
+    CreateSlot,
+    /// Note in the state that everything is there.
+    CompleteState,
+    /// Make a connector, stopped.
+    CreateConnector {
+        /// The connector.
+        connector: String,
+    },
+    /// Give a connector another configuration.
+    UpdateConnector {
+        /// The connector.
+        connector: String,
+        /// What differs.
+        changes: Vec<Change>,
+    },
+    /// Let a connector run.
+    Resume {
+        /// The connector.
+        connector: String,
+    },
+}
+
+/// The steps from what is there to what should be.
+///
+/// # Errors
+/// `CONNECTOR_EXISTS` for a connector that a pipeline without state cannot have made; `SLOT_MISSING` and
+/// `PUBLICATION_MISSING` for what a complete pipeline has lost.
+pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>, ConnectError> {
+    if !observed.has_state
+        && let Some(connector) = observed.connectors.keys().next()
+    {
+        return Err(ConnectError::ConnectorExists { connector: connector.clone() });
+    }
+    if observed.is_complete && !observed.has_slot {
+        return Err(EngineError::SlotMissing { slot: observed.slot.clone() }.into());
+    }
+    if observed.is_complete && !observed.has_publication {
+        return Err(EngineError::PublicationMissing { publication: observed.publication.clone() }.into());
+    }
+    let mut steps = vec![Step::WriteSecrets, Step::Validate];
+    if !observed.has_state {
+        steps.push(Step::WriteState);
+    }
+    if !observed.is_complete {
+        steps.push(Step::CreateHeartbeats);
+        if !observed.has_publication {
+            steps.push(Step::CreatePublication);
+        }
+        steps.push(Step::CreateTables);
+        if !observed.has_slot {
+            steps.push(Step::CreateSlot);
+        }
+        steps.push(Step::CompleteState);
+    }
+    for connector in connectors {
+        match observed.connectors.get(&connector.name) {
+            None => steps.push(Step::CreateConnector { connector: connector.name.clone() }),
+            Some(found) => {
+                let changes = differences(&found.properties, &connector.to_properties());
+                if !changes.is_empty() {
+                    steps.push(Step::UpdateConnector { connector: connector.name.clone(), changes });
+                }
+            }
+        }
+    }
+    for connector in connectors {
+        let word = observed.connectors.get(&connector.name).and_then(|found| found.word);
+        if word != Some(ConnectorWord::Running) {
+            steps.push(Step::Resume { connector: connector.name.clone() });
+        }
+    }
+    Ok(steps)
+}
+
+// === impl Step ===
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Step::WriteSecrets => f.write_str("put the passwords where the worker reads them"),
+            Step::Validate => f.write_str("have the worker check the configurations"),
+            Step::WriteState => f.write_str("write the pipeline's state"),
+            Step::CreateHeartbeats => f.write_str("make the heartbeat tables at the source"),
+            Step::CreatePublication => f.write_str("make the publication"),
+            Step::CreateTables => f.write_str("make the target's tables"),
+            Step::CreateSlot => f.write_str("make the slot"),
+            Step::CompleteState => f.write_str("note that everything is there"),
+            Step::CreateConnector { connector } => write!(f, "make connector {connector}, stopped"),
+            Step::UpdateConnector { connector, changes } => {
+                let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
+                write!(f, "change {} of connector {connector}", names.join(", "))
+            }
+            Step::Resume { connector } => write!(f, "let connector {connector} run"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::property::{Property, Role};
+    use proptest::prelude::*;
+    use segcdc_model::Fault;
+
+    fn connector(name: &str, role: Role) -> Connector {
+        let line = |name: &str, value: &str| Property {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            reason: String::new(),
+        };
+        Connector {
+            name: name.to_owned(),
+            role,
+            class: "x.Y".to_owned(),
+            properties: vec![line("a", "1"), line("b", "2")],
+        }
+    }
+
+    fn wanted() -> Vec<Connector> {
+        vec![connector("sink", Role::Sink), connector("source", Role::Source)]
+    }
+
+    /// What carrying out a step leaves.
+    fn after(step: &Step, mut observed: Observed) -> Observed {
+        match step {
+            Step::WriteSecrets | Step::Validate | Step::CreateHeartbeats | Step::CreateTables => {}
+            Step::WriteState => observed.has_state = true,
+            Step::CreatePublication => observed.has_publication = true,
+            Step::CreateSlot => observed.has_slot = true,
+            Step::CompleteState => observed.is_complete = true,
+            Step::CreateConnector { connector } | Step::UpdateConnector { connector, .. } => {
+                let properties = wanted().first().map(Connector::to_properties).unwrap_or_default();
+                let word = observed.connectors.get(connector).and_then(|found| found.word);
+                let word = word.or(Some(ConnectorWord::Stopped));
+                observed.connectors.insert(connector.clone(), ObservedConnector { properties, word });
+            }
+            Step::Resume { connector } => {
+                if let Some(found) = observed.connectors.get_mut(connector) {
+                    found.word = Some(ConnectorWord::Running);
+                }
+            }
+        }
+        observed
+    }
+
+    fn words(steps: &[Step]) -> Vec<String> {
+        steps.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_new_pipeline_takes_all_steps_in_order() {
+        let steps = decide(&wanted(), &Observed::default()).unwrap();
+        insta::assert_snapshot!("steps_new", words(&steps).join("\n"));
+    }
+
+    #[test]
+    fn connectors_of_others_are_not_touched() {
+        let found = ObservedConnector { properties: Properties::new(), word: None };
+        let observed =
+            Observed { connectors: BTreeMap::from([("sink".to_owned(), found)]), ..Observed::default() };
+        assert_eq!(decide(&wanted(), &observed).unwrap_err().code(), "CONNECTOR_EXISTS");
+    }
+
+    #[test]
+    fn what_was_changed_by_hand_is_put_back() {
+        let mut properties = connector("x", Role::Sink).to_properties();
+        properties.insert("b".to_owned(), "3".to_owned());
+        properties.insert("name".to_owned(), "sink".to_owned());
+        let drifted = ObservedConnector { properties, word: Some(ConnectorWord::Running) };
+        let paused = ObservedConnector {
+            properties: connector("x", Role::Sink).to_properties(),
+            word: Some(ConnectorWord::Paused),
+        };
+        let observed = Observed {
+            has_state: true,
+            is_complete: true,
+            has_slot: true,
+            has_publication: true,
+            slot: "s".to_owned(),
+            publication: "p".to_owned(),
+            connectors: BTreeMap::from([("sink".to_owned(), drifted), ("source".to_owned(), paused)]),
+        };
+        let steps = decide(&wanted(), &observed).unwrap();
+        assert_eq!(
+            words(&steps)[2..],
+            ["change b of connector sink".to_owned(), "let connector source run".to_owned()]
+        );
+    }
+
+    #[test]
+    fn a_slot_or_publication_that_is_lost_is_not_made_again() {
+        let complete = Observed { has_state: true, is_complete: true, has_slot: true, ..Observed::default() };
+        assert_eq!(decide(&wanted(), &complete).unwrap_err().code(), "PUBLICATION_MISSING");
+        let lost = Observed { has_slot: false, has_publication: true, ..complete };
+        assert_eq!(decide(&wanted(), &lost).unwrap_err().code(), "SLOT_MISSING");
+    }
+
+    #[test]
+    fn a_pipeline_that_runs_as_it_should_is_left_alone() {
+        let mut observed = Observed::default();
+        for step in decide(&wanted(), &observed).unwrap() {
+            observed = after(&step, observed);
+        }
+        assert_eq!(decide(&wanted(), &observed).unwrap(), [Step::WriteSecrets, Step::Validate]);
+    }
+
+    proptest! {
+        /// Whatever step a set-up is interrupted behind, deciding again leads to the same end; and no connector runs
+        /// before everything is there.
+        #[test]
+        fn an_interrupted_set_up_is_finished(cuts in prop::collection::vec(0_usize..14, 0..4)) {
+            let mut observed = Observed::default();
+            for cut in cuts.iter().copied().chain([usize::MAX]) {
+                for step in decide(&wanted(), &observed).unwrap().iter().take(cut) {
+                    if matches!(step, Step::Resume { .. }) {
+                        prop_assert!(observed.is_complete && observed.has_slot && observed.has_publication);
+                        prop_assert_eq!(observed.connectors.len(), 2);
+                    }
+                    observed = after(step, observed);
+                }
+            }
+            let running = |found: &ObservedConnector| found.word == Some(ConnectorWord::Running);
+            prop_assert!(observed.connectors.len() == 2 && observed.connectors.values().all(running));
+            prop_assert!(observed.has_state && observed.is_complete && observed.has_slot);
+        }
+    }
+}

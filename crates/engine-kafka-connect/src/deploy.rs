@@ -1,0 +1,271 @@
+//! [`deploy`]: carries out the steps that [`crate::decide::decide`] has chosen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use segcdc_engine_native::{EngineError, table_state};
+use segcdc_model::{Lineage, Lsn, Secret, TablePhase};
+use segcdc_postgres::{Replication, Session, SlotSnapshot, catalog, publication, session, slot};
+use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::config::ConnectConfig;
+use crate::decide::{Observed, ObservedConnector, Step, decide};
+use crate::error::ConnectError;
+use crate::heartbeat;
+use crate::prepare::{Prepared, heartbeat_plan, published, rows, validate};
+use crate::property::Connector;
+use crate::rest::{ConnectorWord, InitialState, Rest};
+
+/// How long a connector may take to reach a state that it was asked for. A worker takes a new configuration over within
+/// seconds, unless its cluster rebalances.
+const STATE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// What the state calls the process that sets a pipeline up.
+const OWNER: &str = "kafka connect";
+
+/// Makes everything that is missing, and lets the connectors run. `on_step` hears of each step before it is taken.
+///
+/// # Errors
+/// What a server or the worker refuses. What was made stays and is found by the next call, or by
+/// [`crate::remove::remove`].
+pub async fn deploy(
+    config: &ConnectConfig,
+    rest: &Rest,
+    prepared: &Prepared,
+    on_step: &mut (dyn FnMut(&Step) + Send),
+) -> Result<Vec<Step>, ConnectError> {
+    let source = session::connect(&config.engine.source).await?;
+    let mut target = Target::connect(&config.engine.target).await?;
+    let observed = observe(config, rest, prepared, &source, &mut target).await?;
+    let steps = decide(&prepared.connectors, &observed)?;
+    let mut deployment = Deployment { config, rest, prepared, source: &source, target: &mut target };
+    for step in &steps {
+        on_step(step);
+        tracing::info!(%step, "setting up");
+        deployment.take(step).await?;
+    }
+    deployment.store_spec().await?;
+    source.close().await;
+    Ok(steps)
+}
+
+/// What is there.
+async fn observe(
+    config: &ConnectConfig,
+    rest: &Rest,
+    prepared: &Prepared,
+    source: &Session,
+    target: &mut Target,
+) -> Result<Observed, ConnectError> {
+    let state = target.load_state(&config.engine.name).await?;
+    let mut connectors = BTreeMap::new();
+    for connector in &prepared.connectors {
+        if let Some(properties) = rest.config(&connector.name).await? {
+            let word = rest.status(&connector.name).await?.map(|status| status.connector.state);
+            connectors.insert(connector.name.clone(), ObservedConnector { properties, word });
+        }
+    }
+    let layout = &prepared.layout;
+    Ok(Observed {
+        slot: layout.slot.clone(),
+        publication: layout.publication.clone(),
+        has_state: state.is_some(),
+        is_complete: state.is_some_and(|state| state.checkpoint.applied_lsn > Lsn::ZERO),
+        has_slot: slot::inspect(source, &layout.slot).await?.is_some(),
+        has_publication: publication::inspect(source, &layout.publication).await?.is_some(),
+        connectors,
+    })
+}
+
+/// A set-up in progress.
+struct Deployment<'a> {
+    config: &'a ConnectConfig,
+    rest: &'a Rest,
+    prepared: &'a Prepared,
+    source: &'a Session,
+    target: &'a mut Target,
+}
+
+// === impl Deployment ===
+
+impl Deployment<'_> {
+    async fn take(&mut self, step: &Step) -> Result<(), ConnectError> {
+        let layout = &self.prepared.layout;
+        match step {
+            Step::WriteSecrets => self.write_secrets(),
+            Step::Validate => validate(self.rest, &self.prepared.connectors).await,
+            Step::WriteState => self.write_state().await,
+            Step::CreateHeartbeats => {
+                for sql in heartbeat::create_sql(&layout.heartbeats())? {
+                    self.source.query_text(&sql).await?;
+                }
+                Ok(())
+            }
+            Step::CreatePublication => {
+                publication::create(self.source, &layout.publication, &published(layout)).await?;
+                Ok(())
+            }
+            Step::CreateTables => self.create_tables().await,
+            Step::CreateSlot => self.create_slot().await,
+            Step::CompleteState => self.complete_state().await,
+            Step::CreateConnector { connector } => {
+                let properties = self.connector(connector)?.to_properties();
+                self.rest.create(connector, &properties, InitialState::Stopped).await
+            }
+            Step::UpdateConnector { connector, .. } => {
+                let properties = self.connector(connector)?.to_properties();
+                self.rest.put_config(connector, &properties).await
+            }
+            Step::Resume { connector } => {
+                self.rest.resume(connector).await?;
+                reach(self.rest, connector, ConnectorWord::Running).await
+            }
+        }
+    }
+
+    fn connector(&self, name: &str) -> Result<&Connector, ConnectError> {
+        let found = self.prepared.connectors.iter().find(|connector| connector.name == name);
+        found.ok_or_else(|| ConnectError::SpecUnreadable { pipeline: self.config.engine.name.clone() })
+    }
+
+    fn write_secrets(&self) -> Result<(), ConnectError> {
+        let none = Secret::new(String::new());
+        let engine = &self.config.engine;
+        let source = engine.source.password.as_ref().unwrap_or(&none);
+        self.prepared.spec.secrets.write(source, &engine.target.password)
+    }
+
+    async fn write_state(&mut self) -> Result<(), ConnectError> {
+        let engine = &self.config.engine;
+        self.target.ensure_state_schema().await?;
+        let new = NewPipeline {
+            pipeline: engine.name.clone(),
+            owner: OWNER.to_owned(),
+            lineage: self.lineage(0).await?,
+            slot_is_ours: true,
+            publication_is_ours: true,
+            start_lsn: Lsn::ZERO,
+            spec: Some(self.prepared.spec.to_json()),
+        };
+        self.target.create_pipeline(&new).await?;
+        self.store_tables(TablePhase::Queued, Lsn::ZERO).await
+    }
+
+    async fn lineage(&self, publication_oid: u32) -> Result<Lineage, ConnectError> {
+        let identity = catalog::identity(self.source).await?;
+        let layout = &self.prepared.layout;
+        Ok(Lineage {
+            system_identifier: identity.system_identifier,
+            timeline: identity.timeline,
+            database_oid: identity.database_oid,
+            slot: layout.slot.clone(),
+            publication: layout.publication.clone(),
+            publication_oid,
+        })
+    }
+
+    /// The tables' rows in the state. Those that are there say which target tables we made.
+    async fn store_tables(&mut self, phase: TablePhase, sync_lsn: Lsn) -> Result<(), ConnectError> {
+        let known = self.load_state().await?;
+        let mut states = Vec::new();
+        for plan in self.prepared.layout.tables() {
+            let before = known.tables.iter().find(|table| table.source_oid == plan.source.oid);
+            let is_ours = match before {
+                Some(before) => before.table_is_ours,
+                None => self.target.existing_table(&plan.target).await?.is_none(),
+            };
+            states.push(TableState { phase, sync_lsn, ..table_state(plan, is_ours) });
+        }
+        Ok(self.target.set_tables(&known.checkpoint, &states).await?)
+    }
+
+    async fn create_tables(&mut self) -> Result<(), ConnectError> {
+        let allowed = rows(self.config);
+        for plan in self.prepared.layout.tables() {
+            self.target.prepare_table(plan, allowed).await?;
+            // An upsert finds its row by the key, and two rows of one key must not come to be.
+            self.target.build_key(plan).await?;
+        }
+        for heartbeat in self.prepared.layout.heartbeats() {
+            let plan = Arc::new(heartbeat_plan(&heartbeat)?);
+            self.target.prepare_table(&plan, ExistingRows::Allow).await?;
+            self.target.build_key(&plan).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_slot(&self) -> Result<(), ConnectError> {
+        let engine = &self.config.engine;
+        let making = async {
+            let mut replication = Replication::connect(&engine.source).await?;
+            replication.create_slot(&self.prepared.layout.slot, SlotSnapshot::None, false).await?;
+            replication.close().await;
+            Ok(())
+        };
+        match timeout(engine.slot_patience, making).await {
+            Ok(made) => made,
+            Err(_) => {
+                let after_s = engine.slot_patience.as_secs();
+                Err(EngineError::SlotCreationTimeout { after_s, blockers: String::new() }.into())
+            }
+        }
+    }
+
+    async fn complete_state(&mut self) -> Result<(), ConnectError> {
+        let layout = &self.prepared.layout;
+        let slot = slot::inspect(self.source, &layout.slot).await?;
+        let missing = || EngineError::SlotMissing { slot: layout.slot.clone() };
+        let start = slot.and_then(|slot| slot.confirmed_flush_lsn).ok_or_else(missing)?;
+        let published = publication::inspect(self.source, &layout.publication).await?;
+        let missing = || EngineError::PublicationMissing { publication: layout.publication.clone() };
+        let lineage = self.lineage(published.ok_or_else(missing)?.oid).await?;
+        self.store_tables(TablePhase::Streaming, start).await?;
+        let state = self.load_state().await?;
+        self.target.set_spec(&state.checkpoint, &self.prepared.spec.to_json()).await?;
+        // Last: a position above zero says that the set-up is complete.
+        self.target.set_lineage(&state.checkpoint, &lineage, start).await?;
+        Ok(())
+    }
+
+    /// What may have changed of the specification: the worker's URL, how it gets the passwords.
+    async fn store_spec(&mut self) -> Result<(), ConnectError> {
+        let state = self.load_state().await?;
+        let wanted = self.prepared.spec.to_json();
+        if state.spec.as_deref() != Some(wanted.as_str()) {
+            self.target.set_spec(&state.checkpoint, &wanted).await?;
+        }
+        Ok(())
+    }
+
+    async fn load_state(&mut self) -> Result<PipelineState, ConnectError> {
+        let pipeline = &self.config.engine.name;
+        let state = self.target.load_state(pipeline).await?;
+        Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
+    }
+}
+
+/// Waits until a connector is in a state.
+///
+/// # Errors
+/// `CONNECTOR_STATE` when it does not get there, and when the worker cannot be asked.
+pub(crate) async fn reach(rest: &Rest, connector: &str, wanted: ConnectorWord) -> Result<(), ConnectError> {
+    let started = Instant::now();
+    loop {
+        let found = rest.status(connector).await?.map(|status| status.connector.state);
+        if found == Some(wanted) {
+            return Ok(());
+        }
+        if started.elapsed() > STATE_PATIENCE {
+            let found = found.map_or("not known to the worker", ConnectorWord::as_str).to_owned();
+            let after_s = started.elapsed().as_secs();
+            let (connector, wanted) = (connector.to_owned(), wanted.as_str());
+            return Err(ConnectError::ConnectorState { connector, wanted, found, after_s });
+        }
+        sleep(PAUSE).await;
+    }
+}

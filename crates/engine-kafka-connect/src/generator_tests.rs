@@ -1,0 +1,183 @@
+//! Golden files of all configurations.
+
+use std::collections::BTreeSet;
+
+use crate::layout::tests::layout;
+use crate::overrides;
+use crate::plugin::{CONFLUENT_SINK_CLASS, Plugin, SINK_CLASS, SOURCE_CLASS};
+use crate::property::Connector;
+use crate::secrets::Secrets;
+use crate::sink_connector::{SinkRequest, confluent_sink_connector, sink_connector};
+use crate::source_connector::{SourceRequest, source_connector};
+use segcdc_model::Fault;
+use segcdc_postgres::SourceConfig;
+use segcdc_sqlserver::TargetConfig;
+
+/// What no configuration may hold.
+const CANARY: &str = "c4nary-p4ssword";
+
+/// Options that the plugin of the tests has beside those that are always set.
+const OPTIONAL: &[&str] = &[
+    "lsn.flush.mode",
+    "publish.via.partition.root",
+    "guardrail.collections.max",
+    "guardrail.collections.limit.action",
+    "schema.name.adjustment.mode",
+    "extended.headers.enabled",
+    "exactly.once.support",
+    "transaction.boundary",
+    "connection.restart.on.errors",
+    "flush.max.retries",
+    "flush.retry.delay.ms",
+];
+
+fn plugin(class: &str, options: &[&str]) -> Plugin {
+    let options: BTreeSet<String> = options.iter().map(|option| (*option).to_owned()).collect();
+    Plugin { class: class.to_owned(), version: "3.6.3.Final".to_owned(), options }
+}
+
+fn source_config() -> SourceConfig {
+    SourceConfig::parse(&format!("postgres://cdc:{CANARY}@pg.example:5433/shop?sslrootcert=/etc/pg-ca.pem"))
+        .unwrap()
+}
+
+fn target_config() -> TargetConfig {
+    TargetConfig::parse(&format!("sqlserver://sink:{CANARY}@sql.example:1433/shop")).unwrap()
+}
+
+fn secrets() -> Secrets {
+    Secrets::parse("file:/run/segcdc/shop.properties").unwrap()
+}
+
+fn source(plugin: &Plugin) -> Connector {
+    let (layout, source, secrets) = (layout(), source_config(), secrets());
+    source_connector(&SourceRequest {
+        layout: &layout,
+        source: &source,
+        secrets: &secrets,
+        plugin,
+        snapshot: true,
+        exactly_once: false,
+        replication_factor: Some(3),
+    })
+    .unwrap()
+}
+
+fn text(connector: &Connector) -> String {
+    let width = connector.properties.iter().map(|line| line.name.len()).max().unwrap_or_default();
+    let lines = connector
+        .properties
+        .iter()
+        .map(|line| format!("# {}\n{:width$} = {}", line.reason, line.name, line.value));
+    format!("{} ({})\n\n{}\n", connector.name, connector.role.as_str(), lines.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn the_source_connector_is_complete() {
+    insta::assert_snapshot!("source_connector", text(&source(&plugin(SOURCE_CLASS, OPTIONAL))));
+}
+
+#[test]
+fn options_that_the_plugin_lacks_are_left_out() {
+    let connector = source(&plugin(SOURCE_CLASS, &[]));
+    for name in OPTIONAL {
+        assert_eq!(connector.get(name), None, "{name}");
+    }
+    assert_eq!(connector.get("plugin.name"), Some("pgoutput"));
+}
+
+#[test]
+fn the_sink_connector_is_complete() {
+    let (layout, target, secrets) = (layout(), target_config(), secrets());
+    let plugin = plugin(SINK_CLASS, OPTIONAL);
+    for group in &layout.groups {
+        let request = SinkRequest {
+            group,
+            base: &layout.base,
+            target: &target,
+            secrets: &secrets,
+            plugin: &plugin,
+            may_override_client: true,
+        };
+        let connector = sink_connector(&request).unwrap();
+        insta::assert_snapshot!(format!("sink_connector_{}", group.target_schema), text(&connector));
+    }
+}
+
+#[test]
+fn the_confluent_sink_gets_rows_instead_of_envelopes() {
+    let (layout, target, secrets) = (layout(), target_config(), secrets());
+    let plugin = plugin(CONFLUENT_SINK_CLASS, &[]);
+    let group = layout.groups.first().unwrap();
+    let request = SinkRequest {
+        group,
+        base: &layout.base,
+        target: &target,
+        secrets: &secrets,
+        plugin: &plugin,
+        may_override_client: false,
+    };
+    let connector =
+        confluent_sink_connector(&request, "segcdc_shop.public.orders", "orders", &["id"]).unwrap();
+    insta::assert_snapshot!("sink_connector_confluent", text(&connector));
+}
+
+#[test]
+fn no_configuration_holds_a_password() {
+    let (layout, target, secrets) = (layout(), target_config(), secrets());
+    let plugin_of_sink = plugin(SINK_CLASS, OPTIONAL);
+    let mut connectors = vec![source(&plugin(SOURCE_CLASS, OPTIONAL))];
+    for group in &layout.groups {
+        let request = SinkRequest {
+            group,
+            base: &layout.base,
+            target: &target,
+            secrets: &secrets,
+            plugin: &plugin_of_sink,
+            may_override_client: true,
+        };
+        connectors.push(sink_connector(&request).unwrap());
+    }
+    for connector in connectors {
+        assert!(!format!("{connector:?}").contains(CANARY), "{}", connector.name);
+        assert!(!connector.properties.iter().any(|line| line.value.contains(CANARY)));
+    }
+}
+
+#[test]
+fn what_a_url_holds_cannot_become_an_option_of_the_driver() {
+    let (layout, secrets) = (layout(), secrets());
+    let mut target = target_config();
+    target.database = "x;trustServerCertificate=true}".to_owned();
+    target.host_name_in_certificate = Some("a;b".to_owned());
+    let plugin = plugin(SINK_CLASS, &[]);
+    let group = layout.groups.first().unwrap();
+    let request = SinkRequest {
+        group,
+        base: &layout.base,
+        target: &target,
+        secrets: &secrets,
+        plugin: &plugin,
+        may_override_client: true,
+    };
+    let url = sink_connector(&request).unwrap().get("connection.url").unwrap().to_owned();
+    assert!(url.contains(";databaseName={x;trustServerCertificate=true}}};encrypt=true;"), "{url}");
+    assert!(url.contains(";hostNameInCertificate={a;b};"), "{url}");
+    let with_ca = TargetConfig { ca_file: Some("/ca.pem".into()), ..target.clone() };
+    let refused = sink_connector(&SinkRequest { target: &with_ca, ..request }).unwrap_err();
+    assert_eq!(refused.code(), "CONNECT_UNSUPPORTED");
+}
+
+#[test]
+fn what_a_user_sets_replaces_what_is_generated() {
+    let mut connector = source(&plugin(SOURCE_CLASS, OPTIONAL));
+    let wanted = [
+        overrides::parse("source.max.batch.size=1").unwrap(),
+        overrides::parse("sink.batch.size=7").unwrap(),
+    ];
+    overrides::apply(&mut connector, &wanted);
+    assert_eq!(connector.get("max.batch.size"), Some("1"));
+    assert_eq!(connector.get("batch.size"), None);
+    let names: BTreeSet<&str> = connector.properties.iter().map(|line| line.name.as_str()).collect();
+    assert_eq!(names.len(), connector.properties.len(), "a property is set twice");
+}

@@ -1,0 +1,63 @@
+//! The Kafka Connect engine: the same pipeline as connectors in a Kafka Connect cluster.
+//!
+//! ```text
+//!            prepare                 decide          deploy              run
+//! config --> both servers, worker --> steps --> one after another --> look after, restart
+//!                 |                                                     ^
+//!                 v                                                     |
+//!  layout, source_connector, sink_connector (pure)          status: worker, slot, heartbeat rows
+//! ```
+//!
+//! What it promises is what this route can: every change arrives at least once, rows converge by their key. A table that
+//! the route would change is refused.
+//!
+//! - [`config`], [`connect_url`], [`secrets`], [`overrides`]: what the user says
+//! - [`http`], [`rest`], [`kafka`]: the worker and the brokers
+//! - [`plugin`], [`carried`]: what the worker's plugins can and cannot do
+//! - [`layout`], [`heartbeat`], [`property`], [`source_connector`], [`sink_connector`]: the pipeline, to the last property
+//! - [`mod@prepare`], [`mod@decide`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`], [`mod@remove`]: its life
+//! - [`trace`], [`offset`]: what the worker says, understood
+//! - [`error`]: what can go wrong
+
+pub mod carried;
+pub mod config;
+pub mod connect_url;
+pub mod decide;
+pub mod deploy;
+pub mod error;
+pub mod heartbeat;
+pub mod http;
+pub mod kafka;
+pub mod layout;
+pub mod look_after;
+pub mod offset;
+pub mod overrides;
+pub mod plugin;
+pub mod prepare;
+pub mod property;
+pub mod remove;
+pub mod rest;
+pub mod run;
+pub mod secrets;
+pub mod sink_connector;
+pub mod source_connector;
+pub mod status;
+pub mod trace;
+
+pub use config::{ConnectConfig, Spec};
+pub use connect_url::ConnectUrl;
+pub use decide::Step;
+pub use deploy::deploy;
+pub use error::ConnectError;
+pub use http::{BasicAuth, HttpConfig};
+pub use kafka::Bootstrap;
+pub use overrides::Override;
+pub use prepare::{Prepared, prepare};
+pub use remove::remove;
+pub use rest::Rest;
+pub use run::{Round, run};
+pub use secrets::Secrets;
+pub use status::{ConnectStatus, ConnectorReport, status};
+
+#[cfg(test)]
+mod generator_tests;

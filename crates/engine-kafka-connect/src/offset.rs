@@ -1,0 +1,50 @@
+//! [`source_position`]: how far a source connector has come, from what it stored in Kafka.
+
+use segcdc_model::Lsn;
+use serde_json::Value;
+
+use crate::rest::Offset;
+
+/// The position of the last change that Kafka holds, as Debezium stored it; `None` before the first.
+///
+/// Debezium stores decimal numbers: `lsn_proc` is what it has wholly processed, `lsn` the last row it saw. Connect writes
+/// them every minute or so (`offset.flush.interval.ms` of the worker), so the position is a little old.
+pub fn source_position(offsets: &[Offset], topic_prefix: &str) -> Option<Lsn> {
+    let ours = |offset: &&Offset| {
+        offset.partition.get("server").and_then(Value::as_str).is_some_and(|server| server == topic_prefix)
+    };
+    let number = |value: &Value| value.as_u64().filter(|lsn| *lsn > 0);
+    offsets
+        .iter()
+        .filter(ours)
+        .filter_map(|offset| ["lsn_proc", "lsn"].iter().find_map(|field| number(offset.offset.get(field)?)))
+        .max()
+        .map(Lsn::new)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn offsets(value: &Value) -> Vec<Offset> {
+        serde_json::from_value(value.clone()).unwrap()
+    }
+
+    #[test]
+    fn the_position_is_that_of_our_own_partition() {
+        let check = |value: Value, expected: Option<u64>| {
+            let found = source_position(&offsets(&value), "shop").map(Lsn::as_u64);
+            assert_eq!(found, expected, "{value}");
+        };
+        let partition = json!({"server": "shop"});
+        check(json!([]), None);
+        check(json!([{"partition": partition, "offset": null}]), None);
+        check(json!([{"partition": partition, "offset": {"lsn": 7}}]), Some(7));
+        check(json!([{"partition": partition, "offset": {"lsn_proc": 9, "lsn": 12, "txId": 1}}]), Some(9));
+        check(json!([{"partition": partition, "offset": {"lsn": "abc"}}]), None);
+        check(json!([{"partition": partition, "offset": {"lsn": -1}}]), None);
+        check(json!([{"partition": {"server": "other"}, "offset": {"lsn": 7}}]), None);
+        check(json!([{"partition": {"foo": "bar"}, "offset": {"lsn": 7}}]), None);
+    }
+}

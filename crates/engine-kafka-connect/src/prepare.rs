@@ -1,0 +1,398 @@
+//! [`prepare`]: checks both servers and the worker, and plans everything. Changes nothing but the file with the passwords.
+
+use std::sync::Arc;
+
+use segcdc_engine_native::{EngineKind, LeftOut, PlannedSql, Preflight, SnapshotMode, names, preflight};
+use segcdc_model::{Finding, Severity, Side};
+use segcdc_plan::{TableKey, TablePlan};
+use segcdc_postgres::publication;
+use segcdc_sqlserver::{ExistingRows, PipelineState};
+
+use crate::carried::{Carried, carried};
+use crate::config::{ConnectConfig, Spec};
+use crate::error::ConnectError;
+use crate::heartbeat;
+use crate::layout::{Layout, is_possible_name};
+use crate::overrides;
+use crate::plugin::Plugins;
+use crate::property::Connector;
+use crate::rest::{FieldError, Rest};
+use crate::secrets::Secrets;
+use crate::sink_connector::{SinkRequest, sink_connector};
+use crate::source_connector::{SourceRequest, needs_reselect, source_connector};
+
+/// A pipeline that is planned to the last property.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// What was found about both servers, and which tables take part.
+    pub preflight: Preflight,
+    /// What the worker has.
+    pub plugins: Plugins,
+    /// Names of everything.
+    pub layout: Layout,
+    /// The connectors as they should be, the sinks first.
+    pub connectors: Vec<Connector>,
+    /// What is stored of it.
+    pub spec: Spec,
+}
+
+/// What the worker's own settings allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Allowed {
+    /// `exactly.once.source.support=enabled`
+    exactly_once: bool,
+    /// `connector.client.config.override.policy` other than `None`
+    client_overrides: bool,
+}
+
+/// Checks both servers and the worker, and plans everything.
+///
+/// # Errors
+/// When one of them cannot be asked, or the engine cannot do what is wanted. What keeps the pipeline from starting is a
+/// finding.
+pub async fn prepare(config: &ConnectConfig, rest: &Rest) -> Result<Prepared, ConnectError> {
+    refuse_unsupported(config)?;
+    let plugins = Plugins::ask(rest).await?;
+    let found = preflight(&config.engine).await?;
+    let (mut preflight, layout) = select(config, found)?;
+    let secrets = secrets(config, preflight.existing.as_ref())?;
+    preflight.findings.extend(plugins.findings());
+    preflight.findings.extend(toast_finding(&layout));
+    let allowed = allowed(rest, config, &layout, &secrets, &plugins).await?;
+    preflight.findings.extend(allowed.findings());
+    let connectors = connectors(config, &layout, &secrets, &plugins, allowed)?;
+    let spec = Spec {
+        engine: EngineKind::KafkaConnect,
+        heartbeats: layout.heartbeats(),
+        connect_url: config.http.url.to_string(),
+        secrets,
+        bootstrap: match (&config.bootstrap, &preflight.existing) {
+            (Some(bootstrap), _) => Some(bootstrap.to_string()),
+            (None, Some(state)) => Spec::of(state)?.bootstrap,
+            (None, None) => None,
+        },
+        topic_prefix: layout.base.clone(),
+        source_connector: layout.source_connector.clone(),
+        sink_connectors: layout.groups.iter().map(|group| group.sink_connector.clone()).collect(),
+        topics: layout.topics(),
+        snapshot: config.engine.snapshot == SnapshotMode::Initial,
+    };
+    Ok(Prepared { preflight, plugins, layout, connectors, spec })
+}
+
+/// Has the worker check all connectors. It opens connections of its own, so the passwords must be where it reads them.
+///
+/// # Errors
+/// `CONNECTOR_CONFIG_INVALID` with what the worker does not like.
+pub async fn validate(rest: &Rest, connectors: &[Connector]) -> Result<(), ConnectError> {
+    for connector in connectors {
+        let found = rest.validate(&connector.class, &named(connector)).await?;
+        if found.error_count > 0 || !found.errors.is_empty() {
+            return Err(ConnectError::ConfigInvalid {
+                connector: connector.name.clone(),
+                errors: listed(&found.errors),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The configuration with the connector's name, which validation wants to see.
+fn named(connector: &Connector) -> crate::property::Properties {
+    let mut properties = connector.to_properties();
+    properties.insert("name".to_owned(), connector.name.clone());
+    properties
+}
+
+/// Errors on one line. What a worker says about a property may repeat its value, which is none of a row and no secret.
+fn listed(errors: &[FieldError]) -> String {
+    let texts = errors.iter().map(|error| {
+        let line: String =
+            error.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
+        format!("{}: {line}", error.name)
+    });
+    texts.take(5).collect::<Vec<_>>().join("; ")
+}
+
+fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {
+    let refuse = |what, instead| Err(ConnectError::Unsupported { what, instead });
+    let engine = &config.engine;
+    if engine.snapshot == SnapshotMode::Only {
+        return refuse("--snapshot only", "use the native engine to copy without following");
+    }
+    if engine.slot.is_some() || engine.publication.is_some() {
+        return refuse(
+            "--slot and --publication",
+            "leave them away: heartbeat tables have to be part of the publication, so the engine makes its own",
+        );
+    }
+    Ok(())
+}
+
+/// How the worker gets the passwords: as said now, or as the state says.
+fn secrets(config: &ConnectConfig, existing: Option<&PipelineState>) -> Result<Secrets, ConnectError> {
+    match (&config.secrets, existing) {
+        (Some(secrets), _) => Ok(secrets.clone()),
+        (None, Some(state)) => Ok(Spec::of(state)?.secrets),
+        (None, None) => Err(ConnectError::SecretsMissing),
+    }
+}
+
+/// Leaves out the tables that this route cannot carry, and lays out the rest.
+fn select(config: &ConnectConfig, mut found: Preflight) -> Result<(Preflight, Layout), ConnectError> {
+    let mut plans: Vec<Arc<TablePlan>> = Vec::new();
+    for plan in std::mem::take(&mut found.plans) {
+        match judge(&plan) {
+            Ok(()) => plans.push(plan),
+            Err(left_out) => found.left_out.push(*left_out),
+        }
+    }
+    if plans.is_empty() && !found.left_out.is_empty() {
+        found.findings.push(
+            Finding::failure(
+                "connect.tables",
+                Side::Source,
+                "NO_TABLES",
+                "no table is left that Kafka Connect can carry",
+            )
+            .hint("see why each table was left out; the native engine carries all of these types"),
+        );
+    }
+    let name = &config.engine.name;
+    let lineage = found.existing.as_ref().map(|state| &state.checkpoint.lineage);
+    let slot = lineage.map_or_else(|| names::slot(name, 1), |lineage| lineage.slot.clone());
+    let layout = Layout::new(names::publication(name), slot, names::publication(name), &plans);
+    found.plans = plans;
+    if found.existing.is_none() {
+        found.sql = statements(config, &found, &layout)?;
+    }
+    Ok((found, layout))
+}
+
+/// The statements that change something, for a new pipeline.
+fn statements(
+    config: &ConnectConfig,
+    found: &Preflight,
+    layout: &Layout,
+) -> Result<PlannedSql, ConnectError> {
+    let heartbeats = layout.heartbeats();
+    let mut source = heartbeat::create_sql(&heartbeats)?;
+    source.push(publication::create_sql(&layout.publication, &published(layout))?);
+    source.push(format!("CREATE_REPLICATION_SLOT \"{}\" LOGICAL pgoutput", layout.slot));
+    let mut tables = found.plans.clone();
+    for heartbeat in &heartbeats {
+        tables.push(Arc::new(heartbeat_plan(heartbeat)?));
+    }
+    let request = segcdc_sqlserver::PreflightRequest { tables, existing: None, rows: rows(config) };
+    Ok(PlannedSql { source, target: segcdc_sqlserver::preflight::statements(&request) })
+}
+
+/// The plan of a heartbeat's target table.
+pub(crate) fn heartbeat_plan(
+    heartbeat: &segcdc_engine_native::HeartbeatRow,
+) -> Result<TablePlan, ConnectError> {
+    heartbeat::plan(heartbeat).map_err(|error| segcdc_engine_native::EngineError::from(error).into())
+}
+
+/// All tables of the publication.
+pub(crate) fn published(layout: &Layout) -> Vec<segcdc_model::QualifiedName> {
+    let tables = layout.tables().map(|plan| plan.source.name.clone());
+    tables.chain(layout.heartbeats().into_iter().map(|heartbeat| heartbeat.source)).collect()
+}
+
+/// Whether target tables may hold rows.
+pub(crate) fn rows(config: &ConnectConfig) -> ExistingRows {
+    match config.engine.snapshot {
+        SnapshotMode::None => ExistingRows::Allow,
+        SnapshotMode::Initial | SnapshotMode::Only => ExistingRows::Refuse,
+    }
+}
+
+/// Whether the route can carry a table, exactly.
+fn judge(plan: &TablePlan) -> Result<(), Box<LeftOut>> {
+    let left_out = |code: &str, detail: String, hint: &str| {
+        let (table, hint) = (plan.source.name.clone(), hint.to_owned());
+        Err(Box::new(LeftOut { table, code: code.to_owned(), detail, hint, fix_sql: None }))
+    };
+    if !matches!(plan.key, TableKey::Columns(_)) {
+        return left_out(
+            "CONNECT_NO_KEY",
+            "it has no key, and the JDBC sink writes rows by their key".to_owned(),
+            "add a primary key, or use the native engine",
+        );
+    }
+    let names = [&plan.source.name.schema, &plan.source.name.name, &plan.target.schema];
+    let columns = plan.columns.iter().map(|column| &column.name);
+    if let Some(name) = names.into_iter().chain(columns).find(|name| !is_possible_name(name)) {
+        return left_out(
+            "CONNECT_NAME_UNSUPPORTED",
+            format!(
+                "the name \"{name}\" has characters that mean something else to Kafka, Debezium or the JDBC sink"
+            ),
+            "names have letters of ASCII, digits and _; use the native engine, which takes every name",
+        );
+    }
+    for column in &plan.columns {
+        let Some(source) = plan.source.columns.get(column.source_index) else { continue };
+        if let Carried::Refused(reason) = carried(source) {
+            return left_out(
+                "CONNECT_TYPE_UNSUPPORTED",
+                format!(
+                    "column \"{}\" has a type that this route does not carry exactly: {reason}",
+                    column.name
+                ),
+                "use the native engine for this table; docs/reference/types-kafka-connect.md lists all types",
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What a person should know about large values.
+fn toast_finding(layout: &Layout) -> Option<Finding> {
+    let tables: Vec<String> = layout
+        .tables()
+        .filter(|plan| needs_reselect(plan))
+        .map(|plan| plan.source.name.to_string())
+        .collect();
+    let first = tables.first()?;
+    let others = if tables.len() > 1 { format!(" and {} more", tables.len() - 1) } else { String::new() };
+    let detail = format!(
+        "large values that an UPDATE does not touch are read again from the source, for {first}{others}: one query for each \
+         such change, and the value of that moment instead of the one of the change"
+    );
+    Some(
+        Finding::warning("connect.toast", Side::Source, "CONNECT_RESELECT", detail).hint(
+            "nothing has to be done: a later change follows. ALTER TABLE ... REPLICA IDENTITY FULL avoids the query, and \
+             makes UPDATE and DELETE write more WAL",
+        ),
+    )
+}
+
+/// Finds out what the worker's own settings allow, by asking for it.
+async fn allowed(
+    rest: &Rest,
+    config: &ConnectConfig,
+    layout: &Layout,
+    secrets: &Secrets,
+    plugins: &Plugins,
+) -> Result<Allowed, ConnectError> {
+    let wish = Allowed { exactly_once: true, client_overrides: true };
+    let mut allowed = wish;
+    for connector in connectors(config, layout, secrets, plugins, wish)? {
+        let found = rest.validate(&connector.class, &named(&connector)).await?;
+        let complains = |prefix: &str| found.errors.iter().any(|error| error.name.starts_with(prefix));
+        allowed.exactly_once &= !complains("exactly.once.support");
+        allowed.client_overrides &= !complains("consumer.override.");
+    }
+    Ok(allowed)
+}
+
+/// The connectors, the sinks first.
+fn connectors(
+    config: &ConnectConfig,
+    layout: &Layout,
+    secrets: &Secrets,
+    plugins: &Plugins,
+    allowed: Allowed,
+) -> Result<Vec<Connector>, ConnectError> {
+    let mut connectors = Vec::with_capacity(layout.groups.len() + 1);
+    for group in &layout.groups {
+        connectors.push(sink_connector(&SinkRequest {
+            group,
+            base: &layout.base,
+            target: &config.engine.target,
+            secrets,
+            plugin: &plugins.sink,
+            may_override_client: allowed.client_overrides,
+        })?);
+    }
+    connectors.push(source_connector(&SourceRequest {
+        layout,
+        source: &config.engine.source,
+        secrets,
+        plugin: &plugins.source,
+        snapshot: config.engine.snapshot == SnapshotMode::Initial,
+        exactly_once: allowed.exactly_once,
+        replication_factor: config.replication_factor,
+    })?);
+    for connector in &mut connectors {
+        overrides::apply(connector, &config.overrides);
+    }
+    Ok(connectors)
+}
+
+// === impl Allowed ===
+
+impl Allowed {
+    fn findings(self) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if !self.exactly_once {
+            findings.push(
+                Finding::warning(
+                    "connect.exactly_once",
+                    Side::Source,
+                    "CONNECT_AT_LEAST_ONCE",
+                    "the workers do not write the source's messages in transactions: after a crash some are in Kafka twice",
+                )
+                .hint("rows are written by their key, so the tables converge all the same; exactly.once.source.support=enabled at all workers avoids it"),
+            );
+        }
+        if !self.client_overrides {
+            findings.push(
+                Finding::warning(
+                    "connect.client_overrides",
+                    Side::Target,
+                    "CONNECT_CLIENT_POLICY",
+                    "the workers do not let a connector set its consumer's isolation level and batch size",
+                )
+                .hint("set connector.client.config.override.policy=All, or consumer.isolation.level=read_committed, at all workers"),
+            );
+        }
+        findings
+    }
+}
+
+// === impl Prepared ===
+
+impl Prepared {
+    /// The findings that keep the pipeline from starting.
+    pub fn failures(&self) -> impl Iterator<Item = &Finding> {
+        self.preflight.findings.iter().filter(|finding| finding.severity == Severity::Failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::tests::plan;
+    use segcdc_model::PgType;
+
+    #[test]
+    fn tables_that_the_route_would_change_are_left_out() {
+        let code = |plan: &TablePlan| judge(plan).err().map(|left_out| left_out.code);
+        assert_eq!(code(&plan("public", "orders", &[("note", PgType::Text)])), None);
+        assert_eq!(
+            code(&plan("public", "t", &[("n", PgType::Numeric { bounds: None })])).as_deref(),
+            Some("CONNECT_TYPE_UNSUPPORTED")
+        );
+        assert_eq!(
+            code(&plan("public", "t", &[("x", PgType::Other)])).as_deref(),
+            Some("CONNECT_TYPE_UNSUPPORTED")
+        );
+        assert_eq!(code(&plan("public", "a.b", &[])).as_deref(), Some("CONNECT_NAME_UNSUPPORTED"));
+        assert_eq!(
+            code(&plan("public", "t", &[("a b", PgType::Int4)])).as_deref(),
+            Some("CONNECT_NAME_UNSUPPORTED")
+        );
+        let keyless = TablePlan { key: TableKey::WholeRow, ..(*plan("public", "t", &[])).clone() };
+        assert_eq!(code(&keyless).as_deref(), Some("CONNECT_NO_KEY"));
+    }
+
+    #[test]
+    fn large_values_are_told_about_once() {
+        let layout = |columns: &[(&str, PgType)]| Layout::new("p", "s", "p", &[plan("public", "t", columns)]);
+        assert!(toast_finding(&layout(&[("n", PgType::Int8)])).is_none());
+        assert_eq!(toast_finding(&layout(&[("n", PgType::Text)])).unwrap().code, "CONNECT_RESELECT");
+    }
+}

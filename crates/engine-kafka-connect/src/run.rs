@@ -1,0 +1,129 @@
+//! [`run`]: looks after a pipeline that was deployed, until it is stopped or has caught up.
+
+use std::time::Duration;
+
+use segcdc_engine_native::heartbeat_row;
+use segcdc_model::{Disposition, Fault, Lsn};
+use segcdc_postgres::session;
+use segcdc_sqlserver::{Target, WritePath};
+use tokio::time::{Instant, sleep};
+
+use crate::config::{ConnectConfig, Spec};
+use crate::error::ConnectError;
+use crate::look_after::Caretaker;
+use crate::rest::Rest;
+use crate::status::{ConnectorReport, connectors};
+
+/// Pause between two looks.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Pause between two looks at the heartbeat rows while somebody waits for them.
+const EAGER_PERIOD: Duration = Duration::from_millis(300);
+
+/// How long the worker may be gone before that ends the run; connectors run on without us.
+const WORKER_PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is seen in a round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Round {
+    /// The connectors.
+    pub connectors: Vec<ConnectorReport>,
+    /// Up to where the target has everything; `None` before the first heartbeat.
+    pub applied_lsn: Option<Lsn>,
+    /// Connectors that were started again.
+    pub restarted: Vec<String>,
+    /// The worker could not be asked.
+    pub worker_is_gone: bool,
+}
+
+/// Looks after the connectors until everything that had committed when it was called is in the target, or for ever.
+/// Dropping the future ends it; the connectors run on.
+///
+/// # Errors
+/// `CONNECTOR_TASK_FAILED`; what keeps the worker from being asked for more than five minutes.
+pub async fn run(
+    config: &ConnectConfig,
+    rest: &Rest,
+    spec: &Spec,
+    until_caught_up: bool,
+    on_round: &mut (dyn FnMut(&Round) + Send),
+) -> Result<Lsn, ConnectError> {
+    let goal = match until_caught_up {
+        true => {
+            let source = session::connect(&config.engine.source).await?;
+            let goal = heartbeat_row::write(&source, &spec.heartbeats).await?;
+            source.close().await;
+            Some(goal)
+        }
+        false => None,
+    };
+    let mut caretaker = Caretaker::new();
+    let mut target: Option<Target> = None;
+    let started = Instant::now();
+    let mut seen = Instant::now();
+    let mut next_look = Duration::ZERO;
+    let mut round =
+        Round { connectors: Vec::new(), applied_lsn: None, restarted: Vec::new(), worker_is_gone: false };
+    loop {
+        if started.elapsed() >= next_look {
+            round.restarted.clear();
+            match look(rest, spec, &mut caretaker, started.elapsed()).await {
+                Ok((connectors, restarted)) => {
+                    seen = Instant::now();
+                    round = Round { connectors, restarted, worker_is_gone: false, ..round };
+                }
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    tracing::warn!(code = error.code(), error = %segcdc_model::fault::chain(&error), "the worker cannot be asked");
+                    round.worker_is_gone = true;
+                    if seen.elapsed() > WORKER_PATIENCE {
+                        return Err(error);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+            round.applied_lsn = applied(config, spec, &mut target).await;
+            on_round(&round);
+            next_look = started.elapsed() + PERIOD;
+        } else if goal.is_some() {
+            round.applied_lsn = applied(config, spec, &mut target).await;
+        }
+        if let (Some(goal), Some(applied)) = (goal, round.applied_lsn)
+            && applied >= goal
+        {
+            return Ok(applied);
+        }
+        sleep(if goal.is_some() { EAGER_PERIOD } else { PERIOD }).await;
+    }
+}
+
+/// Asks for the connectors, and starts again what has failed.
+async fn look(
+    rest: &Rest,
+    spec: &Spec,
+    caretaker: &mut Caretaker,
+    elapsed: Duration,
+) -> Result<(Vec<ConnectorReport>, Vec<String>), ConnectError> {
+    let reports = connectors(rest, spec).await?;
+    let restarts = caretaker.restarts(&reports, elapsed)?;
+    for connector in &restarts {
+        tracing::warn!(connector, "a task failed and is started again");
+        rest.restart_failed(connector).await?;
+    }
+    Ok((reports, restarts))
+}
+
+/// What has arrived. A target that cannot be asked is asked again in the next round: the sinks have their own say.
+async fn applied(config: &ConnectConfig, spec: &Spec, target: &mut Option<Target>) -> Option<Lsn> {
+    if target.as_ref().is_none_or(|target| !target.is_usable()) {
+        *target = Target::connect_with(&config.engine.target, WritePath::Insert).await.ok();
+    }
+    let arrived = heartbeat_row::read(target.as_mut()?, &spec.heartbeats).await;
+    match arrived {
+        Ok(arrived) => arrived.map(|arrived| arrived.lsn),
+        Err(error) => {
+            tracing::warn!(error = %error, "the target cannot be asked how far it is");
+            *target = None;
+            None
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! [`source_connector`]: the configuration of Debezium's PostgreSQL connector.
+//!
+//! Slot, publication and heartbeat tables are made by us before it runs, so that nothing is captured by accident and all
+//! of it can be removed again.
+
+use segcdc_model::{QualifiedName, ReplicaIdentity};
+use segcdc_plan::TablePlan;
+use segcdc_postgres::SourceConfig;
+use segcdc_postgres::config::{Endpoint, TlsMode};
+
+use crate::carried::can_be_toasted;
+use crate::error::ConnectError;
+use crate::heartbeat;
+use crate::layout::{Group, Layout};
+use crate::plugin::Plugin;
+use crate::property::{Builder, Connector, Role, exactly, exactly_any};
+use crate::secrets::Secrets;
+
+/// Time between two heartbeats, milliseconds.
+const HEARTBEAT_MS: &str = "5000";
+
+/// What the generator needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceRequest<'a> {
+    /// The pipeline.
+    pub layout: &'a Layout,
+    /// Where the source is, as the worker reaches it.
+    pub source: &'a SourceConfig,
+    /// How the worker gets the password.
+    pub secrets: &'a Secrets,
+    /// The plugin.
+    pub plugin: &'a Plugin,
+    /// Whether rows that are there are copied.
+    pub snapshot: bool,
+    /// Whether the worker writes the source's messages in Kafka transactions.
+    pub exactly_once: bool,
+    /// Copies of each topic in the Kafka cluster; `None` leaves it to the brokers.
+    pub replication_factor: Option<u16>,
+}
+
+/// The source connector of a pipeline.
+///
+/// # Errors
+/// `CONNECT_UNSUPPORTED` for a source that a worker cannot reach in this way.
+pub fn source_connector(request: &SourceRequest<'_>) -> Result<Connector, ConnectError> {
+    let layout = request.layout;
+    let mut lines = Builder::new(Some(&request.plugin.options));
+    lines.set("connector.class", request.plugin.class.as_str(), "Debezium's connector for PostgreSQL");
+    lines.set("tasks.max", "1", "a replication slot has one reader");
+    connection(&mut lines, request)?;
+    lines
+        .set("topic.prefix", layout.base.as_str(), "names topics and progress; changing it would lose both")
+        .set("plugin.name", "pgoutput", "built into PostgreSQL; the default, decoderbufs, is not")
+        .set(
+            "slot.name",
+            layout.slot.as_str(),
+            "made before the connector, so that it can be removed with the pipeline",
+        )
+        .set("slot.drop.on.stop", "false", "dropping it would lose what is committed until the next start")
+        .set(
+            "slot.max.retries",
+            "30",
+            "after a crash PostgreSQL may take minutes to notice that the old reader is gone",
+        )
+        .set("slot.retry.delay.ms", "10000", "pause between those attempts");
+    lines
+        .set_if_known("lsn.flush.mode", "connector", "the slot is confirmed only up to what Kafka has stored")
+        .set_if_known(
+            "offset.mismatch.strategy",
+            "trust_offset",
+            "never skip to a slot's position without notice",
+        )
+        .set(
+            "publication.name",
+            layout.publication.as_str(),
+            "made before the connector, of exactly these tables",
+        )
+        .set(
+            "publication.autocreate.mode",
+            "disabled",
+            "the default publishes every table and needs a superuser",
+        )
+        .set_if_known(
+            "publish.via.partition.root",
+            "true",
+            "changes of partitions arrive as those of their table",
+        );
+    tables(&mut lines, layout);
+    values(&mut lines);
+    toast(&mut lines, layout);
+    snapshot(&mut lines, request);
+    routes(&mut lines, layout);
+    heartbeats(&mut lines, layout);
+    flow(&mut lines, request);
+    Ok(Connector {
+        name: layout.source_connector.clone(),
+        role: Role::Source,
+        class: request.plugin.class.clone(),
+        properties: lines.finish(),
+    })
+}
+
+fn connection(lines: &mut Builder<'_>, request: &SourceRequest<'_>) -> Result<(), ConnectError> {
+    let source = request.source;
+    let Endpoint::Tcp { host, port } = &source.endpoint else {
+        return Err(ConnectError::Unsupported {
+            what: "a source at a Unix-domain socket",
+            instead: "give the source's URL with a host that the worker can reach",
+        });
+    };
+    lines
+        .set("database.hostname", host.as_str(), "as the worker reaches it")
+        .set("database.port", port.to_string(), "as the worker reaches it")
+        .set("database.dbname", source.database.as_str(), "from the source's URL")
+        .set("database.user", source.user.as_str(), "from the source's URL");
+    if source.password.is_some() {
+        let reason =
+            "a placeholder: what is in a configuration can be read by everybody who may ask the worker";
+        lines.set("database.password", request.secrets.source_password(), reason);
+    }
+    let mode = match source.tls {
+        TlsMode::Disable => "disable",
+        TlsMode::Require => "require",
+        TlsMode::VerifyCa => "verify-ca",
+        TlsMode::VerifyFull => "verify-full",
+    };
+    lines.set(
+        "database.sslmode",
+        mode,
+        "as in the source's URL; the default, prefer, trusts whoever answers",
+    );
+    let file = "a file of the worker, at the same path as here";
+    if let Some(path) = &source.root_certificate {
+        lines.set("database.sslrootcert", path.display().to_string(), file);
+    }
+    if let Some(certificate) = &source.client_certificate {
+        lines.set("database.sslcert", certificate.certificate.display().to_string(), file);
+        lines.set("database.sslkey", certificate.key.display().to_string(), file);
+    }
+    lines.set("database.tcpKeepAlive", "true", "a firewall must not cut a quiet stream");
+    Ok(())
+}
+
+fn tables(lines: &mut Builder<'_>, layout: &Layout) {
+    let names: Vec<String> = layout
+        .groups
+        .iter()
+        .flat_map(|group| {
+            let tables = group.tables.iter().map(|plan| dotted(&plan.source.name));
+            tables.chain([dotted(&group.heartbeat.source)])
+        })
+        .collect();
+    lines.set(
+        "table.include.list",
+        exactly_any(names.iter().map(String::as_str)),
+        "these tables and no others; regular expressions, so dots are escaped",
+    );
+    let keys: Vec<String> = layout.tables().filter_map(|plan| chosen_key(plan)).collect();
+    if !keys.is_empty() {
+        lines.set(
+            "message.key.columns",
+            keys.join(";"),
+            "what identifies a row of a table without a primary key",
+        );
+    }
+    lines.set_if_known(
+        "guardrail.collections.max",
+        names.len().to_string(),
+        "more tables than these are a mistake",
+    );
+    lines.set_if_known("guardrail.collections.limit.action", "fail", "and stop the connector");
+}
+
+/// What identifies a row of a table that has no primary key but a replica identity index.
+fn chosen_key(plan: &TablePlan) -> Option<String> {
+    if !plan.source.primary_key.is_empty() {
+        return None;
+    }
+    let columns: Vec<&str> =
+        plan.key_columns().iter().filter_map(|index| Some(plan.columns.get(*index)?.name.as_str())).collect();
+    (!columns.is_empty()).then(|| format!("{}:{}", exactly(&dotted(&plan.source.name)), columns.join(",")))
+}
+
+fn values(lines: &mut Builder<'_>) {
+    lines
+        .set("decimal.handling.mode", "precise", "exact; the tables' numeric columns have bounds")
+        .set("time.precision.mode", "adaptive_time_microseconds", "exact: PostgreSQL counts microseconds")
+        .set("interval.handling.mode", "string", "the default is an approximate number")
+        .set("hstore.handling.mode", "json", "the JDBC sink cannot write maps")
+        .set("binary.handling.mode", "bytes", "bytes as they are")
+        .set(
+            "include.unknown.datatypes",
+            "false",
+            "tables with types that Debezium does not know are refused before",
+        )
+        .set(
+            "tombstones.on.delete",
+            "false",
+            "the sink finds the table in the message, and a tombstone has none",
+        )
+        .set("skipped.operations", "none", "the default leaves TRUNCATE out")
+        .set("provide.transaction.metadata", "false", "the sink does not use it")
+        .set_if_known("schema.name.adjustment.mode", "none", "names stay as they are")
+        .set_if_known("extended.headers.enabled", "false", "bytes in each message that nothing reads")
+        .set("key.converter", CONVERTER, "the sink needs the types of the key")
+        .set("key.converter.schemas.enable", "true", "so they are sent with it")
+        .set("value.converter", CONVERTER, "the sink needs the types of the values")
+        .set("value.converter.schemas.enable", "true", "so they are sent with them");
+}
+
+/// The converter that every worker has.
+pub(crate) const CONVERTER: &str = "org.apache.kafka.connect.json.JsonConverter";
+
+/// Large values that an UPDATE did not touch are not in the stream. Debezium puts a placeholder in their place, which the
+/// JDBC sink would write into the target.
+fn toast(lines: &mut Builder<'_>, layout: &Layout) {
+    let mut columns: Vec<String> = Vec::new();
+    for plan in layout.tables().filter(|plan| needs_reselect(plan)) {
+        for column in &plan.columns {
+            let toasted = plan.source.columns.get(column.source_index).is_some_and(can_be_toasted);
+            if toasted {
+                columns.push(format!("{}:{}", exactly(&dotted(&plan.source.name)), exactly(&column.name)));
+            }
+        }
+    }
+    if columns.is_empty() {
+        return;
+    }
+    lines
+        .set("post.processors", "reselect", "large values that an UPDATE did not touch are not in the stream")
+        .set(
+            "reselect.type",
+            "io.debezium.processors.reselect.ReselectColumnsPostProcessor",
+            "so they are read again from the table; a later change of the row follows by itself",
+        )
+        .set("reselect.reselect.columns.include.list", columns.join(","), "the columns that can be so large")
+        .set("reselect.reselect.unavailable.values", "true", "only where the value is missing")
+        .set("reselect.reselect.null.values", "false", "NULL is a value")
+        .set(
+            "reselect.reselect.error.handling.mode",
+            "warn",
+            "a row that was deleted meanwhile is not found; its DELETE follows",
+        );
+}
+
+/// Whether large values of the table can be missing from the stream.
+pub(crate) fn needs_reselect(plan: &TablePlan) -> bool {
+    plan.source.replica_identity != ReplicaIdentity::Full
+        && plan
+            .columns
+            .iter()
+            .filter_map(|column| plan.source.columns.get(column.source_index))
+            .any(can_be_toasted)
+}
+
+fn snapshot(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
+    let (mode, reason) = match request.snapshot {
+        true => {
+            ("initial", "copy, then follow; the slot is older than the copy, so nothing is missed in between")
+        }
+        false => ("no_data", "only follow"),
+    };
+    lines.set("snapshot.mode", mode, reason);
+    let names: Vec<String> = request.layout.tables().map(|plan| dotted(&plan.source.name)).collect();
+    lines
+        .set(
+            "snapshot.include.collection.list",
+            exactly_any(names.iter().map(String::as_str)),
+            "not the heartbeat tables: theirs has to say that the copy is over",
+        )
+        .set("snapshot.isolation.mode", "repeatable_read", "one snapshot, without the cost of serializable")
+        .set("snapshot.locking.mode", "none", "the application is not held up")
+        .set("snapshot.max.threads", "1", "several are not one snapshot before Debezium 3.7 (dbz#2330)")
+        .set("snapshot.fetch.size", "10240", "rows in a round trip");
+}
+
+/// Gathers the tables of a group in its topic.
+fn routes(lines: &mut Builder<'_>, layout: &Layout) {
+    let names: Vec<String> = (0..layout.groups.len()).map(|index| format!("route{index}")).collect();
+    lines.set(
+        "transforms",
+        names.join(","),
+        "one topic for each target schema: rows arrive in the order of commit",
+    );
+    for (name, group) in names.iter().zip(&layout.groups) {
+        let prefix = format!("transforms.{name}");
+        lines
+            .set(
+                &format!("{prefix}.type"),
+                "org.apache.kafka.connect.transforms.RegexRouter",
+                "part of Kafka Connect",
+            )
+            .set(&format!("{prefix}.regex"), topics_of(layout, group), "the topics that Debezium would write")
+            .set(&format!("{prefix}.replacement"), group.topic.as_str(), "the topic that they go to");
+    }
+}
+
+/// A regular expression for the topics of a group's tables. The topic of a group itself has one dot and does not match.
+fn topics_of(layout: &Layout, group: &Group) -> String {
+    let base = exactly(&layout.base);
+    let schemas: Vec<String> = group.source_schemas().iter().map(|schema| exactly(schema)).collect();
+    let heartbeat = exactly(&dotted(&group.heartbeat.source));
+    format!("{base}\\.(?:(?:{})\\.[^.]+|{heartbeat})", schemas.join("|"))
+}
+
+fn heartbeats(lines: &mut Builder<'_>, layout: &Layout) {
+    lines
+        .set(
+            "heartbeat.interval.ms",
+            HEARTBEAT_MS,
+            "a quiet pipeline lets go of what others write; 0 is the default",
+        )
+        .set(
+            "heartbeat.action.query",
+            heartbeat::touch_all(layout.groups.iter().map(|group| &group.heartbeat)),
+            "rows that travel with the others and say in the target how far it is",
+        );
+}
+
+fn flow(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
+    lines
+        .set("max.batch.size", "8192", "messages in a batch")
+        .set("max.queue.size", "32768", "messages that wait")
+        .set("max.queue.size.in.bytes", "268435456", "and no more than this, however wide rows are")
+        .set("poll.interval.ms", "50", "the default of 500 is what one waits for a change")
+        .set("event.processing.failure.handling.mode", "fail", "the others lose what cannot be read")
+        .set("errors.tolerance", "none", "the same")
+        .set(
+            "errors.max.retries",
+            "60",
+            "then the task fails and is started again by segcdc; -1 hides it for ever",
+        )
+        .set("topic.creation.default.partitions", "1", "there is an order only within a partition")
+        .set(
+            "topic.creation.default.replication.factor",
+            request.replication_factor.map_or("-1".to_owned(), |copies| copies.to_string()),
+            "copies of each topic: --kafka-replication, or what the brokers do by themselves (-1)",
+        )
+        .set("topic.creation.default.cleanup.policy", "delete", "all changes, not only the last of a key")
+        .set("topic.creation.default.retention.ms", "604800000", "a sink may be down for a week")
+        .set("topic.creation.default.compression.type", "lz4", "JSON with its types repeats itself");
+    match request.exactly_once {
+        true => lines.set_if_known("exactly.once.support", "required", "no message twice in Kafka"),
+        false => lines.set_if_known(
+            "exactly.once.support",
+            "requested",
+            "the workers do not have exactly.once.source.support: messages can be in Kafka twice",
+        ),
+    };
+    lines.set_if_known("transaction.boundary", "poll", "a Kafka transaction for each batch");
+}
+
+/// `schema.table`, as Debezium compares it.
+fn dotted(name: &QualifiedName) -> String {
+    format!("{}.{}", name.schema, name.name)
+}

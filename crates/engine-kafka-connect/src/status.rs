@@ -1,0 +1,324 @@
+//! [`status`]: where a pipeline on Kafka Connect stands, as the worker and the two servers tell. Disturbs nothing.
+//!
+//! A worker says RUNNING of a connector whose tasks have all failed, and of a task that cannot reach its database. So a
+//! connector counts as failed when one of its tasks is, and what has arrived is judged by the heartbeat rows.
+
+use segcdc_engine_native::heartbeat_row::{self, NOW_US};
+use segcdc_engine_native::{Health, PipelineStateWord, SlotReport, StatusNote, TableReport};
+use segcdc_model::{Fault, Lsn, TablePhase};
+use segcdc_postgres::{Session, catalog, session};
+use segcdc_sqlserver::{PipelineState, Target, TargetError};
+use serde::Serialize;
+
+use crate::config::{ConnectConfig, Spec};
+use crate::error::ConnectError;
+use crate::offset;
+use crate::property::Role;
+use crate::rest::{ConnectorStatus, ConnectorWord, Rest};
+use crate::trace::{self, Cause};
+
+/// Age of the newest heartbeat in the target above which a person should look, milliseconds. The connector writes one
+/// every five seconds.
+const STALE_MS: u64 = 60_000;
+
+/// Where a pipeline stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ConnectStatus {
+    /// The pipeline.
+    pub pipeline: String,
+    /// `kafka-connect`.
+    pub engine: &'static str,
+    /// Whether it runs.
+    pub state: PipelineStateWord,
+    /// Whether a person should look.
+    pub health: Health,
+    /// The worker.
+    pub connect_url: String,
+    /// The connectors, the source first.
+    pub connectors: Vec<ConnectorReport>,
+    /// How far the source has written; `None` when it cannot be asked.
+    pub source_lsn: Option<Lsn>,
+    /// Up to where Kafka has the changes, as the source connector stored it: up to a minute old.
+    pub stored_lsn: Option<Lsn>,
+    /// Up to where the target has them, by the heartbeat rows; `None` before the first has arrived, while tables are
+    /// copied.
+    pub applied_lsn: Option<Lsn>,
+    /// WAL between source and target, bytes.
+    pub lag_bytes: Option<u64>,
+    /// Age of the heartbeat that has arrived, milliseconds by the source's clock. Up to five seconds are nothing but the
+    /// time between two of them.
+    pub lag_ms: Option<u64>,
+    /// The slot; `None` when the source cannot be asked.
+    pub slot: Option<SlotReport>,
+    /// The tables, ordered by source name.
+    pub tables: Vec<TableReport>,
+    /// What a person should know, worst first.
+    pub notes: Vec<StatusNote>,
+}
+
+/// Where one connector stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConnectorReport {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+    /// Its state; FAILED when one of its tasks is; `None` when there is no such connector.
+    pub word: Option<ConnectorWord>,
+    /// Tasks that run, and tasks in all.
+    pub tasks: (usize, usize),
+    /// Why it failed.
+    pub cause: Option<Cause>,
+}
+
+/// What the servers say, before anything is concluded from it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    pub(crate) source_lsn: Option<Lsn>,
+    pub(crate) stored_lsn: Option<Lsn>,
+    pub(crate) applied_lsn: Option<Lsn>,
+    pub(crate) lag_ms: Option<u64>,
+    pub(crate) slot: Option<SlotReport>,
+}
+
+/// Where a pipeline stands.
+///
+/// # Errors
+/// `STATE_MISSING`, `ENGINE_MISMATCH`, and what keeps the target or the worker from being asked. A source that cannot be
+/// asked is a note.
+pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus, ConnectError> {
+    let mut target = Target::connect(&config.engine.target).await?;
+    let pipeline = &config.engine.name;
+    let state = target.load_state(pipeline).await?;
+    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let spec = Spec::of(&state)?;
+    let connectors = connectors(rest, &spec).await?;
+    let offsets = match rest.offsets(&spec.source_connector).await {
+        Ok(offsets) => offsets,
+        // No such connector: said below.
+        Err(ConnectError::Answer { .. }) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?;
+    let mut notes = Vec::new();
+    let mut seen = match look_at_source(config).await {
+        Ok((source_lsn, now_us, slot)) => Seen {
+            source_lsn: Some(source_lsn),
+            lag_ms: arrived.and_then(|arrived| u64::try_from((now_us - arrived.at_us) / 1000).ok()),
+            slot: Some(slot),
+            ..Seen::default()
+        },
+        Err(error) => {
+            notes.push(note(&error));
+            Seen::default()
+        }
+    };
+    seen.stored_lsn = offset::source_position(&offsets, &spec.topic_prefix);
+    // A row that has arrived before the copy was over would be none: it is left out of the copy.
+    seen.applied_lsn = arrived.map(|arrived| arrived.lsn).filter(|lsn| *lsn > Lsn::ZERO);
+    Ok(report(&state, &spec, connectors, seen, notes))
+}
+
+/// What the worker says of all connectors, the source first.
+pub(crate) async fn connectors(rest: &Rest, spec: &Spec) -> Result<Vec<ConnectorReport>, ConnectError> {
+    let source = (&spec.source_connector, Role::Source);
+    let sinks = spec.sink_connectors.iter().map(|sink| (sink, Role::Sink));
+    let mut reports = Vec::new();
+    for (name, role) in [source].into_iter().chain(sinks) {
+        reports.push(connector(name, role, rest.status(name).await?.as_ref()));
+    }
+    Ok(reports)
+}
+
+/// What one connector's state comes to.
+pub(crate) fn connector(name: &str, role: Role, status: Option<&ConnectorStatus>) -> ConnectorReport {
+    let mut report = ConnectorReport { name: name.to_owned(), role, word: None, tasks: (0, 0), cause: None };
+    let Some(status) = status else { return report };
+    let failed = status.tasks.iter().find(|task| task.state == ConnectorWord::Failed);
+    let trace = failed.map(|task| task.trace.as_deref()).or_else(|| {
+        (status.connector.state == ConnectorWord::Failed).then_some(status.connector.trace.as_deref())
+    });
+    report.cause = trace.map(|trace| trace::cause(trace.unwrap_or_default()));
+    report.word = Some(if report.cause.is_some() { ConnectorWord::Failed } else { status.connector.state });
+    let running = status.tasks.iter().filter(|task| task.state == ConnectorWord::Running).count();
+    report.tasks = (running, status.tasks.len());
+    report
+}
+
+async fn look_at_source(config: &ConnectConfig) -> Result<(Lsn, i64, SlotReport), ConnectError> {
+    let slot = segcdc_engine_native::slot(&config.engine).await?;
+    let source = session::connect(&config.engine.source).await?;
+    let lsn = catalog::current_lsn(&source).await?;
+    let now_us = clock_us(&source).await?;
+    source.close().await;
+    Ok((lsn, now_us, slot))
+}
+
+/// The source's time, microseconds since 2000-01-01 UTC.
+async fn clock_us(source: &Session) -> Result<i64, ConnectError> {
+    let rows = source.query_text(&format!("SELECT {NOW_US}")).await?;
+    let text = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+/// What it all comes to. Pure.
+pub(crate) fn report(
+    state: &PipelineState,
+    spec: &Spec,
+    connectors: Vec<ConnectorReport>,
+    seen: Seen,
+    mut notes: Vec<StatusNote>,
+) -> ConnectStatus {
+    let slot_lost = seen.slot.as_ref().is_some_and(|slot| !slot.exists || slot.invalidation.is_some());
+    if slot_lost {
+        let detail =
+            "the slot is gone or was invalidated: what was committed behind it is lost to the pipeline";
+        let hint =
+            "remove the pipeline with `segcdc down --drop`, empty the target's tables, and make it anew";
+        notes.insert(0, named("SLOT_LOST", detail.to_owned(), hint));
+    }
+    for report in &connectors {
+        match (report.word, &report.cause) {
+            (None, _) => {
+                let detail = format!("the worker has no connector {}", report.name);
+                notes.push(named(
+                    "CONNECTOR_MISSING",
+                    detail,
+                    "run `segcdc up` again, which makes what is missing",
+                ));
+            }
+            (_, Some(cause)) => {
+                let detail = format!("connector {} failed: {}", report.name, cause.detail);
+                notes.push(named(cause.code, detail, cause.advice));
+            }
+            (Some(_), None) => {}
+        }
+    }
+    let word = state_word(&connectors, slot_lost);
+    let stale = seen.lag_ms.is_some_and(|lag_ms| lag_ms > STALE_MS);
+    if word == PipelineStateWord::Running && stale {
+        let detail = "no heartbeat has arrived in the target for more than a minute, although all tasks say that they run";
+        let hint = "look at the worker's log: a task that cannot reach its database says RUNNING too";
+        notes.push(named("CONNECT_STALLED", detail.to_owned(), hint));
+    }
+    let health = match word {
+        PipelineStateWord::Failed => Health::Error,
+        PipelineStateWord::Degraded | PipelineStateWord::Stopped => Health::Warn,
+        PipelineStateWord::Running | PipelineStateWord::Starting if stale => Health::Warn,
+        PipelineStateWord::Running | PipelineStateWord::Starting if seen.source_lsn.is_none() => {
+            Health::Unknown
+        }
+        PipelineStateWord::Running | PipelineStateWord::Starting => Health::Ok,
+    };
+    let copied = seen.applied_lsn.is_some();
+    ConnectStatus {
+        pipeline: state.checkpoint.pipeline.clone(),
+        engine: "kafka-connect",
+        state: word,
+        health,
+        connect_url: spec.connect_url.clone(),
+        connectors,
+        source_lsn: seen.source_lsn,
+        stored_lsn: seen.stored_lsn,
+        applied_lsn: seen.applied_lsn,
+        lag_bytes: seen.source_lsn.zip(seen.applied_lsn).map(|(source, applied)| source.bytes_since(applied)),
+        lag_ms: seen.lag_ms,
+        slot: seen.slot,
+        tables: state.tables.iter().map(|table| table_report(table, copied || !spec.snapshot)).collect(),
+        notes,
+    }
+}
+
+/// One word for all connectors.
+fn state_word(connectors: &[ConnectorReport], slot_lost: bool) -> PipelineStateWord {
+    let has = |word| connectors.iter().any(|report| report.word == Some(word));
+    let all = |word| connectors.iter().all(|report| report.word == Some(word));
+    if slot_lost || has(ConnectorWord::Failed) || connectors.iter().any(|report| report.word.is_none()) {
+        PipelineStateWord::Failed
+    } else if all(ConnectorWord::Running) {
+        let busy = connectors.iter().all(|report| report.tasks.0 > 0 && report.tasks.0 == report.tasks.1);
+        if busy { PipelineStateWord::Running } else { PipelineStateWord::Starting }
+    } else if connectors
+        .iter()
+        .all(|report| matches!(report.word, Some(ConnectorWord::Stopped | ConnectorWord::Paused)))
+    {
+        PipelineStateWord::Stopped
+    } else if has(ConnectorWord::Stopped) || has(ConnectorWord::Paused) {
+        PipelineStateWord::Degraded
+    } else {
+        PipelineStateWord::Starting
+    }
+}
+
+fn table_report(table: &segcdc_sqlserver::TableState, copied: bool) -> TableReport {
+    TableReport {
+        source: table.source.clone(),
+        target: table.target.clone(),
+        phase: if copied { table.phase } else { TablePhase::Copying },
+        rows_copied: table.rows_copied,
+        estimated_rows: table.estimated_rows,
+        sync_lsn: table.sync_lsn,
+        error: None,
+    }
+}
+
+fn named(code: &str, detail: String, hint: &str) -> StatusNote {
+    StatusNote { code: code.to_owned(), detail, hint: hint.to_owned() }
+}
+
+fn note(error: &ConnectError) -> StatusNote {
+    named(error.code(), segcdc_model::fault::chain(error), &error.hint())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::TaskStatus;
+
+    fn status(connector: ConnectorWord, tasks: &[(ConnectorWord, Option<&str>)]) -> ConnectorStatus {
+        let tasks = tasks.iter().zip(0..).map(|((state, trace), id)| TaskStatus {
+            id,
+            state: *state,
+            trace: trace.map(str::to_owned),
+        });
+        let json = serde_json::json!({"name": "c", "connector": {"state": connector.as_str()}});
+        ConnectorStatus { tasks: tasks.collect(), ..serde_json::from_value(json).unwrap() }
+    }
+
+    fn word_of(sources: &[ConnectorStatus]) -> PipelineStateWord {
+        let reports: Vec<_> = sources.iter().map(|status| connector("c", Role::Sink, Some(status))).collect();
+        state_word(&reports, false)
+    }
+
+    #[test]
+    fn a_failed_task_fails_its_connector_whatever_that_says() {
+        use ConnectorWord::{Failed, Paused, Running, Stopped, Unassigned};
+        let running = status(Running, &[(Running, None)]);
+        let check =
+            |other: ConnectorStatus, expected| assert_eq!(word_of(&[running.clone(), other]), expected);
+        check(running.clone(), PipelineStateWord::Running);
+        check(status(Running, &[(Failed, Some("a.B: c"))]), PipelineStateWord::Failed);
+        check(status(Failed, &[]), PipelineStateWord::Failed);
+        check(status(Running, &[]), PipelineStateWord::Starting);
+        check(status(Running, &[(Unassigned, None)]), PipelineStateWord::Starting);
+        check(status(Stopped, &[]), PipelineStateWord::Degraded);
+        check(status(Paused, &[(Paused, None)]), PipelineStateWord::Degraded);
+        let stopped = status(Stopped, &[(Unassigned, None)]);
+        assert_eq!(word_of(&[stopped.clone(), stopped]), PipelineStateWord::Stopped);
+        assert_eq!(state_word(&[connector("c", Role::Sink, None)], false), PipelineStateWord::Failed);
+        assert_eq!(
+            state_word(&[connector("c", Role::Sink, Some(&running))], true),
+            PipelineStateWord::Failed
+        );
+    }
+
+    #[test]
+    fn a_trace_is_looked_up() {
+        use ConnectorWord::{Failed, Running};
+        let trace = "x.Y: q\nCaused by: z: FATAL: password authentication failed for user \"u\"";
+        let report =
+            connector("c", Role::Source, Some(&status(Running, &[(Running, None), (Failed, Some(trace))])));
+        assert_eq!(report.cause.map(|cause| cause.code), Some("AUTH_FAILED"));
+        assert_eq!(report.tasks, (1, 2));
+    }
+}
