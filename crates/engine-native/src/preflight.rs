@@ -17,6 +17,8 @@ use crate::provision;
 use crate::provision::decide::begins_anew;
 use crate::startup::decide::check_identity;
 
+mod numbers;
+
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
 pub struct Preflight {
@@ -95,6 +97,9 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
             let request = source_request(config, &source, existing.as_ref(), &plans).await?;
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
+            if known.is_none() && config.snapshot != SnapshotMode::None {
+                findings.extend(numbers::check(&source, &plans).await?);
+            }
         }
         // Whatever else is wrong with another server would only mislead.
         Err(error) => findings = vec![failure("engine.source", &error)],

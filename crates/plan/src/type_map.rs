@@ -151,7 +151,7 @@ fn decimal(bounds: Option<(u16, i16)>) -> MssqlType {
 }
 
 /// Whether a decimal holds every finite value of `numeric(precision,scale)`.
-fn exact_decimal(precision: u16, scale: i16) -> bool {
+pub fn exact_decimal(precision: u16, scale: i16) -> bool {
     digits_needed(precision, scale) <= i32::from(MAX_PRECISION)
 }
 

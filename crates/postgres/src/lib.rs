@@ -12,6 +12,7 @@
 //! - [`replication`]: a replication session; [`stream`] is the transactions that come out of it
 //! - [`snapshot`]: copying tables as of the position at which the stream begins
 //! - [`pgoutput`]: the messages of the stream, decoded
+//! - [`profile`]: what the numbers of a table look like
 //! - [`quote`]: the one place that writes identifiers and literals into SQL
 //! - [`error`]: what can go wrong
 
@@ -21,6 +22,7 @@ pub mod error;
 pub mod heartbeat;
 pub mod pgoutput;
 pub mod preflight;
+pub mod profile;
 pub mod publication;
 pub mod quote;
 pub mod replication;

@@ -26,6 +26,7 @@ mod row_decoder;
 mod row_stream;
 
 pub use range::{CopyRange, split};
+pub(crate) use request::source;
 pub use request::{CopyRequest, key_filter};
 pub use row_decoder::{CopyDecodeError, RowDecoder};
 pub use row_stream::{RowStream, copy};

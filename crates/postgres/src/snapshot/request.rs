@@ -88,7 +88,7 @@ pub fn key_filter(
 
 /// The table behind FROM. Rows of a partition root are those of its partitions; rows of tables that inherit are not
 /// rows of their parent, because the stream sends them as their own table's.
-pub(super) fn source(table: &SourceTable) -> Result<String, SourceError> {
+pub(crate) fn source(table: &SourceTable) -> Result<String, SourceError> {
     let only = if table.kind == TableKind::Partitioned { "" } else { "ONLY " };
     Ok(format!("{only}{}", quote::qualified(&table.name)?))
 }

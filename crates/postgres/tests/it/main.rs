@@ -13,6 +13,8 @@ mod preflight_server;
 #[cfg(test)]
 mod preflight_tables;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod snapshot;
 #[cfg(test)]
 mod snapshot_values;

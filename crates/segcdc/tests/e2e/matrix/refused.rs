@@ -86,3 +86,42 @@ async fn values_that_the_target_cannot_hold_halt_their_table() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbers_that_will_not_fit_are_found_before_anything_is_changed() -> Result<()> {
+    let mut stage = Stage::start("matrix_numbers").await?;
+    let setup = "
+        CREATE TABLE fits (id int PRIMARY KEY, n numeric);
+        INSERT INTO fits VALUES (1, 99999999999999999999.999999999999999999), (2, 1.50000000000000000000000), (3, NULL);
+        CREATE TABLE whole (id int PRIMARY KEY, \"N n\" numeric, other numeric);
+        INSERT INTO whole VALUES (1, 100000000000000000000.5, 0.25);
+        CREATE TABLE fraction (id int PRIMARY KEY, n numeric) PARTITION BY LIST (id);
+        CREATE TABLE fraction_rest PARTITION OF fraction DEFAULT;
+        INSERT INTO fraction VALUES (1, 0.0000000000000000001);
+        CREATE TABLE special (id int PRIMARY KEY, n numeric(50,2));
+        INSERT INTO special VALUES (1, 'NaN'), (2, 1);
+        CREATE TABLE huge (id int PRIMARY KEY, n numeric);
+        INSERT INTO huge VALUES (1, 1e131071), (2, 1e-16383);";
+    stage.source.execute(DATABASE, setup).await?;
+    let finished = stage.product.succeed(&["plan"]).await?;
+    let shown = format!("{}{}", finished.stdout, finished.stderr);
+    for expected in [
+        "the column \"N n\" of public.whole has numbers with up to 21 digits before and 1 behind the point",
+        "numeric(38,1)",
+        "public.fraction has numbers with up to 1 digits before and 19 behind the point",
+        "public.special has NaN or infinity in 1 rows",
+        "public.huge has numbers with up to 131072 digits before and 16383 behind the point",
+    ] {
+        ensure!(shown.contains(expected), "{expected}: {shown}");
+    }
+    let all = stage.product.succeed(&["plan", "-o", "json"]).await?;
+    let view: serde_json::Value = serde_json::from_str(&all.stdout)?;
+    let findings = view["findings"].as_array().context("findings")?;
+    let count = |code: &str| findings.iter().filter(|finding| finding["code"] == code).count();
+    ensure!(count("NUMBERS_DO_NOT_FIT") == 4, "{findings:#?}");
+    let fitting = findings.iter().any(|finding| {
+        finding["detail"].as_str().is_some_and(|detail| detail.contains("numbers of 2 columns"))
+    });
+    ensure!(fitting, "{findings:#?}");
+    Ok(())
+}
