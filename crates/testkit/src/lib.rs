@@ -4,6 +4,7 @@
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`scratch`]: where temporary clusters live
+//! - [`values`]: random values of every kind of type
 //! - [`wait`]: conditions with a deadline, instead of sleeps
 //! - [`locale`]: locales that the machine does not have
 //! - [`port`]: free loopback ports
@@ -14,6 +15,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod sandbox;
 pub mod scratch;
+pub mod values;
 pub mod wait;
 
 pub use port::free_port;

@@ -4,6 +4,7 @@ mod cases;
 mod encodings;
 mod hostile;
 mod keys;
+mod random;
 mod refused;
 
 use std::fs;
