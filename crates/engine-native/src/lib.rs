@@ -17,6 +17,7 @@
 //! - `table_sync`, `apply_loop`: copying and following
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
+//! - [`mod@key_scan`]: whether the target can tell the keys of the rows apart
 //! - [`mod@verify`]: whether both sides hold the same rows
 
 pub mod config;
@@ -24,6 +25,7 @@ pub mod down;
 pub mod engine_kind;
 pub mod error;
 pub mod heartbeat_row;
+pub mod key_scan;
 pub mod names;
 pub mod preflight;
 pub mod progress;
@@ -51,6 +53,7 @@ pub use down::{DownReport, Removal, Thing, down};
 pub use engine_kind::EngineKind;
 pub use error::EngineError;
 pub use heartbeat_row::HeartbeatRow;
+pub use key_scan::scan_keys;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};

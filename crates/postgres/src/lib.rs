@@ -13,6 +13,7 @@
 //! - [`snapshot`]: copying tables as of the position at which the stream begins
 //! - [`pgoutput`]: the messages of the stream, decoded
 //! - [`profile`]: what the numbers of a table look like
+//! - [`key_scan`]: keys of rows that the target could not tell apart or hold
 //! - [`quote`]: the one place that writes identifiers and literals into SQL
 //! - [`error`]: what can go wrong
 
@@ -20,6 +21,7 @@ pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod heartbeat;
+pub mod key_scan;
 pub mod pgoutput;
 pub mod preflight;
 pub mod profile;
@@ -44,6 +46,7 @@ mod wire;
 pub use catalog::{Pattern, SourceIdentity};
 pub use config::{ConfigError, SourceConfig};
 pub use error::{Operation, ServerError, SourceError};
+pub use key_scan::{KeyForm, KeyScan};
 pub use preflight::{PreflightRequest, Purpose};
 pub use publication::Publication;
 pub use replication::{CreatedSlot, FieldForm, Replication, SlotSnapshot, SystemIdentity};

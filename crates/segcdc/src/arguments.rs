@@ -139,8 +139,10 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  segcdc plan --tables 'public.*'\n  segcdc plan -o json")]
     Plan(SetupArguments),
     /// Check both servers for everything that `up` needs, with the SQL that mends what is missing; changes nothing
-    #[command(after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'")]
-    Doctor(SetupArguments),
+    #[command(
+        after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'\n  segcdc doctor --scan-keys"
+    )]
+    Doctor(DoctorArguments),
     /// Compare source and target row by row, while changes flow
     #[command(
         after_help = "Examples:\n  segcdc verify\n  segcdc verify --tables public.orders --limit 100\n  \
@@ -269,6 +271,20 @@ pub(crate) struct UpArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub(crate) yes: bool,
+}
+
+/// `segcdc doctor`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) setup: SetupArguments,
+    /// Read all rows of tables with a key of text or bytes, to find keys that SQL Server cannot tell apart or hold
+    #[arg(
+        long, action = ArgAction::SetTrue, env = "SEGCDC_SCAN_KEYS", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) scan_keys: bool,
 }
 
 /// `segcdc status`

@@ -1,11 +1,11 @@
 //! `segcdc doctor`
 
-use segcdc_engine_native::preflight;
+use segcdc_engine_native::{preflight, scan_keys};
 use segcdc_model::Finding;
 use segcdc_sqlserver::{Target, WritePath};
 use serde::Serialize;
 
-use crate::arguments::{Output, SetupArguments};
+use crate::arguments::{DoctorArguments, Output};
 use crate::commands;
 use crate::console::Console;
 use crate::error::CliError;
@@ -34,11 +34,15 @@ struct Report {
 ///
 /// # Errors
 /// When a server cannot be asked at all.
-pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
+pub(crate) async fn run(arguments: DoctorArguments, console: Console) -> Result<Exit, CliError> {
     console.allow("doctor", &[Output::Table, Output::Wide, Output::Json])?;
-    let (endpoints, config) = commands::setup(&arguments, console)?;
+    let (endpoints, config) = commands::setup(&arguments.setup, console)?;
     let (source, (target, write_path)) = both(source(&endpoints).await, target(&endpoints).await, console)?;
-    let checked = preflight(&config).await?;
+    let mut checked = preflight(&config).await?;
+    if arguments.scan_keys {
+        console.talk("reading the keys of all rows");
+        checked.findings.extend(scan_keys(&config, &checked.plans).await?);
+    }
     let ready = !findings::has_failure(&checked.findings);
     let report = Report {
         source,
