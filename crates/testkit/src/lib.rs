@@ -2,6 +2,7 @@
 //!
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
+//! - [`connect`]: a Kafka broker and a Kafka Connect worker with Debezium's connectors
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`scratch`]: where temporary clusters live
 //! - [`values`]: random values of every kind of type
@@ -9,6 +10,7 @@
 //! - [`locale`]: locales that the machine does not have
 //! - [`port`]: free loopback ports
 
+pub mod connect;
 pub mod locale;
 pub mod port;
 pub mod postgres;
@@ -18,6 +20,7 @@ pub mod scratch;
 pub mod values;
 pub mod wait;
 
+pub use connect::{ConnectCluster, ConnectOptions};
 pub use port::free_port;
 pub use postgres::{PostgresCluster, PostgresOptions, StopMode};
 pub use proxy::{Direction, Proxy, Rule, Then, When};

@@ -1,5 +1,6 @@
 //! The test servers themselves.
 
+mod connect;
 mod proxy;
 
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode};
