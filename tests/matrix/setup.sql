@@ -16,5 +16,10 @@ CREATE DOMAIN matrix.blob AS bytea;
 CREATE DOMAIN matrix.feeling AS matrix.mood;
 CREATE DOMAIN matrix.nothing AS text;
 CREATE DOMAIN matrix.nothing_more AS matrix.nothing;
+-- A base type that nothing knows: what a type of an extension is to the product. The functions are those of text.
+CREATE TYPE matrix.opaque;
+CREATE FUNCTION matrix.opaque_in(cstring) RETURNS matrix.opaque LANGUAGE internal IMMUTABLE STRICT AS 'textin';
+CREATE FUNCTION matrix.opaque_out(matrix.opaque) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'textout';
+CREATE TYPE matrix.opaque (INPUT = matrix.opaque_in, OUTPUT = matrix.opaque_out, LIKE = text);
 CREATE VIEW matrix.ordinary AS SELECT 1 AS one;
 DO $$ BEGIN CREATE ROLE "Odd Role"; EXCEPTION WHEN duplicate_object THEN NULL; END $$;

@@ -201,6 +201,34 @@ def compare(source, target, pair):
     }
 
 
+def connect(options):
+    """A connection with the target."""
+    password = os.environ[options.target_password_env]
+    if options.client == "pymssql":
+        import pymssql
+
+        return pymssql.connect(
+            options.target_host,
+            port=str(options.target_port),
+            user=options.target_user,
+            password=password,
+            database=options.target_database,
+            autocommit=True,
+            charset="UTF-8",
+        )
+    return pytds.connect(
+        dsn=options.target_host,
+        port=options.target_port,
+        user=options.target_user,
+        password=password,
+        database=options.target_database,
+        cafile=options.ca_file,
+        validate_host=False,
+        autocommit=True,
+        use_tz=None,
+    )
+
+
 def main():
     """Reads the arguments, compares, prints."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -212,19 +240,10 @@ def main():
     parser.add_argument("--target-password-env", required=True)
     parser.add_argument("--target-database", required=True)
     parser.add_argument("--ca-file")
+    parser.add_argument("--client", choices=["pytds", "pymssql"], default="pytds")
     parser.add_argument("tables", nargs="+", metavar="SCHEMA.TABLE=SCHEMA.TABLE")
     options = parser.parse_args()
-    target = pytds.connect(
-        dsn=options.target_host,
-        port=options.target_port,
-        user=options.target_user,
-        password=os.environ[options.target_password_env],
-        database=options.target_database,
-        cafile=options.ca_file,
-        validate_host=False,
-        autocommit=True,
-        use_tz=None,
-    )
+    target = connect(options)
     source = Source(options.psql, options.source)
     verdicts = [compare(source, target, pair) for pair in options.tables]
     equal = all(verdict["missing"] == 0 and verdict["extra"] == 0 for verdict in verdicts)

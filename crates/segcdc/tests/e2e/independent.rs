@@ -64,6 +64,17 @@ pub(crate) async fn compare(
     target: &TargetConfig,
     tables: &[&str],
 ) -> Result<Comparison> {
+    compare_by("pytds", source, database, target, tables).await
+}
+
+/// As [`compare`], the target read by `pytds` or `pymssql`.
+pub(crate) async fn compare_by(
+    client: &str,
+    source: &PostgresCluster,
+    database: &str,
+    target: &TargetConfig,
+    tables: &[&str],
+) -> Result<Comparison> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/compare.py");
     let mut command = Command::new(python()?);
     command
@@ -74,7 +85,7 @@ pub(crate) async fn compare(
         .arg(source.client_program("psql"))
         .args(["--target-host", &target.host, "--target-port", &target.port.to_string()])
         .args(["--target-user", &target.user, "--target-database", &target.database])
-        .args(["--target-password-env", PASSWORD_VARIABLE])
+        .args(["--target-password-env", PASSWORD_VARIABLE, "--client", client])
         .env(PASSWORD_VARIABLE, target.password.expose())
         .kill_on_drop(true);
     if let Some(file) = &target.ca_file {
