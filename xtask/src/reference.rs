@@ -22,8 +22,20 @@ const ERRORS: &str = "docs/reference/errors.md";
 const COMMANDS: &str = "docs/reference/cli.md";
 /// Where the golden files of the help texts are.
 const GOLDEN_HELP: &str = "crates/segcdc/src/snapshots";
-/// The test that writes the page of types, which only the planner can know.
-const TYPES_TEST: [&str; 6] = ["test", "--quiet", "--package", "segcdc-plan", "--test", "it"];
+/// The tests that write the pages of types, which only the planner and the other engine can know.
+const TYPES_TESTS: [[&str; 8]; 2] = [
+    ["test", "--quiet", "--package", "segcdc-plan", "--test", "it", "--", "type_page"],
+    [
+        "test",
+        "--quiet",
+        "--package",
+        "segcdc-engine-kafka-connect",
+        "--lib",
+        "--",
+        "page_of_types",
+        "--nocapture",
+    ],
+];
 /// The crates whose errors users see.
 const CRATES: &[&str] = &[
     "segcdc-model",
@@ -53,15 +65,16 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     for (path, text) in pages(workspace)? {
         fs::write(&path, text).with_context(|| format!("could not write {}", path.display()))?;
     }
-    let status = Command::new("cargo")
-        .args(TYPES_TEST)
-        .args(["--", "type_page"])
-        .env("SEGCDC_WRITE_PAGES", "1")
-        .current_dir(&workspace.root)
-        .stdout(Stdio::null())
-        .status()
-        .context("could not run cargo")?;
-    ensure!(status.success(), "the page of types could not be written");
+    for test in TYPES_TESTS {
+        let status = Command::new("cargo")
+            .args(test)
+            .env("SEGCDC_WRITE_PAGES", "1")
+            .current_dir(&workspace.root)
+            .stdout(Stdio::null())
+            .status()
+            .context("could not run cargo")?;
+        ensure!(status.success(), "a page of types could not be written");
+    }
     Ok(())
 }
 

@@ -215,6 +215,43 @@ mod tests {
         }
     }
 
+    /// Where the page of types lies.
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/types-kafka-connect.md");
+
+    /// What stands above the table.
+    const HEAD: &str = "\
+# Types on Kafka Connect
+
+<!-- Generated from the code by `cargo xtask reference --write`. Do not edit. -->
+
+What becomes of a PostgreSQL type on the way through Debezium, Kafka and the JDBC sink. The target's column has the type of
+[the native engine's page](types.md); it is made by segcdc. A table with a column of a type that is refused is left out, with the
+column's name. What stands behind a comma happens to single values, of which this route cannot set one aside.
+
+This page rests on the sources of Debezium 3.6. Unlike the native engine's page it is not proven value by value: run
+`segcdc verify`, which compares every value.
+
+| PostgreSQL | |
+|---|---|
+";
+
+    #[test]
+    fn the_page_of_types_is_current() {
+        let mut page = HEAD.to_owned();
+        for (name, carried) in documented() {
+            let text = match carried {
+                Carried::Exactly => "carried exactly".to_owned(),
+                Carried::With(exception) => format!("carried exactly, but {exception}"),
+                Carried::Refused(reason) => format!("**refused**: {reason}"),
+            };
+            page.push_str(&format!("| `{name}` | {text} |\n"));
+        }
+        if std::env::var_os("SEGCDC_WRITE_PAGES").is_some() {
+            std::fs::write(PAGE, &page).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(PAGE).unwrap(), page, "run `cargo xtask reference --write`");
+    }
+
     #[test]
     fn what_could_change_on_its_way_is_refused() {
         let refused = |pg_type: PgType, type_name: &str| {

@@ -1,4 +1,4 @@
-//! [`prepare`]: checks both servers and the worker, and plans everything. Changes nothing but the file with the passwords.
+//! [`prepare`]: checks both servers and the worker, and plans everything. Changes nothing.
 
 use std::sync::Arc;
 
@@ -269,7 +269,8 @@ fn toast_finding(layout: &Layout) -> Option<Finding> {
     )
 }
 
-/// Finds out what the worker's own settings allow, by asking for it.
+/// Finds out what the worker's own settings allow, by asking for it: without passwords and host, so that the worker
+/// neither fills in a placeholder nor connects.
 async fn allowed(
     rest: &Rest,
     config: &ConnectConfig,
@@ -280,7 +281,11 @@ async fn allowed(
     let wish = Allowed { exactly_once: true, client_overrides: true };
     let mut allowed = wish;
     for connector in connectors(config, layout, secrets, plugins, wish)? {
-        let found = rest.validate(&connector.class, &named(&connector)).await?;
+        let mut properties = named(&connector);
+        for name in ["database.hostname", "database.password", "connection.password"] {
+            properties.remove(name);
+        }
+        let found = rest.validate(&connector.class, &properties).await?;
         let complains = |prefix: &str| found.errors.iter().any(|error| error.name.starts_with(prefix));
         allowed.exactly_once &= !complains("exactly.once.support");
         allowed.client_overrides &= !complains("consumer.override.");

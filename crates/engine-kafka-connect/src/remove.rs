@@ -171,9 +171,12 @@ fn plan(
     let thing = |what: String, side, sql: String| Thing { what, side, sql };
     let mut removed = Vec::new();
     let mut left = Vec::new();
-    for connector in [&spec.source_connector].into_iter().chain(&spec.sink_connectors) {
+    let source = (&spec.source_connector, Side::Source);
+    for (connector, side) in
+        [source].into_iter().chain(spec.sink_connectors.iter().map(|sink| (sink, Side::Target)))
+    {
         let call = format!("DELETE {}/connectors/{connector}", spec.connect_url);
-        removed.push(thing(format!("connector {connector} with its offsets"), Side::Source, call));
+        removed.push(thing(format!("connector {connector} with its offsets"), side, call));
     }
     for topic in &spec.topics {
         let command =

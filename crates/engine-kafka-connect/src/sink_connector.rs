@@ -55,7 +55,7 @@ pub fn sink_connector(request: &SinkRequest<'_>) -> Result<Connector, ConnectErr
         )
         .set("connection.pool.min_size", "1", "a task writes with one connection")
         .set("connection.pool.max_size", "4", "a task writes with one connection")
-        .set("hibernate.agroal.idleValidation", "60", "seconds: finds connections that a firewall has cut")
+        .set("hibernate.agroal.idleValidation", "PT60S", "finds connections that a firewall has cut")
         .set_if_known("flush.max.retries", "30", "a fail-over of Azure SQL takes up to a minute")
         .set_if_known("flush.retry.delay.ms", "2000", "pause between those attempts")
         .set("insert.mode", "upsert", "messages can arrive twice; a row is written by its key, so it does no harm")

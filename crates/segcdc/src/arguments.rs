@@ -1,5 +1,7 @@
 //! [`Arguments`]: the command line. Every flag has an environment variable; the flag wins.
 
+use std::path::PathBuf;
+
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
@@ -34,6 +36,7 @@ Examples:
   segcdc up --tables 'public.*' --tables sales.orders --yes
   segcdc up --until-caught-up --yes && echo 'all committed changes have arrived'
   segcdc up --snapshot none --slot my_slot --publication my_publication
+  segcdc up --engine kafka-connect --connect-url http://worker:8083 --connect-secrets file:/run/segcdc/shop.properties
 
 Start it again after a crash or a stop, with the same URLs and name: it goes on where it was.
 ctrl-C stops at the next batch, a second one at once; either way nothing is lost.";
@@ -41,6 +44,9 @@ ctrl-C stops at the next batch, a second one at once; either way nothing is lost
 /// How the URLs can be given.
 const URL_HELP: &str = "A URL, @FILE with one, or - for a line of standard input. A URL with a password is better \
                         given by the variable or a file: command lines can be read by others";
+
+/// Heading of the options that only that engine has.
+const KAFKA_CONNECT: &str = "Kafka Connect options";
 
 /// Replicates PostgreSQL to SQL Server: a consistent copy, then every committed change, exactly once.
 #[derive(Debug, Parser)]
@@ -240,6 +246,94 @@ pub(crate) struct SetupArguments {
         env = "SEGCDC_READERS", hide_env_values = true
     )]
     pub(crate) readers: u8,
+    /// Who runs it.
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+}
+
+/// Who runs the pipeline, and what a Kafka Connect cluster has to be told for that.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct EngineArguments {
+    /// Who runs the pipeline
+    #[arg(long, value_enum, default_value = "native", env = "SEGCDC_ENGINE", hide_env_values = true)]
+    pub(crate) engine: Engine,
+    /// The worker.
+    #[command(flatten)]
+    pub(crate) worker: WorkerArguments,
+    /// How the worker gets the passwords: file:/PATH (written here), read:/PATH (there already) or env:PREFIX
+    #[arg(
+        long,
+        value_name = "WHERE",
+        env = "SEGCDC_CONNECT_SECRETS",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) connect_secrets: Option<String>,
+    /// A property of a connector, as source.NAME=VALUE or sink.NAME=VALUE; may be given several times
+    #[arg(
+        long = "connect-property",
+        value_name = "NAME=VALUE",
+        env = "SEGCDC_CONNECT_PROPERTY",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) connect_properties: Vec<String>,
+    /// Copies of each topic; without it, what the brokers do by themselves
+    #[arg(
+        long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32767),
+        env = "SEGCDC_KAFKA_REPLICATION", hide_env_values = true, help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_replication: Option<u16>,
+}
+
+/// Where a Kafka Connect worker is. For a pipeline that exists, its state says so too.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct WorkerArguments {
+    /// A worker's REST interface: http://host:8083
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SEGCDC_CONNECT_URL",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) connect_url: Option<String>,
+    /// user:password of the REST interface, if it asks for them; better @FILE or the variable
+    #[arg(
+        long,
+        value_name = "AUTH",
+        env = "SEGCDC_CONNECT_AUTH",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) connect_auth: Option<String>,
+    /// PEM file of the authorities that are trusted for an https URL, instead of the system's
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SEGCDC_CONNECT_CA_FILE",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) connect_ca_file: Option<PathBuf>,
+    /// Brokers as host:port, several with commas: with them, `down --drop` deletes the topics too
+    #[arg(
+        long,
+        value_name = "ADDRESSES",
+        env = "SEGCDC_KAFKA_BOOTSTRAP",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_bootstrap: Option<String>,
+}
+
+/// Who runs a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Engine {
+    /// This process: exactly once
+    Native,
+    /// Connectors in a Kafka Connect cluster: at least once
+    KafkaConnect,
 }
 
 /// Whether to copy the rows that are there.
@@ -293,6 +387,9 @@ pub(crate) struct StatusArguments {
     /// The pipeline.
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    /// Where its worker is.
+    #[command(flatten)]
+    pub(crate) worker: WorkerArguments,
     /// Show it again every two seconds, until ctrl-C
     #[arg(
         long, short, action = ArgAction::SetTrue, env = "SEGCDC_WATCH", hide_env_values = true,
@@ -327,6 +424,9 @@ pub(crate) struct DownArguments {
     /// The pipeline.
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    /// Where its worker is.
+    #[command(flatten)]
+    pub(crate) worker: WorkerArguments,
     /// Remove slot, publication and state; without it nothing is changed
     #[arg(
         long, action = ArgAction::SetTrue, env = "SEGCDC_DROP", hide_env_values = true,

@@ -12,6 +12,7 @@ use crate::settings::{self, Endpoints};
 use crate::signals::Signals;
 
 mod completion;
+mod connect;
 mod doctor;
 mod down;
 mod plan;

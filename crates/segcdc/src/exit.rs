@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 }
 
 /// Codes of errors that say that a server cannot be reached, or that what answers is not it.
-const UNREACHABLE: [&str; 16] = [
+const UNREACHABLE: [&str; 20] = [
     "SOURCE_UNREACHABLE",
     "SOURCE_CONNECT_TIMEOUT",
     "SOURCE_CONNECTION_LOST",
@@ -39,10 +39,14 @@ const UNREACHABLE: [&str; 16] = [
     "TARGET_CONNECTION_LOST",
     "TARGET_TIMEOUT",
     "TARGET_CONNECTION_CLOSED",
+    "CONNECT_UNREACHABLE",
+    "CONNECT_TIMEOUT",
+    "CONNECT_TLS",
+    "KAFKA_UNREACHABLE",
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 53] = [
+const USAGE: [&str; 68] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -96,6 +100,21 @@ const USAGE: [&str; 53] = [
     "SLOT_EXISTS",
     "SLOT_WITH_SNAPSHOT",
     "LOG_LEVEL",
+    "ENGINE_MISMATCH",
+    "CONNECT_URL",
+    "CONNECT_URL_MISSING",
+    "CONNECT_UNSUPPORTED",
+    "CONNECT_SECRETS_MISSING",
+    "CONNECT_SECRETS_FORM",
+    "CONNECT_WORKER_VERSION",
+    "CONNECTOR_PLUGIN_MISSING",
+    "CONNECTOR_PLUGIN_VERSION",
+    "CONNECTOR_CONFIG_INVALID",
+    "CONNECTOR_EXISTS",
+    "PROPERTY_NOT_ALLOWED",
+    "PLACEHOLDER_NOT_ALLOWED",
+    "PROPERTY_VALUE",
+    "KAFKA_BOOTSTRAP",
 ];
 
 // === impl Exit ===
@@ -117,7 +136,7 @@ impl Exit {
 
     /// The exit of an error by its stable code.
     pub(crate) fn of_error(code: &str) -> Self {
-        if code.starts_with("AUTH_") || code == "TARGET_LOGIN_FAILED" {
+        if code.starts_with("AUTH_") || code == "TARGET_LOGIN_FAILED" || code == "CONNECT_AUTH" {
             Exit::Authentication
         } else if UNREACHABLE.contains(&code) {
             Exit::Unreachable

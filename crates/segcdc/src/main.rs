@@ -7,7 +7,7 @@
 //!           exit <-- error                console, findings, plan_view, progress
 //! ```
 //!
-//! - [`arguments`], [`settings`], [`secret_url`]: what the user wants
+//! - [`arguments`], [`settings`], [`worker`], [`secret_url`]: what the user wants
 //! - [`commands`]: what is done about it, one file a command
 //! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
 //! - [`error`], [`exit`], [`signals`]: how it ends
@@ -29,6 +29,7 @@ mod secret_url;
 mod settings;
 mod signals;
 mod text;
+mod worker;
 
 use std::env;
 use std::ffi::OsString;

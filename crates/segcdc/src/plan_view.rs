@@ -1,5 +1,6 @@
 //! What a pipeline would do, for people and for programs.
 
+use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
 use segcdc_plan::{TableKey, TablePlan, type_map};
@@ -27,6 +28,9 @@ pub(crate) struct PlanView {
     left_out: Vec<LeftOut>,
     /// What would run on each side.
     sql: PlannedSql,
+    /// The connectors, for an engine that has some.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    connectors: Vec<Connector>,
 }
 
 /// One table of a plan.
@@ -67,7 +71,26 @@ impl PlanView {
             tables: preflight.plans.iter().map(|plan| TableView::new(plan)).collect(),
             left_out: preflight.left_out.clone(),
             sql: preflight.sql.clone(),
+            connectors: Vec::new(),
         }
+    }
+
+    /// The same with the connectors that carry it.
+    pub(crate) fn with_connectors(self, connectors: Vec<Connector>) -> Self {
+        PlanView { connectors, ..self }
+    }
+
+    /// All properties of the connectors, each with its reason.
+    pub(crate) fn connectors(&self, paint: Paint) -> String {
+        let mut lines = Vec::new();
+        for connector in &self.connectors {
+            lines.push(paint.bold(&format!("Connector {} ({}):", connector.name, connector.role.as_str())));
+            for line in &connector.properties {
+                lines.push(format!("  {} = {}", line.name, line.value));
+                lines.push(format!("    {}", paint.dim(&line.reason)));
+            }
+        }
+        lines.join("\n")
     }
 
     /// Source names of the tables, one a line.

@@ -12,9 +12,12 @@ use std::process::Command;
 
 use crate::error::CliError;
 
-/// The flags that take a URL, and the variables that do the same.
-pub(crate) const URL_FLAGS: [(&str, &str); 2] =
-    [("--source", "SEGCDC_SOURCE_URL"), ("--target", "SEGCDC_TARGET_URL")];
+/// The flags that take a URL, or a user and password, and the variables that do the same.
+pub(crate) const URL_FLAGS: [(&str, &str); 3] =
+    [("--source", "SEGCDC_SOURCE_URL"), ("--target", "SEGCDC_TARGET_URL"), ("--connect-auth", AUTH)];
+
+/// The variable of a user and password that are no URL.
+const AUTH: &str = "SEGCDC_CONNECT_AUTH";
 
 /// Longest URL that is read from a file or standard input, bytes.
 const MAX_URL_BYTES: u64 = 16 * 1024;
@@ -49,7 +52,7 @@ pub(crate) fn hide(arguments: &[OsString]) -> Option<Hidden> {
             }
         };
         let known = hidden.variables.iter().any(|(variable, _)| *variable == flag);
-        if has_password(&value) && !known {
+        if has_password(flag, &value) && !known {
             hidden.variables.push((flag, value));
         } else {
             hidden.arguments.extend(taken);
@@ -137,9 +140,12 @@ fn split_flag(argument: &OsStr) -> Option<(&'static str, Option<OsString>)> {
     })
 }
 
-/// Whether a value has a password in it: in front of the `@`, or as a parameter.
-fn has_password(value: &OsStr) -> bool {
+/// Whether a value has a password in it: in front of the `@`, or as a parameter; or is user and password itself.
+fn has_password(variable: &str, value: &OsStr) -> bool {
     let text = value.to_string_lossy();
+    if variable == AUTH {
+        return !text.starts_with('@') && text != "-";
+    }
     let Some((_, rest)) = text.split_once("://") else { return false };
     let in_user = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     in_user || text.contains("password=")
@@ -172,6 +178,14 @@ mod tests {
                 ("SEGCDC_TARGET_URL", OsString::from("sqlserver://u:q@h/d")),
             ]
         );
+    }
+
+    #[test]
+    fn user_and_password_of_a_worker_leave_it_too() {
+        let hidden = hide(&arguments(&["status", "--connect-auth", "u:p"])).unwrap();
+        assert_eq!(hidden.arguments, arguments(&["status"]));
+        assert_eq!(hidden.variables, [("SEGCDC_CONNECT_AUTH", OsString::from("u:p"))]);
+        assert_eq!(hide(&arguments(&["status", "--connect-auth", "@file"])), None);
     }
 
     #[test]

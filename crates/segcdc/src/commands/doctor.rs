@@ -1,17 +1,19 @@
 //! `segcdc doctor`
 
+use segcdc_engine_kafka_connect::prepare;
 use segcdc_engine_native::{preflight, scan_keys};
 use segcdc_model::Finding;
 use segcdc_sqlserver::{Target, WritePath};
 use serde::Serialize;
 
-use crate::arguments::{DoctorArguments, Output};
+use crate::arguments::{DoctorArguments, Engine, Output};
 use crate::commands;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::findings;
 use crate::settings::Endpoints;
+use crate::worker;
 
 /// What was found out about both servers.
 #[derive(Debug, Serialize)]
@@ -38,7 +40,13 @@ pub(crate) async fn run(arguments: DoctorArguments, console: Console) -> Result<
     console.allow("doctor", &[Output::Table, Output::Wide, Output::Json])?;
     let (endpoints, config) = commands::setup(&arguments.setup, console)?;
     let (source, (target, write_path)) = both(source(&endpoints).await, target(&endpoints).await, console)?;
-    let mut checked = preflight(&config).await?;
+    let mut checked = match arguments.setup.engine.engine {
+        Engine::Native => preflight(&config).await?,
+        Engine::KafkaConnect => {
+            let (config, rest) = worker::setup(&arguments.setup.engine, config.clone())?;
+            prepare(&config, &rest).await?.preflight
+        }
+    };
     if arguments.scan_keys {
         console.talk("reading the keys of all rows");
         checked.findings.extend(scan_keys(&config, &checked.plans).await?);

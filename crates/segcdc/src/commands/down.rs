@@ -1,5 +1,6 @@
 //! `segcdc down`
 
+use segcdc_engine_kafka_connect::remove;
 use segcdc_engine_native::{DownReport, Removal, Thing, down};
 use segcdc_model::Side;
 
@@ -8,6 +9,7 @@ use crate::commands;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::worker;
 
 /// Shows what belongs to the pipeline, or removes it.
 ///
@@ -19,15 +21,20 @@ pub(crate) async fn run(arguments: DownArguments, console: Console) -> Result<Ex
         console.confirmable(arguments.yes, "down --drop")?;
     }
     let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let connect = worker::existing(&arguments.worker, &config).await?;
+    let take_away = async |removal| match &connect {
+        Some((config, rest)) => Ok::<_, CliError>(remove(config, rest, removal).await?),
+        None => Ok(down(&config, removal).await?),
+    };
     if arguments.drop && !arguments.yes {
-        console.talk(&render(&down(&config, Removal::DryRun).await?));
+        console.talk(&render(&take_away(Removal::DryRun).await?));
         if !console.ask(&format!("Remove pipeline {}?", endpoints.name)) {
             console.talk("Nothing was changed.");
             return Ok(Exit::Ok);
         }
     }
     let removal = if arguments.drop { Removal::Drop } else { Removal::DryRun };
-    let report = down(&config, removal).await?;
+    let report = take_away(removal).await?;
     if console.is_json() {
         console.json(&report);
     } else {

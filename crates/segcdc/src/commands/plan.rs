@@ -2,13 +2,14 @@
 
 use segcdc_engine_native::{EngineConfig, Preflight, names, preflight};
 
-use crate::arguments::{Output, SetupArguments};
-use crate::commands;
+use crate::arguments::{Engine, Output, SetupArguments};
+use crate::commands::{self, connect};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::findings;
 use crate::plan_view::PlanView;
+use crate::worker;
 
 /// Shows what would be done; changes nothing.
 ///
@@ -16,6 +17,10 @@ use crate::plan_view::PlanView;
 /// When a server cannot be asked.
 pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
     let (_, config) = commands::setup(&arguments, console)?;
+    if arguments.engine.engine == Engine::KafkaConnect {
+        let (config, rest) = worker::setup(&arguments.engine, config)?;
+        return connect::plan(&config, &rest, console).await;
+    }
     let checked = preflight(&config).await?;
     let view = view(&config, &checked);
     match console.output {

@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use segcdc_engine_native::{Health, PipelineStateWord, StatusReport, status};
+use segcdc_engine_kafka_connect::status as connect_status;
+use segcdc_engine_native::{Health, PipelineStateWord, StatusReport, TableReport, status};
+use serde::Serialize;
 
 use crate::arguments::{Output, StatusArguments};
-use crate::commands;
+use crate::commands::{self, connect};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::paint::Paint;
 use crate::phases;
 use crate::text::{self, Side};
+use crate::worker;
 
 /// Time between two reports of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -26,14 +29,23 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 pub(crate) async fn run(arguments: StatusArguments, console: Console) -> Result<Exit, CliError> {
     let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
     let draws = console.data_paint == Paint::Colour;
+    let connect = worker::existing(&arguments.worker, &config).await?;
     loop {
-        let report = status(&config).await?;
-        let text = match console.output {
-            Output::Json if arguments.watch => serde_json::to_string(&report).unwrap_or_default(),
-            Output::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
-            Output::Name => names(&report),
-            Output::Table => render(&report, false, console.data_paint),
-            Output::Wide => render(&report, true, console.data_paint),
+        let text = match &connect {
+            Some((config, rest)) => {
+                let report = connect_status(config, rest).await?;
+                let tables = &report.tables;
+                shown(&report, tables, arguments.watch, console, |_| {
+                    connect::render(&report, console.data_paint)
+                })
+            }
+            None => {
+                let report = status(&config).await?;
+                let tables = &report.tables;
+                shown(&report, tables, arguments.watch, console, |wide| {
+                    render(&report, wide, console.data_paint)
+                })
+            }
         };
         if !arguments.watch {
             console.data(&text);
@@ -45,9 +57,26 @@ pub(crate) async fn run(arguments: StatusArguments, console: Console) -> Result<
     }
 }
 
+/// A report in the form that was asked for; `table` renders it for people, wide or not.
+fn shown(
+    report: &impl Serialize,
+    tables: &[TableReport],
+    watch: bool,
+    console: Console,
+    table: impl FnOnce(bool) -> String,
+) -> String {
+    match console.output {
+        Output::Json if watch => serde_json::to_string(report).unwrap_or_default(),
+        Output::Json => serde_json::to_string_pretty(report).unwrap_or_default(),
+        Output::Name => names(tables),
+        Output::Table => table(false),
+        Output::Wide => table(true),
+    }
+}
+
 /// The source tables, one a line.
-fn names(report: &StatusReport) -> String {
-    report.tables.iter().map(|table| table.source.to_string()).collect::<Vec<_>>().join("\n")
+fn names(tables: &[TableReport]) -> String {
+    tables.iter().map(|table| table.source.to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// The report for people.
@@ -141,7 +170,7 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_engine_native::{SlotReport, StatusNote, TableReport};
+    use segcdc_engine_native::{SlotReport, StatusNote};
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
     fn report() -> StatusReport {
@@ -199,7 +228,7 @@ mod tests {
     fn a_status_can_be_read_at_a_glance() {
         insta::assert_snapshot!("status_table", render(&report(), false, Paint::Plain));
         insta::assert_snapshot!("status_wide", render(&report(), true, Paint::Plain));
-        assert_eq!(names(&report()), "public.customers\npublic.orders");
+        assert_eq!(names(&report().tables), "public.customers\npublic.orders");
     }
 
     #[test]

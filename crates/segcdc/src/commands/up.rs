@@ -8,8 +8,8 @@ use segcdc_model::{Finding, Lsn, Severity};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::arguments::{Output, UpArguments};
-use crate::commands::{self, plan};
+use crate::arguments::{Engine, Output, UpArguments};
+use crate::commands::{self, connect, plan};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -18,6 +18,7 @@ use crate::plan_view::PlanView;
 use crate::progress::Display;
 use crate::signals::Signals;
 use crate::text::{self, Side};
+use crate::worker;
 
 /// The plan in JSON lines.
 #[derive(Debug, Serialize)]
@@ -49,6 +50,10 @@ pub(crate) async fn run(
     console.allow("up", &[Output::Table, Output::Wide, Output::Json])?;
     console.confirmable(arguments.yes, "up")?;
     let (_, mut config) = commands::setup(&arguments.setup, console)?;
+    if arguments.setup.engine.engine == Engine::KafkaConnect {
+        let (config, rest) = worker::setup(&arguments.setup.engine, config)?;
+        return connect::up(&arguments, &config, &rest, console, &signals).await;
+    }
     config.until_caught_up = arguments.until_caught_up;
     let checked = tokio::select! {
         checked = Box::pin(preflight(&config)) => checked?,
@@ -100,7 +105,7 @@ pub(crate) async fn run(
 }
 
 /// Asks a person; a signal is a no.
-async fn ask(console: Console, signals: &Signals) -> bool {
+pub(super) async fn ask(console: Console, signals: &Signals) -> bool {
     let question = tokio::task::spawn_blocking(move || console.ask("Create the pipeline and begin?"));
     tokio::select! {
         answer = question => answer.unwrap_or(false),
@@ -118,7 +123,7 @@ fn show_plan(checked: &Preflight, view: &PlanView, console: Console) {
 }
 
 /// Turns failed checks into one error.
-fn refuse_failures(findings: &[Finding]) -> Result<(), CliError> {
+pub(super) fn refuse_failures(findings: &[Finding]) -> Result<(), CliError> {
     let failures: Vec<&Finding> = findings.iter().filter(|f| f.severity == Severity::Failure).collect();
     let Some(first) = failures.first() else { return Ok(()) };
     let message = match failures.len() {

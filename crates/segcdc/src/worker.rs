@@ -1,0 +1,98 @@
+//! From arguments to what the Kafka Connect engine takes.
+
+use std::io;
+
+use segcdc_engine_kafka_connect::{
+    BasicAuth, Bootstrap, ConnectConfig, ConnectUrl, HttpConfig, Rest, Secrets, Spec, overrides,
+};
+use segcdc_engine_native::{EngineConfig, EngineKind};
+use segcdc_model::Secret;
+use segcdc_sqlserver::{PipelineState, Target, WritePath};
+
+use crate::arguments::{EngineArguments, WorkerArguments};
+use crate::error::CliError;
+use crate::secret_url;
+
+/// A pipeline on Kafka Connect that is to be set up.
+///
+/// # Errors
+/// The first thing that is wrong, by its code.
+pub(crate) fn setup(
+    arguments: &EngineArguments,
+    mut engine: EngineConfig,
+) -> Result<(ConnectConfig, Rest), CliError> {
+    engine.engine = EngineKind::KafkaConnect;
+    let url = arguments.worker.connect_url.as_deref();
+    let config = ConnectConfig {
+        engine,
+        http: http(url, &arguments.worker)?,
+        secrets: arguments.connect_secrets.as_deref().map(Secrets::parse).transpose()?,
+        bootstrap: arguments.worker.kafka_bootstrap.as_deref().map(Bootstrap::parse).transpose()?,
+        replication_factor: arguments.kafka_replication,
+        overrides: arguments
+            .connect_properties
+            .iter()
+            .map(|text| overrides::parse(text))
+            .collect::<Result<_, _>>()?,
+    };
+    let rest = Rest::new(config.http.clone())?;
+    Ok((config, rest))
+}
+
+/// The pipeline on Kafka Connect that the target's state speaks of; `None` for one that the native engine runs, and for
+/// one that is not there.
+///
+/// # Errors
+/// When the target cannot be asked; the first thing that is wrong with the arguments.
+pub(crate) async fn existing(
+    arguments: &WorkerArguments,
+    engine: &EngineConfig,
+) -> Result<Option<(ConnectConfig, Rest)>, CliError> {
+    let Some(state) = state(engine).await? else { return Ok(None) };
+    if EngineKind::of(&state) == EngineKind::Native {
+        return Ok(None);
+    }
+    let spec = Spec::of(&state)?;
+    let url = arguments.connect_url.as_deref().unwrap_or(&spec.connect_url);
+    let config = ConnectConfig {
+        engine: EngineConfig { engine: EngineKind::KafkaConnect, ..engine.clone() },
+        http: http(Some(url), arguments)?,
+        secrets: None,
+        bootstrap: arguments.kafka_bootstrap.as_deref().map(Bootstrap::parse).transpose()?,
+        replication_factor: None,
+        overrides: Vec::new(),
+    };
+    let rest = Rest::new(config.http.clone())?;
+    Ok(Some((config, rest)))
+}
+
+/// The pipeline's state.
+async fn state(engine: &EngineConfig) -> Result<Option<PipelineState>, CliError> {
+    let mut target = Target::connect_with(&engine.target, WritePath::Insert).await?;
+    Ok(target.load_state(&engine.name).await?)
+}
+
+/// How the worker is asked.
+fn http(url: Option<&str>, arguments: &WorkerArguments) -> Result<HttpConfig, CliError> {
+    let url = url.ok_or_else(|| {
+        let hint = "give --connect-url http://host:8083, or the variable SEGCDC_CONNECT_URL";
+        CliError::usage("CONNECT_URL_MISSING", "there is no URL of a Kafka Connect worker", hint)
+    })?;
+    let mut http = HttpConfig::new(ConnectUrl::parse(url)?);
+    if let Some(path) = &arguments.connect_ca_file {
+        let pem = std::fs::read(path).map_err(|error| {
+            let message = format!("the file {} cannot be read", path.display());
+            CliError::usage("CONNECT_CA_FILE", message, "give the path of a PEM file").because(&error)
+        })?;
+        http.ca_pem = Some(pem);
+    }
+    if let Some(value) = &arguments.connect_auth {
+        let text = secret_url::resolve("--connect-auth", value, &mut io::stdin().lock())?;
+        let (user, password) = text.split_once(':').ok_or_else(|| {
+            let hint = "give user:password, or @FILE with that";
+            CliError::usage("CONNECT_AUTH_FORM", "--connect-auth has no user and password", hint)
+        })?;
+        http.auth = Some(BasicAuth { user: user.to_owned(), password: Secret::new(password.to_owned()) });
+    }
+    Ok(http)
+}
