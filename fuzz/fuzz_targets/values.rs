@@ -27,6 +27,8 @@ fuzz_target!(|bytes: &[u8]| {
         PgType::Timestamp,
         PgType::TimestampTz,
         PgType::Oid,
+        PgType::Bit,
+        PgType::Money { fraction_digits: 2 },
         PgType::Other,
     ];
     let pg_type = &types[usize::from(head) % types.len()];

@@ -86,6 +86,7 @@ pub fn source_text<'t>(pg_type: &PgType, canonical: &'t str) -> Cow<'t, str> {
         PgType::Bytea => Cow::Owned(format!("\\x{canonical}")),
         PgType::Time => Cow::Borrowed(without_zeros(canonical)),
         PgType::Timestamp => Cow::Owned(without_zeros(canonical).replacen('T', " ", 1)),
+        PgType::TimestampTz if canonical.ends_with("infinity") => Cow::Borrowed(canonical),
         PgType::TimestampTz => {
             let instant = canonical.strip_suffix('Z').unwrap_or(canonical);
             Cow::Owned(format!("{}+00", without_zeros(instant).replacen('T', " ", 1)))

@@ -300,6 +300,28 @@ fn errors_never_hold_the_value() {
     assert_eq!(error.code(), "VALUE_MALFORMED");
 }
 
+#[test]
+fn canonical_texts_are_spelled_as_postgresql_prints_them() {
+    let money = PgType::Money { fraction_digits: 3 };
+    for (pg_type, text) in [
+        (&PgType::Bool, "t"),
+        (&PgType::Bit, "0"),
+        (&money, "-$1,234,567.80"),
+        (&PgType::Bytea, "\\x00ff"),
+        (&PgType::Time, "12:00:00.5"),
+        (&PgType::Time, "24:00:00"),
+        (&PgType::Timestamp, "2024-02-29 10:00:00"),
+        (&PgType::Timestamp, "-infinity"),
+        (&PgType::TimestampTz, "2024-02-29 10:00:00.000001+00"),
+        (&PgType::TimestampTz, "infinity"),
+        (&PgType::Date, "infinity"),
+        (&PgType::Text, "a "),
+    ] {
+        let canonical = crate::canonical::canonical_text(pg_type, Field::Text(text.as_bytes())).unwrap();
+        assert_eq!(crate::canonical::source_text(pg_type, &canonical.unwrap()), text, "{pg_type:?}");
+    }
+}
+
 /// `date2j` of PostgreSQL's `datetime.c`: the Julian day of a date, by other arithmetic than the decoder's.
 fn julian_day(year: i64, month: i64, day: i64) -> i64 {
     let (month, year) = if month > 2 { (month + 1, year + 4800) } else { (month + 13, year + 4799) };

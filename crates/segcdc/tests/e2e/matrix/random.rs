@@ -5,7 +5,7 @@ use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
 use segcdc_model::{Field, PgType, Value};
 use segcdc_plan::{canonical, convert};
-use segcdc_postgres::snapshot::copy;
+use segcdc_postgres::snapshot::{copy, key_filter};
 use segcdc_postgres::{CopyRequest, Pattern, SourceConfig, catalog, session};
 use segcdc_testkit::values::{Span, TYPES};
 use segcdc_testkit::{PostgresCluster, PostgresOptions};
@@ -89,12 +89,40 @@ async fn both_forms_of_random_values_mean_the_same() -> Result<()> {
     Ok(())
 }
 
+/// Checks that PostgreSQL finds each row by the canonical text of each of its values, as `verify` asks for keys.
+async fn check_literals(cluster: &PostgresCluster, name: &str) -> Result<()> {
+    let config = SourceConfig::parse(&cluster.url(DATABASE))?;
+    let session = session::connect(&config).await?;
+    let table = catalog::tables(&session, &[Pattern::parse(name)?]).await?.pop().context("the table")?;
+    let printed = session.query_text(&format!("SELECT * FROM public.{name} ORDER BY id")).await?;
+    for (index, column) in table.columns.iter().enumerate() {
+        // json and point have no equality.
+        if !column.pg_type.has_exact_binary_form() || column.pg_type == PgType::Json {
+            continue;
+        }
+        let mut conditions = Vec::new();
+        for row in &printed {
+            let (id, text) = (&row[0], row[index].as_deref().context("no value is NULL")?);
+            let canonical = canonical::canonical_text(&column.pg_type, Field::Text(text.as_bytes()))?;
+            let canonical = canonical.context("a canonical text")?;
+            let literal = canonical::source_text(&column.pg_type, &canonical).into_owned();
+            let filter = key_filter(&table, &[index], &[vec![literal]])?;
+            conditions.push(format!("id = {} AND {filter}", id.as_deref().context("the id")?));
+        }
+        let sql = format!("SELECT count(*) FROM public.{name} WHERE {}", conditions.join(" OR "));
+        let found = session.query_text(&sql).await.with_context(|| column.type_name.clone())?;
+        ensure!(found == [[Some(printed.len().to_string())]], "{}: {found:?}", column.type_name);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_values_arrive() -> Result<()> {
     let mut stage = Stage::start("matrix_random").await?;
     let client = stage.source().await?;
     client.batch_execute(&create("tame")).await?;
     client.batch_execute(&fill("tame", Span::Representable, 0)?).await?;
+    check_literals(&stage.source, "tame").await?;
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     let copied = stage.compare(&["tame"]).await?;
     ensure!(copied.equal, "by the copy: {copied:#?}");
