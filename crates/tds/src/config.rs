@@ -13,7 +13,9 @@ pub enum Encryption {
     Strict,
     /// TDS 7.4, all encrypted; a server that cannot is refused.
     Required,
-    /// TDS 7.4: the login is encrypted when the server can, nothing when it cannot.
+    /// TDS 7.4: the login is encrypted when the server can, nothing when it cannot. As with Microsoft's drivers, the
+    /// certificate is not checked, unless authorities are given: whoever could show a false one could as well say that
+    /// the server has none, and a server without a certificate of its own makes one up that no authority knows.
     Off,
 }
 
@@ -47,6 +49,13 @@ pub struct Config {
 }
 
 // === impl Config ===
+
+impl Config {
+    /// Whether any certificate will do.
+    pub(crate) fn accepts_any_certificate(&self) -> bool {
+        self.trust_server_certificate || (self.encryption == Encryption::Off && self.ca_file.is_none())
+    }
+}
 
 impl Default for Config {
     fn default() -> Self {
@@ -89,6 +98,20 @@ impl fmt::Debug for Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn certificates_are_checked_wherever_that_protects() {
+        let any = |encryption, ca_file: Option<&str>, trust_server_certificate| {
+            let ca_file = ca_file.map(PathBuf::from);
+            Config { encryption, ca_file, trust_server_certificate, ..Config::default() }
+                .accepts_any_certificate()
+        };
+        for encryption in [Encryption::Strict, Encryption::Required] {
+            assert!(!any(encryption, None, false) && !any(encryption, Some("ca.pem"), false));
+        }
+        assert!(any(Encryption::Off, None, false) && !any(Encryption::Off, Some("ca.pem"), false));
+        assert!(any(Encryption::Required, None, true));
+    }
 
     #[test]
     fn debug_hides_the_password() {

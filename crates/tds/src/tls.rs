@@ -81,7 +81,7 @@ fn client_config(config: &Config) -> Result<ClientConfig, Error> {
     };
     let tls_error =
         |error: rustls::Error| Error::Tls { host: config.host.clone(), source: io::Error::other(error) };
-    let (authorities, pinned) = if config.trust_server_certificate {
+    let (authorities, pinned) = if config.accepts_any_certificate() {
         (None, Vec::new())
     } else {
         let (roots, pinned) = roots(config)?;

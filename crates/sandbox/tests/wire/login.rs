@@ -52,6 +52,15 @@ async fn certificate_of_another_authority_is_refused() {
 }
 
 #[tokio::test]
+async fn unknown_authority_is_no_obstacle_to_who_wants_no_encryption() {
+    let sandbox = sandbox().await;
+    let config = Config { ca_file: None, ..config(&sandbox, Encryption::Off) };
+    Connection::connect(&config).await.unwrap();
+    let checked = Connection::connect(&Config { encryption: Encryption::Required, ..config }).await;
+    assert!(matches!(checked, Err(Error::Tls { .. })), "{checked:?}");
+}
+
+#[tokio::test]
 async fn wrong_names_are_refused_by_number() {
     let sandbox = sandbox().await;
     let good = config(&sandbox, Encryption::Required);
