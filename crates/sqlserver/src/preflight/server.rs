@@ -36,7 +36,11 @@ pub(super) async fn check(target: &mut Target, findings: &mut Vec<Finding>) -> R
     let rows = target.query(during, sql::session::SERVER).await?;
     let server = rows.first().map(Vec::as_slice).unwrap_or_default();
     let names = Names { database: text(server, 3), user: text(server, 4) };
-    findings.push(version(&text(server, 0), &text(server, 1), int(server, 2)));
+    let babelfish = server.get(5).and_then(Datum::as_text);
+    findings.push(match babelfish {
+        Some(release) => self::babelfish(release),
+        None => version(&text(server, 0), &text(server, 1), int(server, 2)),
+    });
     let rows = target.query(during, sql::session::DATABASE).await?;
     let Some(row) = rows.first() else {
         let detail = "sys.databases does not show the current database".to_owned();
@@ -51,8 +55,18 @@ pub(super) async fn check(target: &mut Target, findings: &mut Vec<Finding>) -> R
         row_versions: int(row, 5) != 0,
         recovery_model: text(row, 6),
     };
-    findings.extend(switches(&database));
+    // Babelfish has no compatibility levels to choose from: it shows the same one for every database.
+    let fixed = babelfish.map(|_| "ms.compatibility_level");
+    findings.extend(switches(&database).into_iter().filter(|finding| Some(finding.check.as_str()) != fixed));
     Ok(names)
+}
+
+/// Babelfish speaks TDS and T-SQL, but is PostgreSQL below: it calls itself SQL Server 12, which says nothing of it.
+fn babelfish(release: &str) -> Finding {
+    let detail = format!("Babelfish {release}, which is not SQL Server");
+    Finding::warning("ms.version", Side::Target, "TARGET_BABELFISH", detail).hint(
+        "replication works; see docs/reference/tested-on.md for the releases that were tried and for what is different there",
+    )
 }
 
 fn version(version: &str, edition: &str, engine: i64) -> Finding {
@@ -151,6 +165,13 @@ mod tests {
         assert_eq!(severity("17.0.700.9", 2), Severity::Ok);
         assert_eq!(severity("12.0.2000.8", 5), Severity::Ok);
         assert_eq!(severity("", 3), Severity::Failure);
+    }
+
+    #[test]
+    fn babelfish_is_told_apart_and_let_in() {
+        let finding = babelfish("4.4.0");
+        assert_eq!((finding.severity, finding.code.as_str()), (Severity::Warning, "TARGET_BABELFISH"));
+        assert_eq!(finding.detail, "Babelfish 4.4.0, which is not SQL Server");
     }
 
     #[test]

@@ -23,10 +23,11 @@ pub const BEGIN: &str = "BEGIN TRANSACTION";
 /// Ends the transaction for good.
 pub const COMMIT: &str = "COMMIT TRANSACTION";
 
-/// Version, edition, kind of engine, database and user.
+/// Version, edition, kind of engine, database, user, and the version of Babelfish, a property that only Babelfish knows:
+/// for what a server does not know, SERVERPROPERTY is NULL.
 pub const SERVER: &str = "SELECT CAST(SERVERPROPERTY(N'ProductVersion') AS nvarchar(128)), \
      CAST(SERVERPROPERTY(N'Edition') AS nvarchar(128)), CAST(SERVERPROPERTY(N'EngineEdition') AS int), DB_NAME(), \
-     USER_NAME()";
+     USER_NAME(), CAST(SERVERPROPERTY(N'BabelfishVersion') AS nvarchar(128))";
 
 /// Switches of the database that matter to replication, and whether it can be written to.
 pub const DATABASE: &str = "SELECT [compatibility_level], [collation_name], [is_read_only], [delayed_durability_desc], \

@@ -8,6 +8,10 @@ use segcdc_plan::{ColumnPlan, TablePlan};
 use crate::catalog::{ExistingColumn, ExistingTable};
 use crate::sql::create_table::KEY_COLLATION;
 
+/// What the catalog of Babelfish shows for a column that was created with any binary collation, ours among them. No
+/// collation of SQL Server has such a name.
+const BABELFISH_KEY_COLLATION: &str = "bbf_unicode_bin2";
+
 /// Why a table that is there cannot be used. `Display` is a clause that follows "the table is there already, but".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
@@ -162,7 +166,8 @@ fn compare_column(found: &ExistingColumn, wanted: &ColumnPlan, in_key: bool, out
     }
     let is_text = matches!(wanted.mssql_type, MssqlType::NVarChar { binary_collation: true, .. });
     let collation = found.collation.as_deref().unwrap_or_default();
-    if is_text && !collation.eq_ignore_ascii_case(KEY_COLLATION) {
+    let tells_apart = [KEY_COLLATION, BABELFISH_KEY_COLLATION];
+    if is_text && !tells_apart.iter().any(|fitting| collation.eq_ignore_ascii_case(fitting)) {
         out.push(Difference::Collation { column: column(), found: collation.to_owned() });
     }
 }
@@ -236,6 +241,11 @@ mod tests {
             },
             &[],
         );
+    }
+
+    #[test]
+    fn binary_collation_may_have_the_name_that_babelfish_gives_it() {
+        check(|table| table.columns[1].collation = Some("bbf_unicode_bin2".to_owned()), &[]);
     }
 
     #[test]
