@@ -38,6 +38,10 @@ the server changes it.
 `money` has as many digits behind the point as the `lc_monetary` of the database gives it (two for `C` and most others, none
 for yen); `ALTER DATABASE ... SET lc_monetary` changes what its stored values mean, here as in PostgreSQL.
 
+Labels of enums, and names in `regclass` and its like, are text as of the moment at which the row was written. Renaming the
+label or the table changes what PostgreSQL prints for rows that nobody touched, and no change of them is sent: `verify` finds
+such rows, and `table resync` copies them again.
+
 Floating-point numbers arrive bit by bit, -0 and subnormal numbers too. SQL Server's manual gives the range of `float`
 without subnormal numbers (below 2.23E-308, for `real` below 1.18E-38); servers store them, but read a literal of one as 0.
 ";

@@ -37,11 +37,14 @@ async fn round_trip(stage: &mut Stage, cases: &[Case], binary: bool) -> Result<(
     let copied = stage.compare(&["matrix_types"]).await?;
     ensure!(copied.equal, "by the copy: {copied:#?}");
 
+    // The large values have gone by the stream with the UPDATE already.
+    let mut again = cases.to_vec();
+    cases::leave_out_large(&mut again);
     stage.source.execute(DATABASE, LATE_LABEL).await?;
     let changes = format!(
         "{}; {}; {}",
         columns.rotate("matrix_types"),
-        columns.fill("matrix_types", 1000),
+        Columns::new(&again).fill("matrix_types", 1000),
         columns.use_label("matrix_types", "later"),
     );
     stage.source().await?.batch_execute(&changes).await?;
@@ -72,4 +75,23 @@ async fn every_type_with_a_binary_decoder_round_trips_as_binary() -> Result<()> 
     let (mut stage, mut cases) = stage("matrix_binary").await?;
     cases.retain(|case| case.has_binary_form);
     round_trip(&mut stage, &cases, true).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renamed_label_is_found_by_verify_and_mended_by_resync() -> Result<()> {
+    let mut stage = Stage::start("matrix_label").await?;
+    let setup = "CREATE TYPE mood AS ENUM ('sad', 'ok'); \
+         CREATE TABLE people (id int PRIMARY KEY, feeling mood); INSERT INTO people VALUES (1, 'sad'), (2, 'ok')";
+    stage.source.execute(DATABASE, setup).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    // What PostgreSQL prints for row 1 is another text now, and nothing of it is in the stream.
+    stage.source.execute(DATABASE, "ALTER TYPE mood RENAME VALUE 'sad' TO 'blue'").await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let found = stage.product.run(&["verify"]).await?;
+    ensure!(found.status.code() == Some(5) && found.stdout.contains("differences: 1"), "{found}");
+    stage.product.succeed(&["table", "resync", "--tables", "people", "--yes"]).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let mended = stage.compare(&["people"]).await?;
+    ensure!(mended.equal, "{mended:#?}");
+    Ok(())
 }
