@@ -6,7 +6,7 @@
 //! ```
 //!
 //! - [`lsn`]: where in the WAL something is
-//! - [`name`]: what schemas, tables and columns are called
+//! - [`name`], [`name_pattern`]: what schemas, tables and columns are called, and which of them a user means
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
 //! - [`source_table`]: a table as the source's catalog describes it
 //! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
@@ -23,6 +23,7 @@ pub mod finding;
 pub mod lsn;
 pub mod mssql_type;
 pub mod name;
+pub mod name_pattern;
 pub mod pg_type;
 pub mod relation;
 pub mod secret;
@@ -39,6 +40,7 @@ pub use finding::{Finding, Severity, Side};
 pub use lsn::Lsn;
 pub use mssql_type::{Length, MssqlType};
 pub use name::QualifiedName;
+pub use name_pattern::NamePattern;
 pub use pg_type::PgType;
 pub use relation::{Relation, RelationColumn};
 pub use secret::Secret;
