@@ -95,7 +95,7 @@ pub fn plan(heartbeat: &HeartbeatRow) -> Result<TablePlan, PlanError> {
         row_security: false,
         owner: String::new(),
     };
-    table_plan(&table, &Naming { default_schema: heartbeat.target.schema.clone() })
+    table_plan(&table, &Naming::new(heartbeat.target.schema.clone()))
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ pub(crate) mod tests {
             row_security: false,
             owner: "app".to_owned(),
         };
-        Arc::new(table_plan(&table, &Naming { default_schema: "dbo".to_owned() }).unwrap())
+        Arc::new(table_plan(&table, &Naming::new("dbo")).unwrap())
     }
 
     /// A pipeline of two schemas.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segcdc_plan::BatchLimits;
+use segcdc_plan::{BatchLimits, Rules};
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
@@ -75,6 +75,9 @@ pub struct EngineConfig {
     pub engine: EngineKind,
     /// Tables; empty means all. Ignored for a pipeline that exists: its tables are those of its state.
     pub patterns: Vec<Pattern>,
+    /// What the user says about tables and columns. For a pipeline that exists, a kind of rules of which nothing is said
+    /// here stays as its state has it.
+    pub rules: Rules,
     /// What is copied first.
     pub snapshot: SnapshotMode,
     /// A publication that exists and is used; one is made when there is none. A given one is never dropped.
@@ -129,6 +132,7 @@ impl EngineConfig {
             name: name.into(),
             engine: EngineKind::default(),
             patterns: Vec::new(),
+            rules: Rules::default(),
             snapshot: SnapshotMode::default(),
             publication: None,
             slot: None,

@@ -159,7 +159,7 @@ impl Memory {
 
 /// How names of the source become names of the target.
 pub(crate) fn naming(config: &EngineConfig) -> Naming {
-    Naming { default_schema: config.target.default_schema.clone() }
+    Naming::new(config.target.default_schema.clone()).with_rules(config.rules.clone())
 }
 
 /// Whether a table is still to be copied.

@@ -5,6 +5,8 @@ use segcdc_plan::PlanError;
 use segcdc_postgres::SourceError;
 use segcdc_sqlserver::TargetError;
 
+use crate::rules_in_force::RulesError;
+
 /// Why a pipeline does not start, or stopped. Nothing was written after it was found.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -17,6 +19,9 @@ pub enum EngineError {
     /// A table or a batch that cannot be planned.
     #[error(transparent)]
     Plan(Box<PlanError>),
+    /// The rules that a user gave, now or before.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
     /// The pipeline's name cannot be used.
     #[error("\"{name}\" is not a pipeline name")]
     PipelineName {
@@ -305,6 +310,7 @@ impl Fault for EngineError {
             EngineError::Source(error) => error.code(),
             EngineError::Target(error) => error.code(),
             EngineError::Plan(error) => error.code(),
+            EngineError::Rules(error) => error.code(),
             EngineError::PipelineName { .. } => "PIPELINE_NAME",
             // One failure speaks for itself; its code is one of preflight's.
             EngineError::Preflight { .. } => "PREFLIGHT_FAILED",
@@ -341,6 +347,7 @@ impl Fault for EngineError {
             EngineError::Source(error) => error.disposition(),
             EngineError::Target(error) => error.disposition(),
             EngineError::Plan(error) => error.disposition(),
+            EngineError::Rules(error) => error.disposition(),
             EngineError::TableUnpublished { .. }
             | EngineError::TablePartlyPublished { .. }
             | EngineError::TableDropped { .. }
@@ -377,6 +384,7 @@ impl Fault for EngineError {
             EngineError::Source(error) => return error.hint(),
             EngineError::Target(error) => return error.hint(),
             EngineError::Plan(error) => return error.hint(),
+            EngineError::Rules(error) => return error.hint(),
             EngineError::GaveUp { last, .. } => return last.hint(),
             EngineError::Preflight { findings } => {
                 return findings.first().map(|finding| finding.hint.clone()).unwrap_or_default();
@@ -454,6 +462,7 @@ impl Fault for EngineError {
             EngineError::Source(error) => error.fix_sql(),
             EngineError::Target(error) => error.fix_sql(),
             EngineError::Plan(error) => error.fix_sql(),
+            EngineError::Rules(error) => error.fix_sql(),
             EngineError::GaveUp { last, .. } => last.fix_sql(),
             EngineError::SourceTable { error, .. } => error.fix_sql(),
             EngineError::Preflight { findings } => {

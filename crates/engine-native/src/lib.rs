@@ -15,6 +15,7 @@
 //! - [`mod@preflight`], [`mod@run`], [`mod@status`], [`mod@down`]: the four things that an engine does
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
 //! - `table_sync`, `apply_loop`: copying and following
+//! - `rules_in_force`: what the user says of tables and columns, now and before
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
 //! - [`mod@key_scan`]: whether the target can tell the keys of the rows apart
@@ -43,6 +44,7 @@ mod lifecycle;
 mod provision;
 mod quarantine;
 mod retry;
+mod rules_in_force;
 mod shape;
 mod source_clock;
 mod startup;
@@ -57,6 +59,7 @@ pub use key_scan::scan_keys;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};
+pub use rules_in_force::RulesError;
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Fault, Finding, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
-use segcdc_plan::{Naming, TableKey, TablePlan};
+use segcdc_plan::{Naming, Rules, TableKey, TablePlan};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
@@ -15,6 +15,7 @@ use crate::error::EngineError;
 use crate::names;
 use crate::provision;
 use crate::provision::decide::begins_anew;
+use crate::rules_in_force;
 use crate::startup::decide::check_identity;
 
 mod numbers;
@@ -32,6 +33,8 @@ pub struct Preflight {
     pub sql: PlannedSql,
     /// The pipeline's state, when it exists: then its own tables are what counts.
     pub existing: Option<PipelineState>,
+    /// The rules that count.
+    pub rules: Rules,
 }
 
 /// A table that will not be replicated.
@@ -79,6 +82,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     if let Some(state) = &existing {
         config.engine.require(state)?;
     }
+    let config = &rules_in_force::with_rules(config, existing.as_ref())?;
     let keeps = |state: &PipelineState| config.patterns.is_empty() && !state.tables.is_empty();
     let known = existing.as_ref().filter(|state| !begins_anew(state) || keeps(state));
     let Selection { plans, left_out } = match known {
@@ -91,12 +95,16 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
+    findings.extend(check_rules(&config.rules, &plans, &left_out));
     let identity = catalog::identity(&source).await?;
     match existing.as_ref().map_or(Ok(()), |state| check_identity(&state.checkpoint, &identity)) {
         Ok(()) => {
             let request = source_request(config, &source, existing.as_ref(), &plans).await?;
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
+            if let Some(state) = known {
+                findings.extend(check_shapes(&source, state, config).await?);
+            }
             if known.is_none() && config.snapshot != SnapshotMode::None {
                 findings.extend(numbers::check(&source, &plans).await?);
             }
@@ -119,7 +127,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         },
     };
     source.close().await;
-    Ok(Preflight { findings, plans, left_out, sql, existing })
+    Ok(Preflight { findings, plans, left_out, sql, existing, rules: config.rules.clone() })
 }
 
 /// What the pipeline wants of the source. Of what an interrupted set-up has made nothing need be there, and nothing is
@@ -229,6 +237,35 @@ pub(crate) fn judge(
                 .map(|name| format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))
                 .ok(),
         })),
+    }
+}
+
+/// A finding for each rule that means nothing: a failure for one that names a table or column, since it is missed.
+fn check_rules(rules: &Rules, plans: &[Arc<TablePlan>], left_out: &[LeftOut]) -> Vec<Finding> {
+    let (check, side) = ("engine.rules", Side::Source);
+    let tables: Vec<&SourceTable> = plans.iter().map(|plan| &plan.source).collect();
+    let others: Vec<&QualifiedName> = left_out.iter().map(|left| &left.table).collect();
+    let unused = rules.unused(&tables, &others).into_iter().map(|(rule, is_literal)| {
+        let detail = format!("the rule {rule} means no table or column of the pipeline");
+        let finding = match is_literal {
+            true => Finding::failure(check, side, "RULE_UNUSED", detail),
+            false => Finding::warning(check, side, "RULE_UNUSED", detail),
+        };
+        finding.hint("check the spelling; tables are schema.table, columns schema.table.column, and one name is a type")
+    });
+    unused.collect()
+}
+
+/// A finding when new rules would change target tables that are in use.
+async fn check_shapes(
+    source: &Session,
+    state: &PipelineState,
+    config: &EngineConfig,
+) -> Result<Option<Finding>, EngineError> {
+    match rules_in_force::check_shapes(source, state, config, &rules_in_force::is_in_use).await {
+        Ok(()) => Ok(None),
+        Err(EngineError::Rules(error)) => Ok(Some(failure("engine.rules", &error))),
+        Err(error) => Err(error),
     }
 }
 

@@ -28,6 +28,7 @@ use crate::context::{Context, Memory};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::preflight::{self, Selection};
+use crate::rules_in_force;
 use crate::shape;
 use crate::startup::decide::{check_operations, check_slot_kind};
 
@@ -87,7 +88,7 @@ pub(crate) async fn create(
         slot_is_ours: follows && config.slot.is_none(),
         publication_is_ours: follows && config.publication.is_none(),
         start_lsn: Lsn::ZERO,
-        spec: None,
+        spec: rules_in_force::specification(&config.rules),
     };
     let checkpoint = target.create_pipeline(&new).await.map_err(|error| match error.number() {
         // 2627: another process has made the pipeline since we looked. It has it.
@@ -133,6 +134,7 @@ pub(crate) async fn begin_anew(
     }
     let lineage = lineage(&identity, next_slot, old.publication.clone(), 0);
     memory.set_lineage(target, &lineage, Lsn::ZERO).await?;
+    store_rules(context, memory, target, state).await?;
     for table in &state.tables {
         if !plans.iter().any(|plan| plan.source.oid == table.source_oid) {
             target.remove_table(memory.checkpoint()?, table.source_oid).await?;
@@ -143,6 +145,24 @@ pub(crate) async fn begin_anew(
     }
     let owned = Owned { slot: state.slot_is_ours, publication: state.publication_is_ours };
     Setup { context, source, lineage, owned, known: &state.tables }.run(memory, target, plans).await
+}
+
+/// Stores the rules that count from now on, if they are others than before.
+///
+/// # Errors
+/// `FENCED`, and the target's.
+pub(crate) async fn store_rules(
+    context: &Context,
+    memory: &Memory,
+    target: &mut Target,
+    state: &PipelineState,
+) -> Result<(), EngineError> {
+    let rules = &context.config.rules;
+    if rules_in_force::stored(state)? == *rules {
+        return Ok(());
+    }
+    let spec = rules_in_force::specification(rules).unwrap_or_default();
+    Ok(target.set_spec(memory.checkpoint()?, &spec).await?)
 }
 
 /// The steps behind the state row.

@@ -23,6 +23,7 @@ use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::preflight::judge;
 use crate::provision::decide::is_copy_only;
+use crate::rules_in_force;
 use crate::shape;
 use crate::startup::decide::{check_identity, check_published};
 
@@ -59,15 +60,25 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
     let state = target.load_state(&config.name).await?;
     let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
     EngineKind::Native.require(&state)?;
+    let config = &rules_in_force::with_rules(config, Some(&state))?;
     let source = session::connect(&config.source).await?;
     check_identity(&state.checkpoint, &catalog::identity(&source).await?)?;
     refuse_in_use(slot::inspect(&source, &state.checkpoint.lineage.slot).await?)?;
+    let stays = |table: &TableState| {
+        rules_in_force::is_in_use(table)
+            && !chosen(&state, patterns).any(|chosen| chosen.source_oid == table.source_oid)
+    };
+    rules_in_force::check_shapes(&source, &state, config, &stays).await?;
     let mut wanted = Vec::new();
     for known in chosen(&state, patterns) {
         let plan = current_plan(config, &source, known).await?;
         wanted.push((known.clone(), Arc::new(plan)));
     }
     let checkpoint = target.take_over(&config.name, "resync").await?;
+    if rules_in_force::stored(&state)? != config.rules {
+        let spec = rules_in_force::specification(&config.rules).unwrap_or_default();
+        target.set_spec(&checkpoint, &spec).await?;
+    }
     let published = publish(&source, &state, &wanted).await?;
     let mut report = ResyncReport { pipeline: config.name.clone(), tables: Vec::new() };
     for (known, plan) in &wanted {

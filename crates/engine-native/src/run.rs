@@ -17,6 +17,7 @@ use crate::progress::{Activity, Progress, RetryNote};
 use crate::provision::decide::{SetupAction, SetupFacts, decide, slot_and_publication};
 use crate::provision::{self, Provisioned};
 use crate::retry::Pauses;
+use crate::rules_in_force;
 use crate::startup;
 use crate::table_sync::{CopyEnd, copy_tables};
 
@@ -124,14 +125,15 @@ async fn bounded_attempt(context: &Context, memory: &mut Memory) -> Result<Outco
 
 /// From two new connections to the end, or to the next trouble.
 async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, EngineError> {
-    let config = &context.config;
     let shutdown = &context.shutdown;
     let prepared = tokio::select! {
         biased;
         () = shutdown.cancelled() => return Ok(Outcome::Stopped { applied_lsn: memory.seen }),
         prepared = prepare(context, memory) => prepared?,
     };
-    let Prepared { source, mut target, mut provisioned } = prepared;
+    let Prepared { context, source, mut target, mut provisioned } = prepared;
+    let context = &context;
+    let config = &context.config;
     context
         .progress
         .update(|snapshot| (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::CatchUp));
@@ -171,6 +173,8 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
 
 /// A pipeline that is set up and ours, and the sessions in which it is so.
 struct Prepared {
+    /// With the rules that count.
+    context: Context,
     source: segcdc_postgres::Session,
     target: Target,
     provisioned: Provisioned,
@@ -185,6 +189,9 @@ async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, Eng
     }
     let mut target = Target::connect(&config.target).await?;
     let state = target.load_state(&config.name).await?;
+    let rules = rules_in_force::with_rules(config, state.as_ref())?;
+    let context = &Context { config: Arc::new(rules), ..context.clone() };
+    let config = &context.config;
     let (slot_name, publication_name) = slot_and_publication(config, state.as_ref());
     let (slot, publication) = if slot_name.is_empty() {
         (None, None)
@@ -204,7 +211,7 @@ async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, Eng
             provision::create(context, memory, &source, &mut target).await?
         }
     };
-    Ok(Prepared { source, target, provisioned })
+    Ok(Prepared { context: context.clone(), source, target, provisioned })
 }
 
 /// Tables that need no copy any more.

@@ -27,9 +27,10 @@ use segcdc_sqlserver::{PipelineState, TableState, Target, TargetError};
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
-use crate::provision::Provisioned;
 use crate::provision::decide::is_copy_only;
+use crate::provision::{self, Provisioned};
 use crate::quarantine;
+use crate::rules_in_force;
 use crate::startup::decide::{Faulty, ResumeFacts, TableFacts};
 
 pub(crate) mod decide;
@@ -45,13 +46,16 @@ pub(crate) async fn resume(
     target: &mut Target,
     state: PipelineState,
 ) -> Result<Provisioned, EngineError> {
-    let mut checked = look(context, memory, source, target, state.checkpoint.lineage.slot).await?;
+    let in_use = rules_in_force::is_in_use;
+    rules_in_force::check_shapes(source, &state, &context.config, &in_use).await?;
+    let mut checked = look(context, memory, source, target, state.checkpoint.lineage.slot.clone()).await?;
     memory.claim(target, context).await?;
     let now = load(context, target).await?;
     if has_moved(&checked.state, &now) {
         // Another process wrote between our look and our claim: what was checked is not what is there.
         checked = look(context, memory, source, target, now.checkpoint.lineage.slot).await?;
     }
+    provision::store_rules(context, memory, target, &state).await?;
     let Checked { tables, faulty, timeline, .. } = checked;
     if timeline != memory.checkpoint()?.lineage.timeline {
         let applied = memory.checkpoint()?.applied_lsn;

@@ -22,13 +22,15 @@
 //! - `table`, `unkeyed_table`: one table from beginning to end
 
 use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{Naming, TablePlan, table_plan};
+use segcdc_plan::{TablePlan, table_plan};
 use segcdc_postgres::{Pattern, catalog};
 use segcdc_sqlserver::TableState;
 use serde::Serialize;
 
 use crate::config::EngineConfig;
+use crate::context::naming;
 use crate::error::EngineError;
+use crate::rules_in_force;
 use crate::verify::barrier::Barrier;
 use crate::verify::read::Stop;
 use crate::verify::reporter::Reporter;
@@ -195,6 +197,7 @@ pub async fn verify(
     on_progress: &mut (dyn FnMut(&VerifyProgress) + Send),
 ) -> Result<VerifyReport, EngineError> {
     let (mut barrier, state) = Barrier::open(config).await?;
+    let config = &rules_in_force::with_rules(config, Some(&state))?;
     let wanted = |table: &&TableState| {
         options.patterns.is_empty() || options.patterns.iter().any(|pattern| pattern.matches(&table.source))
     };
@@ -259,8 +262,8 @@ async fn planned(
         let detail = "it was dropped at the source".to_owned();
         return Ok(Err(NotCompared { code: "TABLE_NOT_FOUND".to_owned(), detail }));
     };
-    let naming = Naming { default_schema: config.target.default_schema.clone() };
-    let plan = table_plan(&source, &naming).map(|plan| TablePlan { target: state.target.clone(), ..plan });
+    let plan =
+        table_plan(&source, &naming(config)).map(|plan| TablePlan { target: state.target.clone(), ..plan });
     Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
 }
 

@@ -3,6 +3,7 @@
 use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use crate::convert::ValueError;
+use crate::rules::ValuePolicy;
 
 /// Why something cannot be planned. Each case but the last two concerns one table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,6 +106,18 @@ pub enum PlanError {
         /// `UPDATE` or `DELETE`.
         operation: &'static str,
     },
+    /// A rule asks of a column what it cannot have.
+    #[error("column \"{column}\" of {table} cannot have the policy {policy}: {detail}")]
+    PolicyImpossible {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// The policy.
+        policy: ValuePolicy,
+        /// Why not.
+        detail: &'static str,
+    },
     /// The stream says something about a row that cannot be, given what it said before.
     #[error("the changes of {table} contradict each other: {detail}")]
     Contradiction {
@@ -161,6 +174,7 @@ impl PlanError {
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
+            | PlanError::PolicyImpossible { .. }
             | PlanError::EmptyBatch
             | PlanError::OutOfOrder { .. } => None,
         }
@@ -177,6 +191,7 @@ impl Fault for PlanError {
             PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
             PlanError::TargetNameClash { .. } => "DUPLICATE_MAPPING",
             PlanError::KeyTooWide { .. } => "KEY_TOO_WIDE",
+            PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
             PlanError::SchemaChanged { .. } => "SCHEMA_CHANGED",
             PlanError::TableRecreated { .. } => "TABLE_RECREATED",
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
@@ -197,6 +212,7 @@ impl Fault for PlanError {
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
+            | PlanError::PolicyImpossible { .. }
             | PlanError::SchemaChanged { .. }
             | PlanError::TableRecreated { .. }
             | PlanError::ReplicaIdentityChanged { .. }
@@ -221,6 +237,9 @@ impl Fault for PlanError {
             }
             PlanError::KeyTooWide { .. } => {
                 "choose a narrower unique index with ALTER TABLE ... REPLICA IDENTITY USING INDEX"
+            }
+            PlanError::PolicyImpossible { .. } => {
+                "give the column another policy: text, set_aside, or the default halt"
             }
             PlanError::SchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"

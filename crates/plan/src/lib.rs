@@ -11,6 +11,7 @@
 //!                             Field --convert::decode--> Value <------+
 //! ```
 //!
+//! - [`rules`]: what a user says about tables and columns
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
 //! - [`mod@table_plan`]: the wanted target table
 //! - [`key`]: which columns identify a row, and when two keys are the same key
@@ -33,6 +34,7 @@ pub mod key;
 mod net_change;
 pub mod plan;
 pub mod row_image;
+pub mod rules;
 pub mod table_plan;
 pub mod table_set;
 pub mod type_map;
@@ -46,5 +48,6 @@ pub use convert::{Form, ValueError};
 pub use error::PlanError;
 pub use plan::plan;
 pub use row_image::RowImage;
+pub use rules::{RuleTexts, Rules, ValuePolicy};
 pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};
 pub use table_set::{TableEntry, TableSet};

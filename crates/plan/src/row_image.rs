@@ -146,7 +146,7 @@ mod tests {
             row_security: false,
             owner: "owner".to_owned(),
         };
-        let plan = table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap();
+        let plan = table_plan(&source, &Naming::new("dbo")).unwrap();
         Arc::new(Binding::in_order(&Arc::new(plan)))
     }
 

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{MssqlType, PgType, QualifiedName, SourceTable, TableKind};
+use segcdc_model::{MssqlType, PgType, QualifiedName, SourceColumn, SourceTable, TableKind};
 
 use crate::error::PlanError;
 use crate::key;
+use crate::rules::{Rules, ValuePolicy};
 use crate::type_map;
 
 /// Columns that an ordinary SQL Server table may have.
@@ -17,17 +18,20 @@ const STAGING_COLUMNS: usize = 2;
 /// Schemas of the target that belong to the server or to the product, lower case.
 const RESERVED_SCHEMAS: [&str; 3] = ["sys", "information_schema", "segcdc"];
 
-/// How names of the source become names of the target.
+/// How names of the source become names of the target, and what the user says about tables and columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
     /// The target schema for the source's `public`, usually `dbo`; other schemas keep their name.
     pub default_schema: String,
+    /// What the user says.
+    pub rules: Rules,
 }
 
 /// A wanted target table and where its columns come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TablePlan {
-    /// The table as the source's catalog described it when the plan was made.
+    /// The table as the source's catalog described it when the plan was made; columns with the policy
+    /// [`ValuePolicy::Text`] as [`PgType::Other`], so that their values are asked for as text.
     pub source: SourceTable,
     /// Schema and name in the target.
     pub target: QualifiedName,
@@ -44,12 +48,14 @@ pub struct ColumnPlan {
     pub source_index: usize,
     /// Name, the same on both sides.
     pub name: String,
-    /// Type in the source.
+    /// Type in the source; [`PgType::Other`] where the user wants the text.
     pub pg_type: PgType,
     /// Type in the target.
     pub mssql_type: MssqlType,
     /// Whether NULL is allowed.
     pub nullable: bool,
+    /// What becomes of values that the target's type cannot hold.
+    pub policy: ValuePolicy,
 }
 
 /// What identifies a row of the target table.
@@ -61,6 +67,21 @@ pub enum TableKey {
     WholeRow,
     /// Neither: only INSERT and TRUNCATE can be applied.
     AppendOnly,
+}
+
+// === impl Naming ===
+
+impl Naming {
+    /// Names as they are, and no rules.
+    pub fn new(default_schema: impl Into<String>) -> Self {
+        Naming { default_schema: default_schema.into(), rules: Rules::default() }
+    }
+
+    /// The same with rules.
+    #[must_use]
+    pub fn with_rules(self, rules: Rules) -> Self {
+        Naming { rules, ..self }
+    }
 }
 
 // === impl TableKey ===
@@ -97,24 +118,72 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
     check_kind(source)?;
     let target = target_name(source, naming)?;
     let identity = key::choose(source);
+    let mut source = source.clone();
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
-    for (source_index, column) in source.columns.iter().enumerate() {
+    for (source_index, column) in source.columns.iter_mut().enumerate() {
         let in_key = identity.source_columns().contains(&source_index);
         if column.generated && !in_key {
             continue;
+        }
+        let nullable = !column.not_null && !in_key;
+        let policy = policy(&source.name, column, in_key, &naming.rules)?;
+        if policy == ValuePolicy::Text {
+            column.pg_type = PgType::Other;
         }
         columns.push(ColumnPlan {
             source_index,
             name: column.name.clone(),
             pg_type: column.pg_type.clone(),
             mssql_type: type_map::map(column, in_key),
-            nullable: !column.not_null && !in_key,
+            nullable,
+            policy,
         });
     }
+    let source = &source;
     check_columns(source, &columns, identity.source_columns().len())?;
     let key = identity.in_plan(&columns);
     key::fit_width(source, &mut columns, key.columns())?;
     Ok(TablePlan { source: source.clone(), target, columns, key })
+}
+
+/// What becomes of a column's values that the target cannot hold.
+///
+/// A rule that names the column has to be possible for it. One for several columns counts where it is: `text`, `null` and
+/// `clamp` for those whose type has values that the target lacks, `null` where NULL is allowed, neither `null` nor `clamp`
+/// in a key, where they would make one row of two.
+fn policy(
+    table: &QualifiedName,
+    column: &SourceColumn,
+    in_key: bool,
+    rules: &Rules,
+) -> Result<ValuePolicy, PlanError> {
+    let Some(rule) = rules.value_policy(table, column) else { return Ok(ValuePolicy::Halt) };
+    let impossible = match rule.says {
+        ValuePolicy::Halt | ValuePolicy::SetAside | ValuePolicy::Text => None,
+        ValuePolicy::Null | ValuePolicy::Clamp if in_key => {
+            Some("it is part of the key, and two rows could become one")
+        }
+        ValuePolicy::Null if column.not_null => Some("it is NOT NULL"),
+        ValuePolicy::Null | ValuePolicy::Clamp => None,
+    };
+    match impossible {
+        Some(detail) if rule.selector.is_column() => Err(PlanError::PolicyImpossible {
+            table: table.clone(),
+            column: column.name.clone(),
+            policy: rule.says,
+            detail,
+        }),
+        Some(_) => Ok(ValuePolicy::Halt),
+        None if rule.selector.is_column()
+            || matches!(rule.says, ValuePolicy::Halt | ValuePolicy::SetAside) =>
+        {
+            Ok(rule.says)
+        }
+        None => {
+            let lacks = type_map::narrowing(&column.pg_type, &type_map::map(column, in_key)).is_some();
+            Ok(if lacks { rule.says } else { ValuePolicy::Halt })
+        }
+    }
 }
 
 /// Checks that no two plans have the same target table, however the target's collation compares names.

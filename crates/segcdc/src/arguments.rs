@@ -200,6 +200,9 @@ pub(crate) struct ResyncArguments {
     /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, the quarantined ones
     #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
     pub(crate) tables: Vec<String>,
+    /// Rules.
+    #[command(flatten)]
+    pub(crate) rules: RuleArguments,
     /// Do not ask; needed without a terminal
     #[arg(
         long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
@@ -231,6 +234,9 @@ pub(crate) struct SetupArguments {
     /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all tables
     #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
     pub(crate) tables: Vec<String>,
+    /// Rules.
+    #[command(flatten)]
+    pub(crate) rules: RuleArguments,
     /// Whether to copy the rows that are there
     #[arg(long, value_enum, default_value = "initial", env = "SEGCDC_SNAPSHOT", hide_env_values = true)]
     pub(crate) snapshot: Snapshot,
@@ -334,6 +340,22 @@ pub(crate) enum Engine {
     Native,
     /// Connectors in a Kafka Connect cluster: at least once
     KafkaConnect,
+}
+
+/// What is said about tables and columns.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RuleArguments {
+    /// What becomes of values that SQL Server cannot hold: halt (the table), text (the column becomes text), null, clamp
+    /// (to the nearest value), set_aside (the row, as a dead letter). POLICY for all, or schema.table=POLICY,
+    /// schema.table.column=POLICY or TYPE=POLICY; may be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
+    pub(crate) on_value: Vec<String>,
+    /// Target type of columns: schema.table.column=TYPE or TYPE=TYPE; may be given several times
+    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]
+    pub(crate) types: Vec<String>,
+    /// Name in the target: schema.table=NAME or schema.table.column=NAME; may be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true)]
+    pub(crate) rename: Vec<String>,
 }
 
 /// Whether to copy the rows that are there.

@@ -68,6 +68,7 @@ fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoint
 /// The pipeline that the arguments describe in full.
 fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
     let patterns = settings::patterns(&arguments.tables)?;
+    let rules = settings::rules(&arguments.rules)?;
     if arguments.slot.is_some() && arguments.snapshot != Snapshot::None {
         let message =
             "--slot needs --snapshot none: the position of an existing slot has no snapshot to copy by";
@@ -76,6 +77,7 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
     }
     let (endpoints, mut config) = pipeline(&arguments.pipeline, console)?;
     config.patterns = patterns;
+    config.rules = rules;
     config.snapshot = match arguments.snapshot {
         Snapshot::Initial => SnapshotMode::Initial,
         Snapshot::None => SnapshotMode::None,

@@ -3,7 +3,7 @@
 use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
-use segcdc_plan::{TableKey, TablePlan, type_map};
+use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy, type_map};
 use serde::Serialize;
 
 use crate::paint::Paint;
@@ -26,11 +26,22 @@ pub(crate) struct PlanView {
     tables: Vec<TableView>,
     /// Tables that would not be replicated.
     left_out: Vec<LeftOut>,
+    /// The rules that count, as they were written.
+    rules: RulesView,
     /// What would run on each side.
     sql: PlannedSql,
     /// The connectors, for an engine that has some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     connectors: Vec<Connector>,
+}
+
+/// The rules that count, as they were written.
+#[derive(Debug, Serialize)]
+struct RulesView {
+    on_value: Vec<String>,
+    #[serde(rename = "type")]
+    types: Vec<String>,
+    rename: Vec<String>,
 }
 
 /// One table of a plan.
@@ -53,8 +64,10 @@ struct ColumnView {
     source_type: String,
     target_type: String,
     nullable: bool,
-    /// Values that the target's type cannot hold, which halt the table.
-    refuses: Option<&'static str>,
+    /// Values that the target's type cannot hold, and what becomes of them.
+    refuses: Option<String>,
+    /// What becomes of them, in a word.
+    on_value: &'static str,
 }
 
 // === impl PlanView ===
@@ -70,6 +83,7 @@ impl PlanView {
             findings: preflight.findings.clone(),
             tables: preflight.plans.iter().map(|plan| TableView::new(plan)).collect(),
             left_out: preflight.left_out.clone(),
+            rules: RulesView::new(&preflight.rules),
             sql: preflight.sql.clone(),
             connectors: Vec::new(),
         }
@@ -112,6 +126,7 @@ impl PlanView {
         if !self.tables.is_empty() {
             lines.push(self.table_list());
         }
+        lines.extend(self.rules.lines().into_iter().map(|rule| format!("rule {rule}")));
         for table in &self.left_out {
             lines.push(format!(
                 "{} {}: {} {}",
@@ -164,7 +179,7 @@ impl PlanView {
                     column.source_type.clone(),
                     column.target_type.clone(),
                     if column.nullable { "yes" } else { "no" }.to_owned(),
-                    column.refuses.unwrap_or_default().to_owned(),
+                    column.refuses.clone().unwrap_or_default(),
                 ]
             })
         });
@@ -194,6 +209,23 @@ impl PlanView {
             ]
         });
         text::table(&columns, rows.collect())
+    }
+}
+
+// === impl RulesView ===
+
+impl RulesView {
+    fn new(rules: &Rules) -> Self {
+        let RuleTexts { values, types, renames } = rules.texts();
+        RulesView { on_value: values, types, rename: renames }
+    }
+
+    /// The rules as options of the command line.
+    fn lines(&self) -> Vec<String> {
+        let of = |option: &str, texts: &[String]| -> Vec<String> {
+            texts.iter().map(|text| format!("{option} '{text}'")).collect()
+        };
+        [of("--on-value", &self.on_value), of("--type", &self.types), of("--rename", &self.rename)].concat()
     }
 }
 
@@ -228,9 +260,22 @@ impl ColumnView {
             source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
             target_type: column.mssql_type.to_string(),
             nullable: column.nullable,
-            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type),
+            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type)
+                .map(|refused| becomes(refused, column.policy)),
+            on_value: column.policy.word(),
         }
     }
+}
+
+/// What becomes of values that are refused by default.
+fn becomes(refused: &str, policy: ValuePolicy) -> String {
+    let becomes = match policy {
+        ValuePolicy::Halt | ValuePolicy::Text => return refused.to_owned(),
+        ValuePolicy::Null => "become NULL",
+        ValuePolicy::Clamp => "become the nearest value, if there is one",
+        ValuePolicy::SetAside => "are set aside with their row",
+    };
+    refused.replace("are refused", becomes).replace("is refused", becomes)
 }
 
 #[cfg(test)]
@@ -268,7 +313,7 @@ mod tests {
         };
         let preflight = Preflight {
             findings: Vec::new(),
-            plans: vec![Arc::new(table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap())],
+            plans: vec![Arc::new(table_plan(&source, &Naming::new("dbo")).unwrap())],
             left_out: vec![LeftOut {
                 table: QualifiedName::new("public", "audit"),
                 code: "NO_REPLICA_IDENTITY".to_owned(),
@@ -283,6 +328,7 @@ mod tests {
                 target: Vec::new(),
             },
             existing: None,
+            rules: Rules::default(),
         };
         PlanView::new("shop", "segcdc_shop_g1".to_owned(), "segcdc_shop".to_owned(), &preflight)
     }

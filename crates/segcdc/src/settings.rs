@@ -2,10 +2,11 @@
 
 use std::io::BufRead;
 
+use segcdc_plan::{RuleTexts, Rules, ValuePolicy};
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
-use crate::arguments::PipelineArguments;
+use crate::arguments::{PipelineArguments, RuleArguments};
 use crate::error::CliError;
 use crate::secret_url;
 
@@ -91,15 +92,45 @@ pub(crate) fn patterns(texts: &[String]) -> Result<Vec<Pattern>, CliError> {
     parts.map(|part| Pattern::parse(&part).map_err(CliError::from)).collect()
 }
 
+/// Reads rules; commas outside of quotes and parentheses separate several of them.
+///
+/// # Errors
+/// `RULE_INVALID` for one that cannot be understood.
+pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
+    let split = |texts: &[String]| texts.iter().flat_map(|text| split_patterns(text)).collect();
+    let texts = RuleTexts {
+        values: split(&arguments.on_value),
+        types: split(&arguments.types),
+        renames: split(&arguments.rename),
+    };
+    let rules = Rules::parse(&texts)?;
+    let known = |policy| matches!(policy, ValuePolicy::Halt | ValuePolicy::Text);
+    if let Some(rule) = rules.values.iter().find(|rule| !known(rule.says)) {
+        let message = format!("the policy {} is not there yet", rule.says);
+        return Err(CliError::usage("POLICY_UNKNOWN", message, "use halt or text"));
+    }
+    if !rules.types.is_empty() || !rules.renames.is_empty() {
+        let message = "--type and --rename have no effect yet";
+        return Err(CliError::usage("RULE_UNKNOWN", message, "leave them away"));
+    }
+    Ok(rules)
+}
+
 fn split_patterns(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
+    let mut depth = 0_usize;
     for character in text.chars() {
         if character == '"' {
             quoted = !quoted;
         }
+        match character {
+            '(' if !quoted => depth += 1,
+            ')' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
         match parts.last_mut() {
-            Some(_) if character == ',' && !quoted => parts.push(String::new()),
+            Some(_) if character == ',' && !quoted && depth == 0 => parts.push(String::new()),
             Some(part) => part.push(character),
             None => {}
         }
@@ -197,6 +228,7 @@ mod tests {
     fn commas_separate_patterns_outside_of_quotes() {
         assert_eq!(split_patterns("a.*, b.c"), ["a.*", "b.c"]);
         assert_eq!(split_patterns("\"a,b\".c"), ["\"a,b\".c"]);
+        assert_eq!(split_patterns("a.b.c=decimal(28,6),d.e.f=bit"), ["a.b.c=decimal(28,6)", "d.e.f=bit"]);
         assert_eq!(patterns(&["a..b".to_owned()]).unwrap_err().code, "TABLE_PATTERN");
     }
 }

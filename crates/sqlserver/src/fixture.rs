@@ -36,7 +36,7 @@ pub(crate) fn source(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -
 
 /// The plan of such a table.
 pub(crate) fn table(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -> Arc<TablePlan> {
-    let naming = Naming { default_schema: "dbo".to_owned() };
+    let naming = Naming::new("dbo");
     let plan = table_plan(&source(oid, name, key, columns), &naming);
     Arc::new(plan.expect("tables of tests can be planned"))
 }

@@ -267,7 +267,7 @@ mod tests {
             row_security: false,
             owner: String::new(),
         };
-        table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap()
+        table_plan(&source, &Naming::new("dbo")).unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod faults;
 #[cfg(test)]
 mod follow;
+mod policies;
 #[cfg(test)]
 mod resync;
 #[cfg(test)]

@@ -165,7 +165,8 @@ impl Rig {
     pub(crate) async fn plan(&self, table: &str) -> TablePlan {
         let source = session::connect(&self.config.source).await.unwrap();
         let found = catalog::tables(&source, &[table.parse().unwrap()]).await.unwrap();
-        let naming = Naming { default_schema: self.config.target.default_schema.clone() };
+        let naming =
+            Naming::new(self.config.target.default_schema.clone()).with_rules(self.config.rules.clone());
         table_plan(found.first().expect("a table"), &naming).unwrap()
     }
 

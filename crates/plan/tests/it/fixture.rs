@@ -104,7 +104,7 @@ impl TestTable {
     }
 
     pub(crate) fn plan(&self) -> Arc<TablePlan> {
-        Arc::new(table_plan(&self.source, &Naming { default_schema: "dbo".to_owned() }).unwrap())
+        Arc::new(table_plan(&self.source, &Naming::new("dbo")).unwrap())
     }
 
     pub(crate) fn relation(&self) -> Relation {

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use segcdc_model::name_pattern::{NamePattern, parse_dotted};
 use segcdc_model::QualifiedName;
+use segcdc_model::name_pattern::{NamePattern, parse_dotted};
 
 use crate::error::SourceError;
 

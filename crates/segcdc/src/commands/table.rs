@@ -26,7 +26,9 @@ async fn run_resync(arguments: ResyncArguments, console: Console) -> Result<Exit
     console.allow("table resync", &[Output::Table, Output::Json, Output::Name])?;
     console.confirmable(arguments.yes, "table resync")?;
     let patterns = settings::patterns(&arguments.tables)?;
-    let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let rules = settings::rules(&arguments.rules)?;
+    let (endpoints, mut config) = commands::pipeline(&arguments.pipeline, console)?;
+    config.rules = rules;
     let question = format!("Empty these tables in the target and copy them again for {}?", endpoints.name);
     if !arguments.yes && !console.ask(&question) {
         console.talk("Nothing was changed.");

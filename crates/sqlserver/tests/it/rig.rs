@@ -70,7 +70,7 @@ impl Rig {
 
     /// A table of the rig's schema whose key is its first `key` columns.
     pub(crate) fn table(&self, oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -> Arc<TablePlan> {
-        let naming = Naming { default_schema: self.schema.clone() };
+        let naming = Naming::new(self.schema.clone());
         Arc::new(table_plan(&fixture::source(oid, name, key, columns), &naming).unwrap())
     }
 

@@ -43,7 +43,7 @@ fn source_table() -> SourceTable {
 }
 
 fn planned(table: &SourceTable) -> Result<Arc<TablePlan>, PlanError> {
-    table_plan(table, &Naming { default_schema: "dbo".to_owned() }).map(Arc::new)
+    table_plan(table, &Naming::new("dbo")).map(Arc::new)
 }
 
 fn world() -> World {

@@ -29,7 +29,7 @@ fn table(oid: u32, heap_pages: u32, phase: TablePhase) -> (Arc<TablePlan>, Table
         row_security: false,
         owner: "u".to_owned(),
     };
-    let plan = Arc::new(table_plan(&source, &Naming { default_schema: "dbo".to_owned() }).unwrap());
+    let plan = Arc::new(table_plan(&source, &Naming::new("dbo")).unwrap());
     let state = TableState {
         source_oid: oid,
         source: source.name.clone(),

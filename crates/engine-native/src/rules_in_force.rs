@@ -1,0 +1,251 @@
+//! The rules that count for a pipeline: those that its user gives now, and of the kinds that are not given those that its
+//! state holds.
+//!
+//! The state holds them in its specification, with a version, so that a restart without them, `verify`, `table resync`
+//! and whatever else plans tables plan the same. What changes a table's columns is refused while the table is live: its
+//! target table was made otherwise, and only another copy of it can be made anew.
+
+use segcdc_model::{Disposition, Fault, QualifiedName, TablePhase};
+use segcdc_plan::rules::RuleError;
+use segcdc_plan::table_plan::table_plan;
+use segcdc_plan::{Naming, RuleTexts, Rules};
+use segcdc_postgres::{Session, catalog};
+use segcdc_sqlserver::{PipelineState, TableState};
+use serde::{Deserialize, Serialize};
+
+use crate::config::EngineConfig;
+use crate::engine_kind::EngineKind;
+use crate::error::EngineError;
+use crate::shape;
+
+/// Version of how rules are stored. A higher one is refused.
+const VERSION: u32 = 1;
+
+/// What is wrong with rules.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RulesError {
+    /// The state holds rules that this version does not understand.
+    #[error("the state of pipeline {pipeline} holds rules that cannot be read")]
+    Stored {
+        /// The pipeline.
+        pipeline: String,
+        /// Why not.
+        #[source]
+        reason: Unreadable,
+    },
+    /// Rules that would give tables other columns, types or names than their target tables have.
+    #[error("the new rules would change the target tables of {}, which are live", list(.tables))]
+    ChangeShape {
+        /// The source tables.
+        tables: Vec<QualifiedName>,
+    },
+}
+
+/// Why stored rules cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// Another version wrote them.
+    #[error("they have version {0}, this program knows {VERSION}")]
+    Version(u32),
+    /// They are not what this product writes.
+    #[error("{0}")]
+    Malformed(String),
+    /// A rule is none.
+    #[error(transparent)]
+    Rule(RuleError),
+}
+
+/// The part of a specification that this module reads and writes.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Specification {
+    #[serde(default)]
+    engine: EngineKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rules: Option<Stored>,
+}
+
+/// Rules as they are stored.
+#[derive(Debug, Serialize, Deserialize)]
+struct Stored {
+    version: u32,
+    #[serde(default)]
+    on_value: Vec<String>,
+    #[serde(default, rename = "type")]
+    types: Vec<String>,
+    #[serde(default)]
+    rename: Vec<String>,
+}
+
+/// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
+///
+/// # Errors
+/// [`RulesError::Stored`].
+pub(crate) fn with_rules(
+    config: &EngineConfig,
+    state: Option<&PipelineState>,
+) -> Result<EngineConfig, RulesError> {
+    let stored = state.map_or_else(|| Ok(Rules::default()), stored)?;
+    Ok(EngineConfig { rules: config.rules.over(&stored), ..config.clone() })
+}
+
+/// The rules that the state holds.
+///
+/// # Errors
+/// [`RulesError::Stored`].
+pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
+    let unreadable = |reason| RulesError::Stored { pipeline: state.checkpoint.pipeline.clone(), reason };
+    let Some(text) = state.spec.as_deref().filter(|text| !text.is_empty()) else {
+        return Ok(Rules::default());
+    };
+    let specification: Specification =
+        serde_json::from_str(text).map_err(|error| unreadable(Unreadable::Malformed(error.to_string())))?;
+    let Some(stored) = specification.rules else { return Ok(Rules::default()) };
+    if stored.version > VERSION {
+        return Err(unreadable(Unreadable::Version(stored.version)));
+    }
+    let texts = RuleTexts { values: stored.on_value, types: stored.types, renames: stored.rename };
+    Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
+}
+
+/// The specification that holds these rules; `None` for none, which needs no specification.
+pub(crate) fn specification(rules: &Rules) -> Option<String> {
+    if rules.is_empty() {
+        return None;
+    }
+    let RuleTexts { values, types, renames } = rules.texts();
+    let stored = Stored { version: VERSION, on_value: values, types, rename: renames };
+    let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
+    // Strings in lists can always be written.
+    serde_json::to_string(&specification).ok()
+}
+
+/// Checks that no table of `state` for which `concerned` holds would get another shape by `new` than it has by the stored
+/// rules.
+///
+/// # Errors
+/// [`RulesError::ChangeShape`] naming all of them, and the source's.
+pub(crate) async fn check_shapes(
+    source: &Session,
+    state: &PipelineState,
+    config: &EngineConfig,
+    concerned: &(dyn Fn(&TableState) -> bool + Sync),
+) -> Result<(), EngineError> {
+    let (old, new) = (stored(state)?, &config.rules);
+    if old == *new {
+        return Ok(());
+    }
+    let naming = |rules: &Rules| Naming::new(config.target.default_schema.clone()).with_rules(rules.clone());
+    let (before, after) = (naming(&old), naming(new));
+    let mut tables = Vec::new();
+    for known in state.tables.iter().filter(|known| concerned(known)) {
+        let Some(table) = catalog::table(source, known.source_oid).await? else { continue };
+        let changes = match (table_plan(&table, &before), table_plan(&table, &after)) {
+            (Ok(before), Ok(after)) => {
+                shape::of(&before) != shape::of(&after) || before.target != after.target
+            }
+            (before, after) => before.is_ok() != after.is_ok(),
+        };
+        if changes {
+            tables.push(known.source.clone());
+        }
+    }
+    if tables.is_empty() { Ok(()) } else { Err(RulesError::ChangeShape { tables }.into()) }
+}
+
+/// Whether the target table of a table was made and is in use: not queued, and not quarantined, which has to be copied
+/// again anyway.
+pub(crate) fn is_in_use(table: &TableState) -> bool {
+    table.phase != TablePhase::Quarantined
+}
+
+/// Names with commas between them.
+fn list(tables: &[QualifiedName]) -> String {
+    tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+// === impl RulesError ===
+
+impl Fault for RulesError {
+    fn code(&self) -> &'static str {
+        match self {
+            RulesError::Stored { .. } => "RULES_UNREADABLE",
+            RulesError::ChangeShape { .. } => "RULES_CHANGE_SHAPE",
+        }
+    }
+
+    fn disposition(&self) -> Disposition {
+        match self {
+            RulesError::Stored { .. } | RulesError::ChangeShape { .. } => Disposition::Halt,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            RulesError::Stored { .. } => {
+                "run the version of the program that stored them, or a newer one".to_owned()
+            }
+            RulesError::ChangeShape { .. } => {
+                "give the same rules to `segcdc table resync --tables ...` to have these tables made anew and copied \
+                 again, or leave the rules away"
+                    .to_owned()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_model::{Checkpoint, Lineage, Lsn};
+
+    fn state(spec: Option<&str>) -> PipelineState {
+        let lineage = Lineage {
+            system_identifier: "7".to_owned(),
+            timeline: 1,
+            database_oid: 5,
+            slot: "s".to_owned(),
+            publication: "p".to_owned(),
+            publication_oid: 9,
+        };
+        let pipeline = "shop".to_owned();
+        PipelineState {
+            checkpoint: Checkpoint { pipeline, epoch: 1, batch_seq: 0, applied_lsn: Lsn::new(1), lineage },
+            owner: String::new(),
+            commit_time_us: None,
+            slot_is_ours: true,
+            publication_is_ours: true,
+            transactions_applied: 0,
+            changes_applied: 0,
+            spec: spec.map(str::to_owned),
+            lag: None,
+            updated_at_us: 0,
+            read_at_us: 0,
+            tables: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn rules_come_back_from_the_state_as_they_were_stored() {
+        let texts = RuleTexts {
+            values: vec!["null".to_owned(), "public.\"a b\".c=clamp".to_owned()],
+            types: vec!["numeric=decimal(28,6)".to_owned()],
+            renames: vec!["public.t=x".to_owned()],
+        };
+        let rules = Rules::parse(&texts).unwrap();
+        let spec = specification(&rules);
+        assert_eq!(stored(&state(spec.as_deref())), Ok(rules));
+        assert_eq!(EngineKind::of(&state(spec.as_deref())), EngineKind::Native);
+        assert_eq!(specification(&Rules::default()), None);
+        for none in [None, Some(""), Some("{}"), Some("{\"engine\":\"kafka-connect\",\"more\":1}")] {
+            assert_eq!(stored(&state(none)), Ok(Rules::default()));
+        }
+    }
+
+    #[test]
+    fn rules_of_a_later_version_are_refused() {
+        let spec = "{\"rules\":{\"version\":2,\"on_value\":[]}}";
+        for text in [spec, "{\"rules\":{\"version\":1,\"on_value\":[\"nul\"]}}", "{"] {
+            assert_eq!(stored(&state(Some(text))).unwrap_err().code(), "RULES_UNREADABLE", "{text}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! [`Rules`]: what a user says about tables and columns beyond what follows from their types.
+//!
+//! ```text
+//! --on-value  null                          every column, as far as it can             Selector::Everything
+//! --on-value  timestamptz=text              every column of a source type              Selector::Type
+//! --on-value  public.orders=set_aside       a table (with * and ? several)             Selector::Table
+//! --on-value  'public.orders."Total"=text'  a column                                   Selector::Column
+//! --type      'public.orders.total=decimal(28,6)'
+//! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
+//! ```
+//!
+//! The most specific rule counts: a column's before a table's, a table's before a type's, a type's before one for
+//! everything; among these, one without wildcards before one with; among equals the later one.
+//!
+//! Rules are kept as they were written ([`Rules::texts`]), which is also how the target's state stores them.
+
+mod selector;
+mod value_policy;
+
+use segcdc_model::name_pattern::parse_dotted;
+use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
+
+pub use selector::Selector;
+pub use value_policy::ValuePolicy;
+
+/// What a user says about tables and columns. Plain data; the default says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Rules {
+    /// What becomes of values that the target cannot hold.
+    pub values: Vec<Rule<ValuePolicy>>,
+    /// Target types, as they were written.
+    pub types: Vec<Rule<String>>,
+    /// Names in the target.
+    pub renames: Vec<Rule<NewName>>,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule<T> {
+    /// What it is about.
+    pub selector: Selector,
+    /// What it says.
+    pub says: T,
+    /// As it was written.
+    pub text: String,
+}
+
+/// A name in the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewName {
+    /// The schema of a table; `None` keeps it, and for a column.
+    pub schema: Option<String>,
+    /// The name.
+    pub name: String,
+}
+
+/// Rules as they were written, by kind; what is stored and read again.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RuleTexts {
+    /// Of [`Rules::values`].
+    pub values: Vec<String>,
+    /// Of [`Rules::types`].
+    pub types: Vec<String>,
+    /// Of [`Rules::renames`].
+    pub renames: Vec<String>,
+}
+
+/// Why a rule cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{option} \"{text}\" cannot be understood: {reason}")]
+pub struct RuleError {
+    /// The option that it was given with.
+    pub option: &'static str,
+    /// The rule, cut after 200 characters.
+    pub text: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
+}
+
+// === impl Rules ===
+
+impl Rules {
+    /// Reads rules, each in a text of its own.
+    ///
+    /// # Errors
+    /// The first one that cannot be understood.
+    pub fn parse(texts: &RuleTexts) -> Result<Rules, RuleError> {
+        Ok(Rules {
+            values: texts.values.iter().map(|text| value_rule(text)).collect::<Result<_, _>>()?,
+            types: texts.types.iter().map(|text| type_rule(text)).collect::<Result<_, _>>()?,
+            renames: texts.renames.iter().map(|text| rename_rule(text)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The rules as they were written.
+    pub fn texts(&self) -> RuleTexts {
+        RuleTexts {
+            values: self.values.iter().map(|rule| rule.text.clone()).collect(),
+            types: self.types.iter().map(|rule| rule.text.clone()).collect(),
+            renames: self.renames.iter().map(|rule| rule.text.clone()).collect(),
+        }
+    }
+
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.types.is_empty() && self.renames.is_empty()
+    }
+
+    /// These rules; of each kind of which they say nothing, those of `stored`.
+    #[must_use]
+    pub fn over(&self, stored: &Rules) -> Rules {
+        fn either<T: Clone>(new: &[T], old: &[T]) -> Vec<T> {
+            if new.is_empty() { old.to_vec() } else { new.to_vec() }
+        }
+        Rules {
+            values: either(&self.values, &stored.values),
+            types: either(&self.types, &stored.types),
+            renames: either(&self.renames, &stored.renames),
+        }
+    }
+
+    /// What is said of a column's values, and how specific that is.
+    pub fn value_policy(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<ValuePolicy>> {
+        most_specific(&self.values, |selector| selector.matches_column(table, column))
+    }
+
+    /// The target type that is wished for a column, as it was written.
+    pub fn target_type(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<String>> {
+        most_specific(&self.types, |selector| selector.matches_column(table, column))
+    }
+
+    /// The name that is wished for a table.
+    pub fn table_name(&self, table: &QualifiedName) -> Option<&Rule<NewName>> {
+        most_specific(&self.renames, |selector| selector.is_table() && selector.matches_table(table))
+    }
+
+    /// The name that is wished for a column.
+    pub fn column_name(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<NewName>> {
+        most_specific(&self.renames, |selector| {
+            selector.is_column() && selector.matches_column(table, column)
+        })
+    }
+
+    /// The rules that mean nothing of `tables`, nor a table of `others`, whose columns are not known: as they were
+    /// written, and whether they name one thing, so that it is missed.
+    pub fn unused(&self, tables: &[&SourceTable], others: &[&QualifiedName]) -> Vec<(String, bool)> {
+        let means_something = |selector: &Selector| {
+            others.iter().any(|name| selector.matches_table(name))
+                || tables.iter().any(|table| {
+                    (selector.is_table() && selector.matches_table(&table.name))
+                        || table.columns.iter().any(|column| selector.matches_column(&table.name, column))
+                })
+        };
+        let values = self.values.iter().map(|rule| ("--on-value", &rule.selector, &rule.text));
+        let types = self.types.iter().map(|rule| ("--type", &rule.selector, &rule.text));
+        let renames = self.renames.iter().map(|rule| ("--rename", &rule.selector, &rule.text));
+        values
+            .chain(types)
+            .chain(renames)
+            .filter(|(_, selector, _)| !means_something(selector))
+            .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
+            .collect()
+    }
+}
+
+/// The rule that counts among those that are about something.
+fn most_specific<T>(rules: &[Rule<T>], matches: impl Fn(&Selector) -> bool) -> Option<&Rule<T>> {
+    // Of several maxima, `max_by_key` returns the last one.
+    rules.iter().filter(|rule| matches(&rule.selector)).max_by_key(|rule| rule.selector.specificity())
+}
+
+/// `POLICY` or `SELECTOR=POLICY`.
+fn value_rule(text: &str) -> Result<Rule<ValuePolicy>, RuleError> {
+    let bad = |reason| rule_error("--on-value", text, reason);
+    let (selector, word) = match split(text) {
+        Some((selector, word)) => (Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?, word),
+        None => (Selector::Everything, text.trim()),
+    };
+    let says = ValuePolicy::from_word(word)
+        .ok_or_else(|| bad("the policies are halt, text, null, clamp and set_aside"))?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// `SELECTOR=TYPE`.
+fn type_rule(text: &str) -> Result<Rule<String>, RuleError> {
+    let bad = |reason| rule_error("--type", text, reason);
+    let (selector, says) = split(text).ok_or_else(|| bad("it has no target type behind an equals sign"))?;
+    let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;
+    if says.is_empty() {
+        return Err(bad("the target type is empty"));
+    }
+    Ok(Rule { selector, says: says.to_owned(), text: text.to_owned() })
+}
+
+/// `TABLE=NAME`, `TABLE=SCHEMA.NAME` or `COLUMN=NAME`.
+fn rename_rule(text: &str) -> Result<Rule<NewName>, RuleError> {
+    let bad = |reason| rule_error("--rename", text, reason);
+    let (selector, name) = split(text).ok_or_else(|| bad("it has no new name behind an equals sign"))?;
+    let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;
+    let names = parse_dotted(name).ok_or_else(|| bad("the new name cannot be read"))?;
+    let names: Option<Vec<String>> = names.iter().map(segcdc_model::NamePattern::literal).collect();
+    let names = names.ok_or_else(|| bad("a new name has no wildcards"))?;
+    let says = match (names.as_slice(), &selector) {
+        ([name], Selector::Table { .. } | Selector::Column { .. }) => {
+            NewName { schema: None, name: name.clone() }
+        }
+        ([schema, name], Selector::Table { .. }) => {
+            NewName { schema: Some(schema.clone()), name: name.clone() }
+        }
+        (_, Selector::Everything | Selector::Type(_)) => {
+            return Err(bad("only a table (schema.table) or a column (schema.table.column) has a name"));
+        }
+        _ => return Err(bad("the new name has too many parts")),
+    };
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// What is wrong with what stands in front of the equals sign.
+const BAD_SELECTOR: &str = "in front of the equals sign stands schema.table, schema.table.column or a type; * and ? are wildcards, and names \
+     with other characters stand in double quotes";
+
+/// What stands in front of and behind the first equals sign outside of quotes, without blanks around it.
+fn split(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    for (at, character) in text.char_indices() {
+        match character {
+            '"' => quoted = !quoted,
+            '=' if !quoted => {
+                let (selector, behind) = text.split_at_checked(at)?;
+                return Some((selector.trim(), behind.get(1..)?.trim()));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+fn rule_error(option: &'static str, text: &str, reason: &'static str) -> RuleError {
+    RuleError { option, text: text.chars().filter(|c| !c.is_control()).take(200).collect(), reason }
+}
+
+// === impl RuleError ===
+
+impl Fault for RuleError {
+    fn code(&self) -> &'static str {
+        "RULE_INVALID"
+    }
+
+    fn disposition(&self) -> Disposition {
+        Disposition::Halt
+    }
+
+    fn hint(&self) -> String {
+        "examples: --on-value 'public.orders.total=text', --type 'timestamptz=datetime2', \
+         --rename 'public.orders=dbo.Orders2'"
+            .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests;

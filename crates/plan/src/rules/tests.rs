@@ -1,0 +1,146 @@
+use super::*;
+use segcdc_model::PgType;
+
+fn column(name: &str, type_name: &str, pg_type: PgType) -> SourceColumn {
+    let type_name = type_name.to_owned();
+    SourceColumn { name: name.to_owned(), attnum: 1, pg_type, type_name, not_null: false, generated: false }
+}
+
+fn values(texts: &[&str]) -> Rules {
+    let values = texts.iter().map(|text| (*text).to_owned()).collect();
+    Rules::parse(&RuleTexts { values, ..RuleTexts::default() }).unwrap()
+}
+
+fn renames(texts: &[&str]) -> Result<Rules, RuleError> {
+    let renames = texts.iter().map(|text| (*text).to_owned()).collect();
+    Rules::parse(&RuleTexts { renames, ..RuleTexts::default() })
+}
+
+#[test]
+fn the_most_specific_rule_counts_and_of_equals_the_later_one() {
+    let table = QualifiedName::new("public", "orders");
+    let total = column("total", "numeric(10,2)", PgType::Numeric { bounds: Some((10, 2)) });
+    let check = |texts: &[&str], expected: Option<ValuePolicy>| {
+        let rules = values(texts);
+        assert_eq!(rules.value_policy(&table, &total).map(|rule| rule.says), expected, "{texts:?}");
+    };
+    check(&[], None);
+    check(&["null"], Some(ValuePolicy::Null));
+    check(&["null", "clamp"], Some(ValuePolicy::Clamp));
+    check(&["numeric=text", "null"], Some(ValuePolicy::Text));
+    check(&["numeric(10,2)=text"], Some(ValuePolicy::Text));
+    check(&["numeric(10,3)=text"], None);
+    check(&["decimal=text"], Some(ValuePolicy::Text));
+    check(&["float8=text"], None);
+    check(&["public.orders=set_aside", "numeric=text"], Some(ValuePolicy::SetAside));
+    check(&["public.orders=set_aside", "public.*=text"], Some(ValuePolicy::SetAside));
+    check(&["public.*=text", "*.orders=halt"], Some(ValuePolicy::Halt));
+    check(&["public.orders.total=clamp", "public.orders=null"], Some(ValuePolicy::Clamp));
+    check(&["public.orders.total=clamp", "public.orders.*=null"], Some(ValuePolicy::Clamp));
+    check(&["public.orders.*=null", "public.orders=clamp"], Some(ValuePolicy::Null));
+    check(&["public.orders.Total=clamp"], None);
+    check(&[" public.orders.total = clamp "], Some(ValuePolicy::Clamp));
+}
+
+#[test]
+fn types_have_several_names() {
+    let table = QualifiedName::new("public", "t");
+    let at = column("at", "timestamp(3) with time zone", PgType::TimestampTz);
+    let check = |text: &str, expected: bool| {
+        assert_eq!(values(&[text]).value_policy(&table, &at).is_some(), expected, "{text}");
+    };
+    check("timestamptz=text", true);
+    check("timestamp with time zone=text", true);
+    check("timestamp(3) with time zone=text", true);
+    check("timestamp(6) with time zone=text", false);
+    check("timestamp=text", false);
+    check("timestamp*=text", true);
+}
+
+#[test]
+fn names_may_hold_anything() {
+    let table = QualifiedName::new("my schema", "a.b");
+    let odd = column("x=\"y\",*", "text", PgType::Text);
+    let rules = values(&["\"my schema\".\"a.b\".\"x=\"\"y\"\",*\"=text"]);
+    assert_eq!(rules.value_policy(&table, &odd).map(|rule| rule.says), Some(ValuePolicy::Text));
+    let other = column("x=\"y\",z", "text", PgType::Text);
+    assert_eq!(rules.value_policy(&table, &other), None);
+}
+
+#[test]
+fn names_of_tables_and_columns_are_apart() {
+    let rules = renames(&["public.orders=dbo.\"Orders 2\"", "public.orders.\"Id\"=Id2", "sales.*=all"]);
+    let rules = rules.unwrap();
+    let orders = QualifiedName::new("public", "orders");
+    let name = |schema: Option<&str>, name: &str| NewName {
+        schema: schema.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    assert_eq!(rules.table_name(&orders).map(|rule| &rule.says), Some(&name(Some("dbo"), "Orders 2")));
+    let id = column("Id", "integer", PgType::Int4);
+    assert_eq!(rules.column_name(&orders, &id).map(|rule| &rule.says), Some(&name(None, "Id2")));
+    assert_eq!(rules.column_name(&orders, &column("id", "integer", PgType::Int4)), None);
+    for wrong in ["numeric=x", "x", "public.t=a.b.c", "public.t.c=a.b", "public.t=x*", "public.t=", "a..b=c"]
+    {
+        assert_eq!(renames(&[wrong]).unwrap_err().code(), "RULE_INVALID", "{wrong}");
+    }
+}
+
+#[test]
+fn malformed_rules_are_refused() {
+    for text in ["", "nul", "NULL", "public.t=", "public.t=nul", "=null", "a.b.c.d=null", "\"a=null"] {
+        let texts = RuleTexts { values: vec![text.to_owned()], ..RuleTexts::default() };
+        assert!(Rules::parse(&texts).is_err(), "{text:?} was accepted");
+    }
+    for text in ["decimal(28,6)", "public.t.c=", "=int"] {
+        let texts = RuleTexts { types: vec![text.to_owned()], ..RuleTexts::default() };
+        assert!(Rules::parse(&texts).is_err(), "{text:?} was accepted");
+    }
+}
+
+#[test]
+fn a_kind_that_is_not_given_stays_as_it_was() {
+    let stored = RuleTexts {
+        values: vec!["null".to_owned()],
+        types: vec!["timestamptz=datetime2".to_owned()],
+        renames: vec!["public.a=b".to_owned()],
+    };
+    let stored = Rules::parse(&stored).unwrap();
+    assert_eq!(Rules::default().over(&stored), stored);
+    let over = values(&["halt"]).over(&stored);
+    assert_eq!(over.texts().values, ["halt"]);
+    assert_eq!(over.types, stored.types);
+    assert_eq!(Rules::parse(&over.texts()).unwrap(), over);
+}
+
+#[test]
+fn rules_that_mean_nothing_are_found() {
+    let source = SourceTable {
+        oid: 1,
+        name: QualifiedName::new("public", "orders"),
+        kind: segcdc_model::TableKind::Ordinary,
+        columns: vec![column("total", "numeric", PgType::Numeric { bounds: None })],
+        primary_key: Vec::new(),
+        replica_identity: segcdc_model::ReplicaIdentity::Full,
+        identity_index: Vec::new(),
+        estimated_rows: 0,
+        size_bytes: 0,
+        heap_pages: 0,
+        row_security: false,
+        owner: String::new(),
+    };
+    let left_out = QualifiedName::new("public", "log");
+    let check = |text: &str, expected: Option<bool>| {
+        let unused = values(&[text]).unused(&[&source], &[&left_out]);
+        assert_eq!(unused.first().map(|(_, literal)| *literal), expected, "{text}");
+    };
+    check("null", None);
+    check("public.orders=null", None);
+    check("public.orders.total=null", None);
+    check("public.log.anything=null", None);
+    check("numeric=null", None);
+    check("numerc=null", Some(false));
+    check("public.order=null", Some(true));
+    check("public.orders.Total=null", Some(true));
+    check("public.x*=null", Some(false));
+}
