@@ -1,0 +1,6 @@
+//! The engine with a real Kafka broker, a real Kafka Connect worker and Debezium's connectors.
+
+#[cfg(test)]
+mod life;
+#[cfg(test)]
+mod rig;
