@@ -1,11 +1,15 @@
 //! [`EngineError`]: why a pipeline does not start, or stopped.
 
+mod from;
+mod rules_error;
+
 use segcdc_model::{Disposition, Fault, Finding, Lsn, QualifiedName};
 use segcdc_plan::PlanError;
 use segcdc_postgres::SourceError;
 use segcdc_sqlserver::TargetError;
 
-use crate::rules_in_force::RulesError;
+pub(crate) use rules_error::VERSION as RULES_VERSION;
+pub use rules_error::{RulesError, Unreadable};
 
 /// Why a pipeline does not start, or stopped. Nothing was written after it was found.
 #[derive(Debug, thiserror::Error)]
@@ -283,24 +287,6 @@ impl EngineError {
     /// Whether the outcome of a commit is open.
     pub(crate) fn is_commit_unknown(&self) -> bool {
         matches!(self, EngineError::Target(error) if matches!(**error, TargetError::CommitUnknown { .. }))
-    }
-}
-
-impl From<SourceError> for EngineError {
-    fn from(error: SourceError) -> Self {
-        EngineError::Source(Box::new(error))
-    }
-}
-
-impl From<TargetError> for EngineError {
-    fn from(error: TargetError) -> Self {
-        EngineError::Target(Box::new(error))
-    }
-}
-
-impl From<PlanError> for EngineError {
-    fn from(error: PlanError) -> Self {
-        EngineError::Plan(Box::new(error))
     }
 }
 

@@ -53,13 +53,12 @@ mod table_sync;
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use down::{DownReport, Removal, Thing, down};
 pub use engine_kind::EngineKind;
-pub use error::EngineError;
+pub use error::{EngineError, RulesError, Unreadable};
 pub use heartbeat_row::HeartbeatRow;
 pub use key_scan::scan_keys;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};
-pub use rules_in_force::RulesError;
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{

@@ -5,8 +5,7 @@
 //! and whatever else plans tables plan the same. What changes a table's columns is refused while the table is live: its
 //! target table was made otherwise, and only another copy of it can be made anew.
 
-use segcdc_model::{Disposition, Fault, QualifiedName, TablePhase};
-use segcdc_plan::rules::RuleError;
+use segcdc_model::TablePhase;
 use segcdc_plan::table_plan::table_plan;
 use segcdc_plan::{Naming, RuleTexts, Rules};
 use segcdc_postgres::{Session, catalog};
@@ -15,45 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::EngineConfig;
 use crate::engine_kind::EngineKind;
-use crate::error::EngineError;
+use crate::error::{EngineError, RULES_VERSION as VERSION, RulesError, Unreadable};
 use crate::shape;
-
-/// Version of how rules are stored. A higher one is refused.
-const VERSION: u32 = 1;
-
-/// What is wrong with rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RulesError {
-    /// The state holds rules that this version does not understand.
-    #[error("the state of pipeline {pipeline} holds rules that cannot be read")]
-    Stored {
-        /// The pipeline.
-        pipeline: String,
-        /// Why not.
-        #[source]
-        reason: Unreadable,
-    },
-    /// Rules that would give tables other columns, types or names than their target tables have.
-    #[error("the new rules would change the target tables of {}, which are live", list(.tables))]
-    ChangeShape {
-        /// The source tables.
-        tables: Vec<QualifiedName>,
-    },
-}
-
-/// Why stored rules cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unreadable {
-    /// Another version wrote them.
-    #[error("they have version {0}, this program knows {VERSION}")]
-    Version(u32),
-    /// They are not what this product writes.
-    #[error("{0}")]
-    Malformed(String),
-    /// A rule is none.
-    #[error(transparent)]
-    Rule(RuleError),
-}
 
 /// The part of a specification that this module reads and writes.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -158,45 +120,10 @@ pub(crate) fn is_in_use(table: &TableState) -> bool {
     table.phase != TablePhase::Quarantined
 }
 
-/// Names with commas between them.
-fn list(tables: &[QualifiedName]) -> String {
-    tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-// === impl RulesError ===
-
-impl Fault for RulesError {
-    fn code(&self) -> &'static str {
-        match self {
-            RulesError::Stored { .. } => "RULES_UNREADABLE",
-            RulesError::ChangeShape { .. } => "RULES_CHANGE_SHAPE",
-        }
-    }
-
-    fn disposition(&self) -> Disposition {
-        match self {
-            RulesError::Stored { .. } | RulesError::ChangeShape { .. } => Disposition::Halt,
-        }
-    }
-
-    fn hint(&self) -> String {
-        match self {
-            RulesError::Stored { .. } => {
-                "run the version of the program that stored them, or a newer one".to_owned()
-            }
-            RulesError::ChangeShape { .. } => {
-                "give the same rules to `segcdc table resync --tables ...` to have these tables made anew and copied \
-                 again, or leave the rules away"
-                    .to_owned()
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_model::{Checkpoint, Lineage, Lsn};
+    use segcdc_model::{Checkpoint, Fault, Lineage, Lsn};
 
     fn state(spec: Option<&str>) -> PipelineState {
         let lineage = Lineage {
