@@ -120,6 +120,12 @@ fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {
     if engine.snapshot == SnapshotMode::Only {
         return refuse("--snapshot only", "use the native engine to copy without following");
     }
+    if !engine.rules.is_empty() {
+        return refuse(
+            "rules for values, types and names",
+            "leave them away, or use the native engine: a sink writes what the source sends, under the same names",
+        );
+    }
     if engine.slot.is_some() || engine.publication.is_some() {
         return refuse(
             "--slot and --publication",
@@ -392,6 +398,36 @@ mod tests {
         );
         let keyless = TablePlan { key: TableKey::WholeRow, ..(*plan("public", "t", &[])).clone() };
         assert_eq!(code(&keyless).as_deref(), Some("CONNECT_NO_KEY"));
+    }
+
+    #[test]
+    fn what_only_the_native_engine_can_do_is_refused() {
+        use segcdc_engine_native::EngineConfig;
+        use segcdc_model::Fault;
+        let source = segcdc_postgres::SourceConfig::parse("postgres://u:p@h/d").unwrap();
+        let target = segcdc_sqlserver::TargetConfig::parse("sqlserver://u:p@h/d").unwrap();
+        let config = ConnectConfig {
+            engine: EngineConfig::new(source, target, "x"),
+            http: crate::http::HttpConfig::new(crate::connect_url::ConnectUrl::parse("http://w:1").unwrap()),
+            secrets: None,
+            bootstrap: None,
+            replication_factor: None,
+            overrides: Vec::new(),
+        };
+        assert!(refuse_unsupported(&config).is_ok());
+        let refused = |change: &dyn Fn(&mut EngineConfig)| {
+            let mut config = config.clone();
+            change(&mut config.engine);
+            refuse_unsupported(&config).unwrap_err().code()
+        };
+        assert_eq!(refused(&|engine| engine.snapshot = SnapshotMode::Only), "CONNECT_UNSUPPORTED");
+        assert_eq!(refused(&|engine| engine.slot = Some("s".to_owned())), "CONNECT_UNSUPPORTED");
+        let rules = segcdc_plan::RuleTexts {
+            renames: vec!["public.a=dbo.b".to_owned()],
+            ..segcdc_plan::RuleTexts::default()
+        };
+        let rules = segcdc_plan::Rules::parse(&rules).unwrap();
+        assert_eq!(refused(&|engine| engine.rules = rules.clone()), "CONNECT_UNSUPPORTED");
     }
 
     #[test]
