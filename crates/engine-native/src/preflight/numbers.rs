@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Finding, MssqlType, PgType, Side};
+use segcdc_model::{Finding, MssqlType, PgType, QualifiedName, Side};
 use segcdc_plan::{ColumnPlan, TablePlan, type_map};
 use segcdc_postgres::profile::{self, NumericProfile, TableProfile};
 use segcdc_postgres::{Session, SourceError};
@@ -104,7 +104,9 @@ fn judge(
         has.join(", and "),
         seen(profile)
     );
-    Some(Finding::warning(CHECK, Side::Source, "NUMBERS_DO_NOT_FIT", detail).hint(hint(numbers)))
+    Some(
+        Finding::warning(CHECK, Side::Source, "NUMBERS_DO_NOT_FIT", detail).hint(hint(plan, column, numbers)),
+    )
 }
 
 /// Which part of the table was looked at, for people; nothing for all of it.
@@ -115,21 +117,33 @@ fn seen(profile: &TableProfile) -> String {
     }
 }
 
-/// What a person can do.
-fn hint(numbers: &NumericProfile) -> String {
+/// What a person can do: the flag that makes the column text, and the declaration that would do without.
+fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> String {
+    let QualifiedName { schema, name } = &plan.source.name;
+    let selector = [schema, name, &column.name].map(|part| selector_part(part)).join(".");
+    // For a shell, in which a quote ends what is quoted.
+    let rule = format!("{selector}=text").replace('\'', "'\\''");
     let halts = "nothing is rounded: such a value halts the table when it is copied";
+    let text = format!("--on-value '{rule}' carries the column as text");
     if numbers.specials == 0 && numbers.whole_digits + numbers.fraction_digits <= MAX_DIGITS {
+        let scale = numbers.fraction_digits;
         return format!(
-            "{halts}; numeric({MAX_DIGITS},{}) at the source would fit what was seen",
-            numbers.fraction_digits
+            "{halts}; {text}, and numeric({MAX_DIGITS},{scale}) at the source would fit what was seen"
         );
     }
-    format!("{halts}; no decimal holds what was seen")
+    format!("{halts}; {text}, and no decimal holds what was seen")
+}
+
+/// A part of a selector, in double quotes where its characters would mean something else.
+fn selector_part(name: &str) -> String {
+    let plain =
+        !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || character == '_');
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 #[cfg(test)]
 mod tests {
-    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+    use segcdc_model::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
     use segcdc_plan::{Naming, table_plan};
 
     use super::*;
@@ -174,6 +188,16 @@ mod tests {
     }
 
     #[test]
+    fn selectors_are_read_as_what_they_name() {
+        use segcdc_plan::rules::Selector;
+        for name in ["n", "N n", "a.b", "a\"b", "*", "größe", "it's", "="] {
+            let text = format!("public.t.{}", selector_part(name));
+            let found = Selector::parse(&text);
+            assert!(found.is_some_and(|selector| selector.is_column()), "{text}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_named_with_what_would() {
         let plan = plan(PgType::Numeric { bounds: None });
         let check = |digits: (u32, u32, u64), share_ppm, expected: &[&str]| {
@@ -194,7 +218,11 @@ mod tests {
         };
         check((20, 18, 0), 1_000_000, &[]);
         check((0, 0, 0), 1_000_000, &[]);
-        check((21, 3, 0), 1_000_000, &["21 digits before and 3 behind", "decimal(38,18)", "numeric(38,3)"]);
+        check(
+            (21, 3, 0),
+            1_000_000,
+            &["21 digits before and 3 behind", "--on-value 'public.t.n=text'", "numeric(38,3)"],
+        );
         check((1, 30, 0), 31_250, &["sample of 3.1250 %", "numeric(38,30)"]);
         check((30, 9, 0), 1_000_000, &["no decimal holds"]);
         check((1, 0, 2), 1_000_000, &["NaN or infinity in 2 rows", "no decimal holds"]);

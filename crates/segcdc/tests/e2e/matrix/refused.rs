@@ -123,5 +123,17 @@ async fn numbers_that_will_not_fit_are_found_before_anything_is_changed() -> Res
         finding["detail"].as_str().is_some_and(|detail| detail.contains("numbers of 2 columns"))
     });
     ensure!(fitting, "{findings:#?}");
+    // What the hint proposes makes the finding go away, and the number arrive.
+    let rule = "--on-value=public.whole.\"N n\"=text";
+    ensure!(shown.contains("--on-value 'public.whole.\"N n\"=text'"), "{shown}");
+    let up = ["up", "--yes", "--until-caught-up", "--tables", "whole", rule];
+    let finished = stage.product.succeed(&up).await?;
+    ensure!(!finished.stderr.contains("NUMBERS_DO_NOT_FIT"), "{finished}");
+    let sql = format!("SELECT [N n] FROM {}", stage.target_table("whole"));
+    let response = stage.target().await?.batch(&sql).await?;
+    ensure!(
+        response.first_row() == Some(&[Datum::Text("100000000000000000000.5".to_owned())][..]),
+        "{response:?}"
+    );
     Ok(())
 }
