@@ -345,16 +345,16 @@ pub(crate) enum Engine {
 /// What is said about tables and columns.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RuleArguments {
-    /// What becomes of values that SQL Server cannot hold: halt (the table), text (the column becomes text), null, clamp
-    /// (to the nearest value), set_aside (the row, as a dead letter). POLICY for all, or schema.table=POLICY,
-    /// schema.table.column=POLICY or TYPE=POLICY; may be given several times
+    /// What becomes of values that SQL Server cannot hold: halt (the table), or text (columns whose type has such values
+    /// become text and hold all of them). POLICY for all, or schema.table=POLICY, schema.table.column=POLICY or
+    /// TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
     /// Target type of columns: schema.table.column=TYPE or TYPE=TYPE; may be given several times
-    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]
+    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true, hide = true)]
     pub(crate) types: Vec<String>,
     /// Name in the target: schema.table=NAME or schema.table.column=NAME; may be given several times
-    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true)]
+    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true, hide = true)]
     pub(crate) rename: Vec<String>,
 }
 

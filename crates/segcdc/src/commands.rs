@@ -4,7 +4,7 @@ use std::io;
 
 use segcdc_engine_native::{EngineConfig, SnapshotMode};
 
-use crate::arguments::{Command, PipelineArguments, SetupArguments, Snapshot};
+use crate::arguments::{Command, Engine, PipelineArguments, SetupArguments, Snapshot};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -69,6 +69,11 @@ fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoint
 fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
     let patterns = settings::patterns(&arguments.tables)?;
     let rules = settings::rules(&arguments.rules)?;
+    if arguments.engine.engine == Engine::KafkaConnect && !rules.is_empty() {
+        let message = "rules for tables and columns are the native engine's; connectors do not follow them";
+        let hint = "leave the rules away, or take --engine native";
+        return Err(CliError::usage("RULES_WITH_ENGINE", message, hint));
+    }
     if arguments.slot.is_some() && arguments.snapshot != Snapshot::None {
         let message =
             "--slot needs --snapshot none: the position of an existing slot has no snapshot to copy by";

@@ -225,6 +225,23 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_have_no_effect_are_refused() {
+        let given = |on_value: &[&str], types: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+            let arguments =
+                RuleArguments { on_value: owned(on_value), types: owned(types), rename: Vec::new() };
+            rules(&arguments).map(|rules| rules.texts().values).map_err(|error| error.code.clone())
+        };
+        assert_eq!(
+            given(&["halt,public.t=text"], &[]),
+            Ok(vec!["halt".to_owned(), "public.t=text".to_owned()])
+        );
+        assert_eq!(given(&["public.t=nul"], &[]), Err("RULE_INVALID".to_owned()));
+        assert_eq!(given(&["text", "public.t.c=clamp"], &[]), Err("POLICY_UNKNOWN".to_owned()));
+        assert_eq!(given(&[], &["numeric=decimal(28,6)"]), Err("RULE_UNKNOWN".to_owned()));
+    }
+
+    #[test]
     fn commas_separate_patterns_outside_of_quotes() {
         assert_eq!(split_patterns("a.*, b.c"), ["a.*", "b.c"]);
         assert_eq!(split_patterns("\"a,b\".c"), ["\"a,b\".c"]);
