@@ -13,6 +13,7 @@ use std::sync::Arc;
 use segcdc_model::{Finding, QualifiedName, Side, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
+use segcdc_sqlserver::tables::{self, Difference};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target, TargetError};
 use serde::Serialize;
 
@@ -163,10 +164,12 @@ async fn shape_target(
     plan: &TablePlan,
 ) -> Result<bool, EngineError> {
     let existing = target.existing_table(&plan.target).await?;
-    let differences = existing.as_ref().map(|found| segcdc_sqlserver::tables::differences(found, plan));
-    let differs = differences.as_ref().is_some_and(|differences| !differences.is_empty());
-    if differs && !known.table_is_ours {
-        let detail = differences.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let differences = existing.as_ref().map(|found| tables::differences(found, plan)).unwrap_or_default();
+    let differs = !differences.is_empty();
+    // A table that only the collation takes for this one is another's, and must not be dropped.
+    let is_other = differences.iter().any(|difference| matches!(difference, Difference::OtherName { .. }));
+    if differs && (is_other || !known.table_is_ours) {
+        let detail = differences.iter().map(ToString::to_string).collect::<Vec<_>>();
         let (oid, table) = (known.source_oid, plan.target.clone());
         return Err(EngineError::TargetSchemaDrift { oid, table, detail: detail.join("; ") });
     }

@@ -40,7 +40,17 @@ pub enum PlanError {
         /// What SQL Server takes.
         limit: usize,
     },
-    /// Two columns differ only by case or trailing blanks.
+    /// SQL Server can have no table of the name.
+    #[error("{table} would become {target}, whose name {reason}")]
+    TargetName {
+        /// The source table.
+        table: QualifiedName,
+        /// What it would become.
+        target: Box<QualifiedName>,
+        /// Why that cannot be.
+        reason: &'static str,
+    },
+    /// Two columns differ only by case, width, kind of kana or trailing blanks.
     #[error("{table} has columns \"{other}\" and \"{column}\", which are one name to SQL Server")]
     ColumnNameClash {
         /// The source table.
@@ -169,6 +179,7 @@ impl PlanError {
             | PlanError::Value { oid, .. } => Some(*oid),
             PlanError::NotStreamable { .. }
             | PlanError::ReservedSchema { .. }
+            | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
             | PlanError::TooManyColumns { .. }
             | PlanError::ColumnNameClash { .. }
@@ -186,6 +197,7 @@ impl Fault for PlanError {
         match self {
             PlanError::NotStreamable { .. } => "TABLE_NOT_STREAMABLE",
             PlanError::ReservedSchema { .. } => "SCHEMA_RESERVED",
+            PlanError::TargetName { .. } => "IDENTIFIER_INVALID",
             PlanError::NoColumns { .. } => "TABLE_WITHOUT_COLUMNS",
             PlanError::TooManyColumns { .. } => "TOO_MANY_COLUMNS",
             PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
@@ -207,6 +219,7 @@ impl Fault for PlanError {
         match self {
             PlanError::NotStreamable { .. }
             | PlanError::ReservedSchema { .. }
+            | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
             | PlanError::TooManyColumns { .. }
             | PlanError::ColumnNameClash { .. }
@@ -229,6 +242,7 @@ impl Fault for PlanError {
                 "leave the table out, or replicate the ordinary tables behind it"
             }
             PlanError::ReservedSchema { .. } => "leave the table out, or rename its schema at the source",
+            PlanError::TargetName { .. } => "leave the table out, or rename it at the source",
             PlanError::NoColumns { .. } => "leave the table out, or add a column to it",
             PlanError::TooManyColumns { .. } => "leave the table out, or split it at the source",
             PlanError::ColumnNameClash { .. } => "rename one of the two columns at the source",

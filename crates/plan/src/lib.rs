@@ -14,6 +14,7 @@
 //! - [`rules`]: what a user says about tables and columns
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
 //! - [`mod@table_plan`]: the wanted target table
+//! - [`target_name`]: which names are one name to the target, and which it has not
 //! - [`key`]: which columns identify a row, and when two keys are the same key
 //! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
@@ -37,6 +38,7 @@ pub mod row_image;
 pub mod rules;
 pub mod table_plan;
 pub mod table_set;
+pub mod target_name;
 pub mod type_map;
 mod whole_row;
 

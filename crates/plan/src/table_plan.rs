@@ -7,6 +7,7 @@ use segcdc_model::{MssqlType, PgType, QualifiedName, SourceColumn, SourceTable, 
 use crate::error::PlanError;
 use crate::key;
 use crate::rules::{Rules, ValuePolicy};
+use crate::target_name;
 use crate::type_map;
 
 /// Columns that an ordinary SQL Server table may have.
@@ -116,7 +117,10 @@ impl TablePlan {
 /// When the table cannot be streamed, or SQL Server cannot have such a table; the cases of [`PlanError`] say which.
 pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, PlanError> {
     check_kind(source)?;
-    let target = target_name(source, naming)?;
+    let target = target_of(source, naming)?;
+    if let Some(reason) = target_name::trouble(&target) {
+        return Err(PlanError::TargetName { table: source.name.clone(), target: Box::new(target), reason });
+    }
     let identity = key::choose(source);
     let mut source = source.clone();
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
@@ -193,7 +197,7 @@ fn policy(
 pub fn check_targets<'a>(plans: impl IntoIterator<Item = &'a TablePlan>) -> Result<(), PlanError> {
     let mut seen: HashMap<(String, String), &TablePlan> = HashMap::new();
     for plan in plans {
-        let folded = (fold_name(&plan.target.schema), fold_name(&plan.target.name));
+        let folded = (target_name::fold(&plan.target.schema), target_name::fold(&plan.target.name));
         if let Some(other) = seen.insert(folded, plan) {
             return Err(PlanError::TargetNameClash {
                 table: plan.source.name.clone(),
@@ -218,9 +222,9 @@ fn check_kind(source: &SourceTable) -> Result<(), PlanError> {
 }
 
 /// The target's name, unless its schema is not ours to write to.
-fn target_name(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, PlanError> {
+fn target_of(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, PlanError> {
     let schema = if source.name.schema == "public" { &naming.default_schema } else { &source.name.schema };
-    if RESERVED_SCHEMAS.contains(&fold_name(schema).as_str()) {
+    if RESERVED_SCHEMAS.contains(&target_name::fold(schema).as_str()) {
         return Err(PlanError::ReservedSchema { table: source.name.clone(), schema: schema.clone() });
     }
     Ok(QualifiedName::new(schema.clone(), source.name.name.clone()))
@@ -238,7 +242,7 @@ fn check_columns(source: &SourceTable, columns: &[ColumnPlan], key_columns: usiz
     }
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns {
-        if let Some(other) = seen.insert(fold_name(&column.name), &column.name) {
+        if let Some(other) = seen.insert(target_name::fold(&column.name), &column.name) {
             return Err(PlanError::ColumnNameClash {
                 table: table(),
                 column: column.name.clone(),
@@ -247,9 +251,4 @@ fn check_columns(source: &SourceTable, columns: &[ColumnPlan], key_columns: usiz
         }
     }
     Ok(())
-}
-
-/// The name as the most forgiving collation sees it: without case and trailing blanks.
-fn fold_name(name: &str) -> String {
-    name.trim_end_matches(' ').to_lowercase()
 }

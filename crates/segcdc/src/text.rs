@@ -19,7 +19,7 @@ pub(crate) fn table(columns: &[(&str, Side)], rows: Vec<Vec<String>>) -> String 
     table.load_style(comfy_table::presets::NOTHING);
     table.set_header(columns.iter().map(|(heading, _)| *heading));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| visible(cell)));
     }
     let last = columns.len().saturating_sub(1);
     for (index, (_, side)) in columns.iter().enumerate() {
@@ -32,6 +32,24 @@ pub(crate) fn table(columns: &[(&str, Side)], rows: Vec<Vec<String>>) -> String 
     }
     let text = table.to_string();
     text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The text with controls and marks that turn the direction of writing as `\u{…}`: a name of the source must neither break a
+/// line nor speak to the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let is_hidden = |character: char| {
+        character.is_control()
+            || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_hidden(character) {
+            out.extend(character.escape_unicode());
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// A whole number with thin groups of three digits: `12,345,678`.
@@ -113,6 +131,12 @@ mod tests {
         check(187_000, "3m 07s");
         check(7_500_000, "2h 05m");
         assert_eq!(per_second(500, Duration::from_millis(250)), 2000);
+    }
+
+    #[test]
+    fn names_do_not_speak_to_the_terminal() {
+        assert_eq!(visible("a\u{1b}[31m\n\u{202e}b"), "a\\u{1b}[31m\\u{a}\\u{202e}b");
+        assert_eq!(visible("größe 😀 日本"), "größe 😀 日本");
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub struct ExistingColumn {
 pub struct ExistingTable {
     /// `sys.objects.object_id`
     pub object_id: i64,
+    /// Schema and name as they are spelled there: the database's collation holds more names equal than we do.
+    pub name: QualifiedName,
     /// `sys.objects.type`, `U` for a table.
     pub kind: String,
     /// Columns in order.
@@ -100,10 +102,13 @@ impl Target {
         let Some(row) = rows.first() else { return Ok(None) };
         let object_id = row.first().and_then(Datum::as_int).ok_or_else(|| unfit("the object id"))?;
         let kind = text(row, 1).ok_or_else(|| unfit("the kind of object"))?.trim().to_owned();
+        let spelled = |index: usize| text(row, index).ok_or_else(|| unfit("the name of an object"));
+        let name = QualifiedName::new(spelled(2)?, spelled(3)?);
         let rows = self.query(during, &sql::catalog::columns(object_id)).await?;
         let columns = rows.iter().map(|row| read_column(row)).collect::<Result<_, _>>()?;
         let mut table_found = ExistingTable {
             object_id,
+            name,
             kind,
             columns,
             key: Vec::new(),

@@ -178,8 +178,8 @@ pub fn disposition_of(number: i32) -> Disposition {
         | 8023 | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 => Disposition::HaltTable,
         // The target table changed or went away; a computed or read-only column; a view.
         206 | 207 | 208 | 213 | 1701 | 1702 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468
-        | 544 | 545 | 1088 | 2812 | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816 | 4902 | 4922
-        | 4924 | 13535 | 13536 | 13537 | 14099 => Disposition::HaltTable,
+        | 544 | 545 | 1088 | 2705 | 2714 | 2812 | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816
+        | 4902 | 4922 | 4924 | 13535 | 13536 | 13537 | 14099 => Disposition::HaltTable,
         _ => Disposition::Halt,
     }
 }
@@ -207,6 +207,7 @@ fn words_are_safe(number: i32) -> bool {
             | 1776
             | 1919
             | 1946
+            | 2705
             | 2714
             | 2715
             | 2760
@@ -324,6 +325,8 @@ fn code_of(number: i32) -> &'static str {
         220 | 232 | 242 | 245 | 248 | 8023 | 8114 | 8115 => "VALUE_UNREPRESENTABLE",
         1946 => "KEY_TOO_LONG",
         2601 | 2627 => "KEY_COLLISION",
+        2705 => "COLUMN_NAME_CLASH",
+        2714 => "TARGET_NAME_TAKEN",
         207 | 208 | 213 | 3701 | 4701 | 4902 => "TARGET_SCHEMA_DRIFT",
         229 | 230 | 262 => "TARGET_PERMISSION",
         9002 | 1101 | 1105 => "TARGET_LOG_FULL",
@@ -430,6 +433,8 @@ fn server_hint(number: i32) -> String {
             "correct the value at the source, or widen the target's column; then copy the table again"
         }
         4712 => "foreign keys refer to the table: drop them in the target, where replicated tables need none",
+        2705 => "two columns have one name for the collation of the target's database: rename one of them",
+        2714 => "something else in the target's schema has the name of the table or of its key, PK_<schema>_<table>: rename it",
         9002 => "free the log: back it up, or let it grow; the pipeline goes on by itself",
         1101 | 1105 => "give the filegroup space; the pipeline goes on by itself",
         3906 => "the database is read-only, or a secondary replica: give the primary's address",

@@ -81,7 +81,8 @@ impl Target {
     ) -> Result<Prepared, TargetError> {
         self.ensure_schema(&table.target.schema).await?;
         let Some(existing) = self.existing_table(&table.target).await? else {
-            self.batch("creating a table", &sql::create_table::create_table(table)).await?;
+            let created = self.batch("creating a table", &sql::create_table::create_table(table)).await;
+            created.map_err(|error| error.at_table(&table.target, table.source.oid, "before the copy"))?;
             return Ok(Prepared { created: true, has_rows: false, has_key: false });
         };
         let differences = differences(&existing, table);

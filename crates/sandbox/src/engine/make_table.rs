@@ -132,11 +132,7 @@ impl Session {
         frame: &Frame,
     ) -> Result<Column, SqlError> {
         if table.column(&definition.name).is_some() {
-            let message = format!(
-                "Column names in each table must be unique. Column name '{}' in table '{}' is specified more than once.",
-                definition.name, table.name
-            );
-            return Err(SqlError::new(2705, 16, message).with_state(3));
+            return Err(named_twice(&table.name, &definition.name));
         }
         let is_text = physical::family(definition.column_type) == Family::Text
             && definition.column_type != ColumnType::Xml;
@@ -218,7 +214,12 @@ impl Session {
                 &column.default,
             ],
         )
-        .await?;
+        .await
+        .map_err(|error| match error.number {
+            // The catalog's collation holds more names equal than differ by case.
+            2601 => named_twice(&table.name, &column.name),
+            _ => error,
+        })?;
         if let Some(default) = &definition.default {
             let name = default.name.clone().unwrap_or_else(|| format!("DF__{}__{}", table.name, column.name));
             let id = self.record_object(table, &name, "D").await?;
@@ -460,6 +461,14 @@ pub(super) fn quote_name(name: &str) -> String {
 }
 
 /// Names of the columns of the PRIMARY KEY.
+/// 2705: a column of the name is there already.
+fn named_twice(table: &str, column: &str) -> SqlError {
+    let message = format!(
+        "Column names in each table must be unique. Column name '{column}' in table '{table}' is specified more than once."
+    );
+    SqlError::new(2705, 16, message).with_state(3)
+}
+
 fn primary_columns(constraints: &[Constraint]) -> Vec<String> {
     let keys = constraints.iter().filter_map(|constraint| match &constraint.kind {
         ConstraintKind::Key { primary: true, columns, .. } => Some(columns),

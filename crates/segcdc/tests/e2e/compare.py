@@ -10,6 +10,8 @@ be equal.
              --target-password-env NAME --target-database D [--ca-file F] --psql /path/to/psql \
              public.orders=dbo.orders [...]
 
+A pair of tables whose names have a dot or an equals sign is given as JSON: ["schema", "table", "schema", "table"].
+
 Prints one JSON object; exits 0 when all tables are equal, 5 when something differs, 1 when it could not compare.
 """
 
@@ -173,8 +175,12 @@ def differing(columns, missing, extra):
 
 def compare(source, target, pair):
     """The verdict on one table."""
-    left, _, right = pair.partition("=")
-    (schema, table), (target_schema, target_table) = left.split(".", 1), right.split(".", 1)
+    if pair.startswith("["):
+        schema, table, target_schema, target_table = json.loads(pair)
+        left = f"{schema}.{table}"
+    else:
+        left, _, right = pair.partition("=")
+        (schema, table), (target_schema, target_table) = left.split(".", 1), right.split(".", 1)
     columns = source.columns(schema, table)
     names = ", ".join(quoted(name) for name, _ in columns)
     rows = source.copy(f"SELECT {names} FROM {quoted(schema)}.{quoted(table)}")

@@ -57,6 +57,9 @@ pub(crate) fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// A table of the source, and one of the target: schema and name of each.
+pub(crate) type Pair<'a> = [&'a str; 4];
+
 /// Compares `public.<table>` of the source with `<schema>.<table>` of the target. Both must be quiet.
 pub(crate) async fn compare(
     source: &PostgresCluster,
@@ -75,6 +78,19 @@ pub(crate) async fn compare_by(
     target: &TargetConfig,
     tables: &[&str],
 ) -> Result<Comparison> {
+    let schema = target.default_schema.as_str();
+    let pairs: Vec<Pair<'_>> = tables.iter().map(|table| ["public", table, schema, table]).collect();
+    compare_pairs(client, source, database, target, &pairs).await
+}
+
+/// Compares pairs of tables. Both sides must be quiet.
+pub(crate) async fn compare_pairs(
+    client: &str,
+    source: &PostgresCluster,
+    database: &str,
+    target: &TargetConfig,
+    tables: &[Pair<'_>],
+) -> Result<Comparison> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/compare.py");
     let mut command = Command::new(python()?);
     command
@@ -92,7 +108,7 @@ pub(crate) async fn compare_by(
         command.arg("--ca-file").arg(file);
     }
     for table in tables {
-        command.arg(format!("public.{table}={}.{table}", target.default_schema));
+        command.arg(serde_json::to_string(table)?);
     }
     let output = command.output().await.context("could not run Python")?;
     ensure!(

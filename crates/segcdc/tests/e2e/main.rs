@@ -13,6 +13,7 @@ mod kill_loop;
 mod life;
 mod load;
 mod matrix;
+mod names;
 mod observer;
 mod product;
 mod stage;

@@ -8,7 +8,7 @@ use segcdc_tds::{Connection, Datum, Error as TdsError};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, Sandbox, SandboxOptions};
 use tokio_postgres::Client;
 
-use super::independent::{self, Comparison};
+use super::independent::{self, Comparison, Pair};
 use super::product::{Product, Running};
 
 /// Names any other server that speaks TDS, for tests of the target.
@@ -153,6 +153,11 @@ impl Stage {
     /// Compares tables by `compare.py`; both sides must be quiet.
     pub(crate) async fn compare(&self, tables: &[&str]) -> Result<Comparison> {
         independent::compare(&self.source, DATABASE, &self.target, tables).await
+    }
+
+    /// Compares tables of any schema and name.
+    pub(crate) async fn compare_pairs(&self, pairs: &[Pair<'_>]) -> Result<Comparison> {
+        independent::compare_pairs("pytds", &self.source, DATABASE, &self.target, pairs).await
     }
 
     /// Runs `down --drop`, and at the target the SQL that it prints for what it leaves.

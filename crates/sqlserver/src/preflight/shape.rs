@@ -46,6 +46,9 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
     let finding = Finding::failure(CHECK, Side::Target, "TARGET_TABLE_MISMATCH", detail);
     let column = |name: &str| table.columns.iter().find(|column| column.name == name);
     let (hint, fix) = match difference {
+        Difference::OtherName { .. } => {
+            ("leave one of the two tables out, or give the database a collation that tells them apart", None)
+        }
         Difference::NotATable { .. } => ("rename or drop it", None),
         Difference::Missing { column: name, .. } => {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))

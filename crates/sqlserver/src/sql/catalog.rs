@@ -4,10 +4,10 @@ use segcdc_model::QualifiedName;
 
 use crate::quote;
 
-/// Schema, object, kind: one row when the object exists.
+/// Object, kind, and both names as they are spelled there: one row when the object exists.
 pub fn object(table: &QualifiedName) -> String {
     format!(
-        "SELECT o.[object_id], o.[type] FROM [sys].[objects] AS o \
+        "SELECT o.[object_id], o.[type], s.[name], o.[name] FROM [sys].[objects] AS o \
          JOIN [sys].[schemas] AS s ON s.[schema_id] = o.[schema_id] \
          WHERE s.[name] = {} AND o.[name] = {}",
         quote::text(&table.schema),

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use segcdc_model::MssqlType;
-use segcdc_plan::{ColumnPlan, TablePlan};
+use segcdc_model::{MssqlType, QualifiedName};
+use segcdc_plan::{ColumnPlan, TablePlan, target_name};
 
 use crate::catalog::{ExistingColumn, ExistingTable};
 use crate::sql::create_table::KEY_COLLATION;
@@ -15,6 +15,11 @@ const BABELFISH_KEY_COLLATION: &str = "bbf_unicode_bin2";
 /// Why a table that is there cannot be used. `Display` is a clause that follows "the table is there already, but".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
+    /// Another table, whose name the database's collation holds equal.
+    OtherName {
+        /// The name that it has.
+        found: QualifiedName,
+    },
     /// A view, a synonym or the like has the name.
     NotATable {
         /// `sys.objects.type`
@@ -82,6 +87,9 @@ pub enum Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Difference::OtherName { found } => {
+                write!(f, "it is {found}, which is the same name to the collation of the database")
+            }
             Difference::NotATable { kind } => write!(f, "it is not a table (type {kind})"),
             Difference::Missing { column, wanted } => write!(f, "column \"{column}\" ({wanted}) is missing"),
             Difference::Type { column, found, wanted } => {
@@ -113,6 +121,12 @@ impl fmt::Display for Difference {
 
 /// Everything that keeps `existing` from being used as the target of `wanted`; empty when it fits.
 pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Difference> {
+    let one_name = |found: &str, wanted: &str| target_name::fold(found) == target_name::fold(wanted);
+    if !one_name(&existing.name.schema, &wanted.target.schema)
+        || !one_name(&existing.name.name, &wanted.target.name)
+    {
+        return vec![Difference::OtherName { found: existing.name.clone() }];
+    }
     if !existing.kind.eq_ignore_ascii_case("U") {
         return vec![Difference::NotATable { kind: existing.kind.clone() }];
     }
@@ -202,6 +216,7 @@ mod tests {
             };
         ExistingTable {
             object_id: 5,
+            name: QualifiedName::new("DBO", "T"),
             kind: "U".to_owned(),
             columns: vec![
                 column("id", "int", 4, false, None),
@@ -250,6 +265,10 @@ mod tests {
 
     #[test]
     fn each_difference_is_named() {
+        check(
+            |table| table.name.name = "t🦀".to_owned(),
+            &["it is DBO.t🦀, which is the same name to the collation of the database"],
+        );
         check(|table| table.kind = "V".to_owned(), &["it is not a table (type V)"]);
         check(|table| drop(table.columns.remove(2)), &["column \"note\" (nvarchar(max)) is missing"]);
         check(
