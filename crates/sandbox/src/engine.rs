@@ -14,6 +14,7 @@
 mod alter;
 mod binary;
 mod bulk;
+mod catalog_procedure;
 mod compile;
 mod databases;
 mod define;
@@ -26,6 +27,7 @@ mod procedure;
 mod run;
 mod session;
 mod statement;
+mod table_variable;
 mod transaction;
 
 use std::sync::Arc;

@@ -176,7 +176,8 @@ fn utf16(bytes: &[u8]) -> Result<String, Invalid> {
 /// A sign byte and a magnitude of 4, 8, 12 or 16 bytes.
 fn decimal(bytes: &[u8], precision: u8, scale: u8) -> Result<Datum, Invalid> {
     let (sign, digits) = bytes.split_first().ok_or(Invalid::Length)?;
-    if !matches!(digits.len(), 4 | 8 | 12 | 16) {
+    // SQL Server takes any number of bytes here, and mssql-jdbc sends no more than the value has.
+    if !(1..=16).contains(&digits.len()) {
         return Err(Invalid::Length);
     }
     let mut wide = [0u8; 16];

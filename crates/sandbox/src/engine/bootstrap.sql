@@ -78,7 +78,7 @@ CREATE FUNCTION tsql.pad_binary_left(value bytea, units int4) RETURNS bytea LANG
 
 -- Characters that code page 1252 lacks become question marks.
 CREATE FUNCTION tsql.to_code_page(value bpchar) RETURNS bpchar LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE source text := tsql.text_of(value); result text := ''; one text;
+DECLARE source text COLLATE "C" := tsql.text_of(value); result text := ''; one text;
 BEGIN
     IF octet_length(source) = char_length(source) THEN RETURN value; END IF;
     FOREACH one IN ARRAY regexp_split_to_array(source COLLATE "C", '') LOOP
@@ -93,7 +93,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION tsql.text_to_integer(value bpchar, wanted text) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE trimmed text := btrim(tsql.text_of(value), E' \t\r\n') COLLATE "C"; low numeric; high numeric; number numeric;
+DECLARE trimmed text COLLATE "C" := btrim(tsql.text_of(value), E' \t\r\n') COLLATE "C"; low numeric; high numeric; number numeric;
 BEGIN
     IF trimmed = '' THEN RETURN 0; END IF;
     IF trimmed !~ '^[+-]?[0-9]+$' THEN
@@ -114,7 +114,7 @@ BEGIN
     RETURN number;
 END $$;
 CREATE FUNCTION tsql.text_to_bit(value bpchar) RETURNS int2 LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE trimmed text := lower(btrim(tsql.text_of(value) COLLATE "C"));
+DECLARE trimmed text COLLATE "C" := lower(btrim(tsql.text_of(value) COLLATE "C"));
 BEGIN
     IF trimmed = 'true' THEN RETURN 1; END IF;
     IF trimmed IN ('false', '') THEN RETURN 0; END IF;
@@ -133,7 +133,7 @@ BEGIN
     RETURN value::int2;
 END $$;
 CREATE FUNCTION tsql.text_to_numeric(value bpchar, wanted text) RETURNS numeric LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE trimmed text := btrim(tsql.text_of(value) COLLATE "C");
+DECLARE trimmed text COLLATE "C" := btrim(tsql.text_of(value) COLLATE "C");
 BEGIN
     IF trimmed !~ '^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)$' THEN
         RAISE EXCEPTION USING ERRCODE = 'M8114', MESSAGE = 'Error converting data type nvarchar to numeric.';
@@ -141,7 +141,7 @@ BEGIN
     RETURN trimmed::numeric;
 END $$;
 CREATE FUNCTION tsql.text_to_float(value bpchar) RETURNS float8 LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE trimmed text := btrim(tsql.text_of(value) COLLATE "C");
+DECLARE trimmed text COLLATE "C" := btrim(tsql.text_of(value) COLLATE "C");
 BEGIN
     IF trimmed !~ '^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$' THEN
         RAISE EXCEPTION USING ERRCODE = 'M8114', MESSAGE = 'Error converting data type nvarchar to float.';
@@ -149,7 +149,7 @@ BEGIN
     RETURN trimmed::float8;
 END $$;
 CREATE FUNCTION tsql.text_to_uuid(value bpchar) RETURNS uuid LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE cut text := left(btrim(tsql.text_of(value) COLLATE "C", '{}'), 36);
+DECLARE cut text COLLATE "C" := left(btrim(tsql.text_of(value) COLLATE "C", '{}'), 36);
 BEGIN
     IF cut !~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' THEN
         RAISE EXCEPTION USING ERRCODE = 'M8169',
@@ -183,7 +183,7 @@ BEGIN
     RETURN result;
 END $$;
 CREATE FUNCTION tsql.hex_to_binary(value bpchar, style int8) RETURNS bytea LANGUAGE plpgsql IMMUTABLE STRICT AS $$
-DECLARE digits text := tsql.text_of(value) COLLATE "C";
+DECLARE digits text COLLATE "C" := tsql.text_of(value) COLLATE "C";
 BEGIN
     IF style = 1 THEN digits := CASE WHEN digits ~ '^0[xX]' THEN substr(digits, 3) ELSE 'g' END; END IF;
     IF digits !~ '^([0-9a-fA-F]{2})*$' THEN
@@ -286,7 +286,7 @@ END $$;
 -- [days, ticks of the day, offset in minutes or NULL]
 CREATE FUNCTION tsql.parse_date(value bpchar) RETURNS int8[] LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE
-    source text := btrim(tsql.text_of(value) COLLATE "C");
+    source text COLLATE "C" := btrim(tsql.text_of(value) COLLATE "C");
     p text[]; days int8 := 693595; ticks int8 := 0; minutes int8; d date;
 BEGIN
     p := regexp_match(source, '^(?:(\d{4})-?(\d{2})-?(\d{2}))?(?:[T ]*(\d{1,2}):(\d{2})(?::(\d{2})(?:\.(\d{1,7}))?)?)?'
@@ -361,7 +361,7 @@ CREATE FUNCTION tsql.date_part(part bpchar, value int8) RETURNS int4 LANGUAGE sq
 -- LIKE: % _ [a-z] [^a-z], with ESCAPE.
 CREATE FUNCTION tsql.matches(value bpchar, pattern bpchar, escape text, exact bool) RETURNS bool
     LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE source text := tsql.text_of(pattern) COLLATE "C"; regex text := '^'; i int4 := 1; one text; stop int4;
+DECLARE source text COLLATE "C" := tsql.text_of(pattern) COLLATE "C"; regex text := '^'; i int4 := 1; one text; stop int4;
 BEGIN
     IF value IS NULL OR pattern IS NULL THEN RETURN NULL; END IF;
     WHILE i <= char_length(source) LOOP

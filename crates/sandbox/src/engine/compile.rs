@@ -33,6 +33,9 @@ impl Session {
                         }
                     }
                 }
+                if let StatementKind::DeclareTable(create) = &statement.kind {
+                    self.declare_table(create, frame).await.map_err(|error| error.at_line(statement.line))?;
+                }
                 match self.plan(statement, plans, frame).await {
                     Ok(_) => {}
                     // Deferred name resolution; IDENTITY_INSERT is looked at when the statement runs.
@@ -104,7 +107,8 @@ fn has_plan(kind: &StatementKind) -> bool {
         | StatementKind::Print(_)
         | StatementKind::Throw(Some(_))
         | StatementKind::Raiserror { .. }
-        | StatementKind::Execute { .. } => true,
+        | StatementKind::Execute { .. }
+        | StatementKind::InsertExecute(_) => true,
         StatementKind::Declare(declarations) => {
             declarations.iter().any(|declaration| declaration.value.is_some())
         }
@@ -145,8 +149,15 @@ fn translate_statement(sight: &Sight<'_>, statement: &Statement) -> Result<Optio
                 arguments.iter().map(|value| (value, None)).collect();
             translate_values(sight, &values)
         }
-        StatementKind::Execute { arguments, .. } if arguments.is_empty() => return Ok(None),
-        StatementKind::Execute { arguments, .. } => {
+        StatementKind::Execute { .. } | StatementKind::InsertExecute(_) => {
+            let arguments = match &statement.kind {
+                StatementKind::Execute { arguments, .. } => arguments,
+                StatementKind::InsertExecute(insert) => &insert.arguments,
+                _ => return Ok(None),
+            };
+            if arguments.is_empty() {
+                return Ok(None);
+            }
             let values: Vec<(&Expr, Option<ColumnType>)> =
                 arguments.iter().map(|argument| (&argument.value, None)).collect();
             translate_values(sight, &values)

@@ -11,8 +11,9 @@ use super::Session;
 use super::failure::{self, Reach};
 use super::session::{Compiled, Translated, batch_key};
 use crate::answer::{Replies, Reply, SqlError, command};
-use crate::sql::ast::{SetOption, Statement, StatementKind};
+use crate::sql::ast::{ObjectName, SetOption, Statement, StatementKind};
 use crate::sql::parser;
+use crate::sql::table::{Table, fold};
 
 /// Most parameters of a request.
 const MAX_PARAMETERS: usize = 2100;
@@ -23,6 +24,8 @@ const MAX_NESTING: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     pub(super) variables: HashMap<String, (ColumnType, Datum)>,
+    /// Table variables by folded name.
+    pub(super) tables: HashMap<String, Arc<Table>>,
     caught: Vec<SqlError>,
     tries: usize,
     nesting: usize,
@@ -71,6 +74,11 @@ impl Frame {
     /// All variables and their types.
     pub(super) fn types(&self) -> impl Iterator<Item = (&String, ColumnType)> {
         self.variables.iter().map(|(name, (column_type, _))| (name, *column_type))
+    }
+
+    /// A table variable.
+    pub(super) fn table(&self, name: &ObjectName) -> Option<Arc<Table>> {
+        self.tables.get(&fold(&name.name)).cloned()
     }
 
     /// Whether an error would be caught.
@@ -135,10 +143,14 @@ impl Session {
             }
         };
         let batch = Arc::clone(&compiled.batch);
-        self.compile(&batch.statements, &mut compiled.plans, frame).await?;
-        let flow = self.run_list(&batch.statements, &mut compiled.plans, frame, out).await;
-        self.keep_batch(key, compiled);
-        Ok(flow)
+        let mut result =
+            self.compile(&batch.statements, &mut compiled.plans, frame).await.map(|()| Flow::Next);
+        if result.is_ok() {
+            result = Ok(self.run_list(&batch.statements, &mut compiled.plans, frame, out).await);
+            self.keep_batch(key, compiled);
+        }
+        self.drop_table_variables(frame).await;
+        result
     }
 
     /// Runs statements until one ends the list.
@@ -268,6 +280,9 @@ impl Session {
                 let flow = self.run_list(handler, plans, frame, out).await;
                 frame.caught.pop();
                 Ok(flow)
+            }
+            StatementKind::InsertExecute(insert) => {
+                self.insert_execute(insert, statement, plans, frame, out).await
             }
             StatementKind::Return => Ok(Flow::End),
             StatementKind::Break => Ok(Flow::Break),
@@ -406,7 +421,7 @@ impl Session {
 fn statement_command(kind: &StatementKind) -> u16 {
     match kind {
         StatementKind::Select(_) => command::SELECT,
-        StatementKind::Insert(_) => command::INSERT,
+        StatementKind::Insert(_) | StatementKind::InsertExecute(_) => command::INSERT,
         StatementKind::Update(_) => command::UPDATE,
         StatementKind::Delete(_) => command::DELETE,
         StatementKind::Merge(_) => command::MERGE,

@@ -26,6 +26,9 @@ pub(super) struct Sight<'a> {
 
 impl Names for Sight<'_> {
     fn table(&self, name: &ObjectName) -> Option<Arc<Table>> {
+        if name.is_variable() {
+            return self.frame.table(name);
+        }
         self.session.known_table(name)
     }
 

@@ -3,16 +3,16 @@
 use futures_util::FutureExt;
 use segcdc_tds::{ColumnType, Datum};
 
-use super::Session;
 use super::flow::{Flow, Frame};
+use super::{Session, catalog_procedure};
 use crate::answer::{OutColumn, Replies, Reply, SqlError, command};
 use crate::decode::declaration;
 
 /// Name (empty by position), type and value of an argument.
-type Given = (String, ColumnType, Datum);
+pub(super) type Given = (String, ColumnType, Datum);
 
 /// How a call ended, and the parameters as it left them.
-type Called = (Flow, Vec<(String, Datum)>);
+pub(super) type Called = (Flow, Vec<(String, Datum)>);
 
 // === impl Session ===
 
@@ -36,6 +36,9 @@ impl Session {
                 Ok((Flow::Next, Vec::new()))
             }
             "sp_unprepare" | "sp_reset_connection" => Ok((Flow::Next, Vec::new())),
+            other if catalog_procedure::find(other).is_some() => {
+                self.catalog_procedure(other, arguments, frame, out).await
+            }
             _ => {
                 let message = format!("Could not find stored procedure '{name}'.");
                 Err(SqlError::new(2812, 16, message).with_state(62))

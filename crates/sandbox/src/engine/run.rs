@@ -73,7 +73,8 @@ impl Session {
         Ok(())
     }
 
-    async fn run_guarded(
+    /// The same within a guard of the caller.
+    pub(super) async fn run_guarded(
         &mut self,
         plan: &Arc<Plan>,
         frame: &mut Frame,

@@ -75,13 +75,7 @@ impl Session {
                 done = None;
             }
             StatementKind::Execute { procedure, arguments } => {
-                let values = match self.plan(statement, plans, frame).await? {
-                    Some(plan) => {
-                        let values = self.run_values(&plan, frame).await?;
-                        plan.columns.iter().flatten().map(|column| column.column_type).zip(values).collect()
-                    }
-                    None => Vec::new(),
-                };
+                let values = self.argument_values(statement, plans, frame).await?;
                 return self.execute(procedure, arguments, values, frame, out).await;
             }
             _ => done = None,
@@ -92,6 +86,18 @@ impl Session {
             out.send(Reply::Done { count: None, command }).await.ok();
         }
         Ok(Flow::Next)
+    }
+
+    /// The values of a procedure's arguments, with their types.
+    pub(super) async fn argument_values(
+        &mut self,
+        statement: &Statement,
+        plans: &mut [Option<Translated>],
+        frame: &Frame,
+    ) -> Result<Vec<(ColumnType, Datum)>, SqlError> {
+        let Some(plan) = self.plan(statement, plans, frame).await? else { return Ok(Vec::new()) };
+        let values = self.run_values(&plan, frame).await?;
+        Ok(plan.columns.iter().flatten().map(|column| column.column_type).zip(values).collect())
     }
 
     /// EXEC of a procedure; values of OUTPUT arguments go into their variables.

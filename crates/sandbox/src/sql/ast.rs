@@ -31,6 +31,8 @@ pub(crate) enum StatementKind {
     SetOption(SetOption),
     /// `DECLARE @x type = value, ...`
     Declare(Vec<Declaration>),
+    /// `DECLARE @t TABLE (...)`
+    DeclareTable(Box<CreateTable>),
     /// `SET @x = value`
     Assign {
         /// With the at sign.
@@ -107,6 +109,8 @@ pub(crate) enum StatementKind {
         /// `@name = value` or by position.
         arguments: Vec<Argument>,
     },
+    /// `INSERT ... EXEC procedure arguments`
+    InsertExecute(Box<InsertExecute>),
     /// `INSERT BULK`
     BulkInsert(BulkInsert),
     /// `USE database`
@@ -180,7 +184,7 @@ pub(crate) struct ObjectName {
     pub(crate) database: Option<String>,
     /// Schema.
     pub(crate) schema: Option<String>,
-    /// Name; begins with `#` for a temporary table.
+    /// Name; begins with `#` for a temporary table, with `@` for a table variable.
     pub(crate) name: String,
 }
 
@@ -415,6 +419,19 @@ pub(crate) struct Insert {
     pub(crate) output: Option<Output>,
     /// Where rows come from.
     pub(crate) source: InsertSource,
+}
+
+/// INSERT of the rows that a procedure returns.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct InsertExecute {
+    /// The table.
+    pub(crate) table: ObjectName,
+    /// Columns; empty for all.
+    pub(crate) columns: Vec<String>,
+    /// The procedure, without schema.
+    pub(crate) procedure: String,
+    /// Its arguments.
+    pub(crate) arguments: Vec<Argument>,
 }
 
 /// Where an INSERT takes rows from.
@@ -695,9 +712,14 @@ pub(crate) struct CreateIndex {
 // === impl ObjectName ===
 
 impl ObjectName {
-    /// Whether it names a temporary table.
+    /// Whether it names a temporary table or a table variable.
     pub(crate) fn is_temporary(&self) -> bool {
-        self.name.starts_with('#')
+        self.name.starts_with('#') || self.is_variable()
+    }
+
+    /// Whether it names a table variable.
+    pub(crate) fn is_variable(&self) -> bool {
+        self.schema.is_none() && self.name.starts_with('@')
     }
 }
 

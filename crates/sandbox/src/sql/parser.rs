@@ -322,6 +322,15 @@ impl Parser<'_> {
         Ok(name)
     }
 
+    /// A table, or a variable that is one.
+    fn table_or_variable(&mut self) -> Result<ObjectName, SqlError> {
+        let TokenKind::Variable(name) = self.peek() else { return self.table_name() };
+        let name = ObjectName { database: None, schema: None, name: name.clone() };
+        self.bump();
+        self.tables.push(name.clone());
+        Ok(name)
+    }
+
     /// `(name, name, ..)`
     fn names_in_parentheses(&mut self) -> Result<Vec<String>, SqlError> {
         self.expect_symbol("(")?;

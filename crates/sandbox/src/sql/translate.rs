@@ -500,6 +500,9 @@ impl<'a> Translator<'a> {
 
 /// 208
 pub(crate) fn invalid_object(name: &ObjectName) -> SqlError {
+    if name.is_variable() {
+        return SqlError::new(1087, 15, format!("Must declare the table variable \"{name}\"."));
+    }
     SqlError::new(208, 16, format!("Invalid object name '{name}'."))
 }
 

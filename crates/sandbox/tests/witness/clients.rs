@@ -54,6 +54,15 @@ pub(crate) fn bulk_for_the_record(sandbox: &Sandbox, port: u16) -> Result<()> {
     Ok(())
 }
 
+/// Runs statements by mssql-jdbc; the rows of the last query as lines, their values between `|`.
+pub(crate) fn rows(sandbox: &Sandbox, sql: &str) -> Result<String> {
+    let mut command = java()?;
+    command.args(["rows", &sandbox.port().to_string(), "sandbox", sandbox.password(), sql]);
+    let output = command.output().context("java")?;
+    ensure!(output.status.success(), "mssql-jdbc failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 /// The root of the repository.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -102,7 +111,7 @@ fn python() -> Result<PathBuf> {
 fn java() -> Result<Command> {
     let project = root().join("tests/witness/java");
     let mut contents = fs::read_to_string(project.join("pom.xml"))?;
-    for name in ["Column", "Rows", "Witness"] {
+    for name in ["Catalog", "Column", "Rows", "Witness"] {
         contents.push_str(&fs::read_to_string(project.join(format!("src/main/java/segcdc/{name}.java")))?);
     }
     with_store(|store| {
@@ -114,7 +123,15 @@ fn java() -> Result<Command> {
         let mut command = Command::new("java");
         let class_path =
             format!("{}:{}", output.join("witness-1.jar").display(), output.join("dependency/*").display());
-        command.args(["-Duser.timezone=UTC", "-cp", &class_path, "segcdc.Witness"]);
+        command.args([
+            "-Duser.timezone=UTC",
+            "-Dstdout.encoding=UTF-8",
+            "-Dfile.encoding=UTF-8",
+            "-XX:TieredStopAtLevel=1",
+            "-cp",
+            &class_path,
+            "segcdc.Witness",
+        ]);
         Ok(command)
     })
 }

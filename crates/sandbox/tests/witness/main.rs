@@ -12,6 +12,7 @@
 )]
 
 mod clients;
+mod connect;
 mod golden;
 mod proxy;
 

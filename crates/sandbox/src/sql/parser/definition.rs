@@ -90,6 +90,17 @@ impl Parser<'_> {
 
     fn create_table(&mut self) -> Result<Definition, SqlError> {
         let name = self.table_name()?;
+        let (columns, constraints) = self.table_parts()?;
+        self.index_options()?;
+        if self.is_word("TEXTIMAGE_ON") {
+            self.bump();
+            self.name()?;
+        }
+        Ok(Definition::CreateTable(Box::new(CreateTable { name, columns, constraints })))
+    }
+
+    /// `(column, constraint, ..)` of a table.
+    pub(super) fn table_parts(&mut self) -> Result<(Vec<ColumnDefinition>, Vec<Constraint>), SqlError> {
         self.expect_symbol("(")?;
         let (mut columns, mut constraints) = (Vec::new(), Vec::new());
         loop {
@@ -103,12 +114,7 @@ impl Parser<'_> {
             }
         }
         self.expect_symbol(")")?;
-        self.index_options()?;
-        if self.is_word("TEXTIMAGE_ON") {
-            self.bump();
-            self.name()?;
-        }
-        Ok(Definition::CreateTable(Box::new(CreateTable { name, columns, constraints })))
+        Ok((columns, constraints))
     }
 
     /// A constraint of a table, if one begins here.

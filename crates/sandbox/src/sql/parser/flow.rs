@@ -3,7 +3,9 @@
 use super::Parser;
 use super::type_name::Unsized;
 use crate::answer::SqlError;
-use crate::sql::ast::{Argument, Declaration, Expr, Literal, Statement, StatementKind};
+use crate::sql::ast::{
+    Argument, CreateTable, Declaration, Expr, Literal, ObjectName, Statement, StatementKind,
+};
 use crate::sql::lexer::TokenKind;
 
 // === impl Parser ===
@@ -116,6 +118,9 @@ impl Parser<'_> {
     /// `DECLARE @a type = value, @b type`
     pub(super) fn declare(&mut self) -> Result<StatementKind, SqlError> {
         self.bump();
+        if let Some(table) = self.table_variable()? {
+            return Ok(StatementKind::DeclareTable(Box::new(table)));
+        }
         let declarations = self.separated(|parser| {
             let TokenKind::Variable(name) = parser.peek() else { return Err(parser.unexpected()) };
             let name = name.clone();
@@ -126,6 +131,21 @@ impl Parser<'_> {
             Ok(Declaration { name, column_type, value })
         })?;
         Ok(StatementKind::Declare(declarations))
+    }
+
+    /// `@t [AS] TABLE (..)`
+    fn table_variable(&mut self) -> Result<Option<CreateTable>, SqlError> {
+        let TokenKind::Variable(name) = self.peek() else { return Ok(None) };
+        let name = ObjectName { database: None, schema: None, name: name.clone() };
+        let begun = self.position;
+        self.bump();
+        self.eat_word("AS");
+        if !self.eat_word("TABLE") {
+            self.position = begun;
+            return Ok(None);
+        }
+        let (columns, constraints) = self.table_parts()?;
+        Ok(Some(CreateTable { name, columns, constraints }))
     }
 
     fn throw(&mut self) -> Result<StatementKind, SqlError> {

@@ -4,8 +4,8 @@ use super::Parser;
 use super::type_name::Unsized;
 use crate::answer::SqlError;
 use crate::sql::ast::{
-    BulkInsert, CommonTable, Delete, Expr, Insert, InsertSource, Merge, MergeAction, MergeClause, MergeMatch,
-    Output, StatementKind, TableSource, Update,
+    BulkInsert, CommonTable, Delete, Expr, Insert, InsertExecute, InsertSource, Merge, MergeAction,
+    MergeClause, MergeMatch, Output, StatementKind, TableSource, Update,
 };
 use crate::sql::lexer::TokenKind;
 
@@ -20,7 +20,7 @@ impl Parser<'_> {
             return self.bulk().map(StatementKind::BulkInsert);
         }
         self.eat_word("INTO");
-        let table = self.table_name()?;
+        let table = self.table_or_variable()?;
         self.table_hints()?;
         let columns = match self.is_symbol("(") && !self.is_query() {
             true => self.names_in_parentheses()?,
@@ -33,6 +33,12 @@ impl Parser<'_> {
             InsertSource::Defaults
         } else if self.is_query() {
             InsertSource::Query(Box::new(self.query()?))
+        } else if with.is_empty() && output.is_none() && self.eat_one_of(&["EXEC", "EXECUTE"]).is_some() {
+            let StatementKind::Execute { procedure, arguments } = self.execute_procedure()? else {
+                return Err(self.unexpected());
+            };
+            let insert = InsertExecute { table, columns, procedure, arguments };
+            return Ok(StatementKind::InsertExecute(Box::new(insert)));
         } else {
             return Err(self.unexpected());
         };
@@ -45,7 +51,7 @@ impl Parser<'_> {
             return Ok(None);
         }
         let items = self.separated(Self::select_item)?;
-        let into = if self.eat_word("INTO") { Some(self.table_name()?) } else { None };
+        let into = if self.eat_word("INTO") { Some(self.table_or_variable()?) } else { None };
         Ok(Some(Output { items, into }))
     }
 
@@ -80,7 +86,7 @@ impl Parser<'_> {
     pub(super) fn update(&mut self, with: Vec<CommonTable>) -> Result<StatementKind, SqlError> {
         self.expect_word("UPDATE")?;
         let top = self.top()?;
-        let target = self.table_name()?;
+        let target = self.table_or_variable()?;
         self.table_hints()?;
         self.expect_word("SET")?;
         let set = self.assignments()?;
@@ -96,7 +102,7 @@ impl Parser<'_> {
         self.expect_word("DELETE")?;
         let top = self.top()?;
         self.eat_word("FROM");
-        let target = self.table_name()?;
+        let target = self.table_or_variable()?;
         self.table_hints()?;
         let output = self.output()?;
         let from = if self.eat_word("FROM") { self.separated(Self::table_source)? } else { Vec::new() };
@@ -109,7 +115,7 @@ impl Parser<'_> {
     pub(super) fn merge(&mut self) -> Result<StatementKind, SqlError> {
         self.expect_word("MERGE")?;
         self.eat_word("INTO");
-        let target = self.table_name()?;
+        let target = self.table_or_variable()?;
         self.table_hints()?;
         let alias = if self.is_word("USING") { None } else { self.alias()? };
         self.expect_word("USING")?;

@@ -234,7 +234,7 @@ impl Parser<'_> {
         if self.is_symbol("(") {
             return self.derived();
         }
-        let name = self.table_name()?;
+        let name = self.table_or_variable()?;
         let mut hints = self.table_hints()?;
         let alias = self.alias()?;
         hints.extend(self.table_hints()?);

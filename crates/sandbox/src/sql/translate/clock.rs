@@ -1,6 +1,6 @@
 //! Date and time functions.
 
-use segcdc_tds::{ColumnType, Datum};
+use segcdc_tds::{ColumnType, Datum, Len};
 
 use super::aggregate::wrong_arguments;
 use super::convert::Purpose;
@@ -50,6 +50,11 @@ impl Translator<'_> {
             "SYSDATETIMEOFFSET" => {
                 Value::new("ARRAY[tsql.utc_now(), 0::int8]", ColumnType::DateTimeOffset(7)).not_null()
             }
+            "CURRENT_TIMEZONE" => Value::new(
+                "'(UTC) Coordinated Universal Time'::bpchar",
+                ColumnType::VarChar(Len::Limited(128)),
+            )
+            .not_null(),
             "DATEADD" => self.date_add(function)?,
             "DATEDIFF" | "DATEDIFF_BIG" => self.date_difference(function)?,
             "DATEPART" => self.date_part(function)?,
@@ -131,8 +136,7 @@ impl Translator<'_> {
 
     fn part_of(&mut self, name: &str, value: &Expr) -> Result<Value, SqlError> {
         let value = self.ticks(value)?;
-        let name =
-            self.literal(Datum::Text(name.to_owned()), ColumnType::VarChar(segcdc_tds::Len::Limited(20)));
+        let name = self.literal(Datum::Text(name.to_owned()), ColumnType::VarChar(Len::Limited(20)));
         let sql = format!("tsql.date_part({name}, {})", value.sql);
         Ok(Value { nullable: value.nullable, ..Value::new(sql, ColumnType::Int) })
     }

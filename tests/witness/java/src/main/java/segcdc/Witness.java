@@ -25,7 +25,8 @@ import java.util.Properties;
  * What Microsoft's JDBC driver sees of a server.
  *
  * <p>{@code check PORT DATABASE PASSWORD CA_FILE} runs every check and prints a line for each; {@code bulk PORT DATABASE
- * PASSWORD} logs in without encryption and bulk loads one table a type, for a recording proxy.
+ * PASSWORD} logs in without encryption and bulk loads one table a type, for a recording proxy; {@code rows PORT DATABASE
+ * PASSWORD SQL} prints the rows of a query.
  */
 public final class Witness {
     private static int passed;
@@ -34,7 +35,7 @@ public final class Witness {
     private static String database;
     private static String password;
 
-    private interface Check {
+    interface Check {
         void run() throws Exception;
     }
 
@@ -46,6 +47,10 @@ public final class Witness {
         password = arguments[3];
         if (arguments[0].equals("bulk")) {
             bulkForTheRecord();
+            return;
+        }
+        if (arguments[0].equals("rows")) {
+            rows(arguments[4]);
             return;
         }
         String trust = trustStore(arguments[4]);
@@ -62,6 +67,9 @@ public final class Witness {
         check("errors leave the connection usable", Witness::errors);
         check("prepared statement runs again", Witness::prepared);
         check("transactions and savepoints", Witness::transactions);
+        check("tables, columns and keys by DatabaseMetaData", () -> with(Catalog::check));
+        check("table variables", () -> with(Catalog::tableVariables));
+        check("MERGE in batches, as Debezium's sink sends it", () -> with(Catalog::merge));
         check("bulk copy of every type", Witness::bulk);
         check("bulk copy of long values", Witness::bulkLong);
         check("bulk copy in many packets", Witness::bulkMany);
@@ -99,7 +107,30 @@ public final class Witness {
         return connect("encrypt", "false");
     }
 
-    private static void expect(int number, Check check) throws Exception {
+    private static void with(Catalog.Use use) throws Exception {
+        try (Connection connection = plain()) {
+            use.run(connection);
+        }
+    }
+
+    private static void rows(String sql) throws Exception {
+        java.io.PrintStream out = new java.io.PrintStream(System.out, true, "UTF-8");
+        try (Connection connection = plain(); Statement statement = connection.createStatement()) {
+            if (statement.execute(sql)) {
+                ResultSet rows = statement.getResultSet();
+                int columns = rows.getMetaData().getColumnCount();
+                while (rows.next()) {
+                    StringBuilder line = new StringBuilder();
+                    for (int index = 1; index <= columns; index++) {
+                        line.append(index == 1 ? "" : "|").append(rows.getString(index));
+                    }
+                    out.println(line);
+                }
+            }
+        }
+    }
+
+    static void expect(int number, Check check) throws Exception {
         try {
             check.run();
         } catch (SQLServerException error) {
@@ -118,7 +149,7 @@ public final class Witness {
         throw new AssertionError("expected error " + number);
     }
 
-    private static void same(Object expected, Object found) {
+    static void same(Object expected, Object found) {
         boolean equal = expected instanceof byte[] bytes && found instanceof byte[] other
             ? Arrays.equals(bytes, other) : Objects.equals(expected, found);
         if (!equal) {
@@ -131,13 +162,13 @@ public final class Witness {
         return text.length() > 100 ? text.substring(0, 100) + "... of " + text.length() : text;
     }
 
-    private static void run(Connection connection, String sql) throws SQLException {
+    static void run(Connection connection, String sql) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             statement.execute(sql);
         }
     }
 
-    private static void table(Connection connection, String name, String columns) throws SQLException {
+    static void table(Connection connection, String name, String columns) throws SQLException {
         run(connection, "DROP TABLE IF EXISTS [dbo].[" + name + "]");
         run(connection, "CREATE TABLE [dbo].[" + name + "] (" + columns + ")");
     }
