@@ -65,7 +65,7 @@ pub async fn apply(
     if plan.is_empty() {
         return target.advance_by(expected, plan.end_lsn, &totals(plan)).await;
     }
-    if let Some(request) = direct::build(plan, target.collation())? {
+    if let Some(request) = direct::build(plan, target.dialect())? {
         match direct::run(target, &request, plan, expected).await? {
             Outcome::Applied(checkpoint) => return Ok(checkpoint),
             Outcome::Unexplained => tracing::debug!("a batch is applied again to learn what is at fault"),

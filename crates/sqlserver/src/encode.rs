@@ -6,6 +6,7 @@
 use segcdc_model::{Length, MssqlType, Value};
 use segcdc_tds::{BulkColumn, Collation, ColumnType, Len, RowEncoder};
 
+use crate::dialect::{self, Dialect, TimeForm};
 use crate::error::RefusedValue;
 
 /// Days from 0001-01-01 to 2000-01-01.
@@ -15,7 +16,7 @@ const LAST_DAY: i64 = 3_652_058;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 /// The client's type for a target type.
-pub fn column_type(mssql_type: MssqlType) -> ColumnType {
+pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
     let len = |length| match length {
         Length::Limited(units) => Len::Limited(units),
         Length::Max => Len::Max,
@@ -31,7 +32,7 @@ pub fn column_type(mssql_type: MssqlType) -> ColumnType {
         MssqlType::NVarChar { length, .. } => ColumnType::NVarChar(len(length)),
         MssqlType::VarBinary { length } => ColumnType::VarBinary(len(length)),
         MssqlType::Date => ColumnType::Date,
-        MssqlType::Time => ColumnType::Time(6),
+        MssqlType::Time => dialect::time_type(time),
         MssqlType::DateTime2 => ColumnType::DateTime2(6),
         MssqlType::DateTimeOffset => ColumnType::DateTimeOffset(6),
         MssqlType::UniqueIdentifier => ColumnType::UniqueIdentifier,
@@ -39,12 +40,17 @@ pub fn column_type(mssql_type: MssqlType) -> ColumnType {
 }
 
 /// A column of a bulk load into a table of ours.
-pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, database: Collation) -> BulkColumn {
+pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, dialect: Dialect) -> BulkColumn {
     let collation = match mssql_type {
         MssqlType::NVarChar { binary_collation: true, .. } => Collation::LATIN1_GENERAL_100_BIN2,
-        _ => database,
+        _ => dialect.collation,
     };
-    BulkColumn { name: name.to_owned(), column_type: column_type(mssql_type), nullable, collation }
+    BulkColumn {
+        name: name.to_owned(),
+        column_type: column_type(mssql_type, dialect.time),
+        nullable,
+        collation,
+    }
 }
 
 /// Writes one value as the current column of the current row.
@@ -68,7 +74,14 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
         Value::Uuid(bytes) => encoder.uuid(bytes)?,
         Value::Date(days) => encoder.date(target_day(i64::from(days))?)?,
         Value::Time(time_us) => match u64::try_from(time_us) {
-            Ok(time_us) if time_us < DAY_US.unsigned_abs() => encoder.time(time_us)?,
+            Ok(time_us) if time_us < DAY_US.unsigned_abs() => {
+                // Columns of ours are time(6): the other type stands for the other form of sending.
+                if encoder.next_type() == Some(dialect::time_type(TimeForm::MidMicrosecond)) {
+                    encoder.time_and_half(time_us)?;
+                } else {
+                    encoder.time(time_us)?;
+                }
+            }
             _ => return Err(RefusedValue::Unrepresentable("24:00:00")),
         },
         Value::Timestamp(timestamp_us) => {
@@ -103,7 +116,7 @@ mod tests {
     use super::*;
 
     fn encode(mssql_type: MssqlType, value: Value<'_>) -> Result<(), RefusedValue> {
-        let column = bulk_column("c", mssql_type, true, Collation::LATIN1_GENERAL_100_BIN2);
+        let column = bulk_column("c", mssql_type, true, Dialect::new(Collation::LATIN1_GENERAL_100_BIN2));
         let mut encoder = RowEncoder::new(&[column]);
         encoder.begin_row();
         write(&mut encoder, value)

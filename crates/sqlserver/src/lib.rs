@@ -15,6 +15,7 @@
 pub mod apply;
 pub mod catalog;
 pub mod config;
+pub mod dialect;
 pub mod encode;
 pub mod error;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod sink;
 pub mod sql;
 pub mod state;
 pub mod tables;
+mod time_probe;
 
 pub use apply::{Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};

@@ -77,11 +77,11 @@ impl<'t> Loader<'t> {
         table: &Arc<TablePlan>,
         progress: Arc<LoadProgress>,
     ) -> Result<Self, TargetError> {
-        let database = target.collation();
+        let dialect = target.dialect();
         let columns = table
             .columns
             .iter()
-            .map(|column| encode::bulk_column(&column.name, column.mssql_type, column.nullable, database));
+            .map(|column| encode::bulk_column(&column.name, column.mssql_type, column.nullable, dialect));
         let buffer = RowBuffer::new(columns.collect(), target.write_path());
         // A bulk load is all or nothing by itself; a series of INSERTs needs a transaction for that.
         let owns_transaction =

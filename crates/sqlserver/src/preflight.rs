@@ -2,6 +2,7 @@
 //!
 //! The checks change nothing. (That bulk load works has been tried on a temporary table when the session began.)
 
+mod names;
 mod rights;
 mod server;
 mod shape;
@@ -66,6 +67,11 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
     let names = server::check(target, &mut findings).await?;
     findings.push(write_path(target.write_path()));
     check_state(target, &mut findings).await?;
+    findings.extend(names::check(target, &request.tables).await?);
+    if findings.iter().any(|finding| finding.code == names::REFUSED) {
+        // No question about such a table could be asked.
+        return Ok(findings);
+    }
     let mut found = Vec::with_capacity(request.tables.len());
     for table in &request.tables {
         found.push(target.existing_table(&table.target).await?);

@@ -108,7 +108,7 @@ pub async fn read(
     };
     let mut rows = 0;
     for keys in keys.chunks(KEYS_PER_REQUEST) {
-        let encoded = key::encode(table, keys, target.collation())?;
+        let encoded = key::encode(table, keys, target.dialect())?;
         let parameters: Vec<Parameter<'_>> =
             encoded.iter().map(|(column, value)| parameter(column, value)).collect();
         let condition = sql::rows::key_in_list(table, keys.len());

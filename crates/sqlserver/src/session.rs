@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use segcdc_tds::{Collation, Connection, Datum, Error as TdsError, Response};
+use segcdc_tds::{Connection, Datum, Error as TdsError, Response};
 
 use crate::config::TargetConfig;
+use crate::dialect::{Dialect, TimeForm};
 use crate::error::TargetError;
 use crate::sql;
 
@@ -22,6 +23,7 @@ pub enum WritePath {
 pub struct Target {
     connection: Connection,
     write_path: WritePath,
+    time: TimeForm,
     /// Staging table number and shape (the CREATE statement) by source OID.
     pub(crate) staging: HashMap<u32, (usize, String)>,
     pub(crate) staging_count: usize,
@@ -51,9 +53,15 @@ impl Target {
         let connection = Connection::connect(&config.to_tds())
             .await
             .map_err(|error| TargetError::from_tds("connecting", error))?;
-        let mut target =
-            Target { connection, write_path: WritePath::Bulk, staging: HashMap::new(), staging_count: 0 };
+        let mut target = Target {
+            connection,
+            write_path: WritePath::Bulk,
+            time: TimeForm::default(),
+            staging: HashMap::new(),
+            staging_count: 0,
+        };
         target.batch("setting session options", sql::session::OPTIONS).await?;
+        target.time = target.probe_time().await?;
         Ok(target)
     }
 
@@ -69,9 +77,9 @@ impl Target {
         format!("{} {major}.{minor}.{build}", server.program_name)
     }
 
-    /// The database's collation, for columns that name none.
-    pub fn collation(&self) -> Collation {
-        self.connection.server().collation
+    /// How values are sent to this server.
+    pub fn dialect(&self) -> Dialect {
+        Dialect { collation: self.connection.server().collation, time: self.time }
     }
 
     /// Whether the session can be used again after an error.
@@ -130,7 +138,7 @@ impl Target {
             name: "c1".to_owned(),
             column_type: ColumnType::Int,
             nullable: true,
-            collation: self.collation(),
+            collation: self.dialect().collation,
         }];
         let mut rows = RowEncoder::new(&columns);
         rows.begin_row();

@@ -190,11 +190,19 @@ impl RowEncoder {
         let (column, index) = self.column()?;
         match column.column_type {
             ColumnType::Time(scale) => {
-                let ticks = ticks(microseconds, scale, index)?;
-                self.begin_value();
-                let length = time_len(scale);
-                self.buffer.push(length);
-                self.push_low_bytes(ticks, length);
+                self.put_time(ticks(microseconds, scale, index)?, scale);
+                Ok(())
+            }
+            _ => Err(EncodeError::WrongKind { column: index }),
+        }
+    }
+
+    /// `time(7)`: microseconds since midnight and half of one.
+    pub fn time_and_half(&mut self, microseconds: u64) -> Result<(), EncodeError> {
+        let (column, index) = self.column()?;
+        match column.column_type {
+            ColumnType::Time(scale @ 7) => {
+                self.put_time(ticks(microseconds, scale, index)? + 5, scale);
                 Ok(())
             }
             _ => Err(EncodeError::WrongKind { column: index }),
@@ -262,6 +270,11 @@ impl RowEncoder {
         }
     }
 
+    /// Type of the column whose value comes next; `None` outside of a row and behind its last column.
+    pub fn next_type(&self) -> Option<ColumnType> {
+        self.column().ok().map(|(column, _)| column.column_type)
+    }
+
     /// The current column and its index.
     fn column(&self) -> Result<(Column, usize), EncodeError> {
         let index = self.starts.len();
@@ -298,6 +311,14 @@ impl RowEncoder {
         self.buffer.extend_from_slice(&length.to_le_bytes());
         self.buffer.extend_from_slice(value);
         Ok(())
+    }
+
+    /// Writes a time of day in ticks of its scale.
+    fn put_time(&mut self, ticks: u64, scale: u8) {
+        self.begin_value();
+        let length = time_len(scale);
+        self.buffer.push(length);
+        self.push_low_bytes(ticks, length);
     }
 
     /// Appends the `count` low bytes of a number.

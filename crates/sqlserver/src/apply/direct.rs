@@ -2,10 +2,11 @@
 
 use segcdc_model::{Checkpoint, Disposition, Value};
 use segcdc_plan::{ApplyPlan, RowImage, TableChanges, TablePlan};
-use segcdc_tds::{BulkColumn, Collation, Parameter, RowEncoder};
+use segcdc_tds::{BulkColumn, Parameter, RowEncoder};
 
 use super::staged_rows::{StagedChanges, planned_value};
 use super::{at_table, behind, place};
+use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::session::Target;
@@ -48,7 +49,7 @@ struct Values {
 
 /// A request being put together.
 struct Builder {
-    database: Collation,
+    dialect: Dialect,
     place: String,
     statements: Vec<String>,
     values: Values,
@@ -58,14 +59,14 @@ struct Builder {
 ///
 /// # Errors
 /// The first value that the target cannot hold.
-pub(super) fn build(plan: &ApplyPlan, database: Collation) -> Result<Option<Request>, TargetError> {
+pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request>, TargetError> {
     let rows: usize = plan.tables.iter().map(TableChanges::row_count).sum();
     let takes_old_values = plan.tables.iter().flat_map(|table| &table.inserts).any(|row| row.fill.is_some());
     if rows > MAX_ROWS || takes_old_values {
         return Ok(None);
     }
     let mut builder =
-        Builder { database, place: place(plan), statements: Vec::new(), values: Values::default() };
+        Builder { dialect, place: place(plan), statements: Vec::new(), values: Values::default() };
     builder.statements.push(sql::session::BEGIN.to_owned());
     builder.push(1, FENCED, FENCE.to_owned());
     for changes in &plan.tables {
@@ -224,7 +225,7 @@ impl Builder {
         let Some(column) = table.columns.get(index) else {
             return Err(TargetError::refused(RefusedValue::Null, table, index, &self.place));
         };
-        let column = encode::bulk_column(&column.name, column.mssql_type, true, self.database);
+        let column = encode::bulk_column(&column.name, column.mssql_type, true, self.dialect);
         let pushed = self.values.push(column, value);
         pushed.map_err(|refused| TargetError::refused(refused, table, index, &self.place))
     }
@@ -236,6 +237,7 @@ mod tests {
     use crate::fixture;
     use segcdc_model::{Fault, Lsn, PgType, Tuple};
     use segcdc_plan::{Binding, InsertRow, UpdateGroup};
+    use segcdc_tds::Collation;
     use std::sync::Arc;
 
     fn plan(changes: TableChanges) -> ApplyPlan {
@@ -265,7 +267,8 @@ mod tests {
         changes.updates.push(UpdateGroup { present: vec![1], rows: vec![image(&[Some("2"), Some("x")])] });
         changes.inserts.push(InsertRow::whole(image(&[Some("3"), None])));
         changes.inserts.push(InsertRow::whole(image(&[Some("4"), Some("y")])));
-        let request = build(&plan(changes), Collation::LATIN1_GENERAL_100_BIN2).unwrap().unwrap();
+        let request =
+            build(&plan(changes), Dialect::new(Collation::LATIN1_GENERAL_100_BIN2)).unwrap().unwrap();
         insta::assert_snapshot!(request.sql);
         assert_eq!(request.values.bytes.len(), 7);
     }
@@ -276,7 +279,7 @@ mod tests {
             let (mut changes, image) = changes();
             let row = |id: usize| InsertRow::whole(image(&[Some(&id.to_string()), Some(text)]));
             changes.inserts.extend((0..rows).map(row));
-            build(&plan(changes), Collation::LATIN1_GENERAL_100_BIN2).unwrap().is_some()
+            build(&plan(changes), Dialect::new(Collation::LATIN1_GENERAL_100_BIN2)).unwrap().is_some()
         };
         assert!(built(MAX_ROWS, "x"));
         assert!(!built(MAX_ROWS + 1, "x"));
@@ -287,7 +290,7 @@ mod tests {
     fn refused_values_are_found_before_there_is_a_request() {
         let (mut changes, image) = changes();
         changes.inserts.push(InsertRow::whole(image(&[Some("99999999999"), None])));
-        let refused = build(&plan(changes), Collation::LATIN1_GENERAL_100_BIN2).map(|_| ());
+        let refused = build(&plan(changes), Dialect::new(Collation::LATIN1_GENERAL_100_BIN2)).map(|_| ());
         assert_eq!(refused.unwrap_err().code(), "VALUE_MALFORMED");
     }
 }

@@ -63,7 +63,7 @@ fn encode_all<'p>(target: &Target, plan: &'p ApplyPlan) -> Result<Vec<Stage<'p>>
     let mut stages = Vec::with_capacity(plan.tables.len());
     for changes in &plan.tables {
         let staged = StagedChanges::new(changes);
-        let mut buffer = RowBuffer::new(staged.columns(), target.write_path());
+        let mut buffer = RowBuffer::new(staged.columns(target.dialect().time), target.write_path());
         let mut rows = staged.rows();
         let checked = staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, room)?;
         let complete = checked == staged.row_count();

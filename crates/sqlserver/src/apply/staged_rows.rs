@@ -4,6 +4,7 @@ use segcdc_model::{MssqlType, Value};
 use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan};
 use segcdc_tds::{BulkColumn, Collation, ColumnType};
 
+use crate::dialect::TimeForm;
 use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::sink::RowBuffer;
@@ -82,7 +83,7 @@ impl<'p> StagedChanges<'p> {
     }
 
     /// The columns of the staging table.
-    pub(super) fn columns(&self) -> Vec<BulkColumn> {
+    pub(super) fn columns(&self, time: TimeForm) -> Vec<BulkColumn> {
         let table = &self.changes.table;
         let column = |name: String, column_type| BulkColumn {
             name,
@@ -90,7 +91,7 @@ impl<'p> StagedChanges<'p> {
             nullable: true,
             collation: Collation::LATIN1_GENERAL_100_BIN2,
         };
-        let typed = |name: String, mssql_type: MssqlType| column(name, encode::column_type(mssql_type));
+        let typed = |name: String, mssql_type: MssqlType| column(name, encode::column_type(mssql_type, time));
         let not_null =
             |name: &str, column_type| BulkColumn { nullable: false, ..column(name.to_owned(), column_type) };
         let mut columns = vec![not_null("op", ColumnType::TinyInt), not_null("grp", ColumnType::Int)];
@@ -266,7 +267,7 @@ mod tests {
 
     fn encoded(changes: &TableChanges, limit_bytes: usize) -> (Vec<usize>, Vec<u8>) {
         let staged = StagedChanges::new(changes);
-        let mut buffer = RowBuffer::new(staged.columns(), WritePath::Bulk);
+        let mut buffer = RowBuffer::new(staged.columns(TimeForm::Exact), WritePath::Bulk);
         let mut rows = staged.rows();
         let (mut counts, mut bytes) = (Vec::new(), Vec::new());
         loop {
@@ -327,7 +328,7 @@ mod tests {
         let (mut changes, image) = keyed();
         changes.inserts.push(InsertRow::whole(image(&[Some("1"), None, None, None])));
         let staged = StagedChanges::new(&changes);
-        let mut buffer = RowBuffer::new(staged.columns(), WritePath::Bulk);
+        let mut buffer = RowBuffer::new(staged.columns(TimeForm::Exact), WritePath::Bulk);
         let refused = encode(&changes.table, &mut staged.rows(), &mut buffer, "test", usize::MAX);
         let error = refused.unwrap_err().to_string();
         assert!(error.starts_with("public.t, column \"must\": NULL"), "{error}");

@@ -2,9 +2,10 @@
 
 use segcdc_model::{Field, MssqlType};
 use segcdc_plan::{ColumnPlan, TablePlan, canonical, convert};
-use segcdc_tds::{BulkColumn, Collation, RowEncoder};
+use segcdc_tds::{BulkColumn, RowEncoder};
 
 use super::DURING;
+use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::TargetError;
 
@@ -23,7 +24,7 @@ pub(super) fn has_integer(table: &TablePlan) -> bool {
 pub(super) fn encode(
     table: &TablePlan,
     keys: &[Vec<String>],
-    database: Collation,
+    dialect: Dialect,
 ) -> Result<Vec<(BulkColumn, Vec<u8>)>, TargetError> {
     let columns: Vec<&ColumnPlan> =
         table.key_columns().iter().filter_map(|index| table.columns.get(*index)).collect();
@@ -35,7 +36,7 @@ pub(super) fn encode(
             return Err(unfit());
         }
         for (text, column) in key.iter().zip(&columns) {
-            let bulk = encode::bulk_column(&column.name, column.mssql_type, false, database);
+            let bulk = encode::bulk_column(&column.name, column.mssql_type, false, dialect);
             let value = encode_one(column, text, &bulk).ok_or_else(unfit)?;
             encoded.push((bulk, value));
         }

@@ -23,6 +23,15 @@ pub const BEGIN: &str = "BEGIN TRANSACTION";
 /// Ends the transaction for good.
 pub const COMMIT: &str = "COMMIT TRANSACTION";
 
+/// A name with a closing bracket, to see whether the server's parser knows them.
+pub const CLOSING_BRACKET: &str = "SELECT 1 AS [a]]b]";
+
+/// Has times of day back, to see whether they arrive as they are: `SELECT @P1, @P2`.
+pub fn times(count: usize) -> String {
+    let parameters: Vec<String> = (1..=count).map(|number| format!("@P{number}")).collect();
+    format!("SELECT {}", parameters.join(", "))
+}
+
 /// Version, edition, kind of engine, database, user, and the version of Babelfish, a property that only Babelfish knows:
 /// for what a server does not know, SERVERPROPERTY is NULL.
 pub const SERVER: &str = "SELECT CAST(SERVERPROPERTY(N'ProductVersion') AS nvarchar(128)), \

@@ -36,9 +36,10 @@ async fn go(rig: &mut Rig, way: Way, plan: &ApplyPlan) -> Result<(), TargetError
 
 /// `(id integer, code text, note text, n integer)`, keyed by the first two.
 async fn keyed(rig: &mut Rig, oid: u32, rows: &[&str]) -> Arc<TablePlan> {
+    let code = format!("co{}de", rig.bracket().await);
     let columns = [
         ("id", PgType::Int4, true),
-        ("co]de", PgType::Text, true),
+        (&*code, PgType::Text, true),
         ("note", PgType::Text, false),
         ("n", PgType::Int4, false),
     ];

@@ -216,6 +216,8 @@ fn questions_to_the_catalog() {
         sql::session::BEGIN.to_owned(),
         sql::session::COMMIT.to_owned(),
         sql::session::ROLLBACK_IF_OPEN.to_owned(),
+        sql::session::times(3),
+        sql::session::CLOSING_BRACKET.to_owned(),
         sql::session::SERVER.to_owned(),
         sql::session::DATABASE.to_owned(),
         sql::session::DATABASE_RIGHTS.to_owned(),

@@ -68,10 +68,11 @@ fn edges() -> Vec<(PgType, Vec<String>)> {
 async fn every_type_arrives_as_it_was() {
     for path in [WritePath::Bulk, WritePath::Insert] {
         let mut rig = Rig::with(Some(path)).await;
+        let value = format!("v{}alue", rig.bracket().await);
         for (number, (pg_type, texts)) in (1..).zip(edges()) {
             let columns = [
                 ("id", PgType::Int4, true),
-                ("v]alue", pg_type.clone(), false),
+                (&*value, pg_type.clone(), false),
                 ("w", pg_type.clone(), false),
             ];
             let table = rig.table(number, &format!("type {number}"), 1, &columns);

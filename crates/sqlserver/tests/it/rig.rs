@@ -63,6 +63,19 @@ impl Rig {
         Rig { config, target, schema, pipeline, checkpoint }
     }
 
+    /// A closing bracket for names, or nothing where the server's parser does not know it, which is said.
+    pub(crate) async fn bracket(&self) -> &'static str {
+        let mut connection = segcdc_tds::Connection::connect(&self.config.to_tds()).await.unwrap();
+        match connection.batch(segcdc_sqlserver::sql::session::CLOSING_BRACKET).await {
+            Ok(_) => "]",
+            Err(segcdc_tds::Error::Server(_)) => {
+                eprintln!("skipped: names with a closing bracket, which this server's parser refuses");
+                ""
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// A second session.
     pub(crate) async fn session(&self) -> Target {
         Target::connect_with(&self.config, self.target.write_path()).await.unwrap()

@@ -8,8 +8,10 @@ use crate::rig::{Rig, canonical_rows, meddle, tuple};
 #[tokio::test]
 async fn table_is_made_filled_keyed_and_removed() {
     let mut rig = Rig::new().await;
-    let columns = [("k]ey' 🦀", PgType::Text, true), ("; DROP TABLE x --", PgType::Int4, false)];
-    let table = rig.table(1, "we]ird\"; 'table' 🦀", 1, &columns);
+    let bracket = rig.bracket().await;
+    let (key, name) = (format!("k{bracket}ey' 🦀"), format!("we{bracket}ird\"; 'table' 🦀"));
+    let columns = [(&*key, PgType::Text, true), ("; DROP TABLE x --", PgType::Int4, false)];
+    let table = rig.table(1, &name, 1, &columns);
     let prepared = rig.target.prepare_table(&table, ExistingRows::Refuse).await.unwrap();
     assert_eq!(prepared, Prepared { created: true, has_rows: false, has_key: false });
     let again = rig.target.prepare_table(&table, ExistingRows::Refuse).await.unwrap();

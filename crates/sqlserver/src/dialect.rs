@@ -1,0 +1,39 @@
+//! [`Dialect`]: how values are sent to a server, where servers differ.
+
+use segcdc_tds::{Collation, ColumnType};
+
+/// How a time of day is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TimeForm {
+    /// As `time(6)`: microseconds.
+    #[default]
+    Exact,
+    /// As `time(7)`, half a microsecond behind the value, for a server that cuts.
+    MidMicrosecond,
+}
+
+/// How values are sent to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dialect {
+    /// The database's collation, for columns that name none.
+    pub collation: Collation,
+    /// How a time of day is sent.
+    pub time: TimeForm,
+}
+
+// === impl Dialect ===
+
+impl Dialect {
+    /// SQL Server's, with this collation.
+    pub fn new(collation: Collation) -> Self {
+        Dialect { collation, time: TimeForm::default() }
+    }
+}
+
+/// The type that times of day are sent as.
+pub(crate) fn time_type(time: TimeForm) -> ColumnType {
+    match time {
+        TimeForm::Exact => ColumnType::Time(6),
+        TimeForm::MidMicrosecond => ColumnType::Time(7),
+    }
+}
