@@ -95,7 +95,9 @@ impl NamePattern {
 /// As [`parse_dotted`] reads it: quoted where a character would mean something else.
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plain = |character: char| !matches!(character, '"' | '.' | '*' | '?' | '=' | ',' | '(' | ')');
+        let plain = |character: char| {
+            !character.is_whitespace() && !matches!(character, '"' | '.' | '*' | '?' | '=' | ',' | '(' | ')')
+        };
         let quote = |glob: &Glob| matches!(glob, Glob::Literal(character) if !plain(*character));
         let mut quoted = false;
         for glob in &self.0 {

@@ -18,7 +18,7 @@ use crate::{locale, scratch};
 /// The superuser of each cluster; loopback connections are trusted.
 pub const SUPERUSER: &str = "postgres";
 /// How long a server may take to come up; recovery after an immediate stop is the slowest case.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_secs(180);
 /// How long a server may take to go down.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 

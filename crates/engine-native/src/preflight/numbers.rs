@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Finding, MssqlType, PgType, QualifiedName, Side};
+use segcdc_model::{Finding, MssqlType, NamePattern, PgType, QualifiedName, Side};
 use segcdc_plan::{ColumnPlan, TablePlan, type_map};
 use segcdc_postgres::profile::{self, NumericProfile, TableProfile};
 use segcdc_postgres::{Session, SourceError};
@@ -120,7 +120,7 @@ fn seen(profile: &TableProfile) -> String {
 /// What a person can do: the flag that makes the column text, and the declaration that would do without.
 fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> String {
     let QualifiedName { schema, name } = &plan.source.name;
-    let selector = [schema, name, &column.name].map(|part| selector_part(part)).join(".");
+    let selector = [schema, name, &column.name].map(|part| NamePattern::exactly(part).to_string()).join(".");
     // For a shell, in which a quote ends what is quoted.
     let rule = format!("{selector}=text").replace('\'', "'\\''");
     let halts = "nothing is rounded: such a value halts the table when it is copied";
@@ -132,13 +132,6 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
         );
     }
     format!("{halts}; {text}, and no decimal holds what was seen")
-}
-
-/// A part of a selector, in double quotes where its characters would mean something else.
-fn selector_part(name: &str) -> String {
-    let plain =
-        !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || character == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 #[cfg(test)]
@@ -190,10 +183,10 @@ mod tests {
     #[test]
     fn selectors_are_read_as_what_they_name() {
         use segcdc_plan::rules::Selector;
-        for name in ["n", "N n", "a.b", "a\"b", "*", "größe", "it's", "="] {
-            let text = format!("public.t.{}", selector_part(name));
-            let found = Selector::parse(&text);
-            assert!(found.is_some_and(|selector| selector.is_column()), "{text}");
+        for name in ["n", " N n ", "a.b", "a\"b", "*", "größe", "it's", "="] {
+            let text = format!("public.t.{}", NamePattern::exactly(name));
+            let found = Selector::parse(text.trim());
+            assert!(found.is_some_and(|selector| selector.is_column() && selector.is_literal()), "{text}");
         }
     }
 
