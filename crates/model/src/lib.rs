@@ -10,6 +10,7 @@
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
 //! - [`source_table`]: a table as the source's catalog describes it
 //! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
+//! - [`large`]: a field that is too large for memory
 //! - [`value`]: one decoded datum on its way from one server to the other
 //! - [`checkpoint`]: what the target has durably applied, and of which source
 //! - [`finding`], [`fault`]: what preflight says, and what an error must say
@@ -20,6 +21,7 @@ pub mod change;
 pub mod checkpoint;
 pub mod fault;
 pub mod finding;
+pub mod large;
 pub mod lsn;
 pub mod mssql_type;
 pub mod name;
@@ -37,6 +39,7 @@ pub use change::{Change, OldTuple};
 pub use checkpoint::{Checkpoint, Lineage};
 pub use fault::{Disposition, Fault};
 pub use finding::{Finding, Severity, Side};
+pub use large::{LARGE_BLOCK_BYTES, LargeFacts, LargeKind, LargeRef, LargeStore, LargeValue};
 pub use lsn::Lsn;
 pub use mssql_type::{Length, MssqlType};
 pub use name::QualifiedName;

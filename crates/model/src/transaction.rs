@@ -18,4 +18,6 @@ pub struct Transaction {
     pub changes: Vec<Change>,
     /// Memory that the changes keep alive, bytes.
     pub memory_bytes: usize,
+    /// Bytes of values that are kept outside of memory.
+    pub large_bytes: u64,
 }

@@ -1,6 +1,10 @@
 //! [`Tuple`]: one row as the source sent it, undecoded, in one allocation.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+
+use crate::large::LargeValue;
 
 /// One datum of a [`Tuple`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +17,8 @@ pub enum Field<'a> {
     Text(&'a [u8]),
     /// The type's binary output (`typsend`).
     Binary(&'a [u8]),
+    /// Either output, kept outside of memory.
+    Large(&'a LargeValue),
 }
 
 /// A row: a shared buffer and where each field lies in it.
@@ -20,6 +26,8 @@ pub enum Field<'a> {
 pub struct Tuple {
     buffer: Bytes,
     spans: Box<[Span]>,
+    /// Fields outside of the buffer; `None` for nearly every row.
+    large: Option<Arc<[LargeValue]>>,
 }
 
 /// Collects the fields of one [`Tuple`] over a buffer that the caller has already received.
@@ -27,14 +35,23 @@ pub struct Tuple {
 pub struct TupleBuilder {
     buffer: Bytes,
     spans: Vec<Span>,
+    large: Vec<LargeValue>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Span {
     Null,
     UnchangedToast,
-    Text { start: u32, length: u32 },
-    Binary { start: u32, length: u32 },
+    Text {
+        start: u32,
+        length: u32,
+    },
+    Binary {
+        start: u32,
+        length: u32,
+    },
+    /// Place in `large`.
+    Large(u32),
 }
 
 // === impl Tuple ===
@@ -57,6 +74,10 @@ impl Tuple {
             Span::UnchangedToast => Field::UnchangedToast,
             Span::Text { start, length } => Field::Text(self.slice(start, length)),
             Span::Binary { start, length } => Field::Binary(self.slice(start, length)),
+            Span::Large(place) => {
+                let large = self.large.as_deref().and_then(|large| large.get(place as usize));
+                large.map_or(Field::UnchangedToast, Field::Large)
+            }
         })
     }
 
@@ -68,6 +89,11 @@ impl Tuple {
     /// Bytes that this row keeps alive, for memory accounting.
     pub fn memory_bytes(&self) -> usize {
         self.buffer.len() + self.spans.len() * size_of::<Span>()
+    }
+
+    /// Bytes of its fields that are kept outside of memory.
+    pub fn large_bytes(&self) -> u64 {
+        self.large.iter().flat_map(|large| large.iter()).map(|value| value.facts().length).sum()
     }
 
     /// A row of text fields, `None` for NULL. For tests and tools.
@@ -100,7 +126,7 @@ impl Tuple {
 impl TupleBuilder {
     /// Starts a row of about `fields` fields over `buffer`.
     pub fn new(buffer: Bytes, fields: usize) -> Self {
-        TupleBuilder { buffer, spans: Vec::with_capacity(fields) }
+        TupleBuilder { buffer, spans: Vec::with_capacity(fields), large: Vec::new() }
     }
 
     /// Adds a NULL.
@@ -125,9 +151,16 @@ impl TupleBuilder {
         self.spans.push(Span::Binary { start, length });
     }
 
+    /// Adds a value that is kept outside of the buffer.
+    pub fn large(&mut self, value: LargeValue) {
+        self.spans.push(Span::Large(u32::try_from(self.large.len()).unwrap_or(u32::MAX)));
+        self.large.push(value);
+    }
+
     /// The row.
     pub fn build(self) -> Tuple {
-        Tuple { buffer: self.buffer, spans: self.spans.into_boxed_slice() }
+        let large = (!self.large.is_empty()).then(|| self.large.into());
+        Tuple { buffer: self.buffer, spans: self.spans.into_boxed_slice(), large }
     }
 
     // PostgreSQL's messages are below 1 GiB and so fit 32 bits; a clipped span can only come from a caller's bug

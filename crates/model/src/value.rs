@@ -1,5 +1,7 @@
 //! [`Value`]: one decoded datum on its way from the source's encoding to the target's.
 
+use crate::large::LargeRef;
+
 /// A datum, borrowed from the buffer in which the source sent it.
 ///
 /// The variants are the meeting points of both type systems: each holds every value of the PostgreSQL types that
@@ -43,4 +45,6 @@ pub enum Value<'a> {
     Timestamp(i64),
     /// Microseconds since 2000-01-01 00:00:00 UTC. `i64::MIN` and `i64::MAX` are the infinities.
     TimestampTz(i64),
+    /// Text or bytes that are kept outside of memory.
+    Large(LargeRef<'a>),
 }

@@ -7,7 +7,7 @@ use segcdc_model::Transaction;
 pub struct BatchLimits {
     /// Row changes.
     pub max_changes: usize,
-    /// Memory that the transactions keep alive, bytes.
+    /// Bytes of the transactions: the memory that they keep alive, and the values that are kept outside of it.
     pub max_bytes: usize,
 }
 
@@ -43,13 +43,13 @@ impl Batch {
     pub fn accepts(&self, transaction: &Transaction) -> bool {
         self.is_empty()
             || (self.changes.saturating_add(transaction.changes.len()) <= self.limits.max_changes
-                && self.bytes.saturating_add(transaction.memory_bytes) <= self.limits.max_bytes)
+                && self.bytes.saturating_add(all_bytes(transaction)) <= self.limits.max_bytes)
     }
 
     /// Adds a transaction, whether it fits or not.
     pub fn push(&mut self, transaction: Transaction) {
         self.changes = self.changes.saturating_add(transaction.changes.len());
-        self.bytes = self.bytes.saturating_add(transaction.memory_bytes);
+        self.bytes = self.bytes.saturating_add(all_bytes(&transaction));
         self.transactions.push(transaction);
     }
 
@@ -84,4 +84,9 @@ impl Batch {
         self.bytes = 0;
         std::mem::take(&mut self.transactions)
     }
+}
+/// Bytes of a transaction, in memory and outside of it.
+fn all_bytes(transaction: &Transaction) -> usize {
+    let large = usize::try_from(transaction.large_bytes).unwrap_or(usize::MAX);
+    transaction.memory_bytes.saturating_add(large)
 }

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use segcdc_model::{Field, PgType, Value};
+use segcdc_model::{Field, LargeKind, LargeRef, PgType, Value};
 
 use crate::convert::{self, ValueError};
 
@@ -72,6 +72,7 @@ pub fn write_text(value: &Value<'_>, out: &mut String) {
         Value::Time(time) => write_time(*time, out),
         Value::Timestamp(timestamp) => write_timestamp(*timestamp, out),
         Value::TimestampTz(instant) => write_timestamp(*instant, out).and_then(|()| out.write_char('Z')),
+        Value::Large(large) => write_large(large, out),
     };
 }
 
@@ -98,6 +99,27 @@ pub fn source_text<'t>(pg_type: &PgType, canonical: &'t str) -> Cow<'t, str> {
 /// A time without zeros at the end of its fraction, which canonical texts always have.
 fn without_zeros(time: &str) -> &str {
     if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time }
+}
+
+/// Reads a value that is kept outside of memory. One that cannot be read equals nothing.
+fn write_large(large: &LargeRef<'_>, out: &mut String) -> std::fmt::Result {
+    let (mut bytes, mut block) = (Vec::new(), Vec::new());
+    for index in 0.. {
+        match large.value.store().read_block(index, &mut block) {
+            Ok(()) if block.is_empty() => break,
+            Ok(()) => bytes.extend_from_slice(&block),
+            Err(_) => return out.write_str("(unreadable)"),
+        }
+    }
+    let content = bytes.get(usize::from(large.skip)..).unwrap_or_default();
+    match (large.kind, std::str::from_utf8(content)) {
+        (LargeKind::Bytes, _) => content.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+        (LargeKind::Text, Ok(text)) => out.write_str(text),
+        (LargeKind::HexBytes, Ok(digits)) => {
+            digits.bytes().try_for_each(|byte| out.write_char(char::from(byte.to_ascii_lowercase())))
+        }
+        (LargeKind::Text | LargeKind::HexBytes, Err(_)) => out.write_str("(unreadable)"),
+    }
 }
 
 /// Digits without zeros at the end of the fraction.

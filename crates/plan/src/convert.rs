@@ -6,6 +6,7 @@
 //! Sources: PostgreSQL manual, "Data Types"; the `*send` and `*out` functions in `src/backend/utils/adt`.
 
 mod binary;
+mod large;
 pub(crate) mod money;
 mod numeric;
 mod temporal;
@@ -100,6 +101,7 @@ pub fn decode<'a>(pg_type: &PgType, field: Field<'a>) -> Result<Value<'a>, Value
         Field::UnchangedToast => Err(ValueError::NotSent),
         Field::Text(bytes) => decode_text(pg_type, bytes),
         Field::Binary(bytes) => binary::decode(pg_type, bytes),
+        Field::Large(value) => large::decode(pg_type, value),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Which columns identify a row in the target, and when two keys are the same key.
 
 use segcdc_model::{Field, Length, MssqlType, PgType, ReplicaIdentity, SourceTable, Value};
+use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use crate::convert::{self, ValueError};
@@ -10,6 +11,9 @@ use crate::type_map;
 
 /// Columns of a SQL Server index key.
 const MAX_KEY_COLUMNS: usize = 32;
+
+/// Bytes from which on a value is known by its digest. At or below what any value has that is kept outside of memory.
+const LONG_CONTENT_BYTES: usize = 64 * 1024;
 
 /// What identifies a row, in terms of the source's columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -155,15 +159,33 @@ pub(crate) fn append_content(field: Field<'_>, out: &mut KeyBytes) -> Result<(),
         Field::UnchangedToast => return Err(ValueError::NotSent),
         Field::Text(bytes) => append_bytes(b't', bytes, out),
         Field::Binary(bytes) => append_bytes(b'b', bytes, out),
+        Field::Large(value) => {
+            let facts = value.facts();
+            let tag = if facts.binary { b'b' } else { b't' };
+            append_digest(tag, facts.length, &facts.sha256, out);
+        }
     }
     Ok(())
 }
 
 /// Appends a tag, a length and the bytes, so that no two lists of fields give the same bytes.
+///
+/// Long ones are known by their SHA-256: the same value is the same content whether it is kept in memory or outside of
+/// it, and is not held a second time.
 fn append_bytes(tag: u8, bytes: &[u8], out: &mut KeyBytes) {
+    if bytes.len() >= LONG_CONTENT_BYTES {
+        return append_digest(tag, bytes.len() as u64, &Sha256::digest(bytes).into(), out);
+    }
     out.push(tag);
     out.extend_from_slice(&bytes.len().to_be_bytes());
     out.extend_from_slice(bytes);
+}
+
+/// Appends a long value by its digest, under another tag than short ones.
+fn append_digest(tag: u8, length: u64, sha256: &[u8; 32], out: &mut KeyBytes) {
+    out.push(tag.to_ascii_uppercase());
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(sha256);
 }
 
 fn append_numeric(pg_type: &PgType, field: Field<'_>, out: &mut KeyBytes) -> Result<(), ValueError> {
@@ -179,7 +201,7 @@ fn append_numeric(pg_type: &PgType, field: Field<'_>, out: &mut KeyBytes) -> Res
         // Not representable in the target, which is the encoder's matter; rows still need to be told apart.
         (_, Field::Text(bytes)) => append_bytes(b't', convert::trim_numeric_text(bytes), out),
         (_, Field::Binary(bytes)) => append_bytes(b'b', &convert::without_display_scale(bytes), out),
-        (_, Field::Null | Field::UnchangedToast) => return append_content(field, out),
+        (_, Field::Null | Field::UnchangedToast | Field::Large(_)) => return append_content(field, out),
     }
     Ok(())
 }

@@ -14,10 +14,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use segcdc_model::{Change, Lsn, Relation, Transaction};
+use segcdc_model::{Change, LargeValue, Lsn, Relation, Transaction};
 
 use crate::error::SourceError;
-use crate::pgoutput::{Message, Position, decode};
+use crate::pgoutput::{Message, Position, decode_with};
 use crate::relation_cache::RelationCache;
 use crate::wire::protocol;
 
@@ -75,14 +75,30 @@ impl Assembler {
         self.current.is_none() && self.block.is_none()
     }
 
+    /// Whether a block of a streamed transaction is open.
+    pub(crate) fn in_block(&self) -> bool {
+        self.block.is_some()
+    }
+
     /// Bytes of changes that are held.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
     }
 
     /// Takes the next message of the stream.
+    #[cfg(test)]
     pub(crate) fn push(&mut self, payload: Bytes) -> Result<Option<Assembled>, SourceError> {
-        let message = decode(payload, self.block.is_some()).map_err(|error| protocol(error.to_string()))?;
+        self.push_with(payload, &[])
+    }
+
+    /// As [`Assembler::push`], of a message out of which `large` fields were taken.
+    pub(crate) fn push_with(
+        &mut self,
+        payload: Bytes,
+        large: &[LargeValue],
+    ) -> Result<Option<Assembled>, SourceError> {
+        let message =
+            decode_with(payload, large, self.in_block()).map_err(|error| protocol(error.to_string()))?;
         match message {
             Message::Begin { xid, .. } => {
                 if !self.is_idle() {
@@ -193,6 +209,7 @@ impl Assembler {
             commit_lsn: position.lsn,
             end_lsn: position.end_lsn,
             commit_time_us: position.time_us,
+            large_bytes: open.changes.iter().map(|tagged| large_bytes(&tagged.change)).sum(),
             changes: open.changes.into_iter().map(|tagged| tagged.change).collect(),
             memory_bytes: open.memory_bytes,
         })
@@ -210,6 +227,18 @@ fn change_bytes(change: &Change) -> usize {
             Change::Delete { old, .. } => old.tuple().memory_bytes(),
             Change::Truncate { relations } => relations.len() * size_of::<usize>(),
         }
+}
+
+/// Bytes of one change that are kept outside of memory.
+fn large_bytes(change: &Change) -> u64 {
+    match change {
+        Change::Insert { new, .. } => new.large_bytes(),
+        Change::Update { old, new, .. } => {
+            new.large_bytes() + old.as_ref().map_or(0, |old| old.tuple().large_bytes())
+        }
+        Change::Delete { old, .. } => old.tuple().large_bytes(),
+        Change::Truncate { .. } => 0,
+    }
 }
 
 #[cfg(test)]

@@ -79,6 +79,8 @@ pub struct SourceConfig {
     pub application_name: String,
     /// Bound of one connection attempt, handshakes included.
     pub connect_timeout: Duration,
+    /// Directory for values that are too large for memory.
+    pub spill_dir: PathBuf,
 }
 
 // === impl Endpoint ===

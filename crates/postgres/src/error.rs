@@ -217,6 +217,15 @@ pub enum SourceError {
         /// The role.
         role: String,
     },
+    /// A value that is too large for memory cannot be kept on disk.
+    #[error("cannot keep a large value in {}", .directory.display())]
+    Spill {
+        /// The directory.
+        directory: PathBuf,
+        /// What the operating system said.
+        #[source]
+        cause: io::Error,
+    },
     /// The position to start at lies behind what the slot has already let go: rows would be lost silently.
     #[error("the slot \"{slot}\" has moved to {confirmed}, past the wanted start {wanted}")]
     SlotAheadOfCheckpoint {
@@ -319,6 +328,8 @@ impl Fault for SourceError {
             SourceError::TableRewritten { .. } => "TABLE_REWRITTEN",
             SourceError::MoneyLocale { .. } => "MONEY_LOCALE",
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
+            SourceError::Spill { cause, .. } if is_full(cause) => "SPILL_DISK_FULL",
+            SourceError::Spill { .. } => "SPILL_FAILED",
         }
     }
 
@@ -330,6 +341,8 @@ impl Fault for SourceError {
             | SourceError::PeerSilent { .. }
             | SourceError::TableRewritten { .. } => Disposition::Retry,
             SourceError::TableNotFound { .. } => Disposition::HaltTable,
+            // Others may give the space back.
+            SourceError::Spill { cause, .. } if is_full(cause) => Disposition::Retry,
             // A server that goes down in the middle of a handshake says nothing about certificates.
             SourceError::Tls { cause, .. } if is_cut(cause) => Disposition::Retry,
             SourceError::Server { .. } => self.cause().map_or(Disposition::Halt, Cause::disposition),
@@ -346,6 +359,7 @@ impl Fault for SourceError {
             | SourceError::UnknownRelation { .. }
             | SourceError::VersionUnsupported { .. }
             | SourceError::SlotName { .. }
+            | SourceError::Spill { .. }
             | SourceError::InvalidName { .. }
             | SourceError::Pattern { .. }
             | SourceError::MoneyLocale { .. }
@@ -402,6 +416,12 @@ impl Fault for SourceError {
                  is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; \
                  tables without a money column can be named with --tables"
             }
+            SourceError::Spill { cause, .. } if is_full(cause) => {
+                "give the directory space for the largest transaction's large values, or name another with --spill-dir"
+            }
+            SourceError::Spill { .. } => {
+                "the directory must exist or be creatable, and be writable; name another with --spill-dir"
+            }
             SourceError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was made again; the tables must be copied again"
             }
@@ -423,6 +443,11 @@ impl ServerError {
         };
         ServerError { sqlstate: sqlstate.to_owned(), message, fatal }
     }
+}
+
+/// Whether the disk, or the user's share of it, is full.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Whether a connection ended under its user, whatever it was used for.

@@ -38,6 +38,7 @@ mod authentication;
 mod certificate;
 mod relation_cache;
 mod socket;
+mod spill;
 mod sqlstate;
 mod startup;
 mod tls;

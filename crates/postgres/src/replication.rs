@@ -7,6 +7,7 @@ use segcdc_model::Lsn;
 use crate::config::SourceConfig;
 use crate::error::{Operation, SourceError};
 use crate::quote;
+use crate::spill::Grammar;
 use crate::startup::{self, SessionKind};
 use crate::stream::{StreamOptions, TransactionStream};
 use crate::wire::{Wire, lost, protocol, server_error};
@@ -65,6 +66,7 @@ impl Replication {
     /// Opens a replication session in the configured database.
     pub async fn connect(config: &SourceConfig) -> Result<Self, SourceError> {
         let mut wire = startup::connect(config, SessionKind::Replication).await?;
+        wire.spill_into(&config.spill_dir, Grammar::Changes { in_stream: false });
         let sql = "SELECT name, setting FROM pg_catalog.pg_settings \
                    WHERE name IN ('server_version_num', 'wal_sender_timeout')";
         let rows = wire.query(Operation::Identify, sql).await?;

@@ -1,15 +1,19 @@
 //! [`Wire`]: PostgreSQL's message framing over a [`Transport`].
 
 use std::io;
+use std::path::{Path, PathBuf};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
 use postgres_protocol::message::backend::{self, ErrorFields};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::error::{Operation, ServerError, SourceError};
+use segcdc_model::LargeValue;
+
 use crate::socket::Transport;
+use crate::spill::{Grammar, LARGE_MESSAGE_BYTES, Scanner, SpillError};
 
 /// Size of the read buffer: the walsender writes one message at a time, so a large buffer saves system calls only
 /// when it is behind; 256 KiB is where the gain was found to end.
@@ -26,6 +30,8 @@ const MAX_STARTUP_MESSAGE_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(crate) struct Frame {
     whole: BytesMut,
+    /// Fields that were taken out of it.
+    large: Vec<LargeValue>,
 }
 
 /// A connection that speaks in messages.
@@ -39,6 +45,17 @@ pub(crate) struct Wire {
     process: Option<i32>,
     /// A request was begun and its end not yet seen; still set when a caller gave up waiting.
     busy: bool,
+    /// How large messages are cut; `None` keeps them whole.
+    spill: Option<Spill>,
+    /// A large message that is being read.
+    open: Option<Scanner>,
+}
+
+/// How large CopyData messages are cut.
+#[derive(Debug)]
+struct Spill {
+    directory: PathBuf,
+    grammar: Grammar,
 }
 
 // === impl Frame ===
@@ -53,6 +70,12 @@ impl Frame {
     pub(crate) fn into_body(mut self) -> Bytes {
         let header = self.whole.len().min(5);
         self.whole.split_off(header).freeze()
+    }
+
+    /// As [`Frame::into_body`], with the fields that were taken out.
+    pub(crate) fn into_parts(mut self) -> (Bytes, Vec<LargeValue>) {
+        let large = std::mem::take(&mut self.large);
+        (self.into_body(), large)
     }
 
     /// The message, decoded by postgres-protocol.
@@ -77,6 +100,8 @@ impl Wire {
             limit: MAX_STARTUP_MESSAGE_BYTES,
             process: None,
             busy: false,
+            spill: None,
+            open: None,
         }
     }
 
@@ -100,6 +125,18 @@ impl Wire {
         self.limit = MAX_MESSAGE_BYTES;
     }
 
+    /// From now on takes large fields out of large CopyData messages of this grammar, into files of `directory`.
+    pub(crate) fn spill_into(&mut self, directory: &Path, grammar: Grammar) {
+        self.spill = Some(Spill { directory: directory.to_owned(), grammar });
+    }
+
+    /// Tells what the next message has to be read by.
+    pub(crate) fn set_grammar(&mut self, grammar: Grammar) {
+        if let Some(spill) = &mut self.spill {
+            spill.grammar = grammar;
+        }
+    }
+
     /// Adds a message to what the next [`Wire::flush`] sends.
     pub(crate) fn queue(&mut self, write: impl FnOnce(&mut BytesMut) -> io::Result<()>) -> io::Result<()> {
         write(&mut self.outbound)
@@ -118,18 +155,34 @@ impl Wire {
 
     /// A message that is already here, without waiting.
     pub(crate) fn take_frame(&mut self) -> io::Result<Option<Frame>> {
+        if let Some(mut scanner) = self.open.take() {
+            if !scanner.take(&mut self.inbound)? {
+                self.open = Some(scanner);
+                return Ok(None);
+            }
+            let (whole, large) = scanner.finish();
+            return Ok(Some(Frame { whole, large }));
+        }
         let Some(header) = backend::Header::parse(&self.inbound)? else { return Ok(None) };
         let length = usize::try_from(header.len()).unwrap_or(usize::MAX);
         if length > self.limit {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the message is too long"));
         }
         let whole = length + 1;
+        if let Some(spill) = &self.spill
+            && header.tag() == b'd'
+            && length > LARGE_MESSAGE_BYTES
+        {
+            self.inbound.advance(5);
+            self.open = Some(Scanner::new(&spill.directory, spill.grammar, length - 4));
+            return self.take_frame();
+        }
         if self.inbound.len() < whole {
             // A value can be far larger than the buffer; room for it is made once, not by doubling.
             self.inbound.reserve(whole - self.inbound.len());
             return Ok(None);
         }
-        Ok(Some(Frame { whole: self.inbound.split_to(whole) }))
+        Ok(Some(Frame { whole: self.inbound.split_to(whole), large: Vec::new() }))
     }
 
     /// Waits for more bytes. Cancel-safe: bytes that have come are in the buffer.
@@ -253,6 +306,10 @@ pub(crate) fn server_error(mut fields: ErrorFields<'_>) -> Result<ServerError, S
 
 /// A broken connection, or bytes that are no message.
 pub(crate) fn lost(cause: io::Error) -> SourceError {
+    let cause = match cause.downcast::<SpillError>() {
+        Ok(SpillError { directory, cause }) => return SourceError::Spill { directory, cause },
+        Err(cause) => cause,
+    };
     match cause.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => protocol(cause.to_string()),
         _ => SourceError::ConnectionLost { cause },

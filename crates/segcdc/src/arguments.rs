@@ -223,6 +223,9 @@ pub(crate) struct PipelineArguments {
     /// The pipeline's name; without it, the name of the source's database
     #[arg(long, value_name = "NAME", env = "SEGCDC_NAME", hide_env_values = true)]
     pub(crate) name: Option<String>,
+    /// Directory for values that are too large for memory; without it, the system's directory for temporary files
+    #[arg(long, value_name = "DIRECTORY", env = "SEGCDC_SPILL_DIR", hide_env_values = true)]
+    pub(crate) spill_dir: Option<PathBuf>,
 }
 
 /// Which pipeline, and how it is to be set up.

@@ -33,7 +33,10 @@ impl Endpoints {
     /// The first thing that is wrong, by its code.
     pub(crate) fn read(arguments: &PipelineArguments, input: &mut dyn BufRead) -> Result<Self, CliError> {
         let source = url("--source", "SEGCDC_SOURCE_URL", arguments.source.as_deref(), input)?;
-        let source = SourceConfig::parse(&source)?;
+        let mut source = SourceConfig::parse(&source)?;
+        if let Some(directory) = &arguments.spill_dir {
+            source.spill_dir.clone_from(directory);
+        }
         let target = url("--target", "SEGCDC_TARGET_URL", arguments.target.as_deref(), input)?;
         let target = TargetConfig::parse(&target)?;
         let name = match &arguments.name {
@@ -179,6 +182,7 @@ mod tests {
             source: (!source.is_empty()).then(|| source.to_owned()),
             target: (!target.is_empty()).then(|| target.to_owned()),
             name: name.map(str::to_owned),
+            spill_dir: None,
         };
         Endpoints::read(&arguments, &mut Cursor::new(""))
     }

@@ -3,11 +3,14 @@
 //! Nothing is ever rounded, cut or clamped: a value either arrives exactly or is refused with a code. Rows are encoded
 //! and checked before one byte of a load is sent, so that a refused value never leaves a half-written stream.
 
+use std::sync::Arc;
+
 use segcdc_model::{Length, MssqlType, Value};
 use segcdc_tds::{BulkColumn, Collation, ColumnType, Len, RowEncoder};
 
 use crate::dialect::{self, Dialect, TimeForm};
 use crate::error::RefusedValue;
+use crate::large::LargeParts;
 
 /// Days from 0001-01-01 to 2000-01-01.
 const DAYS_TO_2000: i64 = 730_119;
@@ -92,6 +95,7 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
             let (days, time_us) = split(instant_us)?;
             encoder.datetimeoffset(days, time_us)?;
         }
+        Value::Large(large) => encoder.long_value(Arc::new(LargeParts::new(large)))?,
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ pub mod encode;
 pub mod error;
 #[cfg(test)]
 mod fixture;
+mod large;
 pub mod loader;
 pub mod preflight;
 pub mod quote;

@@ -113,7 +113,8 @@ impl<'t> Loader<'t> {
     pub async fn push(&mut self, row: &Tuple) -> Result<(), TargetError> {
         self.encode(row)?;
         self.buffered += 1;
-        if self.buffer.byte_len() >= SEND_BYTES {
+        // What a large value is kept in is let go as soon as it is sent.
+        if self.buffer.byte_len() >= SEND_BYTES || self.buffer.large_bytes() > 0 {
             self.send().await?;
         }
         Ok(())
@@ -169,7 +170,7 @@ impl<'t> Loader<'t> {
     }
 
     async fn send(&mut self) -> Result<(), TargetError> {
-        let bytes = self.buffer.byte_len() as u64;
+        let bytes = self.buffer.byte_len() as u64 + self.buffer.large_bytes();
         self.sink.send(&mut self.buffer).await.map_err(|error| at_table(&self.table, error))?;
         self.progress.rows.fetch_add(self.buffered, Ordering::Relaxed);
         self.progress.bytes.fetch_add(bytes, Ordering::Relaxed);

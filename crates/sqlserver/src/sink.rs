@@ -4,16 +4,22 @@
 
 use std::ops::Range;
 
-use segcdc_model::Value;
-use segcdc_tds::{BulkColumn, BulkLoad, BulkOptions, BulkTarget, Error as TdsError, Parameter, RowEncoder};
+use segcdc_model::{LargeRef, Value};
+use segcdc_tds::{
+    BulkColumn, BulkLoad, BulkOptions, BulkTarget, Error as TdsError, LongValue, Parameter, RowEncoder,
+};
 
 use crate::encode;
 use crate::error::RefusedValue;
+use crate::large::LargeParts;
 use crate::session::{Target, WritePath};
 use crate::sql;
 
 /// Parameters of one request: the server's 2100, less the two of `sp_executesql` itself (error 8003).
 pub(crate) const MAX_PARAMETERS: usize = 2_098;
+
+/// Most bytes of a large value as a parameter, which is in memory as a whole, and more than once.
+const MAX_PARAMETER_BYTES: u64 = 16 << 20;
 
 /// Rows of one VALUES list (error 10738).
 const MAX_VALUES_ROWS: usize = 1_000;
@@ -60,7 +66,30 @@ impl RowBuffer {
 
     /// Adds the value of the next column.
     pub(crate) fn value(&mut self, value: Value<'_>) -> Result<(), RefusedValue> {
+        if let (Value::Large(large), true) = (value, self.values.is_some()) {
+            return self.value_in_memory(large);
+        }
         encode::write(&mut self.encoder, value)
+    }
+
+    /// Adds a large value as a parameter needs it: as a whole.
+    fn value_in_memory(&mut self, large: LargeRef<'_>) -> Result<(), RefusedValue> {
+        let parts = LargeParts::new(large);
+        if parts.byte_len() > MAX_PARAMETER_BYTES {
+            let (length, limit) = (parts.byte_len(), MAX_PARAMETER_BYTES);
+            return Err(RefusedValue::TooLargeForInsert { length, limit });
+        }
+        let whole =
+            parts.read_whole().map_err(|_| RefusedValue::Unrepresentable("a value that was damaged"))?;
+        if parts.is_text() {
+            let (units, _) = whole.as_chunks::<2>();
+            let text: String = char::decode_utf16(units.iter().map(|unit| u16::from_le_bytes(*unit)))
+                .map(|unit| unit.unwrap_or(char::REPLACEMENT_CHARACTER))
+                .collect();
+            Ok(self.encoder.text(&text)?)
+        } else {
+            Ok(self.encoder.bytes(&whole)?)
+        }
     }
 
     /// Ends the row.
@@ -75,6 +104,11 @@ impl RowBuffer {
     /// Throws an unfinished row away.
     pub(crate) fn cancel_row(&mut self) {
         self.encoder.cancel_row();
+    }
+
+    /// Bytes of the finished rows that are kept elsewhere until they are sent.
+    pub(crate) fn large_bytes(&self) -> u64 {
+        self.encoder.long_values().iter().map(|(_, value)| value.byte_len()).sum()
     }
 
     /// Bytes of the finished rows.

@@ -9,9 +9,11 @@
 //! statement and metadata follows Microsoft's JDBC driver; `tests/witness` compares them.
 
 use std::fmt::Write as _;
+use std::io;
 
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::plp::LongValue;
 use crate::row_encoder::RowEncoder;
 use crate::type_info::{put_type_info, sent_as};
 use crate::types::{Collation, ColumnType, column_flag, token_id};
@@ -91,7 +93,14 @@ impl<'c> BulkLoad<'c> {
             let (expected, found) = (self.column_count, rows.column_count());
             return Err(crate::EncodeError::ColumnCount { expected, found }.into());
         }
-        self.connection.bulk_send(rows.encoded()).await?;
+        let encoded = rows.encoded();
+        let mut sent = 0;
+        for (at, value) in rows.long_values() {
+            self.connection.bulk_send(encoded.get(sent..*at).unwrap_or_default()).await?;
+            send_long(self.connection, &**value).await?;
+            sent = *at;
+        }
+        self.connection.bulk_send(encoded.get(sent..).unwrap_or_default()).await?;
         self.rows += rows.row_count();
         rows.clear();
         Ok(())
@@ -112,6 +121,30 @@ impl<'c> BulkLoad<'c> {
     pub async fn abort(self) -> Result<(), Error> {
         self.connection.cancel().await
     }
+}
+
+/// Sends the pieces of a value.
+async fn send_long(connection: &mut Connection, value: &dyn LongValue) -> Result<(), Error> {
+    let failed = |source| Error::LongValue { source };
+    let mut reader = value.read();
+    let mut piece = Vec::new();
+    let mut sent = 0;
+    loop {
+        piece.clear();
+        piece.extend_from_slice(&[0; 4]);
+        reader.read_piece(&mut piece).map_err(failed)?;
+        let length = piece.len() - 4;
+        if length == 0 {
+            break;
+        }
+        sent += length as u64;
+        let length = u32::try_from(length).map_err(|_| failed(io::ErrorKind::InvalidData.into()))?;
+        if let Some(place) = piece.first_chunk_mut::<4>() {
+            *place = length.to_le_bytes();
+        }
+        connection.bulk_send(&piece).await?;
+    }
+    if sent == value.byte_len() { Ok(()) } else { Err(failed(io::ErrorKind::InvalidData.into())) }
 }
 
 /// The INSERT BULK statement.

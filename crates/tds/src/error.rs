@@ -91,6 +91,13 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A [`crate::LongValue`] cannot be read. The bulk load has to be given up.
+    #[error("a long value cannot be read back")]
+    LongValue {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// Connecting took longer than allowed.
     #[error("{host}:{port} did not complete {during} in {seconds} s")]
     Timeout {
@@ -216,6 +223,7 @@ impl Error {
             Error::Timeout { .. } => "TARGET_TIMEOUT",
             Error::Closed => "TARGET_CONNECTION_CLOSED",
             Error::Encode(_) => "VALUE_UNREPRESENTABLE",
+            Error::LongValue { .. } => "SPILL_DAMAGED",
         }
     }
 
@@ -231,7 +239,8 @@ impl Error {
             | Error::Login(_)
             | Error::Server(_)
             | Error::Protocol { .. }
-            | Error::Encode(_) => false,
+            | Error::Encode(_)
+            | Error::LongValue { .. } => false,
         }
     }
 
@@ -266,6 +275,9 @@ impl Error {
                 "the connection will be made again; look into the server's error log"
             }
             Error::Timeout { .. } => "check that the server is not overloaded, and the network between",
+            Error::LongValue { .. } => {
+                "look for faults of the disk under --spill-dir, then start again: the value is read from the source again"
+            }
             Error::Encode(_) => "choose a wider target type or another policy for the column",
         }
     }

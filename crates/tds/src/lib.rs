@@ -12,7 +12,7 @@
 //! - [`prelogin`], [`login`], `tls`, `stream`: how a session begins, and how packets travel
 //! - [`reader`], [`type_info`], [`value`], [`token`]: decoding of what a server says; pure, total, bounded
 //! - [`batch`], [`rpc`], [`transaction`]: requests
-//! - [`row_encoder`], [`bulk`]: bulk load
+//! - [`row_encoder`], [`plp`], [`bulk`]: bulk load
 //! - [`response`]: what a request returns
 //! - [`connection`]: all of it together
 //!
@@ -26,6 +26,7 @@ pub mod datum;
 pub mod error;
 pub mod login;
 pub mod packet;
+pub mod plp;
 pub mod prelogin;
 pub mod reader;
 pub mod response;
@@ -44,6 +45,7 @@ pub use config::{Config, Encryption};
 pub use connection::{Connection, ServerInfo};
 pub use datum::Datum;
 pub use error::{EncodeError, Error, ServerErrors, ServerMessage};
+pub use plp::{LongValue, LongValueReader};
 pub use response::{ColumnInfo, Response, ResultSet};
 pub use row_encoder::RowEncoder;
 pub use rpc::Parameter;

@@ -8,10 +8,12 @@
 //! rows are complete and checked before the connection sees them, a bad value never poisons a bulk load.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::bulk::BulkColumn;
 use crate::datum::swap_uuid;
 use crate::error::EncodeError;
+use crate::plp::LongValue;
 use crate::types::{ColumnType, DECIMAL_LEN, Len, PLP_NULL, time_len, token_id};
 use crate::value::{DAYS_TO_1900, LAST_DAY};
 
@@ -41,6 +43,8 @@ pub struct RowEncoder {
     in_row: bool,
     /// Finished rows.
     rows: u64,
+    /// Values whose pieces are not in the buffer, and where they belong.
+    long_values: Vec<(usize, Arc<dyn LongValue>)>,
 }
 
 /// A column as the encoder needs it.
@@ -69,6 +73,7 @@ impl RowEncoder {
             starts: Vec::new(),
             in_row: false,
             rows: 0,
+            long_values: Vec::new(),
         }
     }
 
@@ -95,6 +100,7 @@ impl RowEncoder {
     /// Throws the unfinished row away.
     pub fn cancel_row(&mut self) {
         self.buffer.truncate(self.finished);
+        self.long_values.retain(|(at, _)| *at < self.finished);
         self.starts.clear();
         self.in_row = false;
     }
@@ -114,6 +120,12 @@ impl RowEncoder {
     /// Finished rows since the last [`RowEncoder::clear`].
     pub fn row_count(&self) -> u64 {
         self.rows
+    }
+
+    /// Values of the finished rows that are read when they are sent, and where in [`RowEncoder::encoded`] their pieces
+    /// belong.
+    pub fn long_values(&self) -> &[(usize, Arc<dyn LongValue>)] {
+        &self.long_values
     }
 
     /// The finished rows, each 0xD1 and its values.

@@ -55,6 +55,7 @@ pub(crate) fn cell(field: Field<'_>) -> Cell {
         Field::Null => Cell::Null,
         Field::UnchangedToast => Cell::Unchanged,
         Field::Text(bytes) | Field::Binary(bytes) => Cell::Text(String::from_utf8(bytes.to_vec()).unwrap()),
+        Field::Large(_) => unreachable!("tests of rules hold small values"),
     }
 }
 
@@ -191,6 +192,7 @@ pub(crate) fn transaction(end_lsn: u64, changes: Vec<Change>) -> Transaction {
         commit_time_us: i64::try_from(end_lsn).unwrap(),
         changes,
         memory_bytes: 0,
+        large_bytes: 0,
     }
 }
 

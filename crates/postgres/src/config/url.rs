@@ -212,6 +212,7 @@ impl Parts {
             client_certificate,
             application_name: self.application_name.unwrap_or_else(|| "segcdc".to_owned()),
             connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            spill_dir: std::env::temp_dir(),
         })
     }
 }

@@ -1,7 +1,9 @@
 //! Bytes to [`Message`].
 
 use bytes::Bytes;
-use segcdc_model::{OldTuple, QualifiedName, Relation, RelationColumn, ReplicaIdentity, Tuple, TupleBuilder};
+use segcdc_model::{
+    LargeValue, OldTuple, QualifiedName, Relation, RelationColumn, ReplicaIdentity, Tuple, TupleBuilder,
+};
 
 use super::message::{Message, Position};
 use super::reader::Reader;
@@ -51,7 +53,17 @@ pub enum DecodeError {
 /// changes carry the id of their subtransaction. Every message is read to its last byte; StreamAbort may be followed
 /// by what parallel streaming adds to it.
 pub fn decode(bytes: Bytes, in_stream: bool) -> Result<Message, DecodeError> {
-    let mut reader = Reader::new(bytes);
+    decode_with(bytes, &[], in_stream)
+}
+
+/// As [`decode`], of a message out of which large fields were taken: such a field has the type `T` or `B` and, instead
+/// of length and bytes, its place in `large`.
+pub(crate) fn decode_with(
+    bytes: Bytes,
+    large: &[LargeValue],
+    in_stream: bool,
+) -> Result<Message, DecodeError> {
+    let mut reader = Reader::with_large(bytes, large);
     let kind = reader.u8()?;
     let message = match kind {
         b'B' => {
@@ -108,25 +120,25 @@ pub fn decode(bytes: Bytes, in_stream: bool) -> Result<Message, DecodeError> {
 }
 
 /// Flags and position of a commit.
-fn commit_position(reader: &mut Reader) -> Result<Position, DecodeError> {
+fn commit_position(reader: &mut Reader<'_>) -> Result<Position, DecodeError> {
     let _unused_flags = reader.u8()?;
     Ok(Position { lsn: reader.lsn()?, end_lsn: reader.lsn()?, time_us: reader.i64()? })
 }
 
 /// The id of the subtransaction, which only streamed changes carry.
-fn subtransaction(reader: &mut Reader, in_stream: bool) -> Result<Option<u32>, DecodeError> {
+fn subtransaction(reader: &mut Reader<'_>, in_stream: bool) -> Result<Option<u32>, DecodeError> {
     if in_stream { reader.u32().map(Some) } else { Ok(None) }
 }
 
 /// The type byte of a part that must be of one type.
-fn part(reader: &mut Reader, expected: u8) -> Result<(), DecodeError> {
+fn part(reader: &mut Reader<'_>, expected: u8) -> Result<(), DecodeError> {
     let at = reader.position();
     let kind = reader.u8()?;
     if kind == expected { Ok(()) } else { Err(DecodeError::UnknownPart { kind, at }) }
 }
 
 /// A Relation message.
-fn relation(reader: &mut Reader) -> Result<Relation, DecodeError> {
+fn relation(reader: &mut Reader<'_>) -> Result<Relation, DecodeError> {
     let oid = reader.u32()?;
     let (schema, name) = (reader.string()?, reader.string()?);
     // An empty schema stands for pg_catalog.
@@ -153,7 +165,7 @@ fn relation(reader: &mut Reader) -> Result<Relation, DecodeError> {
 }
 
 /// An Update message.
-fn update(reader: &mut Reader, in_stream: bool) -> Result<Message, DecodeError> {
+fn update(reader: &mut Reader<'_>, in_stream: bool) -> Result<Message, DecodeError> {
     let (xid, oid) = (subtransaction(reader, in_stream)?, reader.u32()?);
     let at = reader.position();
     let old = match reader.u8()? {
@@ -168,7 +180,7 @@ fn update(reader: &mut Reader, in_stream: bool) -> Result<Message, DecodeError> 
 }
 
 /// The row before a change; `kind` was read at `at`.
-fn old_tuple(reader: &mut Reader, kind: u8, at: usize) -> Result<OldTuple, DecodeError> {
+fn old_tuple(reader: &mut Reader<'_>, kind: u8, at: usize) -> Result<OldTuple, DecodeError> {
     match kind {
         b'K' => Ok(OldTuple::Key(tuple(reader)?)),
         b'O' => Ok(OldTuple::Full(tuple(reader)?)),
@@ -177,7 +189,7 @@ fn old_tuple(reader: &mut Reader, kind: u8, at: usize) -> Result<OldTuple, Decod
 }
 
 /// TupleData: fields that share the message's memory.
-fn tuple(reader: &mut Reader) -> Result<Tuple, DecodeError> {
+fn tuple(reader: &mut Reader<'_>) -> Result<Tuple, DecodeError> {
     let count = usize::from(reader.u16()?);
     // Offsets are counted from the first field, so that an old and a new row of one message are accounted once each.
     let base = reader.position();
@@ -186,6 +198,7 @@ fn tuple(reader: &mut Reader) -> Result<Tuple, DecodeError> {
         match reader.u8()? {
             b'n' => builder.null(),
             b'u' => builder.unchanged_toast(),
+            b'T' | b'B' => builder.large(reader.large()?),
             kind => {
                 let length = reader.u32()? as usize;
                 let start = reader.position() - base;
@@ -198,13 +211,14 @@ fn tuple(reader: &mut Reader) -> Result<Tuple, DecodeError> {
 }
 
 /// Where the row that begins at the reader's position ends; checks its parts.
-fn tuple_end(reader: &Reader, count: usize) -> Result<usize, DecodeError> {
+fn tuple_end(reader: &Reader<'_>, count: usize) -> Result<usize, DecodeError> {
     let mut ahead = Reader::new(reader.bytes().clone());
     ahead.skip(reader.position())?;
     for _ in 0..count {
         let at = ahead.position();
         match ahead.u8()? {
             b'n' | b'u' => {}
+            b'T' | b'B' if reader.has_large() => ahead.skip(4)?,
             b't' | b'b' => {
                 let length = ahead.u32()? as usize;
                 ahead.skip(length)?;
@@ -216,7 +230,7 @@ fn tuple_end(reader: &Reader, count: usize) -> Result<usize, DecodeError> {
 }
 
 /// A Truncate message.
-fn truncate(reader: &mut Reader, in_stream: bool) -> Result<Message, DecodeError> {
+fn truncate(reader: &mut Reader<'_>, in_stream: bool) -> Result<Message, DecodeError> {
     let xid = subtransaction(reader, in_stream)?;
     let count = reader.u32()? as usize;
     // Options: 1 for CASCADE, 2 for RESTART IDENTITY. The server has already named every table that is emptied.
@@ -230,7 +244,7 @@ fn truncate(reader: &mut Reader, in_stream: bool) -> Result<Message, DecodeError
 }
 
 /// A Message message.
-fn logical(reader: &mut Reader, in_stream: bool) -> Result<Message, DecodeError> {
+fn logical(reader: &mut Reader<'_>, in_stream: bool) -> Result<Message, DecodeError> {
     let xid = subtransaction(reader, in_stream)?;
     let flags = reader.u8()?;
     let (lsn, prefix) = (reader.lsn()?, reader.string()?);

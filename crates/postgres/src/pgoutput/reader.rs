@@ -1,22 +1,41 @@
 //! [`Reader`]: takes numbers and strings from the front of a message.
 
 use bytes::Bytes;
-use segcdc_model::Lsn;
+use segcdc_model::{LargeValue, Lsn};
 
 use super::DecodeError;
 
 /// A message and how far it was read. The position never passes the end.
-pub(super) struct Reader {
+pub(super) struct Reader<'l> {
     bytes: Bytes,
     at: usize,
+    /// Fields that were taken out of it.
+    large: &'l [LargeValue],
 }
 
 // === impl Reader ===
 
-impl Reader {
+impl<'l> Reader<'l> {
     /// Reads from the beginning of `bytes`.
     pub(super) fn new(bytes: Bytes) -> Self {
-        Reader { bytes, at: 0 }
+        Reader { bytes, at: 0, large: &[] }
+    }
+
+    /// The same for a message out of which fields were taken.
+    pub(super) fn with_large(bytes: Bytes, large: &'l [LargeValue]) -> Self {
+        Reader { bytes, at: 0, large }
+    }
+
+    /// Whether fields were taken out of the message.
+    pub(super) fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
+    /// A field that was taken out, by its place.
+    pub(super) fn large(&mut self) -> Result<LargeValue, DecodeError> {
+        let at = self.at;
+        let place = self.u32()? as usize;
+        self.large.get(place).cloned().ok_or(DecodeError::Truncated { at })
     }
 
     /// The whole message.

@@ -11,7 +11,7 @@
 //! field is copied.
 
 use bytes::Bytes;
-use segcdc_model::{Tuple, TupleBuilder};
+use segcdc_model::{LargeValue, Tuple, TupleBuilder};
 
 use crate::replication::FieldForm;
 
@@ -84,6 +84,17 @@ impl RowDecoder {
 
     /// Appends the rows of one message, which share its memory. After an error the decoder is of no use any more.
     pub fn decode(&mut self, message: &Bytes, rows: &mut impl Extend<Tuple>) -> Result<(), CopyDecodeError> {
+        self.decode_with(message, &[], rows)
+    }
+
+    /// As [`RowDecoder::decode`], of a message out of which large fields were taken: instead of its bytes, such a field
+    /// has the length -2 less its place in `large`.
+    pub(crate) fn decode_with(
+        &mut self,
+        message: &Bytes,
+        large: &[LargeValue],
+        rows: &mut impl Extend<Tuple>,
+    ) -> Result<(), CopyDecodeError> {
         let mut cursor = Cursor { bytes: message, at: 0 };
         if self.place == Place::Header {
             header(&mut cursor)?;
@@ -96,7 +107,7 @@ impl RowDecoder {
             match i16::from_be_bytes(cursor.array()?) {
                 -1 => self.place = Place::End,
                 found if usize::try_from(found) == Ok(self.forms.len()) => {
-                    rows.extend([row(&mut cursor, message, &self.forms)?]);
+                    rows.extend([row(&mut cursor, message, large, &self.forms)?]);
                 }
                 found => return Err(CopyDecodeError::FieldCount { found, expected: self.forms.len() }),
             }
@@ -115,35 +126,54 @@ fn header(cursor: &mut Cursor<'_>) -> Result<(), CopyDecodeError> {
 }
 
 /// Reads a row behind its number of fields.
-fn row(cursor: &mut Cursor<'_>, message: &Bytes, forms: &[FieldForm]) -> Result<Tuple, CopyDecodeError> {
+fn row(
+    cursor: &mut Cursor<'_>,
+    message: &Bytes,
+    large: &[LargeValue],
+    forms: &[FieldForm],
+) -> Result<Tuple, CopyDecodeError> {
     let base = cursor.at;
     let mut ahead = Cursor { bytes: message, at: base };
     for _ in forms {
-        field(&mut ahead)?;
+        field(&mut ahead, large)?;
     }
     let mut builder = TupleBuilder::new(message.slice(base..ahead.at), forms.len());
     for form in forms {
-        match (field(cursor)?, form) {
-            (None, _) => builder.null(),
-            (Some((start, length)), FieldForm::Text) => builder.text(start - base, length),
-            (Some((start, length)), FieldForm::Binary) => builder.binary(start - base, length),
+        match (field(cursor, large)?, form) {
+            (CopyField::Null, _) => builder.null(),
+            (CopyField::Bytes(start, length), FieldForm::Text) => builder.text(start - base, length),
+            (CopyField::Bytes(start, length), FieldForm::Binary) => builder.binary(start - base, length),
+            (CopyField::Large(value), FieldForm::Text) => builder.large(value.clone().in_text_form()),
+            (CopyField::Large(value), FieldForm::Binary) => builder.large(value.clone()),
         }
     }
     Ok(builder.build())
 }
 
-/// Passes over a field; where its bytes begin and how many there are, `None` for NULL.
-fn field(cursor: &mut Cursor<'_>) -> Result<Option<(usize, usize)>, CopyDecodeError> {
+/// A field of a message.
+enum CopyField<'l> {
+    Null,
+    /// Where its bytes begin, and how many there are.
+    Bytes(usize, usize),
+    Large(&'l LargeValue),
+}
+
+/// Passes over a field.
+fn field<'l>(cursor: &mut Cursor<'_>, large: &'l [LargeValue]) -> Result<CopyField<'l>, CopyDecodeError> {
     let at = cursor.at;
     let length = i32::from_be_bytes(cursor.array()?);
     match usize::try_from(length) {
         Ok(length) => {
             let start = cursor.at;
             cursor.skip(length)?;
-            Ok(Some((start, length)))
+            Ok(CopyField::Bytes(start, length))
         }
-        Err(_) if length == -1 => Ok(None),
-        Err(_) => Err(CopyDecodeError::FieldLength { at, length }),
+        Err(_) if length == -1 => Ok(CopyField::Null),
+        Err(_) => {
+            let place = usize::try_from(-2 - i64::from(length)).ok();
+            let value = place.and_then(|place| large.get(place));
+            value.map(CopyField::Large).ok_or(CopyDecodeError::FieldLength { at, length })
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::row_decoder::RowDecoder;
 use crate::config::SourceConfig;
 use crate::error::{Operation, SourceError};
 use crate::quote;
+use crate::spill::Grammar;
 use crate::startup::{self, SessionKind};
 use crate::wire::{Frame, Wire, lost, protocol, server_error};
 
@@ -49,6 +50,7 @@ pub async fn copy(config: &SourceConfig, request: CopyRequest<'_>) -> Result<Row
         // Whatever the statistics say: a range is read by its pages, never by reading the whole table.
         wire.query(Operation::Copy, "SET LOCAL enable_seqscan = off").await?;
     }
+    wire.spill_into(&config.spill_dir, Grammar::CopyHeader);
     wire.begin(&sql).await?;
     match wire.next_message(Operation::Copy).await? {
         Message::CopyOutResponse(_) => {}
@@ -100,6 +102,9 @@ impl RowStream {
     /// Handles the messages that are here; whether the last one was among them.
     fn take_frames(&mut self, wire: &mut Wire) -> Result<bool, SourceError> {
         while let Some(frame) = wire.take_frame().map_err(lost)? {
+            if frame.tag() == b'd' {
+                wire.set_grammar(Grammar::CopyRow);
+            }
             if self.take_frame(frame)? {
                 return Ok(true);
             }
@@ -112,7 +117,8 @@ impl RowStream {
         match frame.tag() {
             b'd' => {
                 let before = self.ready.len();
-                let decoded = self.decoder.decode(&frame.into_body(), &mut self.ready);
+                let (body, large) = frame.into_parts();
+                let decoded = self.decoder.decode_with(&body, &large, &mut self.ready);
                 decoded.map_err(|error| protocol(error.to_string()))?;
                 self.received += (self.ready.len() - before) as u64;
                 Ok(false)

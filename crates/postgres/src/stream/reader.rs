@@ -14,6 +14,7 @@ use super::{Shared, StreamEvent, StreamOptions};
 use crate::assembler::{Assembled, Assembler};
 use crate::error::{Operation, SourceError};
 use crate::pgoutput::{Envelope, decode_envelope};
+use crate::spill::Grammar;
 use crate::wire::{Frame, Wire, lost, protocol, server_error};
 
 /// Longest time between two status updates: what `pg_receivewal` uses.
@@ -142,23 +143,24 @@ impl Reader {
 
     /// Handles the messages that are here, as long as the queue has room for what they hold.
     fn take_frames(&mut self) -> Result<(), SourceError> {
-        while let Some(frame) = self.wire.take_frame().map_err(lost)? {
+        loop {
+            self.wire.set_grammar(Grammar::Changes { in_stream: self.assembler.in_block() });
+            let Some(frame) = self.wire.take_frame().map_err(lost)? else { return Ok(()) };
             if self.take_frame(frame)? && !self.look_around().has_room {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Handles one message; whether it put something into the queue.
     fn take_frame(&mut self, frame: Frame) -> Result<bool, SourceError> {
         match frame.tag() {
             b'd' => {
-                let body = frame.into_body();
+                let (body, large) = frame.into_parts();
                 match decode_envelope(body).map_err(|error| protocol(error.to_string()))? {
                     Envelope::Data { wal_end, payload } => {
                         self.received = self.received.max(wal_end);
-                        let assembled = self.assembler.push(payload)?;
+                        let assembled = self.assembler.push_with(payload, &large)?;
                         Ok(assembled.map(|assembled| self.hand_out(assembled)).is_some())
                     }
                     Envelope::Keepalive { wal_end, reply_requested } => {

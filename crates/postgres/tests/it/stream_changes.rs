@@ -19,6 +19,7 @@ fn shown(field: Field<'_>) -> String {
     match field {
         Field::Null => "-".to_owned(),
         Field::UnchangedToast => "=".to_owned(),
+        Field::Large(value) => format!("{} bytes", value.facts().length),
         Field::Text(text) if text.len() > 20 => format!("{} bytes", text.len()),
         Field::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
         Field::Binary(bytes) => format!("{bytes:?}"),

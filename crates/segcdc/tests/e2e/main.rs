@@ -10,6 +10,7 @@ mod independent;
 mod invariants;
 mod keys;
 mod kill_loop;
+mod large;
 mod life;
 mod load;
 mod matrix;

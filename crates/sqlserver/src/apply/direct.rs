@@ -138,13 +138,18 @@ fn concerns_unnamed_table(error: &TargetError) -> bool {
 impl Values {
     /// Adds a value; returns the number of its parameter.
     fn push(&mut self, column: BulkColumn, value: Value<'_>) -> Result<usize, RefusedValue> {
+        if let Value::Large(_) = value {
+            // Only a bulk load can send it; nothing of this request is used.
+            self.total_bytes = usize::MAX;
+            return Ok(0);
+        }
         let mut encoder = RowEncoder::new(std::slice::from_ref(&column));
         encoder.begin_row();
         encode::write(&mut encoder, value)?;
         encoder.end_row()?;
         let range = encoder.value_ranges().next().unwrap_or_default();
         let bytes = encoder.encoded().get(range).unwrap_or_default().to_vec();
-        self.total_bytes += bytes.len();
+        self.total_bytes = self.total_bytes.saturating_add(bytes.len());
         self.bytes.push(bytes);
         self.columns.push(column);
         Ok(FENCE_PARAMETERS + self.bytes.len())

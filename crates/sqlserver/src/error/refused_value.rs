@@ -30,6 +30,14 @@ pub enum RefusedValue {
         /// The column's.
         limit: usize,
     },
+    /// A large value, where the target takes no bulk loads.
+    #[error("the value has {length} bytes, and without bulk loads a parameter may have {limit}")]
+    TooLargeForInsert {
+        /// Bytes at the target.
+        length: u64,
+        /// What is sent in one parameter.
+        limit: u64,
+    },
     /// A decimal that would have to be rounded.
     #[error("the number has more digits than the target's type keeps")]
     Inexact,
@@ -48,6 +56,7 @@ impl RefusedValue {
             RefusedValue::Unrepresentable(_) | RefusedValue::Inexact => "VALUE_UNREPRESENTABLE",
             RefusedValue::TooLong { .. } => "VALUE_TOO_LONG",
             RefusedValue::KeyTooLong { .. } => "KEY_TOO_LONG",
+            RefusedValue::TooLargeForInsert { .. } => "VALUE_TOO_LARGE",
             RefusedValue::Null => "VALUE_NULL",
         }
     }

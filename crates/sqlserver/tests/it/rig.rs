@@ -297,6 +297,7 @@ pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) 
         commit_time_us: 5,
         changes,
         memory_bytes: 0,
+        large_bytes: 0,
     };
     plan(&[transaction], &set).unwrap()
 }

@@ -1,6 +1,9 @@
 //! Text and long values: UTF-16 with a fast path for ASCII, pieces for `max` types.
 
+use std::sync::Arc;
+
 use super::{ColumnType, EncodeError, Len, RowEncoder};
+use crate::plp::LongValue;
 use crate::types::PLP_UNKNOWN_LENGTH;
 
 /// Bytes that a `max` value holds.
@@ -59,6 +62,32 @@ impl RowEncoder {
             self.buffer.truncate(start);
             return Err(wrong_kind);
         }
+        self.close_piece(column.column_type, start);
+        Ok(())
+    }
+
+    /// A value for a `max` type that is read when it is sent, by [`crate::BulkLoad::send`].
+    pub fn long_value(&mut self, value: Arc<dyn LongValue>) -> Result<(), EncodeError> {
+        let (column, index) = self.column()?;
+        let length = usize::try_from(value.byte_len()).unwrap_or(usize::MAX);
+        let (units, limit) = match (column.column_type, value.is_text()) {
+            (ColumnType::NVarChar(Len::Max) | ColumnType::Xml, true)
+            | (ColumnType::VarBinary(Len::Max), false) => (length, MAX_BYTES),
+            (ColumnType::NVarChar(Len::Limited(limit)) | ColumnType::NChar(limit), true) => {
+                (length / 2, usize::from(limit))
+            }
+            (ColumnType::VarBinary(Len::Limited(limit)) | ColumnType::Binary(limit), false) => {
+                (length, usize::from(limit))
+            }
+            _ => return Err(EncodeError::WrongKind { column: index }),
+        };
+        // What fits into a short type is no long value, and not sent as one.
+        if units > limit || !column.column_type.is_plp() {
+            return Err(EncodeError::TooLong { column: index, length: units, limit });
+        }
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(&PLP_UNKNOWN_LENGTH.to_le_bytes());
+        self.long_values.push((self.buffer.len(), value));
         self.close_piece(column.column_type, start);
         Ok(())
     }
