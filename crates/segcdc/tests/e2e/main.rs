@@ -8,6 +8,7 @@ mod faults;
 mod honest;
 mod independent;
 mod invariants;
+mod kafka_connect;
 mod keys;
 mod kill_loop;
 mod large;
