@@ -24,6 +24,7 @@ mod paint;
 mod phases;
 mod plan_view;
 mod progress;
+mod report;
 mod screen;
 mod secret_url;
 mod settings;

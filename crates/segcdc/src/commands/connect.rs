@@ -5,7 +5,6 @@ use std::time::Duration;
 use segcdc_engine_kafka_connect::{
     ConnectConfig, ConnectStatus, Prepared, Rest, Round, Step, deploy, prepare, run as look_after,
 };
-use segcdc_engine_native::{Health, PipelineStateWord};
 use segcdc_model::Lsn;
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use crate::findings;
 use crate::paint::Paint;
 use crate::phases;
 use crate::plan_view::PlanView;
+use crate::report;
 use crate::signals::Signals;
 use crate::text::{self, Side};
 
@@ -194,7 +194,7 @@ pub(crate) fn render(report: &ConnectStatus, paint: Paint) -> String {
     let mut lines = vec![
         format!("pipeline  {}", paint.bold(&report.pipeline)),
         format!("engine    kafka-connect at {}", report.connect_url),
-        format!("state     {}", state(report, paint)),
+        format!("state     {}", report::state(report.state, report.health, paint)),
         format!("lag       {lag}"),
         format!("applied   {} of {}", position(report.applied_lsn), position(report.source_lsn)),
     ];
@@ -234,26 +234,6 @@ pub(crate) fn render(report: &ConnectStatus, paint: Paint) -> String {
     });
     let columns = [("TABLE", Side::Left), ("TARGET", Side::Left), ("STATE", Side::Left)];
     lines.push(text::table(&columns, rows.collect()));
-    for note in &report.notes {
-        lines.push(format!("\n{} {} [{}]", paint.yellow("note"), note.detail, note.code));
-        if !note.hint.is_empty() {
-            lines.push(format!("  hint {}", note.hint));
-        }
-    }
+    lines.extend(report::notes(&report.notes, paint));
     lines.join("\n")
-}
-
-fn state(report: &ConnectStatus, paint: Paint) -> String {
-    let word = match report.state {
-        PipelineStateWord::Running => "running",
-        PipelineStateWord::Degraded => "degraded",
-        PipelineStateWord::Starting => "starting",
-        PipelineStateWord::Stopped => "stopped",
-        PipelineStateWord::Failed => "failed",
-    };
-    match report.health {
-        Health::Ok => paint.green(word),
-        Health::Unknown | Health::Warn => paint.yellow(word),
-        Health::Error => paint.red(word),
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use segcdc_engine_kafka_connect::status as connect_status;
-use segcdc_engine_native::{Health, PipelineStateWord, StatusReport, TableReport, status};
+use segcdc_engine_native::{StatusReport, TableReport, status};
 use serde::Serialize;
 
 use crate::arguments::{Output, StatusArguments};
@@ -13,6 +13,7 @@ use crate::error::CliError;
 use crate::exit::Exit;
 use crate::paint::Paint;
 use crate::phases;
+use crate::report;
 use crate::text::{self, Side};
 use crate::worker;
 
@@ -83,7 +84,11 @@ fn names(tables: &[TableReport]) -> String {
 pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String {
     let mut lines = vec![
         format!("pipeline  {}", paint.bold(&report.pipeline)),
-        format!("state     {}, {}", state(report, paint), phases::pipeline(report.phase)),
+        format!(
+            "state     {}, {}",
+            report::state(report.state, report.health, paint),
+            phases::pipeline(report.phase)
+        ),
         format!("lag       {}", lag(report)),
         format!("applied   {} of {}", report.applied_lsn, position(report.source_lsn)),
     ];
@@ -101,12 +106,7 @@ pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String 
     }
     lines.push(String::new());
     lines.push(tables(report, wide));
-    for note in &report.notes {
-        lines.push(format!("\n{} {} [{}]", paint.yellow("note"), note.detail, note.code));
-        if !note.hint.is_empty() {
-            lines.push(format!("  hint {}", note.hint));
-        }
-    }
+    lines.extend(report::notes(&report.notes, paint));
     lines.join("\n")
 }
 
@@ -137,21 +137,6 @@ fn tables(report: &StatusReport, wide: bool) -> String {
         row
     });
     text::table(&columns, rows.collect())
-}
-
-fn state(report: &StatusReport, paint: Paint) -> String {
-    let word = match report.state {
-        PipelineStateWord::Running => "running",
-        PipelineStateWord::Degraded => "degraded",
-        PipelineStateWord::Starting => "starting",
-        PipelineStateWord::Stopped => "stopped",
-        PipelineStateWord::Failed => "failed",
-    };
-    match report.health {
-        Health::Ok => paint.green(word),
-        Health::Unknown | Health::Warn => paint.yellow(word),
-        Health::Error => paint.red(word),
-    }
 }
 
 fn lag(report: &StatusReport) -> String {
