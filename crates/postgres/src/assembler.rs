@@ -85,13 +85,13 @@ impl Assembler {
         self.memory_bytes
     }
 
-    /// Takes the next message of the stream.
+    /// As [`Assembler::push_with`], of a message without large fields.
     #[cfg(test)]
     pub(crate) fn push(&mut self, payload: Bytes) -> Result<Option<Assembled>, SourceError> {
         self.push_with(payload, &[])
     }
 
-    /// As [`Assembler::push`], of a message out of which `large` fields were taken.
+    /// Takes the next message of the stream, out of which the fields `large` were taken.
     pub(crate) fn push_with(
         &mut self,
         payload: Bytes,

@@ -155,7 +155,7 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_engine_native::{SlotReport, StatusNote};
+    use segcdc_engine_native::{Health, PipelineStateWord, SlotReport, StatusNote};
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
     fn report() -> StatusReport {
