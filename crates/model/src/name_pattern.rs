@@ -98,7 +98,12 @@ impl fmt::Display for NamePattern {
         let plain = |character: char| {
             !character.is_whitespace() && !matches!(character, '"' | '.' | '*' | '?' | '=' | ',' | '(' | ')')
         };
-        let quote = |glob: &Glob| matches!(glob, Glob::Literal(character) if !plain(*character));
+        // A name without wildcards is quoted as a whole, as people do.
+        let all = self.literal().is_some_and(|name| !name.chars().all(plain));
+        let quote = |glob: &Glob| match glob {
+            Glob::Literal(character) => all || !plain(*character),
+            Glob::Any | Glob::One => false,
+        };
         let mut quoted = false;
         for glob in &self.0 {
             // A wildcard has to stand outside of quotes, and what looks like one inside of them.

@@ -5,9 +5,8 @@ use std::time::Duration;
 use segcdc_engine_kafka_connect::{
     Bootstrap, ConnectConfig, ConnectUrl, HttpConfig, Prepared, Rest, Secrets, Step, deploy, prepare,
 };
-use segcdc_engine_native::EngineConfig;
-use segcdc_engine_native::EngineKind;
-use segcdc_postgres::SourceConfig;
+use segcdc_engine_native::{EngineConfig, EngineKind, VerifyOptions, verify};
+use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 use segcdc_testkit::connect::{ConnectCluster, ConnectOptions};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, Sandbox, SandboxOptions, until};
@@ -96,11 +95,12 @@ impl Rig {
         row.get::<_, Option<String>>(0).unwrap_or_default()
     }
 
-    /// Waits until a query answers the same in two databases.
-    pub(crate) async fn equal(&self, source: &str, target: (&str, &str)) {
+    /// Waits until a table has the same rows on both sides.
+    pub(crate) async fn equal(&self, table: &str) {
+        let options =
+            VerifyOptions { patterns: vec![Pattern::parse(table).unwrap()], ..VerifyOptions::default() };
         becomes("both sides are equal", || async {
-            let here = self.text(NAME, source).await;
-            here == self.text(target.0, target.1).await
+            Box::pin(verify(&self.config.engine, &options, &mut |_| {})).await.unwrap().is_equal()
         })
         .await;
     }

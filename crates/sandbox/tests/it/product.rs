@@ -193,7 +193,7 @@ async fn every_statement_of_the_product_is_known() {
     for name in ["staging_tables", "state_of_pipelines", "questions_to_the_catalog", "effects_of_staged_rows"]
     {
         for sql in golden(name).iter().filter(has_inserts) {
-            client.ok(sql).await;
+            client.ok_with(sql, &params).await;
         }
     }
     for name in ["effects_of_single_rows", "reading_rows_back"] {

@@ -133,6 +133,13 @@ pub(super) fn refuse_failures(findings: &[Finding]) -> Result<(), CliError> {
     let code = if failures.len() == 1 { &first.code } else { "PREFLIGHT_FAILED" };
     let mut error = CliError::usage(code, message, first.hint.clone());
     error.fix_sql = failures.iter().flat_map(|finding| finding.fix_sql.clone()).collect();
+    // A server that went away, or does not let us in, is no misfit of the two: a script may try again.
+    let exits: Vec<Exit> = failures.iter().map(|finding| Exit::of_error(&finding.code)).collect();
+    for exit in [Exit::Unreachable, Exit::Authentication] {
+        if exits.iter().all(|found| *found == exit) {
+            error.exit = exit;
+        }
+    }
     Err(error)
 }
 
@@ -228,5 +235,8 @@ mod tests {
         let error = refuse_failures(&[wal(), wal()]).unwrap_err();
         assert_eq!((error.code.as_str(), error.fix_sql.len()), ("PREFLIGHT_FAILED", 2));
         assert!(refuse_failures(&[Finding::warning("x", Server::Source, "X", "")]).is_ok());
+        let lost = || Finding::failure("x", Server::Source, "SOURCE_CONNECTION_LOST", "");
+        assert_eq!(refuse_failures(&[lost(), lost()]).unwrap_err().exit, Exit::Unreachable);
+        assert_eq!(refuse_failures(&[lost(), wal()]).unwrap_err().exit, Exit::Usage);
     }
 }
