@@ -85,6 +85,7 @@ impl Batch {
         std::mem::take(&mut self.transactions)
     }
 }
+
 /// Bytes of a transaction, in memory and outside of it.
 fn all_bytes(transaction: &Transaction) -> usize {
     let large = usize::try_from(transaction.large_bytes).unwrap_or(usize::MAX);

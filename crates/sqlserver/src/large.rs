@@ -46,9 +46,7 @@ impl LargeParts {
             byte_len: large.target_length().saturating_mul(unit),
         }
     }
-}
 
-impl LargeParts {
     /// All of it, for what cannot take pieces. The caller bounds its length.
     pub(crate) fn read_whole(&self) -> io::Result<Vec<u8>> {
         let (mut reader, mut whole) = (self.read(), Vec::new());

@@ -85,8 +85,7 @@ async fn rows_reach_the_target(rig: &Rig) {
     rig.sql("TRUNCATE items; INSERT INTO items VALUES (1, 'after')").await;
     rig.equal("public.items").await;
     // The heartbeat follows everything: when it is there, so are the rows.
-    let goal: u64 =
-        rig.text(NAME, "SELECT (pg_current_wal_insert_lsn() - '0/0')::text").await.parse().unwrap();
+    let goal: u64 = rig.text("SELECT (pg_current_wal_insert_lsn() - '0/0')::text").await.parse().unwrap();
     becomes("a heartbeat behind all rows has arrived", || async {
         let report = status(&rig.config, &rig.rest).await.unwrap();
         report.applied_lsn.is_some_and(|lsn| lsn >= Lsn::new(goal))
@@ -161,7 +160,7 @@ async fn nothing_is_left_after_removal(rig: &Rig, topics_before: Vec<String>) {
         "SELECT count(*)::text FROM pg_publication",
         "SELECT count(*)::text FROM pg_namespace WHERE nspname = 'segcdc'",
     ] {
-        assert_eq!(rig.text(NAME, question).await, "0", "{question}");
+        assert_eq!(rig.text(question).await, "0", "{question}");
     }
     let mut target = Target::connect(&rig.config.engine.target).await.unwrap();
     assert_eq!(target.load_state(NAME).await.unwrap(), None);

@@ -88,9 +88,9 @@ impl Rig {
         self.client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// The one text that a query of the source's server answers, in a database of it.
-    pub(crate) async fn text(&self, database: &str, sql: &str) -> String {
-        let client = self.postgres.connect(database).await.unwrap();
+    /// The one text that a query of the source answers.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let client = self.postgres.connect(NAME).await.unwrap();
         let row = client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         row.get::<_, Option<String>>(0).unwrap_or_default()
     }

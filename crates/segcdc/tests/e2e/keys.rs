@@ -1,7 +1,6 @@
 //! Keys: those that differ at the source differ at the target, or their table is halted by name and mended by a resync.
 
 use anyhow::{Context, Result, ensure};
-use segcdc_tds::Datum;
 use serde_json::Value;
 
 use super::stage::{DATABASE, PATIENCE, Stage};
@@ -189,21 +188,6 @@ const ALIKE: [(&str, &str, &str, &str); 12] = [
 const BEFORE: &str = "INSERT INTO s_blank VALUES ('a'); INSERT INTO s_zero VALUES ('\\x01'); INSERT INTO s_long VALUES ('x'); \
      INSERT INTO s_pair VALUES ('a', 'b'); CREATE TABLE good (k text PRIMARY KEY); INSERT INTO good VALUES ('a')";
 
-/// Name and code of each quarantined table.
-async fn quarantined(stage: &Stage) -> Result<Vec<(String, String)>> {
-    let sql = format!(
-        "SELECT [source_name], [error_code] FROM [segcdc].[pipeline_table] WHERE [pipeline] = N'{}' \
-         AND [phase] = N'QUARANTINED' ORDER BY [source_name]",
-        stage.name
-    );
-    let response = stage.target().await?.batch(&sql).await?;
-    let rows = response.sets.iter().flat_map(|set| &set.rows).map(|row| match row.as_slice() {
-        [Datum::Text(table), Datum::Text(code)] => Ok((table.clone(), code.clone())),
-        row => anyhow::bail!("{row:?}"),
-    });
-    rows.collect()
-}
-
 /// Tables of [`ALIKE`] with this prefix, and their codes, ordered by name.
 fn expected(prefix: &str) -> Vec<(String, String)> {
     let tables = ALIKE.iter().filter(|(table, ..)| table.starts_with(prefix));
@@ -259,15 +243,15 @@ async fn keys_that_are_one_to_the_target_halt_their_table() -> Result<()> {
     }
 
     let mut running = stage.product.up()?;
-    let copied = || async { (quarantined(&stage).await.ok()? == expected("c_")).then_some(()) };
+    let copied = || async { (stage.quarantined().await.ok()? == expected("c_")).then_some(()) };
     running.until("the copied tables are halted", PATIENCE, copied).await?;
     stage.caught_up(&mut running, "INSERT INTO good VALUES ('b')").await?;
     for (table, _, rows, _) in ALIKE.iter().filter(|(table, ..)| table.starts_with("s_")) {
         stage.source.execute(DATABASE, &format!("INSERT INTO {table} VALUES {rows}")).await?;
     }
-    let all = || async { (quarantined(&stage).await.ok()?.len() == ALIKE.len()).then_some(()) };
+    let all = || async { (stage.quarantined().await.ok()?.len() == ALIKE.len()).then_some(()) };
     running.until("the streamed tables are halted", PATIENCE, all).await?;
-    assert_eq!(quarantined(&stage).await?, [expected("c_"), expected("s_")].concat());
+    assert_eq!(stage.quarantined().await?, [expected("c_"), expected("s_")].concat());
     stage.caught_up(&mut running, "INSERT INTO good VALUES ('c')").await?;
     ensure!(stage.compare(&["good"]).await?.equal, "the good table went on");
 
@@ -289,7 +273,7 @@ async fn keys_that_are_one_to_the_target_halt_their_table() -> Result<()> {
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     let tables: Vec<&str> = ALIKE.iter().map(|(table, ..)| *table).collect();
     let mended = stage.compare(&tables).await?;
-    ensure!(mended.equal && quarantined(&stage).await?.is_empty(), "{mended:#?}");
+    ensure!(mended.equal && stage.quarantined().await?.is_empty(), "{mended:#?}");
     Ok(())
 }
 
@@ -324,7 +308,7 @@ async fn trailing_blanks_come_and_go_in_every_order() -> Result<()> {
             stage.source.execute(DATABASE, &format!("BEGIN; {changes}; {more} COMMIT")).await?;
             stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
             let found = stage.compare(&["t"]).await?;
-            ensure!(found.equal && quarantined(&stage).await?.is_empty(), "{staged} {changes}: {found:#?}");
+            ensure!(found.equal && stage.quarantined().await?.is_empty(), "{staged} {changes}: {found:#?}");
         }
     }
     Ok(())

@@ -107,6 +107,21 @@ impl Stage {
         Ok(state(&mut self.target().await?, &self.name).await?)
     }
 
+    /// Name and code of each quarantined table, by name.
+    pub(crate) async fn quarantined(&self) -> Result<Vec<(String, String)>> {
+        let sql = format!(
+            "SELECT [source_name], [error_code] FROM [segcdc].[pipeline_table] WHERE [pipeline] = N'{}' \
+             AND [phase] = N'QUARANTINED' ORDER BY [source_name]",
+            self.name
+        );
+        let response = self.target().await?.batch(&sql).await?;
+        let rows = response.sets.iter().flat_map(|set| &set.rows).map(|row| match row.as_slice() {
+            [Datum::Text(table), Datum::Text(code)] => Ok((table.clone(), code.clone())),
+            row => anyhow::bail!("{row:?}"),
+        });
+        rows.collect()
+    }
+
     /// One number from the target.
     pub(crate) async fn target_number(&self, sql: &str) -> Result<i64> {
         let response = self.target().await?.batch(sql).await?;

@@ -7,21 +7,6 @@ use segcdc_tds::Datum;
 
 use super::super::stage::{DATABASE, Stage};
 
-/// Table and code of each quarantined table.
-async fn quarantined(stage: &Stage) -> Result<Vec<(String, String)>> {
-    let sql = format!(
-        "SELECT [source_name], [error_code] FROM [segcdc].[pipeline_table] WHERE [pipeline] = N'{}' \
-         AND [phase] = N'QUARANTINED' ORDER BY [source_name]",
-        stage.name
-    );
-    let response = stage.target().await?.batch(&sql).await?;
-    let rows = response.sets.iter().flat_map(|set| &set.rows).map(|row| match row.as_slice() {
-        [Datum::Text(table), Datum::Text(code)] => Ok((table.clone(), code.clone())),
-        row => anyhow::bail!("{row:?}"),
-    });
-    rows.collect()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_that_the_target_cannot_hold_halt_their_table() -> Result<()> {
     let (mut stage, cases) = super::stage("matrix_refused").await?;
@@ -75,7 +60,7 @@ async fn values_that_the_target_cannot_hold_halt_their_table() -> Result<()> {
         .await?;
     stage.caught_up(&mut running, "INSERT INTO good VALUES (3)").await?;
     ensure!(stage.target_count("good").await? == 3, "the good table went on");
-    let found = quarantined(&stage).await?;
+    let found = stage.quarantined().await?;
     let tables: Vec<String> = found.iter().map(|(table, _)| table.clone()).collect();
     ensure!(tables == expected, "{tables:?}");
     let other: Vec<_> = found.iter().filter(|(_, code)| code != "VALUE_UNREPRESENTABLE").collect();
