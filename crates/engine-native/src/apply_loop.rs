@@ -284,6 +284,7 @@ pub(crate) fn table_set(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver
             plan: Arc::clone(plan),
             sync_lsn: state.sync_lsn,
             phase: state.phase,
+            letters: segcdc_plan::OpenLetters::new(),
         })
         .collect()
 }

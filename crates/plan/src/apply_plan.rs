@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use segcdc_model::Lsn;
 
+use crate::letters::{LetterChange, PolicyUse};
 use crate::row_image::RowImage;
 use crate::table_plan::TablePlan;
 
@@ -34,6 +35,10 @@ pub struct ApplyPlan {
     pub transactions: u64,
     /// Source changes that the plan stands for: those of live tables behind their sync LSN, before netting.
     pub changes: u64,
+    /// What becomes of dead letters, in this order; may be all that the plan does.
+    pub letters: Vec<LetterChange>,
+    /// How often value policies were used, one item for each table, column and policy.
+    pub uses: Vec<PolicyUse>,
 }
 
 /// The net effect on one table.
@@ -85,7 +90,7 @@ pub struct Fill {
 impl ApplyPlan {
     /// Whether only the checkpoint moves.
     pub fn is_empty(&self) -> bool {
-        self.tables.is_empty()
+        self.tables.is_empty() && self.letters.is_empty() && self.uses.is_empty()
     }
 }
 

@@ -19,6 +19,7 @@
 //! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
 //! - [`canonical`]: one text for each value, to compare source and target
+//! - [`letters`]: rows that are set aside, and uses of value policies
 //! - [`row_image`]: a row as several changes of it left it
 //! - [`mod@plan`]: a batch of transactions to its net effect, an [`ApplyPlan`]
 //! - [`batch`]: how many transactions go into one batch
@@ -32,6 +33,7 @@ pub mod canonical;
 pub mod convert;
 pub mod error;
 pub mod key;
+pub mod letters;
 mod net_change;
 pub mod plan;
 pub mod row_image;
@@ -48,6 +50,7 @@ pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
+pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
 pub use plan::plan;
 pub use row_image::RowImage;
 pub use rules::{RuleTexts, Rules, ValuePolicy};

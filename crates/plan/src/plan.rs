@@ -51,6 +51,8 @@ pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanE
         commit_time_us: last.commit_time_us,
         transactions: batch.len() as u64,
         changes,
+        letters: Vec::new(),
+        uses: Vec::new(),
     })
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Lsn, QualifiedName, TablePhase};
 
+use crate::letters::{LetterChange, OpenLetters};
 use crate::table_plan::TablePlan;
 
 /// One table of a pipeline.
@@ -17,6 +18,8 @@ pub struct TableEntry {
     pub sync_lsn: Lsn,
     /// Changes are planned for tables in [`TablePhase::Streaming`] only; the others are left out.
     pub phase: TablePhase,
+    /// Rows of it that are set aside.
+    pub letters: OpenLetters,
 }
 
 /// The tables of a pipeline, by the OID that the stream names them by.
@@ -59,6 +62,15 @@ impl TableSet {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Takes over what a batch did to dead letters, once it is committed.
+    pub fn note_letters(&mut self, changes: &[LetterChange]) {
+        for change in changes {
+            if let Some(entry) = self.by_oid.get_mut(&change.oid()) {
+                entry.letters.apply(change, !entry.plan.key_columns().is_empty());
+            }
         }
     }
 

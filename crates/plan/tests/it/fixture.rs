@@ -7,7 +7,9 @@ use segcdc_model::{
     Change, Field, Lsn, OldTuple, PgType, QualifiedName, Relation, RelationColumn, ReplicaIdentity,
     SourceColumn, SourceTable, TableKind, TablePhase, Transaction, Tuple, TupleBuilder,
 };
-use segcdc_plan::{ApplyPlan, Naming, PlanError, TableEntry, TablePlan, TableSet, plan, table_plan};
+use segcdc_plan::{
+    ApplyPlan, Naming, OpenLetters, PlanError, TableEntry, TablePlan, TableSet, plan, table_plan,
+};
 
 /// A field of a test row: a value, NULL, or unchanged TOAST.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,7 +138,12 @@ impl TestTable {
     }
 
     pub(crate) fn entry(&self) -> TableEntry {
-        TableEntry { plan: self.plan(), sync_lsn: Lsn::ZERO, phase: TablePhase::Streaming }
+        TableEntry {
+            plan: self.plan(),
+            sync_lsn: Lsn::ZERO,
+            phase: TablePhase::Streaming,
+            letters: OpenLetters::new(),
+        }
     }
 }
 

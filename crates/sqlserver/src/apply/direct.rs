@@ -252,6 +252,8 @@ mod tests {
             commit_time_us: 0,
             transactions: 1,
             changes: 1,
+            letters: Vec::new(),
+            uses: Vec::new(),
         }
     }
 

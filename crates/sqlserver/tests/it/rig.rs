@@ -7,7 +7,9 @@ use segcdc_model::{
     Change, Checkpoint, Field, Lineage, Lsn, OldTuple, Relation, RelationColumn, ReplicaIdentity, TablePhase,
     Transaction, Tuple, TupleBuilder,
 };
-use segcdc_plan::{ApplyPlan, Naming, TableEntry, TablePlan, TableSet, canonical, plan, table_plan};
+use segcdc_plan::{
+    ApplyPlan, Naming, OpenLetters, TableEntry, TablePlan, TableSet, canonical, plan, table_plan,
+};
 use segcdc_sqlserver::{
     ExistingRows, LoadProgress, Loader, NewPipeline, Selection, Target, TargetConfig, TargetError, WritePath,
     rows,
@@ -288,6 +290,7 @@ pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) 
         plan: Arc::clone(&stream.table),
         sync_lsn: Lsn::ZERO,
         phase: TablePhase::Streaming,
+        letters: OpenLetters::new(),
     };
     let set: TableSet = streams.iter().map(entry).collect();
     let transaction = Transaction {
