@@ -13,7 +13,10 @@ mod temporal;
 
 use segcdc_model::{Disposition, Fault, Field, PgType, Value};
 
-pub(crate) use numeric::{trim_text as trim_numeric_text, without_display_scale};
+pub(crate) use numeric::{
+    NumericExtent, extent as numeric_extent, print as numeric_text, trim_text as trim_numeric_text,
+    without_display_scale,
+};
 
 /// The form in which a value was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

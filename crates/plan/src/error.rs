@@ -128,6 +128,16 @@ pub enum PlanError {
         /// Why not.
         detail: &'static str,
     },
+    /// More rows are set aside than a table may have.
+    #[error("more than {limit} rows of {table} do not fit the target and would be set aside")]
+    DeadLetterLimit {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// How many there may be.
+        limit: u64,
+    },
     /// The stream says something about a row that cannot be, given what it said before.
     #[error("the changes of {table} contradict each other: {detail}")]
     Contradiction {
@@ -175,6 +185,7 @@ impl PlanError {
             | PlanError::TableRecreated { oid, .. }
             | PlanError::ReplicaIdentityChanged { oid, .. }
             | PlanError::AppendOnlyChanged { oid, .. }
+            | PlanError::DeadLetterLimit { oid, .. }
             | PlanError::Contradiction { oid, .. }
             | PlanError::Value { oid, .. } => Some(*oid),
             PlanError::NotStreamable { .. }
@@ -208,6 +219,7 @@ impl Fault for PlanError {
             PlanError::TableRecreated { .. } => "TABLE_RECREATED",
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
             PlanError::AppendOnlyChanged { .. } => "NO_REPLICA_IDENTITY",
+            PlanError::DeadLetterLimit { .. } => "DEAD_LETTER_LIMIT",
             PlanError::Contradiction { .. } => "STREAM_CONTRADICTION",
             PlanError::Value { source, .. } => source.code(),
             PlanError::EmptyBatch => "BATCH_EMPTY",
@@ -230,6 +242,7 @@ impl Fault for PlanError {
             | PlanError::TableRecreated { .. }
             | PlanError::ReplicaIdentityChanged { .. }
             | PlanError::AppendOnlyChanged { .. }
+            | PlanError::DeadLetterLimit { .. }
             | PlanError::Contradiction { .. }
             | PlanError::Value { .. } => Disposition::HaltTable,
             PlanError::EmptyBatch | PlanError::OutOfOrder { .. } => Disposition::Halt,
@@ -264,6 +277,10 @@ impl Fault for PlanError {
             }
             PlanError::AppendOnlyChanged { .. } => {
                 "add a primary key, or set REPLICA IDENTITY FULL, then copy the table again"
+            }
+            PlanError::DeadLetterLimit { .. } => {
+                "look at what segcdc deadletter lists; correct the rows at the source, or give the column another \
+                 policy (text holds everything), then copy the table again"
             }
             PlanError::Contradiction { .. } => {
                 "copy the table again, and report this: it is a fault of the product or of the stream"

@@ -20,9 +20,18 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Lsn, QualifiedName};
+use segcdc_model::{Field, Lsn, PgType, QualifiedName, Value};
+use sha2::{Digest, Sha256};
 
+use crate::canonical;
+use crate::convert::{self, ValueError};
+use crate::row_image::RowImage;
 use crate::rules::ValuePolicy;
+use crate::spelling::{self, Spelling};
+use crate::table_plan::TablePlan;
+
+/// Open letters that a table may have: beyond it something else is wrong than a row here and there, and the table halts.
+pub const MAX_OPEN: u64 = 1000;
 
 /// Digest of a letter's key: SHA-256 of what tells the key from any other of its table, however long it is.
 pub type KeyDigest = [u8; 32];
@@ -134,9 +143,16 @@ pub struct PolicyUse {
 /// The open letters of one table, as planning needs them: by key digest, what the target's table holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenLetters {
-    by_key: HashMap<KeyDigest, Held>,
-    /// Letters of a table without a key, which may have several of one digest.
-    unkeyed: u64,
+    by_key: HashMap<KeyDigest, OpenLetter, foldhash::fast::FixedState>,
+    letters: u64,
+}
+
+/// The open letters of one digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct OpenLetter {
+    held: Held,
+    /// One, but for a table without a key.
+    count: u64,
 }
 
 // === impl Held ===
@@ -183,51 +199,212 @@ impl LetterChange {
 // === impl OpenLetters ===
 
 impl OpenLetters {
+    /// Letters of a table that has none.
+    pub(crate) const NONE: &'static OpenLetters =
+        &OpenLetters { by_key: HashMap::with_hasher(foldhash::fast::FixedState::with_seed(0)), letters: 0 };
+
     /// No letters.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds an open letter of a table with a key.
+    /// Adds the open letter of a key, or gives it another content.
     pub fn insert(&mut self, key: KeyDigest, held: Held) {
-        self.by_key.insert(key, held);
+        if self.by_key.insert(key, OpenLetter { held, count: 1 }).is_none() {
+            self.letters += 1;
+        }
     }
 
-    /// Adds open letters of a table without a key.
-    pub fn add_unkeyed(&mut self, letters: u64) {
-        self.unkeyed += letters;
+    /// Adds a letter of a table without a key: one row of this content.
+    pub fn add_unkeyed(&mut self, content: KeyDigest) {
+        self.letters += 1;
+        self.by_key.entry(content).or_insert(OpenLetter { held: Held::Nothing, count: 0 }).count += 1;
     }
 
     /// What the target's table holds of the row with this key; `None` when it has no open letter.
     pub fn get(&self, key: &KeyDigest) -> Option<&Held> {
-        self.by_key.get(key)
+        self.by_key.get(key).map(|letter| &letter.held)
+    }
+
+    /// Number of letters with this key, or content.
+    pub fn count(&self, key: &KeyDigest) -> u64 {
+        self.by_key.get(key).map_or(0, |letter| letter.count)
     }
 
     /// Number of letters.
     pub fn len(&self) -> u64 {
-        self.by_key.len() as u64 + self.unkeyed
+        self.letters
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.letters == 0
     }
 
     /// Takes over what a batch, once committed, did to the letters of this table; `keyed` is whether the table has a key.
     pub fn apply(&mut self, change: &LetterChange, keyed: bool) {
         match change {
-            LetterChange::Open(letter) | LetterChange::Renew(letter) if keyed => {
-                self.by_key.insert(letter.key.digest, letter.held.clone());
+            LetterChange::Open(letter) if !keyed => self.add_unkeyed(letter.key.digest),
+            LetterChange::Open(letter) | LetterChange::Renew(letter) => {
+                self.insert(letter.key.digest, letter.held.clone());
             }
-            LetterChange::Open(_) => self.unkeyed += 1,
-            LetterChange::Renew(_) => {}
-            LetterChange::Close { key, .. } if keyed => {
-                self.by_key.remove(&key.digest);
-            }
-            LetterChange::Close { rows, .. } => self.unkeyed = self.unkeyed.saturating_sub(*rows),
+            LetterChange::Close { key, rows, .. } => self.remove(&key.digest, *rows),
             LetterChange::CloseAll { .. } => *self = OpenLetters::default(),
         }
     }
+
+    fn remove(&mut self, key: &KeyDigest, rows: u64) {
+        let Some(letter) = self.by_key.get_mut(key) else { return };
+        let removed = letter.count.min(rows);
+        letter.count -= removed;
+        self.letters -= removed;
+        if letter.count == 0 {
+            self.by_key.remove(key);
+        }
+    }
+}
+
+/// The key of a row as letters name it.
+///
+/// # Errors
+/// The column whose field was not sent or is not of its type, and why.
+pub fn key_of(table: &TablePlan, image: &RowImage) -> Result<LetterKey, (usize, ValueError)> {
+    if table.key_columns().is_empty() {
+        return Ok(LetterKey { digest: content_digest(table, image)?, texts: Vec::new() });
+    }
+    let texts =
+        table.key_columns().iter().map(|column| Ok(key_text(table, image, *column)?.unwrap_or_default()));
+    Ok(key_of_texts(texts.collect::<Result<Vec<String>, _>>()?))
+}
+
+/// The key of a row with these canonical texts of the key's columns, in key order.
+pub fn key_of_texts(texts: Vec<String>) -> LetterKey {
+    let mut hasher = Sha256::new();
+    for text in &texts {
+        // Both zeros of a float are one key.
+        let text = if text == "-0e0" { "0e0" } else { text };
+        hasher.update((text.len() as u64).to_be_bytes());
+        hasher.update(text.as_bytes());
+    }
+    let shown = texts.into_iter().map(|text| match text.char_indices().nth(MAX_KEY_TEXT) {
+        Some((end, _)) => text.get(..end).unwrap_or_default().to_owned(),
+        None => text,
+    });
+    LetterKey { digest: hasher.finalize().into(), texts: shown.collect() }
+}
+
+/// The letter of a row that is set aside because of a column, with the code that says why.
+///
+/// # Errors
+/// As [`key_of`].
+pub fn of_row(
+    table: &TablePlan,
+    image: &RowImage,
+    (column, code): (usize, &str),
+    lsn: Lsn,
+    held: Held,
+) -> Result<DeadLetter, (usize, ValueError)> {
+    Ok(DeadLetter {
+        oid: table.source.oid,
+        table: table.source.name.clone(),
+        key: key_of(table, image)?,
+        lsn,
+        code: code.to_owned(),
+        column: table.columns.get(column).map(|column| column.name.clone()).unwrap_or_default(),
+        payload: payload(table, image),
+        held,
+    })
+}
+
+/// The canonical text of a key's field, alike for keys that are equal; `None` for NULL.
+fn key_text(
+    table: &TablePlan,
+    image: &RowImage,
+    column: usize,
+) -> Result<Option<String>, (usize, ValueError)> {
+    let Some(plan) = table.columns.get(column) else { return Ok(None) };
+    let field = image.field(column);
+    let value = match convert::decode(&plan.pg_type, field) {
+        Ok(value) => value,
+        // It can have a letter because of that.
+        Err(ValueError::NotUtf8) => return Ok(Some(bytes_text(field))),
+        Err(error) => return Err((column, error)),
+    };
+    Ok(match value {
+        Value::Null => None,
+        Value::NumericOutOfRange => match spelling::spell(&plan.pg_type, field) {
+            Spelling::Text(text) => {
+                let trimmed = convert::trim_numeric_text(text.as_bytes());
+                Some(String::from_utf8_lossy(trimmed).into_owned())
+            }
+            _ => Some(bytes_text(field)),
+        },
+        value => {
+            let mut text = String::new();
+            canonical::write_text(&value, &mut text);
+            // Blanks at the end of char(n) are no part of it.
+            if let PgType::Char { .. } = plan.pg_type {
+                text.truncate(text.trim_end_matches(' ').len());
+            }
+            Some(text)
+        }
+    })
+}
+
+/// Bytes that are no text, so that they can be told apart.
+fn bytes_text(field: Field<'_>) -> String {
+    match field {
+        Field::Text(bytes) | Field::Binary(bytes) => spelling::hex(bytes),
+        Field::Large(value) => spelling::hex(&value.facts().sha256),
+        Field::Null | Field::UnchangedToast => String::new(),
+    }
+}
+
+/// Digest of all columns, whichever form they were sent in.
+fn content_digest(table: &TablePlan, image: &RowImage) -> Result<KeyDigest, (usize, ValueError)> {
+    let mut hasher = Sha256::new();
+    let mut add = |tag: u8, bytes: &[u8]| {
+        hasher.update([tag]);
+        hasher.update((bytes.len() as u64).to_be_bytes());
+        hasher.update(bytes);
+    };
+    for (index, column) in table.columns.iter().enumerate() {
+        match spelling::spell(&column.pg_type, image.field(index)) {
+            Spelling::Null => add(b'n', &[]),
+            Spelling::Unknown => return Err((index, ValueError::NotSent)),
+            Spelling::Text(text) => add(b't', text.as_bytes()),
+            Spelling::Bytes(bytes) => add(b't', bytes),
+            Spelling::Long(_) => match image.field(index) {
+                Field::Large(value) => add(b'l', &value.facts().sha256),
+                Field::Text(bytes) | Field::Binary(bytes) => add(b'l', &Sha256::digest(bytes)),
+                Field::Null | Field::UnchangedToast => add(b'n', &[]),
+            },
+        }
+    }
+    Ok(hasher.finalize().into())
+}
+
+/// The row as a JSON object: PostgreSQL's texts, `null`, `{"bytes": n}` for a value that is too long to be kept,
+/// `{"hex": "..."}` for bytes that are no text. Columns that were not sent are missing.
+fn payload(table: &TablePlan, image: &RowImage) -> String {
+    let mut json = String::from("{");
+    for (index, column) in table.columns.iter().enumerate() {
+        let value = match spelling::spell(&column.pg_type, image.field(index)) {
+            Spelling::Unknown => continue,
+            Spelling::Null => "null".to_owned(),
+            Spelling::Text(text) => json_text(&text),
+            Spelling::Bytes(bytes) => format!("{{\"hex\":\"{}\"}}", spelling::hex(bytes)),
+            Spelling::Long(bytes) => format!("{{\"bytes\":{bytes}}}"),
+        };
+        let comma = if json.len() > 1 { "," } else { "" };
+        json.push_str(&format!("{comma}{}:{value}", json_text(&column.name)));
+    }
+    json.push('}');
+    json
+}
+
+fn json_text(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

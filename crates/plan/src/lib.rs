@@ -18,6 +18,7 @@
 //! - [`key`]: which columns identify a row, and when two keys are the same key
 //! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
+//! - [`mod@fit`]: what a value becomes in its column, the column's policy included
 //! - [`canonical`]: one text for each value, to compare source and target
 //! - [`letters`]: rows that are set aside, and uses of value policies
 //! - [`row_image`]: a row as several changes of it left it
@@ -32,12 +33,15 @@ pub mod bind;
 pub mod canonical;
 pub mod convert;
 pub mod error;
+pub mod fit;
 pub mod key;
+mod ledger;
 pub mod letters;
 mod net_change;
 pub mod plan;
 pub mod row_image;
 pub mod rules;
+mod spelling;
 pub mod table_plan;
 pub mod table_set;
 pub mod target_name;
@@ -50,6 +54,7 @@ pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
+pub use fit::{Fitted, Misfit, fit};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
 pub use plan::plan;
 pub use row_image::RowImage;

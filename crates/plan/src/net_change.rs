@@ -25,13 +25,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use segcdc_model::{Field, OldTuple};
+use segcdc_model::{Field, Lsn, OldTuple};
 use smallvec::SmallVec;
 
 use crate::apply_plan::{Fill, InsertRow, TableChanges, UpdateGroup};
 use crate::bind::Binding;
 use crate::error::PlanError;
 use crate::key::{self, KeyBytes};
+use crate::ledger::{Kept, Ledger};
 use crate::row_image::RowImage;
 use crate::table_plan::TablePlan;
 
@@ -45,11 +46,15 @@ pub(crate) struct KeyedNet {
     scratch: KeyBytes,
     /// Whether the table was emptied in this batch: no row of its start is left.
     truncated: bool,
+    /// Commit end of the transaction whose changes come now.
+    position: Lsn,
 }
 
 /// One key.
 struct Entry {
     start: Start,
+    /// Commit end of the transaction that touched the key last.
+    lsn: Lsn,
     /// The rows that have the key now: one at most, but for a moment.
     rows: SmallVec<[Row; 1]>,
 }
@@ -106,7 +111,13 @@ impl KeyedNet {
             entry_by_key: HashMap::default(),
             scratch: KeyBytes::new(),
             truncated: false,
+            position: Lsn::ZERO,
         }
+    }
+
+    /// Changes that come now are those of the transaction that ends at `lsn`.
+    pub(crate) fn at(&mut self, lsn: Lsn) {
+        self.position = lsn;
     }
 
     /// Adds a row.
@@ -148,8 +159,8 @@ impl KeyedNet {
         self.truncated = true;
     }
 
-    /// Writes the net changes.
-    pub(crate) fn finish(self, changes: &mut TableChanges) -> Result<(), PlanError> {
+    /// Writes the net changes, without the rows that `ledger` sets aside.
+    pub(crate) fn finish(self, changes: &mut TableChanges, ledger: &mut Ledger<'_>) -> Result<(), PlanError> {
         let table = Arc::clone(&self.table);
         let other_columns: Vec<usize> =
             (0..table.columns.len()).filter(|column| !table.is_key(*column)).collect();
@@ -162,15 +173,35 @@ impl KeyedNet {
             }
             match (entry.start, row) {
                 (Start::Absent, None) => {}
-                (Start::Gone(key), None) => changes.deletes.push(*key),
+                (Start::Gone(key), None) => {
+                    if ledger.gone(&key, entry.lsn)? {
+                        changes.deletes.push(*key);
+                    }
+                }
                 (Start::InPlace, Some(Row { image, origin: Origin::InPlace })) => {
-                    add_update(changes, &mut groups, &other_columns, image);
+                    if is_only_key(&image, &other_columns) {
+                        continue;
+                    }
+                    match ledger.kept(&image, &other_columns, entry.lsn)? {
+                        Kept::Update => add_update(changes, &mut groups, &other_columns, image),
+                        Kept::Insert => changes.inserts.push(InsertRow::whole(image)),
+                        Kept::Aside => {}
+                    }
                 }
-                (Start::Gone(key), Some(row)) => {
-                    changes.deletes.push(*key);
-                    changes.inserts.push(insert_row(&table, &other_columns, row)?);
+                (start @ (Start::Gone(_) | Start::Absent), Some(row)) => {
+                    if let Start::Gone(key) = start
+                        && ledger.is_in_target(&key)?
+                    {
+                        changes.deletes.push(*key);
+                    }
+                    let old_key = match &row.origin {
+                        Origin::Moved(key) => Some(&**key),
+                        Origin::InPlace | Origin::Inserted => None,
+                    };
+                    if ledger.arrives(&row.image, old_key, &other_columns, entry.lsn)? {
+                        changes.inserts.push(insert_row(&table, &other_columns, row)?);
+                    }
                 }
-                (Start::Absent, Some(row)) => changes.inserts.push(insert_row(&table, &other_columns, row)?),
                 (Start::InPlace, _) => return Err(contradiction(&table, "a row is both there and gone")),
             }
         }
@@ -270,10 +301,13 @@ impl KeyedNet {
             })?;
         }
         if let Some(index) = self.entry_by_key.get(&self.scratch) {
+            if let Some(entry) = self.entries.get_mut(*index) {
+                entry.lsn = self.position;
+            }
             return Ok((*index, Sighting::Again));
         }
         let index = self.entries.len();
-        self.entries.push(Entry { start: Start::Absent, rows: SmallVec::new() });
+        self.entries.push(Entry { start: Start::Absent, lsn: self.position, rows: SmallVec::new() });
         self.entry_by_key.insert(self.scratch.clone(), index);
         Ok((index, Sighting::First))
     }
@@ -316,8 +350,12 @@ struct OldImage {
     is_whole: bool,
 }
 
-/// Adds a row to the group of updates that set the same columns. A row of which nothing but the key is known, or whose
-/// columns are all key, stays as it is.
+/// Whether nothing but the key is known of a row, or all its columns are key: it stays as it is.
+fn is_only_key(image: &RowImage, other_columns: &[usize]) -> bool {
+    other_columns.iter().all(|column| image.field(*column) == Field::UnchangedToast)
+}
+
+/// Adds a row to the group of updates that set the same columns.
 fn add_update(
     changes: &mut TableChanges,
     groups: &mut HashMap<Vec<usize>, usize, RandomState>,
@@ -329,9 +367,6 @@ fn add_update(
         .copied()
         .filter(|column| image.field(*column) != Field::UnchangedToast)
         .collect();
-    if present.is_empty() {
-        return;
-    }
     if let Some(group) = groups.get(&present).and_then(|index| changes.updates.get_mut(*index)) {
         group.rows.push(image);
         return;

@@ -9,10 +9,12 @@ use segcdc_model::{Change, Lsn, OldTuple, Relation, TablePhase, Transaction, Tup
 use crate::apply_plan::{ApplyPlan, InsertRow, TableChanges};
 use crate::bind::{self, Binding};
 use crate::error::PlanError;
+use crate::ledger::{Ledger, Notes};
+use crate::letters::OpenLetters;
 use crate::net_change::KeyedNet;
 use crate::row_image::RowImage;
 use crate::table_plan::{TableKey, TablePlan};
-use crate::table_set::TableSet;
+use crate::table_set::{TableEntry, TableSet};
 use crate::whole_row::WholeRowNet;
 
 /// Plans a batch: the changes of its transactions, in order, as one net effect on each table.
@@ -39,8 +41,11 @@ pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanE
         }
     }
     let mut plans = Vec::with_capacity(planner.nets.len());
+    let (mut letters, mut uses) = (Vec::new(), Vec::new());
     for net in planner.nets {
-        let table = net.finish()?;
+        let (table, notes) = net.finish()?;
+        letters.extend(notes.letters);
+        uses.extend(notes.uses);
         if !table.is_empty() {
             plans.push(table);
         }
@@ -51,8 +56,8 @@ pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanE
         commit_time_us: last.commit_time_us,
         transactions: batch.len() as u64,
         changes,
-        letters: Vec::new(),
-        uses: Vec::new(),
+        letters,
+        uses,
     })
 }
 
@@ -60,20 +65,19 @@ pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanE
 struct Planner<'a> {
     tables: &'a TableSet,
     /// Tables in the order in which the batch first touched them.
-    nets: Vec<TableNet>,
+    nets: Vec<TableNet<'a>>,
     net_by_oid: HashMap<u32, usize>,
     /// What is known of each relation, by its address: the batch keeps them alive.
-    routes: HashMap<*const Relation, Route, RandomState>,
+    routes: HashMap<*const Relation, Route<'a>, RandomState>,
 }
 
 /// Where the changes of a relation go.
-enum Route {
+enum Route<'a> {
     /// Nowhere: not one of our tables, or not a live one.
     Ignored,
     /// To a live table, for transactions that end behind its sync LSN.
     Table {
-        plan: Arc<TablePlan>,
-        sync_lsn: Lsn,
+        entry: &'a TableEntry,
         /// Index into the planner's tables and how to read tuples, made when the first change is to be planned: an
         /// older shape of the table, from before it was copied, need not fit.
         bound: Option<(usize, Arc<Binding>)>,
@@ -81,9 +85,14 @@ enum Route {
 }
 
 /// The net effect on one table so far.
-struct TableNet {
+struct TableNet<'a> {
     table: Arc<TablePlan>,
-    truncate: bool,
+    /// Open letters when the batch begins.
+    letters: &'a OpenLetters,
+    /// Commit end of the transaction that emptied the table last.
+    truncated: Option<Lsn>,
+    /// Commit end of the transaction whose changes come now.
+    position: Lsn,
     rows: NetRows,
 }
 
@@ -91,12 +100,12 @@ struct TableNet {
 enum NetRows {
     Keyed(KeyedNet),
     WholeRow(WholeRowNet),
-    AppendOnly(Vec<RowImage>),
+    AppendOnly(Vec<(RowImage, Lsn)>),
 }
 
 // === impl Planner ===
 
-impl Planner<'_> {
+impl<'a> Planner<'a> {
     /// Adds a change; returns for how many changes of live tables it counts.
     fn add(&mut self, change: &Change, end_lsn: Lsn) -> Result<u64, PlanError> {
         match change {
@@ -131,35 +140,36 @@ impl Planner<'_> {
         &mut self,
         relation: &Arc<Relation>,
         end_lsn: Lsn,
-    ) -> Result<Option<(&mut TableNet, &Arc<Binding>)>, PlanError> {
+    ) -> Result<Option<(&mut TableNet<'a>, &Arc<Binding>)>, PlanError> {
         let route =
             self.routes.entry(Arc::as_ptr(relation)).or_insert_with(|| find_table(self.tables, relation));
-        let Route::Table { plan, sync_lsn, bound } = route else { return Ok(None) };
-        if end_lsn <= *sync_lsn {
+        let Route::Table { entry, bound } = route else { return Ok(None) };
+        if end_lsn <= entry.sync_lsn {
             return Ok(None);
         }
         let (index, binding) = match bound {
             Some(bound) => bound,
             None => {
-                let binding = Arc::new(bind_relation(plan, relation)?);
+                let binding = Arc::new(bind_relation(&entry.plan, relation)?);
                 let index = *self.net_by_oid.entry(relation.oid).or_insert_with(|| {
-                    self.nets.push(TableNet::new(Arc::clone(plan)));
+                    self.nets.push(TableNet::new(entry));
                     self.nets.len() - 1
                 });
                 bound.insert((index, binding))
             }
         };
-        Ok(self.nets.get_mut(*index).map(|net| (net, &*binding)))
+        Ok(self.nets.get_mut(*index).map(|net| {
+            net.at(end_lsn);
+            (net, &*binding)
+        }))
     }
 }
 
 /// The live table that a relation is, by OID; by name too, so that a table that was made again is not overlooked.
-fn find_table(tables: &TableSet, relation: &Relation) -> Route {
+fn find_table<'a>(tables: &'a TableSet, relation: &Relation) -> Route<'a> {
     let entry = tables.get(relation.oid).or_else(|| tables.get_by_name(&relation.name));
     match entry {
-        Some(entry) if entry.phase == TablePhase::Streaming => {
-            Route::Table { plan: Arc::clone(&entry.plan), sync_lsn: entry.sync_lsn, bound: None }
-        }
+        Some(entry) if entry.phase == TablePhase::Streaming => Route::Table { entry, bound: None },
         // A publication may hold tables that the pipeline does not replicate.
         Some(_) | None => Route::Ignored,
     }
@@ -175,14 +185,25 @@ fn bind_relation(plan: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, 
 
 // === impl TableNet ===
 
-impl TableNet {
-    fn new(table: Arc<TablePlan>) -> Self {
+impl<'a> TableNet<'a> {
+    fn new(entry: &'a TableEntry) -> Self {
+        let table = Arc::clone(&entry.plan);
         let rows = match table.key {
             TableKey::Columns(_) => NetRows::Keyed(KeyedNet::new(&table)),
             TableKey::WholeRow => NetRows::WholeRow(WholeRowNet::new(&table)),
             TableKey::AppendOnly => NetRows::AppendOnly(Vec::new()),
         };
-        TableNet { table, truncate: false, rows }
+        TableNet { table, letters: &entry.letters, truncated: None, position: Lsn::ZERO, rows }
+    }
+
+    /// Changes that come now are those of the transaction that ends at `lsn`.
+    fn at(&mut self, lsn: Lsn) {
+        self.position = lsn;
+        match &mut self.rows {
+            NetRows::Keyed(net) => net.at(lsn),
+            NetRows::WholeRow(net) => net.at(lsn),
+            NetRows::AppendOnly(_) => {}
+        }
     }
 
     fn insert(&mut self, binding: &Arc<Binding>, new: &Tuple) -> Result<(), PlanError> {
@@ -191,7 +212,7 @@ impl TableNet {
             NetRows::Keyed(net) => net.insert(image),
             NetRows::WholeRow(net) => net.insert(image),
             NetRows::AppendOnly(rows) => {
-                rows.push(image);
+                rows.push((image, self.position));
                 Ok(())
             }
         }
@@ -221,7 +242,7 @@ impl TableNet {
 
     /// Empties the table: what the batch did to it before has no effect any more.
     fn truncate(&mut self) {
-        self.truncate = true;
+        self.truncated = Some(self.position);
         match &mut self.rows {
             NetRows::Keyed(net) => net.truncate(),
             NetRows::WholeRow(net) => net.truncate(),
@@ -229,17 +250,23 @@ impl TableNet {
         }
     }
 
-    fn finish(self) -> Result<TableChanges, PlanError> {
-        let mut changes = TableChanges::new(self.table);
-        changes.truncate = self.truncate;
+    fn finish(self) -> Result<(TableChanges, Notes), PlanError> {
+        let mut ledger = Ledger::new(&self.table, self.letters, self.truncated);
+        let mut changes = TableChanges::new(Arc::clone(&self.table));
+        changes.truncate = self.truncated.is_some();
         match self.rows {
-            NetRows::Keyed(net) => net.finish(&mut changes)?,
-            NetRows::WholeRow(net) => net.finish(&mut changes)?,
+            NetRows::Keyed(net) => net.finish(&mut changes, &mut ledger)?,
+            NetRows::WholeRow(net) => net.finish(&mut changes, &mut ledger)?,
             NetRows::AppendOnly(rows) => {
-                changes.inserts = rows.into_iter().map(InsertRow::whole).collect();
+                for (image, lsn) in rows {
+                    if ledger.added(&image, 1, lsn)? {
+                        changes.inserts.push(InsertRow::whole(image));
+                    }
+                }
             }
         }
-        Ok(changes)
+        let notes = ledger.finish(&changes)?;
+        Ok((changes, notes))
     }
 
     fn append_only(&self, operation: &'static str) -> PlanError {

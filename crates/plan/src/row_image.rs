@@ -7,6 +7,8 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::bind::Binding;
 use crate::convert::{self, ValueError};
+use crate::fit::{Fitted, fit};
+use crate::table_plan::ColumnPlan;
 
 /// A row, as tuples on top of each other: a field that a newer tuple does not carry (unchanged TOAST) shows through
 /// from an older one. Nothing is copied out of the buffers in which the source sent it.
@@ -59,13 +61,30 @@ impl RowImage {
         Field::UnchangedToast
     }
 
-    /// The decoded value of a planned column.
+    /// The value of a planned column as its policy lets it into the target. One for which the row would have to be set
+    /// aside comes as it is: rows that are written have none.
     ///
     /// # Errors
     /// When no tuple carries the column, or its bytes are not of the column's type.
     pub fn value(&self, column: usize) -> Result<Value<'_>, ValueError> {
-        let plan = self.layers.first().and_then(|layer| layer.binding.table().columns.get(column));
-        plan.map_or(Err(ValueError::NotSent), |plan| convert::decode(&plan.pg_type, self.field(column)))
+        let plan = self.column(column).ok_or(ValueError::NotSent)?;
+        let field = self.field(column);
+        match fit(plan, field)?.value() {
+            Some(value) => Ok(value),
+            None => convert::decode(&plan.pg_type, field),
+        }
+    }
+
+    /// What becomes of a planned column.
+    ///
+    /// # Errors
+    /// As [`fit`].
+    pub fn fitted(&self, column: usize) -> Result<Fitted<'_>, ValueError> {
+        fit(self.column(column).ok_or(ValueError::NotSent)?, self.field(column))
+    }
+
+    fn column(&self, column: usize) -> Option<&ColumnPlan> {
+        self.layers.first().and_then(|layer| layer.binding.table().columns.get(column))
     }
 
     /// Puts the tuples of `below` under this row's; those that add nothing are dropped, so that a row that changes

@@ -168,6 +168,9 @@ fn policy(
             Some("it is part of the key, and two rows could become one")
         }
         ValuePolicy::Null if column.not_null => Some("it is NOT NULL"),
+        ValuePolicy::Clamp if !type_map::can_clamp(&column.pg_type) => {
+            Some("values of its type have no nearest one")
+        }
         ValuePolicy::Null | ValuePolicy::Clamp => None,
     };
     match impossible {

@@ -93,6 +93,25 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<&'static st
     }
 }
 
+/// Whether values of the type can have a nearest one where they do not fit.
+pub fn can_clamp(pg_type: &PgType) -> bool {
+    matches!(
+        pg_type,
+        PgType::Numeric { .. }
+            | PgType::Money { .. }
+            | PgType::Float4
+            | PgType::Float8
+            | PgType::Int2
+            | PgType::Int4
+            | PgType::Int8
+            | PgType::Oid
+            | PgType::Date
+            | PgType::Time
+            | PgType::Timestamp
+            | PgType::TimestampTz
+    )
+}
+
 /// Bytes that a value of the type takes in an index key; for a type with a length, at most.
 pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
     match mssql_type {

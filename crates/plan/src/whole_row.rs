@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
-use segcdc_model::OldTuple;
+use segcdc_model::{Lsn, OldTuple};
 
 use crate::apply_plan::{InsertRow, TableChanges};
 use crate::bind::Binding;
 use crate::error::PlanError;
 use crate::key::{self, KeyBytes};
+use crate::ledger::Ledger;
 use crate::net_change;
 use crate::row_image::RowImage;
 use crate::table_plan::TablePlan;
@@ -25,6 +26,8 @@ pub(crate) struct WholeRowNet {
     entry_by_content: HashMap<KeyBytes, usize, RandomState>,
     scratch: KeyBytes,
     truncated: bool,
+    /// Commit end of the transaction whose changes come now.
+    position: Lsn,
 }
 
 /// One content.
@@ -33,6 +36,8 @@ struct Entry {
     image: RowImage,
     /// Rows added, less rows removed.
     added: i64,
+    /// Commit end of the transaction that touched the content last.
+    lsn: Lsn,
 }
 
 // === impl WholeRowNet ===
@@ -46,7 +51,13 @@ impl WholeRowNet {
             entry_by_content: HashMap::default(),
             scratch: KeyBytes::new(),
             truncated: false,
+            position: Lsn::ZERO,
         }
+    }
+
+    /// Changes that come now are those of the transaction that ends at `lsn`.
+    pub(crate) fn at(&mut self, lsn: Lsn) {
+        self.position = lsn;
     }
 
     /// Adds a row.
@@ -80,8 +91,8 @@ impl WholeRowNet {
         self.truncated = true;
     }
 
-    /// Writes the net changes.
-    pub(crate) fn finish(self, changes: &mut TableChanges) -> Result<(), PlanError> {
+    /// Writes the net changes, without the rows that `ledger` sets aside.
+    pub(crate) fn finish(self, changes: &mut TableChanges, ledger: &mut Ledger<'_>) -> Result<(), PlanError> {
         for entry in self.entries {
             if self.truncated && entry.added < 0 {
                 return Err(net_change::contradiction(
@@ -89,11 +100,13 @@ impl WholeRowNet {
                     "a row is removed that TRUNCATE had removed before",
                 ));
             }
-            for _ in 0..entry.added {
-                changes.inserts.push(InsertRow::whole(entry.image.clone()));
+            let rows = entry.added.unsigned_abs();
+            if entry.added > 0 && ledger.added(&entry.image, rows, entry.lsn)? {
+                (0..rows).for_each(|_| changes.inserts.push(InsertRow::whole(entry.image.clone())));
             }
-            for _ in entry.added..0 {
-                changes.unkeyed_deletes.push(entry.image.clone());
+            if entry.added < 0 {
+                let rows = ledger.removed(&entry.image, rows, entry.lsn)?;
+                (0..rows).for_each(|_| changes.unkeyed_deletes.push(entry.image.clone()));
             }
         }
         Ok(())
@@ -114,10 +127,11 @@ impl WholeRowNet {
         let known = self.entry_by_content.get(&self.scratch).copied();
         if let Some(entry) = known.and_then(|index| self.entries.get_mut(index)) {
             entry.added += added;
+            entry.lsn = self.position;
             return Ok(());
         }
         self.entry_by_content.insert(self.scratch.clone(), self.entries.len());
-        self.entries.push(Entry { image, added });
+        self.entries.push(Entry { image, added, lsn: self.position });
         Ok(())
     }
 

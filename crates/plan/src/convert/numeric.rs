@@ -8,7 +8,7 @@
 //! Both forms give the same [`Value::Decimal`]: the digits that PostgreSQL displays, except that zeros behind the
 //! point which would be the 39th digit or more are dropped, since they change nothing.
 
-use segcdc_model::Value;
+use segcdc_model::{Field, Value};
 use smallvec::SmallVec;
 
 use super::digits_u64;
@@ -97,6 +97,86 @@ pub(super) fn from_binary(bytes: &[u8]) -> Option<Value<'static>> {
         None if display_scale > scale => Some(Value::NumericOutOfRange),
         None => None,
     }
+}
+
+/// How far a number reaches, as far as it matters for what cannot hold it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NumericExtent {
+    /// NaN; and what is no number at all, of which as little can be said.
+    NotANumber,
+    /// An infinity.
+    Infinite { negative: bool },
+    /// A number with so many digits before the point, zeros at the front not counted.
+    Finite { negative: bool, whole_digits: usize },
+}
+
+/// The extent of a numeric in either form.
+pub(crate) fn extent(field: Field<'_>) -> NumericExtent {
+    match field {
+        Field::Text(b"Infinity") => NumericExtent::Infinite { negative: false },
+        Field::Text(b"-Infinity") => NumericExtent::Infinite { negative: true },
+        Field::Text([b'-', digits @ ..]) => text_extent(true, digits),
+        Field::Text(digits) => text_extent(false, digits),
+        Field::Binary([_, _, w0, w1, s0, s1, _, _, groups @ ..]) => {
+            let negative = match u16::from_be_bytes([*s0, *s1]) {
+                INFINITY => return NumericExtent::Infinite { negative: false },
+                NEGATIVE_INFINITY => return NumericExtent::Infinite { negative: true },
+                POSITIVE => false,
+                NEGATIVE => true,
+                _ => return NumericExtent::NotANumber,
+            };
+            // The weight of the first group that is not zero.
+            let (groups, _) = groups.as_chunks::<2>();
+            let leading = groups.iter().take_while(|group| **group == [0, 0]).count();
+            let first = groups.get(leading).map_or(0, |group| u16::from_be_bytes(*group));
+            let weight =
+                i32::from(i16::from_be_bytes([*w0, *w1])) - i32::try_from(leading).unwrap_or(i32::MAX);
+            NumericExtent::Finite { negative, whole_digits: whole_digits(weight, first) }
+        }
+        Field::Binary(_) | Field::Null | Field::UnchangedToast | Field::Large(_) => NumericExtent::NotANumber,
+    }
+}
+
+/// The text that PostgreSQL prints for a binary form; `None` when it is none.
+pub(crate) fn print(bytes: &[u8]) -> Option<String> {
+    let [_, _, w0, w1, s0, s1, d0, d1, groups @ ..] = bytes else { return None };
+    let (groups, rest) = groups.as_chunks::<2>();
+    if !rest.is_empty() {
+        return None;
+    }
+    let sign = match u16::from_be_bytes([*s0, *s1]) {
+        POSITIVE => "",
+        NEGATIVE => "-",
+        NAN => return Some("NaN".to_owned()),
+        INFINITY => return Some("Infinity".to_owned()),
+        NEGATIVE_INFINITY => return Some("-Infinity".to_owned()),
+        _ => return None,
+    };
+    let weight = i32::from(i16::from_be_bytes([*w0, *w1]));
+    let scale = usize::from(u16::from_be_bytes([*d0, *d1]));
+    let group = |index: i32| {
+        let bytes = usize::try_from(index).ok().and_then(|index| groups.get(index));
+        format!("{:04}", bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes)))
+    };
+    let whole: String = (0..=weight).map(group).collect();
+    let whole = whole.trim_start_matches('0');
+    let fraction_groups = i32::try_from(scale.div_ceil(4)).ok()?;
+    // Group k is worth 10000^(weight - k); in front of the first one there are zeros.
+    let fraction: String = (1..=fraction_groups).map(|place| group(weight + place)).collect();
+    let whole = if whole.is_empty() { "0" } else { whole };
+    Some(match fraction.get(..scale) {
+        Some(fraction) if !fraction.is_empty() => format!("{sign}{whole}.{fraction}"),
+        _ => format!("{sign}{whole}"),
+    })
+}
+
+fn text_extent(negative: bool, digits: &[u8]) -> NumericExtent {
+    let whole = digits.split(|byte| *byte == b'.').next().unwrap_or_default();
+    if !whole.iter().all(u8::is_ascii_digit) {
+        return NumericExtent::NotANumber;
+    }
+    let zeros = whole.iter().take_while(|byte| **byte == b'0').count();
+    NumericExtent::Finite { negative, whole_digits: whole.len() - zeros }
 }
 
 /// A text form without what does not change the value: zeros behind the point.

@@ -8,7 +8,8 @@ use segcdc_model::{
     SourceColumn, SourceTable, TableKind, TablePhase, Transaction, Tuple, TupleBuilder,
 };
 use segcdc_plan::{
-    ApplyPlan, Naming, OpenLetters, PlanError, TableEntry, TablePlan, TableSet, plan, table_plan,
+    ApplyPlan, Naming, OpenLetters, PlanError, RuleTexts, Rules, TableEntry, TablePlan, TableSet, plan,
+    table_plan,
 };
 
 /// A field of a test row: a value, NULL, or unchanged TOAST.
@@ -65,6 +66,8 @@ pub(crate) fn cell(field: Field<'_>) -> Cell {
 #[derive(Clone)]
 pub(crate) struct TestTable {
     pub(crate) source: SourceTable,
+    /// A rule for values, as the command line has it.
+    pub(crate) on_value: Option<&'static str>,
 }
 
 impl TestTable {
@@ -93,7 +96,13 @@ impl TestTable {
                 row_security: false,
                 owner: "owner".to_owned(),
             },
+            on_value: None,
         }
+    }
+
+    /// The same with a rule for values.
+    pub(crate) fn on_value(self, rule: &'static str) -> Self {
+        TestTable { on_value: Some(rule), ..self }
     }
 
     /// A table `(c1 integer primary key, c2 text, c3 text)`.
@@ -107,7 +116,9 @@ impl TestTable {
     }
 
     pub(crate) fn plan(&self) -> Arc<TablePlan> {
-        Arc::new(table_plan(&self.source, &Naming::new("dbo")).unwrap())
+        let values = self.on_value.iter().map(|rule| (*rule).to_owned()).collect();
+        let rules = Rules::parse(&RuleTexts { values, ..RuleTexts::default() }).unwrap();
+        Arc::new(table_plan(&self.source, &Naming::new("dbo").with_rules(rules)).unwrap())
     }
 
     pub(crate) fn relation(&self) -> Relation {

@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use segcdc_model::{Change, OldTuple, PgType, Relation, ReplicaIdentity, Transaction};
-use segcdc_plan::{TableKey, TablePlan, TableSet, plan};
+use segcdc_plan::{TableKey, TablePlan, TableSet, ValuePolicy, plan};
 
 use crate::fixture::{Cell, TestTable, transaction, tuple};
 use crate::interpreter::{Row, Target, compared};
 
 /// Raw material of one change; what it means depends on the rows that there are.
 #[derive(Debug, Clone)]
-struct Seed {
-    table: usize,
+pub(crate) struct Seed {
+    pub(crate) table: usize,
     action: u8,
     /// Which existing row.
     row: usize,
@@ -23,11 +23,11 @@ struct Seed {
     toasted: [bool; 3],
     /// Whether the old key is sent, and the new one left out, although the key has not changed (a TOASTed key).
     toasted_key: bool,
-    ends_transaction: bool,
-    ends_batch: bool,
+    pub(crate) ends_transaction: bool,
+    pub(crate) ends_batch: bool,
 }
 
-fn seed() -> impl Strategy<Value = Seed> {
+pub(crate) fn seed() -> impl Strategy<Value = Seed> {
     let value = || proptest::option::weighted(0.6, 0_u8..8);
     (
         0_usize..2,
@@ -63,14 +63,14 @@ fn kinds() -> Vec<TestTable> {
 }
 
 /// A table of the naive source: its rows, and the changes that the stream reports.
-struct Source {
-    plan: Arc<TablePlan>,
+pub(crate) struct Source {
+    pub(crate) plan: Arc<TablePlan>,
     relation: Arc<Relation>,
-    rows: Vec<Row>,
+    pub(crate) rows: Vec<Row>,
 }
 
 impl Source {
-    fn new(table: &TestTable) -> Self {
+    pub(crate) fn new(table: &TestTable) -> Self {
         Source { plan: table.plan(), relation: Arc::new(table.relation()), rows: Vec::new() }
     }
 
@@ -81,6 +81,11 @@ impl Source {
     /// The value that a number stands for; keys are never NULL, and numeric keys come in two spellings.
     fn value(&self, column: usize, number: u8) -> Cell {
         match (&self.plan.columns[column].pg_type, self.is_key(column)) {
+            (PgType::Numeric { .. }, _)
+                if number == 7 && self.plan.columns[column].policy != ValuePolicy::Halt =>
+            {
+                Cell::Text("NaN".to_owned())
+            }
             (PgType::Numeric { .. }, _) => {
                 Cell::Text(format!("{}{}", number / 2, if number.is_multiple_of(2) { "" } else { ".00" }))
             }
@@ -101,7 +106,7 @@ impl Source {
             || others.map(|(_, other)| self.key(other)).all(|key| key != self.key(row))
     }
 
-    fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.relation.replica_identity == ReplicaIdentity::Full
     }
 
@@ -115,7 +120,7 @@ impl Source {
     }
 
     /// Carries out what the seed means here, if it is possible; returns what the stream says about it.
-    fn act(&mut self, seed: &Seed) -> Vec<Change> {
+    pub(crate) fn act(&mut self, seed: &Seed) -> Vec<Change> {
         let can_change = self.plan.key != TableKey::AppendOnly && !self.rows.is_empty();
         let position = seed.row % self.rows.len().max(1);
         match seed.action {

@@ -92,7 +92,7 @@ fn read(image: &RowImage, table: &TablePlan) -> Row {
     (0..table.columns.len()).map(|column| cell(image.field(column))).collect()
 }
 
-fn key_of(row: &Row, table: &TablePlan) -> Vec<Cell> {
+pub(crate) fn key_of(row: &Row, table: &TablePlan) -> Vec<Cell> {
     table
         .key_columns()
         .iter()

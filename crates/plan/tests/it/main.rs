@@ -9,6 +9,8 @@ mod interpreter;
 #[cfg(test)]
 mod keyed_rules;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod table_rules;
 #[cfg(test)]
 mod type_page;

@@ -1,0 +1,265 @@
+//! [`fit`]: what becomes of a source's field in its target column, the column's policy included.
+//!
+//! One function for everyone who carries or compares values: the stream, the copy and `verify`. A value that the column
+//! holds is never touched, whatever the policy; and what happens to another one is said, so that it can be counted.
+//!
+//! ```text
+//! policy      a value that the column cannot hold
+//! halt        is handed on; whoever writes it refuses it by name
+//! text        does not exist: the column is text
+//! null        is NULL, where NULL is allowed
+//! clamp       is the nearest value that the column holds; what has none (NaN, too many digits behind the point, text)
+//!             is handed on and refused
+//! set_aside   keeps its row out of the table
+//! ```
+
+use segcdc_model::{Field, Length, MssqlType, Value};
+
+use crate::convert::{self, NumericExtent, ValueError};
+use crate::rules::ValuePolicy;
+use crate::table_plan::ColumnPlan;
+
+/// Days from 2000-01-01 to 0001-01-01.
+const FIRST_DAY: i32 = -730_119;
+/// Days from 2000-01-01 to 9999-12-31.
+const LAST_DAY: i32 = 2_921_939;
+/// Microseconds of a day.
+const DAY_US: i64 = 86_400_000_000;
+/// Microseconds from 2000-01-01 to the first instant of SQL Server's calendar.
+const FIRST_US: i64 = FIRST_DAY as i64 * DAY_US;
+/// Microseconds from 2000-01-01 to the last one.
+const LAST_US: i64 = (LAST_DAY as i64 + 1) * DAY_US - 1;
+/// Bytes that a `max` type holds.
+const MAX_BYTES: u64 = 0x7FFF_FFFF;
+/// Largest power of ten below 2^128.
+const MAX_POWER: u32 = 38;
+
+/// What a field becomes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fitted<'a> {
+    /// Itself: the column holds it, or its policy is not to do anything about it.
+    Exact(Value<'a>),
+    /// Another value, as the policy says. To be counted.
+    Replaced(Value<'a>),
+    /// Nothing: the row has to be set aside. To be counted.
+    Aside(Misfit),
+}
+
+/// Why a column cannot hold a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Misfit {
+    /// NaN, of which nothing is the nearest.
+    NotANumber,
+    /// Above everything that the column holds, infinity included.
+    Above,
+    /// Below everything that the column holds, minus infinity included.
+    Below,
+    /// More digits behind the point than the column keeps.
+    TooPrecise,
+    /// Longer than the column.
+    TooLong,
+    /// Longer than the column's share of an index key.
+    KeyTooLong,
+    /// Bytes that are no text.
+    NotUtf8,
+    /// NULL, where the target does not allow it.
+    Null,
+}
+
+// === impl Fitted ===
+
+impl<'a> Fitted<'a> {
+    /// The value to write or to compare with; `None` for a row that is set aside.
+    pub fn value(self) -> Option<Value<'a>> {
+        match self {
+            Fitted::Exact(value) | Fitted::Replaced(value) => Some(value),
+            Fitted::Aside(_) => None,
+        }
+    }
+
+    /// Whether the policy had something to do.
+    pub fn is_use(self) -> bool {
+        !matches!(self, Fitted::Exact(_))
+    }
+}
+
+// === impl Misfit ===
+
+impl Misfit {
+    /// The code under which the value is refused where no policy helps.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Misfit::NotANumber | Misfit::Above | Misfit::Below | Misfit::TooPrecise => {
+                "VALUE_UNREPRESENTABLE"
+            }
+            Misfit::TooLong => "VALUE_TOO_LONG",
+            Misfit::KeyTooLong => "KEY_TOO_LONG",
+            Misfit::NotUtf8 => "VALUE_NOT_UTF8",
+            Misfit::Null => "VALUE_NULL",
+        }
+    }
+}
+
+/// What a field of the source becomes in its column.
+///
+/// # Errors
+/// [`ValueError::NotSent`], [`ValueError::Malformed`], and [`ValueError::NotUtf8`] where the policy does not help.
+pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, ValueError> {
+    let decoded = convert::decode(&column.pg_type, field);
+    if matches!(column.policy, ValuePolicy::Halt | ValuePolicy::Text) {
+        return decoded.map(Fitted::Exact);
+    }
+    let (value, misfit) = match decoded {
+        Ok(value) => match misfit(column, value, field) {
+            Some(misfit) => (value, misfit),
+            None => return Ok(Fitted::Exact(value)),
+        },
+        Err(ValueError::NotUtf8) => match column.policy {
+            ValuePolicy::Null if column.nullable => return Ok(Fitted::Replaced(Value::Null)),
+            ValuePolicy::SetAside => return Ok(Fitted::Aside(Misfit::NotUtf8)),
+            _ => return Err(ValueError::NotUtf8),
+        },
+        Err(error) => return Err(error),
+    };
+    Ok(match column.policy {
+        ValuePolicy::Null if column.nullable => Fitted::Replaced(Value::Null),
+        ValuePolicy::Clamp => {
+            nearest(column.mssql_type, value, misfit).map_or(Fitted::Exact(value), Fitted::Replaced)
+        }
+        ValuePolicy::SetAside => Fitted::Aside(misfit),
+        ValuePolicy::Null | ValuePolicy::Halt | ValuePolicy::Text => Fitted::Exact(value),
+    })
+}
+
+/// Why the column cannot hold the value, if it cannot. Agrees with what the encoder of the target takes; values of another
+/// kind than the column's are the encoder's to refuse.
+fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Misfit> {
+    let too_long = |length: MssqlType| match length {
+        MssqlType::NVarChar { binary_collation: true, .. } => Misfit::KeyTooLong,
+        _ => Misfit::TooLong,
+    };
+    match (value, column.mssql_type) {
+        (Value::Null, _) => (!column.nullable).then_some(Misfit::Null),
+        (Value::Int(value), MssqlType::SmallInt) => outside(value, i16::MIN.into(), i16::MAX.into()),
+        (Value::Int(value), MssqlType::Int) => outside(value, i32::MIN.into(), i32::MAX.into()),
+        (Value::Int(value), MssqlType::Decimal { precision, scale }) => {
+            decimal(value < 0, value.unsigned_abs().into(), 0, precision, scale)
+        }
+        (Value::Float4(value), _) => not_finite(value.into()),
+        (Value::Float8(value), _) => not_finite(value),
+        (Value::Decimal { negative, magnitude, scale: digits }, MssqlType::Decimal { precision, scale }) => {
+            decimal(negative, magnitude, digits, precision, scale)
+        }
+        (Value::NumericOutOfRange, MssqlType::Decimal { precision, scale }) => {
+            Some(out_of_range(field, precision.saturating_sub(scale)))
+        }
+        (Value::Text(text), kind @ MssqlType::NVarChar { length, .. }) => {
+            let fits = match length {
+                Length::Limited(units) => fits_units(text, units.into()),
+                Length::Max => fits_units(text, MAX_BYTES / 2),
+            };
+            (!fits).then(|| too_long(kind))
+        }
+        (Value::Bytes(bytes), MssqlType::VarBinary { length }) => binary(bytes.len() as u64, length),
+        (Value::HexBytes(digits), MssqlType::VarBinary { length }) => binary(digits.len() as u64 / 2, length),
+        (Value::Large(large), MssqlType::NVarChar { length: Length::Max, .. }) => {
+            let units = large.value.facts().utf16_units.unwrap_or_default();
+            (units > MAX_BYTES / 2).then_some(Misfit::TooLong)
+        }
+        // A large value is longer than any type with a length.
+        (Value::Large(_), kind @ MssqlType::NVarChar { length: Length::Limited(_), .. }) => {
+            Some(too_long(kind))
+        }
+        (Value::Large(_), MssqlType::VarBinary { length: Length::Limited(_) }) => Some(Misfit::KeyTooLong),
+        (Value::Date(days), MssqlType::Date) => outside(days.into(), FIRST_DAY.into(), LAST_DAY.into()),
+        (Value::Time(time_us), MssqlType::Time) => outside(time_us, 0, DAY_US - 1),
+        (Value::Timestamp(us), MssqlType::DateTime2)
+        | (Value::TimestampTz(us), MssqlType::DateTimeOffset) => outside(us, FIRST_US, LAST_US),
+        _ => None,
+    }
+}
+
+/// The value of the column that is nearest to one that it cannot hold, if there is one.
+fn nearest(mssql_type: MssqlType, value: Value<'_>, misfit: Misfit) -> Option<Value<'static>> {
+    let above = match misfit {
+        Misfit::Above => true,
+        Misfit::Below => false,
+        _ => return None,
+    };
+    let bound = |low: i64, high: i64| if above { high } else { low };
+    Some(match (mssql_type, value) {
+        (MssqlType::SmallInt, _) => Value::Int(bound(i16::MIN.into(), i16::MAX.into())),
+        (MssqlType::Int, _) => Value::Int(bound(i32::MIN.into(), i32::MAX.into())),
+        (MssqlType::Decimal { precision, scale }, _) => {
+            let power = u32::from(precision).min(MAX_POWER);
+            Value::Decimal { negative: !above, magnitude: 10_u128.pow(power) - 1, scale }
+        }
+        (_, Value::Float4(_)) => Value::Float4(if above { f32::MAX } else { f32::MIN }),
+        (_, Value::Float8(_)) => Value::Float8(if above { f64::MAX } else { f64::MIN }),
+        (MssqlType::Date, _) => Value::Date(if above { LAST_DAY } else { FIRST_DAY }),
+        (MssqlType::Time, _) => Value::Time(bound(0, DAY_US - 1)),
+        (MssqlType::DateTime2, _) => Value::Timestamp(bound(FIRST_US, LAST_US)),
+        (MssqlType::DateTimeOffset, _) => Value::TimestampTz(bound(FIRST_US, LAST_US)),
+        _ => return None,
+    })
+}
+
+fn outside(value: i64, low: i64, high: i64) -> Option<Misfit> {
+    match value {
+        value if value > high => Some(Misfit::Above),
+        value if value < low => Some(Misfit::Below),
+        _ => None,
+    }
+}
+
+fn beyond(negative: bool) -> Misfit {
+    if negative { Misfit::Below } else { Misfit::Above }
+}
+
+fn not_finite(value: f64) -> Option<Misfit> {
+    if value.is_nan() {
+        Some(Misfit::NotANumber)
+    } else if value.is_infinite() {
+        Some(beyond(value < 0.0))
+    } else {
+        None
+    }
+}
+
+/// Why a decimal of `precision` and `scale` cannot hold a number of `digits` digits behind the point.
+fn decimal(negative: bool, magnitude: u128, digits: u8, precision: u8, scale: u8) -> Option<Misfit> {
+    // 10^38 is the largest power that there is; a number has no more digits anyway.
+    let power = |exponent: u8| 10_u128.checked_pow(exponent.into()).unwrap_or(u128::MAX);
+    if magnitude / power(digits) >= power(precision.saturating_sub(scale)) {
+        return Some(beyond(negative));
+    }
+    let dropped = digits.saturating_sub(scale);
+    (!magnitude.is_multiple_of(power(dropped))).then_some(Misfit::TooPrecise)
+}
+
+/// Why a decimal with `whole` digits before the point cannot hold a numeric that was decoded as out of range.
+fn out_of_range(field: Field<'_>, whole: u8) -> Misfit {
+    match convert::numeric_extent(field) {
+        NumericExtent::Infinite { negative } => beyond(negative),
+        NumericExtent::Finite { negative, whole_digits } if whole_digits > usize::from(whole) => {
+            beyond(negative)
+        }
+        NumericExtent::Finite { .. } => Misfit::TooPrecise,
+        NumericExtent::NotANumber => Misfit::NotANumber,
+    }
+}
+
+/// Whether text has at most so many UTF-16 units. Each unit takes at least one byte of UTF-8 and at most three.
+fn fits_units(text: &str, units: u64) -> bool {
+    text.len() as u64 <= units || text.encode_utf16().count() as u64 <= units
+}
+
+fn binary(length: u64, limit: Length) -> Option<Misfit> {
+    match limit {
+        Length::Limited(limit) => (length > u64::from(limit)).then_some(Misfit::KeyTooLong),
+        Length::Max => (length > MAX_BYTES).then_some(Misfit::TooLong),
+    }
+}
+
+#[cfg(test)]
+mod tests;
