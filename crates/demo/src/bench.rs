@@ -96,7 +96,7 @@ async fn copy_limit(source: &PostgresCluster) -> Result<f64> {
 /// Rows copied by a new pipeline, and seconds from its start until it follows.
 async fn copy(commands: &Commands, narrator: &Narrator) -> Result<(u64, f64)> {
     let begun = Instant::now();
-    let mut engine = Engine::start(commands)?;
+    let mut engine = Engine::<Measure>::start(commands)?;
     engine
         .wait_until("all tables are copied", LIMIT, narrator, |measure| measure.phase == "STREAMING")
         .await?;
@@ -135,13 +135,13 @@ async fn apply(commands: &Commands, narrator: &Narrator) -> Result<(u64, f64)> {
     ensure!(answer.status.success(), "segcdc up failed: {}", answer.status);
     let seconds = begun.elapsed().as_secs_f64();
     let last = answer.text.lines().rev().find_map(Measure::parse).context("segcdc up said nothing")?;
-    narrator.tell(&last.describe());
+    narrator.tell(&last.line());
     Ok((last.changes_applied, seconds))
 }
 
 /// What a run measures under a steady rate.
 async fn latency(servers: &Servers, rate: u32, seconds: u64, narrator: &Narrator) -> Result<Measure> {
-    let mut engine = Engine::start(&servers.commands)?;
+    let mut engine = Engine::<Measure>::start(&servers.commands)?;
     engine.wait_until("it follows", LIMIT, narrator, |measure| measure.phase == "STREAMING").await?;
     pgbench(&servers.source, Duration::from_secs(seconds), rate)?.finish().await?;
     engine.look(narrator)?;

@@ -19,6 +19,8 @@ pub(crate) struct Commands {
     pub(crate) source_url: String,
     /// `SEGCDC_TARGET_URL`.
     pub(crate) target_url: String,
+    /// Further variables.
+    pub(crate) variables: Vec<(&'static str, String)>,
 }
 
 /// How a command ended and what it said to standard output.
@@ -38,7 +40,7 @@ impl Commands {
         let mut command = Command::new(&self.program);
         command.args(arguments).stdin(Stdio::null()).kill_on_drop(true);
         command.env("SEGCDC_SOURCE_URL", &self.source_url).env("SEGCDC_TARGET_URL", &self.target_url);
-        command.env("SEGCDC_NAME", PIPELINE);
+        command.env("SEGCDC_NAME", PIPELINE).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

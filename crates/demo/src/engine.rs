@@ -1,6 +1,5 @@
-//! [`Engine`]: one run of `segcdc up` as a child process.
+//! [`Engine`]: one run of `segcdc up` as a child process, of either engine.
 
-use std::fs;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,8 +10,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Child;
 
 use crate::command::Commands;
-use crate::measure::Measure;
 use crate::narrator::Narrator;
+use crate::process;
+use crate::report::Report;
 
 /// How long a run may take to stop when it is asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(20);
@@ -20,38 +20,36 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A run of `segcdc up`. Dropping it kills the process.
-pub(crate) struct Engine {
+pub(crate) struct Engine<R> {
     child: Child,
     id: u32,
-    latest: Arc<Mutex<Measure>>,
+    latest: Arc<Mutex<R>>,
     peak_bytes: u64,
 }
 
 // === impl Engine ===
 
-impl Engine {
-    /// Starts it. Its progress goes to the terminal, what it measures to [`Engine::measure`].
+impl<R: Report> Engine<R> {
+    /// Starts it. Its talk goes to the terminal, what it says of itself to [`Engine::measure`].
     pub(crate) fn start(commands: &Commands) -> Result<Self> {
         let mut command = commands.segcdc(&["up", "--yes", "--output", "json"]);
         command.stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().context("could not start segcdc")?;
         let id = child.id().context("segcdc ended at once")?;
         let output = child.stdout.take().context("its output is piped")?;
-        let latest = Arc::new(Mutex::new(Measure::default()));
+        let latest = Arc::new(Mutex::new(R::default()));
         let shared = latest.clone();
         tokio::spawn(async move {
             let mut lines = BufReader::new(output).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Some(measure) = Measure::parse(&line) {
-                    *shared.lock().unwrap_or_else(PoisonError::into_inner) = measure;
-                }
+                shared.lock().unwrap_or_else(PoisonError::into_inner).absorb(&line);
             }
         });
         Ok(Engine { child, id, latest, peak_bytes: 0 })
     }
 
     /// What it last said of itself.
-    pub(crate) fn measure(&self) -> Measure {
+    pub(crate) fn measure(&self) -> R {
         self.latest.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -62,7 +60,7 @@ impl Engine {
 
     /// Highest resident memory so far, bytes.
     pub(crate) fn peak_bytes(&mut self) -> u64 {
-        self.peak_bytes = self.peak_bytes.max(high_water_mark(self.id));
+        self.peak_bytes = self.peak_bytes.max(process::peak_bytes(self.id));
         self.peak_bytes
     }
 
@@ -75,8 +73,8 @@ impl Engine {
         what: &str,
         limit: Duration,
         narrator: &Narrator,
-        wanted: impl Fn(&Measure) -> bool,
-    ) -> Result<Measure> {
+        wanted: impl Fn(&R) -> bool,
+    ) -> Result<R> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let measure = self.look(narrator)?;
@@ -89,12 +87,12 @@ impl Engine {
     }
 
     /// Takes a look, shows what is seen, and fails if the process has ended.
-    pub(crate) fn look(&mut self, narrator: &Narrator) -> Result<Measure> {
+    pub(crate) fn look(&mut self, narrator: &Narrator) -> Result<R> {
         self.ensure_alive()?;
         self.peak_bytes();
         let measure = self.measure();
-        if !measure.phase.is_empty() {
-            narrator.live(&measure.describe());
+        if let Some(text) = measure.describe() {
+            narrator.live(&text);
         }
         Ok(measure)
     }
@@ -108,7 +106,7 @@ impl Engine {
     }
 
     /// Kills it without a warning, as a crash or a power cut would.
-    pub(crate) async fn kill(mut self) -> Result<(Measure, u64)> {
+    pub(crate) async fn kill(mut self) -> Result<(R, u64)> {
         self.ensure_alive()?;
         let peak = self.peak_bytes();
         let measure = self.measure();
@@ -117,7 +115,7 @@ impl Engine {
     }
 
     /// Asks it to stop, and waits until it has.
-    pub(crate) async fn stop(mut self) -> Result<(Measure, u64, ExitStatus)> {
+    pub(crate) async fn stop(mut self) -> Result<(R, u64, ExitStatus)> {
         self.ensure_alive()?;
         let peak = self.peak_bytes();
         let id = i32::try_from(self.id).ok().and_then(Pid::from_raw).context("impossible process id")?;
@@ -127,12 +125,4 @@ impl Engine {
             .with_context(|| format!("segcdc up did not stop within {STOP_LIMIT:?} of SIGTERM"))??;
         Ok((self.measure(), peak, status))
     }
-}
-
-/// `VmHWM` of a process, bytes; 0 when it is gone.
-fn high_water_mark(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0).saturating_mul(1024)
 }

@@ -109,7 +109,7 @@ mod tests {
     use segcdc_testkit::PostgresOptions;
 
     use super::*;
-    use crate::load::Load;
+    use crate::load::{Load, Pace};
 
     #[tokio::test]
     async fn the_source_can_be_filled_and_changed() {
@@ -118,7 +118,8 @@ mod tests {
         let client = cluster.connect(DATABASE).await.unwrap();
         let before = count_rows(&client).await.unwrap();
         assert!(before > 100_000);
-        let load = Load::start(&cluster, Duration::from_secs(2), 100).await.unwrap();
+        let pace = Pace { time: Duration::from_secs(2), rate: 100, pause: Duration::from_millis(30) };
+        let load = Load::start(&cluster, pace).await.unwrap();
         let report = load.finish().await.unwrap();
         assert!(report.pgbench_transactions > 0 && report.mixed_transactions > 0, "{report:?}");
         assert_ne!(count_rows(&client).await.unwrap(), before);

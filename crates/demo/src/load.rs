@@ -16,10 +16,19 @@ use tokio_postgres::Client;
 
 use crate::fill::DATABASE;
 
-/// Pause between two mixed transactions: some thirty a second.
-const PAUSE: Duration = Duration::from_millis(30);
 /// Sessions of pgbench.
 const CLIENTS: &str = "4";
+
+/// How much is done to the source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long.
+    pub(crate) time: Duration,
+    /// pgbench transactions a second; 0 is as fast as it can.
+    pub(crate) rate: u32,
+    /// Pause between two mixed transactions.
+    pub(crate) pause: Duration,
+}
 
 /// Load that is running.
 pub(crate) struct Load {
@@ -43,12 +52,12 @@ pub(crate) struct LoadReport {
 // === impl Load ===
 
 impl Load {
-    /// Begins both kinds of load for `time`; `rate` bounds pgbench's transactions a second, 0 does not.
-    pub(crate) async fn start(cluster: &PostgresCluster, time: Duration, rate: u32) -> Result<Self> {
-        let pgbench = pgbench(cluster, time, rate)?;
+    /// Begins both kinds of load.
+    pub(crate) async fn start(cluster: &PostgresCluster, pace: Pace) -> Result<Self> {
+        let pgbench = pgbench(cluster, pace.time, pace.rate)?;
         let committed = Arc::new(AtomicU64::new(0));
         let client = cluster.connect(DATABASE).await?;
-        let mixed = tokio::spawn(mix(client, Instant::now() + time, committed.clone()));
+        let mixed = tokio::spawn(mix(client, pace, committed.clone()));
         Ok(Load { pgbench, mixed, committed })
     }
 
@@ -88,14 +97,15 @@ pub(crate) fn pgbench(cluster: &PostgresCluster, time: Duration, rate: u32) -> R
     Ok(Pgbench(command.spawn().context("could not start pgbench")?))
 }
 
-/// Makes mixed transactions until `end`, always the same ones in the same order.
-async fn mix(client: Client, end: Instant, committed: Arc<AtomicU64>) -> Result<()> {
+/// Makes mixed transactions, always the same ones in the same order.
+async fn mix(client: Client, pace: Pace, committed: Arc<AtomicU64>) -> Result<()> {
+    let end = Instant::now() + pace.time;
     let mut random = StdRng::seed_from_u64(7);
     while Instant::now() < end {
         let sql = transaction(&mut random);
         client.batch_execute(&sql).await.with_context(|| format!("the mixed load failed at: {sql}"))?;
         committed.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(pace.pause).await;
     }
     Ok(())
 }

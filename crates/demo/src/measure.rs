@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::narrator::grouped;
+use crate::report::Report;
 
 /// One look at the engine.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,7 +80,7 @@ impl Measure {
     }
 
     /// One line for people.
-    pub(crate) fn describe(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let at = self.elapsed_ms / 1000;
         match self.phase.as_str() {
             "STREAMING" | "CATCH_UP" => format!(
@@ -109,6 +110,18 @@ impl Measure {
             None => String::new(),
         };
         format!("{}{time}; {tables}", table.describe())
+    }
+}
+
+impl Report for Measure {
+    fn absorb(&mut self, line: &str) {
+        if let Some(measure) = Measure::parse(line) {
+            *self = measure;
+        }
+    }
+
+    fn describe(&self) -> Option<String> {
+        (!self.phase.is_empty()).then(|| self.line())
     }
 }
 

@@ -26,8 +26,8 @@ pub(crate) struct Servers {
     pub(crate) commands: Commands,
     /// The target, without its password.
     pub(crate) target_shown: String,
-    /// Held for its end.
-    _target: Sandbox,
+    /// The target.
+    pub(crate) target: Sandbox,
 }
 
 // === impl Servers ===
@@ -50,8 +50,9 @@ impl Servers {
             program,
             source_url: source.url(crate::fill::DATABASE),
             target_url: target.url().to_owned(),
+            variables: Vec::new(),
         };
         let target_shown = target.url().replace(target.password(), "***");
-        Ok(Servers { source, commands, target_shown, _target: target })
+        Ok(Servers { source, commands, target_shown, target })
     }
 }

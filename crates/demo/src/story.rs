@@ -10,9 +10,10 @@ use crate::Arguments;
 use crate::command::{Answer, Commands};
 use crate::engine::Engine;
 use crate::fill::{self, DATABASE};
-use crate::load::Load;
+use crate::load::{Load, LoadReport};
 use crate::measure::Measure;
 use crate::narrator::{Narrator, grouped};
+use crate::report::Report;
 use crate::servers::Servers;
 use crate::summary::Summary;
 
@@ -20,6 +21,8 @@ use crate::summary::Summary;
 const COPY_LIMIT: Duration = Duration::from_secs(180);
 /// How long the backlog may take after the load has ended.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(120);
+/// Tables of the demo.
+const TABLES: usize = 10;
 /// How often the position is asked for.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Differences found, by the exit codes of `segcdc`.
@@ -43,7 +46,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     narrator.step("From two URLs to a running pipeline");
     narrator.command("segcdc up --yes");
     let begun = Instant::now();
-    let mut engine = Engine::start(commands)?;
+    let mut engine = Engine::<Measure>::start(commands)?;
     let copied = engine.wait_until("all tables are copied", COPY_LIMIT, narrator, is_streaming).await?;
     let copy_seconds = begun.elapsed().as_secs_f64();
     for table in &copied.tables {
@@ -55,7 +58,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
         "Changing the source for {} s: pgbench, and transactions of every kind",
         arguments.seconds
     ));
-    let load = Load::start(&servers.source, arguments.load_time(), arguments.rate).await?;
+    let load = Load::start(&servers.source, arguments.pace()).await?;
     follow(&mut engine, narrator, arguments.load_time() / 2).await?;
 
     narrator.step(&format!("kill -9 {}, in mid-stream, and again", engine.id()));
@@ -63,7 +66,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     narrator.tell(&format!("it had applied {} changes", grouped(before.changes_applied)));
     narrator.command("segcdc up --yes");
     let restarted = Instant::now();
-    let mut engine = Engine::start(commands)?;
+    let mut engine = Engine::<Measure>::start(commands)?;
     let load = finish_load(load, &mut engine, narrator).await?;
     let end: String = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await?.get(0);
     // A last transaction, which ends above that position.
@@ -80,7 +83,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
     narrator.step("Is everything equal?");
     narrator.command("segcdc verify");
     let verdict = commands.run(&["verify", "--output", "json"]).await?;
-    let (rows_verified, differences) = read_verdict(&verdict)?;
+    let (rows_verified, differences) = read_verdict(&verdict, TABLES)?;
     narrator.tell(&format!("{} rows compared, {differences} differences", grouped(rows_verified)));
     if differences > 0 {
         narrator.print(&verdict.text);
@@ -127,7 +130,11 @@ fn is_streaming(measure: &Measure) -> bool {
 }
 
 /// Lets the engine work for `time`.
-async fn follow(engine: &mut Engine, narrator: &Narrator, time: Duration) -> Result<()> {
+pub(crate) async fn follow<R: Report>(
+    engine: &mut Engine<R>,
+    narrator: &Narrator,
+    time: Duration,
+) -> Result<()> {
     let until = Instant::now() + time;
     while Instant::now() < until {
         engine.look(narrator)?;
@@ -137,11 +144,11 @@ async fn follow(engine: &mut Engine, narrator: &Narrator, time: Duration) -> Res
 }
 
 /// Waits for the end of the load while the engine works.
-async fn finish_load(
+pub(crate) async fn finish_load<R: Report>(
     load: Load,
-    engine: &mut Engine,
+    engine: &mut Engine<R>,
     narrator: &Narrator,
-) -> Result<crate::load::LoadReport> {
+) -> Result<LoadReport> {
     let mut finish = std::pin::pin!(load.finish());
     loop {
         tokio::select! {
@@ -154,9 +161,9 @@ async fn finish_load(
 }
 
 /// Waits until `segcdc status` says that everything up to `lsn` is applied.
-async fn wait_until_applied(
+pub(crate) async fn wait_until_applied<R: Report>(
     commands: &Commands,
-    engine: &mut Engine,
+    engine: &mut Engine<R>,
     narrator: &Narrator,
     lsn: &str,
 ) -> Result<()> {
@@ -185,7 +192,7 @@ fn position(lsn: &str) -> Result<u64> {
 }
 
 /// Rows compared and differences found, of what `segcdc verify` said.
-fn read_verdict(verdict: &Answer) -> Result<(u64, u64)> {
+pub(crate) fn read_verdict(verdict: &Answer, expected: usize) -> Result<(u64, u64)> {
     let code = verdict.status.code();
     ensure!(
         verdict.status.success() || code == Some(EXIT_DIFFERENCES),
@@ -194,7 +201,7 @@ fn read_verdict(verdict: &Answer) -> Result<(u64, u64)> {
     );
     let report = verdict.json()?;
     let tables = report.get("tables").and_then(Value::as_array).context("verify has no tables")?;
-    ensure!(tables.len() >= 10, "verify compared {} tables only", tables.len());
+    ensure!(tables.len() >= expected, "verify compared {} tables only", tables.len());
     let mut rows = 0;
     let mut differences = 0;
     for table in tables {
@@ -213,13 +220,7 @@ fn read_verdict(verdict: &Answer) -> Result<(u64, u64)> {
 /// Removes the pipeline, and looks whether anything is left of it at the source.
 async fn take_away(commands: &Commands, client: &tokio_postgres::Client, narrator: &Narrator) -> Result<()> {
     narrator.step("Taking it away");
-    narrator.command("segcdc down --drop --yes");
-    let answer = commands.run_quietly(&["down", "--drop", "--yes", "--output", "json"]).await?.json()?;
-    let things = |list: &str| answer.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
-    for thing in things("removed") {
-        narrator.tell(&format!("removed: {}", thing.get("what").and_then(Value::as_str).unwrap_or_default()));
-    }
-    narrator.tell(&format!("left: {} copied tables, which are yours to keep", things("left").len()));
+    removed(commands, narrator).await?;
     let left: i64 = client
         .query_one(
             "SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)",
@@ -229,6 +230,18 @@ async fn take_away(commands: &Commands, client: &tokio_postgres::Client, narrato
         .get(0);
     ensure!(left == 0, "{left} slots and publications are left at the source");
     narrator.tell("no slot and no publication is left at the source");
+    Ok(())
+}
+
+/// Removes the pipeline, and tells what it says that it removed.
+pub(crate) async fn removed(commands: &Commands, narrator: &Narrator) -> Result<()> {
+    narrator.command("segcdc down --drop --yes");
+    let answer = commands.run_quietly(&["down", "--drop", "--yes", "--output", "json"]).await?.json()?;
+    let things = |list: &str| answer.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
+    for thing in things("removed") {
+        narrator.tell(&format!("removed: {}", thing.get("what").and_then(Value::as_str).unwrap_or_default()));
+    }
+    narrator.tell(&format!("left: {} copied tables, which are yours to keep", things("left").len()));
     Ok(())
 }
 

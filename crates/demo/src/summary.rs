@@ -61,13 +61,18 @@ impl Summary {
             ("rows compared", grouped(self.rows_verified)),
             ("differences", self.differences.to_string()),
         ];
-        let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        let lines = rows.iter().map(|(name, value)| format!("  {name:<width$}  {value}"));
-        lines.collect::<Vec<_>>().join("\n")
+        table(&rows)
     }
 }
 
+/// Names and values, one line each.
+pub(crate) fn table(rows: &[(&str, String)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let lines = rows.iter().map(|(name, value)| format!("  {name:<width$}  {value}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Commit to visible, in words.
-fn latency(latency: Latency) -> String {
+pub(crate) fn latency(latency: Latency) -> String {
     format!("p50 {:.1} ms, p99 {:.1} ms from commit to visible", latency.p50_ms, latency.p99_ms)
 }

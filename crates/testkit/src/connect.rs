@@ -30,6 +30,7 @@
 mod java;
 mod rest;
 mod settings;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,6 +45,7 @@ use crate::port::free_port;
 use crate::scratch;
 use crate::wait::until;
 
+pub use crate::connect::java::Jvm;
 pub use crate::connect::rest::{Answer, Rest};
 
 /// How long the broker or the worker may take to come up; 4 and 10 s on a quiet machine.
@@ -62,6 +64,8 @@ pub struct ConnectOptions {
     pub broker_heap_mib: u32,
     /// Heap of the worker, MiB; connectors live in it.
     pub worker_heap_mib: u32,
+    /// How Java runs both.
+    pub jvm: Jvm,
     /// Further `name=value` lines of the worker, which win over the built-in ones.
     pub worker_settings: Vec<(String, String)>,
     /// Variables of the worker's environment, for `${env:NAME}`.
@@ -93,6 +97,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             broker_heap_mib: 256,
             worker_heap_mib: 512,
+            jvm: Jvm::QuickToStart,
             worker_settings: Vec::new(),
             worker_environment: Vec::new(),
         }
@@ -135,6 +140,18 @@ impl ConnectCluster {
         self.dir.join("secrets")
     }
 
+    /// Name of the file that is Microsoft's driver in the JDBC sink's folder; empty when there is none.
+    pub fn jdbc_driver(&self) -> Result<String> {
+        let folder = self.home.join("plugins").join("debezium-connector-jdbc");
+        for entry in std::fs::read_dir(&folder)? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if let Some(name) = name.strip_suffix(".jar").filter(|name| name.starts_with("mssql-jdbc")) {
+                return Ok(name.to_owned());
+            }
+        }
+        Ok(String::new())
+    }
+
     /// What the worker has logged since the start of the cluster.
     pub fn worker_log(&self) -> String {
         std::fs::read_to_string(self.dir.join("worker.log")).unwrap_or_default()
@@ -149,6 +166,11 @@ impl ConnectCluster {
     pub fn resident_bytes(&self) -> (u64, u64) {
         let of = |process: &Option<JavaProcess>| process.as_ref().map_or(0, JavaProcess::resident_bytes);
         (of(&self.broker), of(&self.worker))
+    }
+
+    /// Process ids of broker and worker; those that are down are left out.
+    pub fn process_ids(&self) -> Vec<u32> {
+        [&self.broker, &self.worker].into_iter().flatten().map(JavaProcess::id).collect()
     }
 
     /// Ends the worker as a crash does.
@@ -168,6 +190,8 @@ impl ConnectCluster {
                 main: "org.apache.kafka.connect.cli.ConnectDistributed",
                 arguments: vec![self.dir.join("worker.properties")],
                 heap_mib: self.options.worker_heap_mib,
+                jvm: self.options.jvm,
+                logs: true,
                 environment: &self.options.worker_environment,
             };
             self.worker = Some(program.spawn(&self.home, &self.dir, "worker")?);
@@ -198,6 +222,8 @@ impl ConnectCluster {
                 main: "kafka.Kafka",
                 arguments: vec![self.dir.join("broker.properties")],
                 heap_mib: self.options.broker_heap_mib,
+                jvm: self.options.jvm,
+                logs: true,
                 environment: &[],
             };
             self.broker = Some(program.spawn(&self.home, &self.dir, "broker")?);
@@ -274,9 +300,11 @@ impl ConnectCluster {
                 .chain([self.dir.join("broker.properties")])
                 .collect(),
             heap_mib: self.options.broker_heap_mib,
+            jvm: Jvm::QuickToStart,
+            logs: true,
             environment: &[],
         };
-        program.run(&self.home, &self.dir, "format")
+        program.run(&self.home, &self.dir, "format").map(drop)
     }
 }
 

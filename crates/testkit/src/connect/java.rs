@@ -36,6 +36,15 @@ wait "$java"; status=$?
 kill "$guard"
 exit "$status""#;
 
+/// How Java runs a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jvm {
+    /// Up quickly, with little memory: for tests, which do not run long enough for the better compiler.
+    QuickToStart,
+    /// As Kafka's own start scripts run it, for measurements.
+    AsShipped,
+}
+
 /// A program to start.
 #[derive(Debug)]
 pub(super) struct Program<'a> {
@@ -45,6 +54,10 @@ pub(super) struct Program<'a> {
     pub(super) arguments: Vec<PathBuf>,
     /// Largest heap, MiB.
     pub(super) heap_mib: u32,
+    /// How Java runs it.
+    pub(super) jvm: Jvm,
+    /// Whether it logs; a command whose output is read does not.
+    pub(super) logs: bool,
     /// Variables beside those of the test.
     pub(super) environment: &'a [(String, String)],
 }
@@ -84,34 +97,38 @@ impl Program<'_> {
         Ok(JavaProcess { name, shell, java, log })
     }
 
-    /// Runs it to its end.
-    pub(super) fn run(&self, home: &Path, dir: &Path, name: &str) -> Result<()> {
+    /// Runs it to its end; returns what it wrote to standard output.
+    pub(super) fn run(&self, home: &Path, dir: &Path, name: &str) -> Result<String> {
         let output = Command::new("java").args(self.java_arguments(home, dir)).stdin(Stdio::null()).output();
         let output = output.context("could not run java; `scripts/setup.sh test` installs it")?;
         let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         ensure!(output.status.success(), "{name} failed:\n{}{}", said(&output.stdout), said(&output.stderr));
-        Ok(())
+        Ok(said(&output.stdout))
     }
 
     fn java_arguments(&self, home: &Path, dir: &Path) -> Vec<PathBuf> {
-        let mut arguments = vec![
+        let flags: &[&str] = match self.jvm {
+            Jvm::QuickToStart => &["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"],
+            Jvm::AsShipped => &[
+                "-server",
+                "-XX:+UseG1GC",
+                "-XX:MaxGCPauseMillis=20",
+                "-XX:InitiatingHeapOccupancyPercent=35",
+                "-XX:+ExplicitGCInvokesConcurrent",
+            ],
+        };
+        let mut arguments = flags.iter().map(|&flag| flag.to_owned()).collect::<Vec<_>>();
+        arguments.extend([
             format!("-Xmx{}m", self.heap_mib),
-            "-XX:+UseSerialGC".to_owned(),
-            // Quick to start; tests do not run long enough for the better compiler.
-            "-XX:TieredStopAtLevel=1".to_owned(),
-            "-Xshare:auto".to_owned(),
             "-Djava.awt.headless=true".to_owned(),
             "-Duser.timezone=UTC".to_owned(),
+            format!("-Dsegcdc.log.level={}", if self.logs { "info" } else { "off" }),
             format!("-Dlog4j2.configurationFile={}", dir.join("log4j2.properties").display()),
             "-cp".to_owned(),
             home.join("lib").join("*").display().to_string(),
             self.main.to_owned(),
-        ]
-        .into_iter()
-        .map(PathBuf::from)
-        .collect::<Vec<_>>();
-        arguments.extend(self.arguments.iter().cloned());
-        arguments
+        ]);
+        arguments.into_iter().map(PathBuf::from).chain(self.arguments.iter().cloned()).collect()
     }
 }
 
@@ -159,6 +176,11 @@ impl JavaProcess {
             std::thread::park_timeout(PAUSE);
         }
         Ok(())
+    }
+
+    /// Java's process id.
+    pub(super) fn id(&self) -> u32 {
+        self.java.as_raw_nonzero().get().unsigned_abs()
     }
 
     /// Memory that it has, bytes resident.

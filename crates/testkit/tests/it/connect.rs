@@ -36,6 +36,10 @@ async fn worker_has_debeziums_connectors_and_keeps_them_over_crashes() -> anyhow
     let made = cluster.rest().post("/connectors", Some(&connector)).await?;
     assert_eq!(made.status, 201, "{}", made.body);
 
+    assert!(cluster.topics()?.contains(&"connect-configs".to_owned()), "{:?}", cluster.topics());
+    assert_eq!((cluster.consumer_groups()?, cluster.stored_offsets()?), (Vec::new(), Vec::new()));
+    assert_eq!(cluster.process_ids().len(), 2);
+
     cluster.kill_worker()?;
     assert!(cluster.rest().get("/").await.is_err());
     cluster.kill_broker()?;
