@@ -202,8 +202,7 @@ fn plan(
     let what = format!("state of pipeline \"{pipeline}\"");
     removed.push(thing(what, Side::Target, sql::state::remove(pipeline)));
     if !others {
-        let [first, second] = sql::state::DROP_TABLES;
-        let sql = [first, second, sql::state::DROP_SCHEMA].join("; ");
+        let sql = format!("{}; {}", sql::state::DROP_TABLES.join("; "), sql::state::DROP_SCHEMA);
         removed.push(thing("schema \"segcdc\"".to_owned(), Side::Target, sql));
     }
     for table in &state.tables {

@@ -124,8 +124,7 @@ fn plan(state: &PipelineState, others: bool) -> Result<Things, EngineError> {
     things.put(true, Thing { what, side: Side::Target, sql: sql::state::remove(pipeline) });
     if !others {
         let what = "schema \"segcdc\"".to_owned();
-        let [first, second] = sql::state::DROP_TABLES;
-        let sql = [first, second, sql::state::DROP_SCHEMA].join("; ");
+        let sql = format!("{}; {}", sql::state::DROP_TABLES.join("; "), sql::state::DROP_SCHEMA);
         things.put(true, Thing { what, side: Side::Target, sql });
     }
     for table in &state.tables {

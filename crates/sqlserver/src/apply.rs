@@ -6,6 +6,7 @@
 //!   values are encoded and checked             values are encoded and checked
 //!   one request:                               missing #s<n> are created
 //!     BEGIN; fence                             BEGIN; fence
+//!     dead letters, uses of policies           dead letters by #letters, uses of policies
 //!     DELETE, UPDATE, INSERT of single rows    for each table: rows into #s<n>; one request: TRUNCATE, fill,
 //!     checkpoint                                 DELETE, UPDATE, INSERT of all its rows, emptying of #s<n>;
 //!     COMMIT                                     behind the last table the checkpoint

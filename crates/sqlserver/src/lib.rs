@@ -6,6 +6,7 @@
 //!                                    +-- state                pipelines, checkpoint, fence
 //!                                    +-- loader               snapshot rows, bulk load
 //!                                    +-- apply                one batch: fence, staging, effects, checkpoint, COMMIT
+//!                                    +-- letters              dead letters and counted uses of policies
 //!                                    +-- rows                 read back, for verification
 //! ```
 //!
@@ -21,6 +22,7 @@ pub mod error;
 #[cfg(test)]
 mod fixture;
 mod large;
+pub mod letters;
 pub mod loader;
 pub mod preflight;
 pub mod quote;
@@ -35,6 +37,7 @@ mod time_probe;
 pub use apply::{Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};
 pub use error::{RefusedValue, TargetError, disposition_of};
+pub use letters::{CountedUse, Letter, LetterCount, LetterFilter};
 pub use loader::{LoadProgress, Loader};
 pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};

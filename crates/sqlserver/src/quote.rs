@@ -1,6 +1,8 @@
 //! The only place that writes names and text literals into T-SQL. Total: any name that a server can hold comes back
 //! unchanged from the server's own parser.
 
+use std::fmt::Write as _;
+
 use segcdc_model::QualifiedName;
 
 /// Longest identifier of SQL Server, in UTF-16 units.
@@ -19,6 +21,17 @@ pub fn qualified(table: &QualifiedName) -> String {
 /// A text as a national character literal: `N'it''s'`.
 pub fn text(text: &str) -> String {
     format!("N'{}'", text.replace('\'', "''"))
+}
+
+/// Bytes as a binary literal: `0x0AFF`.
+pub fn bytes(bytes: &[u8]) -> String {
+    let mut literal = String::with_capacity(2 + 2 * bytes.len());
+    literal.push_str("0x");
+    for byte in bytes {
+        // Writing to a String cannot fail.
+        let _infallible = write!(literal, "{byte:02X}");
+    }
+    literal
 }
 
 /// Whether SQL Server can have an object of this name.
@@ -58,6 +71,12 @@ mod tests {
         fn any_text_is_one_token(raw in any::<String>()) {
             prop_assert_eq!(lex(&text(&raw), "N'", '\''), Some((raw, String::new())));
         }
+    }
+
+    #[test]
+    fn bytes_are_two_digits_each() {
+        assert_eq!(bytes(&[]), "0x");
+        assert_eq!(bytes(&[0, 10, 255]), "0x000AFF");
     }
 
     #[test]

@@ -5,6 +5,8 @@ pub mod apply;
 pub mod catalog;
 pub mod create_table;
 pub mod direct;
+pub mod letter_changes;
+pub mod letters;
 pub mod rows;
 pub mod session;
 pub mod staging;

@@ -19,6 +19,8 @@ use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::error::TargetError;
 
+pub(crate) use read::Fields;
+
 /// Longest name of a pipeline, in characters.
 pub const MAX_PIPELINE_NAME: usize = 100;
 

@@ -1,7 +1,7 @@
 //! The way for small batches: the whole transaction in one request, of single-row statements with parameters.
 
 use segcdc_model::{Checkpoint, Disposition, Value};
-use segcdc_plan::{ApplyPlan, RowImage, TableChanges, TablePlan};
+use segcdc_plan::{ApplyPlan, LetterChange, LetterEnd, PolicyUse, RowImage, TableChanges, TablePlan};
 use segcdc_tds::{BulkColumn, Parameter, RowEncoder};
 
 use super::staged_rows::{StagedChanges, planned_value};
@@ -9,6 +9,7 @@ use super::{at_table, behind, place};
 use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::{RefusedValue, TargetError};
+use crate::letters::{self, Field};
 use crate::session::Target;
 use crate::sink::MAX_PARAMETERS;
 use crate::sql;
@@ -61,6 +62,7 @@ struct Builder {
 /// The first value that the target cannot hold.
 pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request>, TargetError> {
     let rows: usize = plan.tables.iter().map(TableChanges::row_count).sum();
+    let rows = rows + plan.letters.len() + plan.uses.len();
     let takes_old_values = plan.tables.iter().flat_map(|table| &table.inserts).any(|row| row.fill.is_some());
     if rows > MAX_ROWS || takes_old_values {
         return Ok(None);
@@ -69,13 +71,20 @@ pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request
         Builder { dialect, place: place(plan), statements: Vec::new(), values: Values::default() };
     builder.statements.push(sql::session::BEGIN.to_owned());
     builder.push(1, FENCED, FENCE.to_owned());
+    for change in &plan.letters {
+        builder.add_letter(change)?;
+    }
+    for used in &plan.uses {
+        builder.add_use(used)?;
+    }
     for changes in &plan.tables {
-        builder.add(changes)?;
-        if builder.values.bytes.len() + FENCE_PARAMETERS > MAX_PARAMETERS
-            || builder.values.total_bytes > MAX_BYTES
-        {
+        if builder.is_full() {
             return Ok(None);
         }
+        builder.add(changes)?;
+    }
+    if builder.is_full() {
+        return Ok(None);
     }
     builder.push(1, FENCED, FINISH.to_owned());
     builder.statements.push(sql::session::COMMIT.to_owned());
@@ -121,7 +130,8 @@ pub(super) async fn run(
     }
     let error = TargetError::from_tds("applying a batch", error);
     match plan.tables.as_slice() {
-        [only] => Err(at_table(error, &only.table, plan)),
+        // Letters and counters are no table's.
+        [only] if plan.letters.is_empty() && plan.uses.is_empty() => Err(at_table(error, &only.table, plan)),
         _ if concerns_unnamed_table(&error) => Ok(Outcome::Unexplained),
         _ => Err(error),
     }
@@ -188,7 +198,7 @@ impl Builder {
             }
         }
         if !changes.inserts.is_empty() {
-            let first = FENCE_PARAMETERS + self.values.bytes.len() + 1;
+            let first = self.next_parameter();
             for row in &changes.inserts {
                 for column in 0..table.columns.len() {
                     self.value(table, &row.image, column)?;
@@ -196,6 +206,68 @@ impl Builder {
             }
             let rows = changes.inserts.len();
             self.push(rows, MISCOUNTED, sql::direct::insert(table, rows, first));
+        }
+        Ok(())
+    }
+
+    /// Whether the request has got too large to be sent.
+    fn is_full(&self) -> bool {
+        self.values.bytes.len() + FENCE_PARAMETERS > MAX_PARAMETERS || self.values.total_bytes > MAX_BYTES
+    }
+
+    /// Adds the statement of a change of letters.
+    fn add_letter(&mut self, change: &LetterChange) -> Result<(), TargetError> {
+        let next = self.next_parameter();
+        match change {
+            LetterChange::Open(letter) => {
+                self.fields(letters::columns(), &letters::of_letter(letter))?;
+                let keyed = letters::is_keyed(&letter.key);
+                self.push(1, MISCOUNTED, sql::letter_changes::open_single(next, keyed));
+            }
+            LetterChange::Renew(letter) => {
+                self.fields(letters::columns(), &letters::of_letter(letter))?;
+                self.push(1, MISCOUNTED, sql::letter_changes::renew_single(next));
+            }
+            LetterChange::Close { oid, key, rows, lsn, end, .. } => {
+                let [oid_type, digest_type, lsn_type] = letters::key_columns();
+                self.fields([oid_type, digest_type, lsn_type], &letters::of_key(*oid, key, *lsn))?;
+                let count = usize::try_from(*rows).unwrap_or(usize::MAX);
+                self.push(count, MISCOUNTED, sql::letter_changes::close_single(next, *rows, end.word()));
+            }
+            LetterChange::CloseAll { oid, lsn, .. } => {
+                let [oid_type, _, lsn_type] = letters::key_columns();
+                let values = [Field::Int(i64::from(*oid)), letters::of_lsn(*lsn)];
+                self.fields([oid_type, lsn_type], &values)?;
+                let end = LetterEnd::Truncated.word();
+                self.statements.push(sql::letter_changes::close_all_single(next, end));
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the statements that count uses of a policy.
+    fn add_use(&mut self, used: &PolicyUse) -> Result<(), TargetError> {
+        let next = self.next_parameter();
+        self.fields(letters::counter_columns(), &letters::of_use(used))?;
+        self.statements.push(sql::letter_changes::make_counter_single(next));
+        self.push(1, MISCOUNTED, sql::letter_changes::add_to_counter_single(next));
+        Ok(())
+    }
+
+    /// The number of the parameter that comes next.
+    fn next_parameter(&self) -> usize {
+        FENCE_PARAMETERS + self.values.bytes.len() + 1
+    }
+
+    /// Adds values of a letter or counter as parameters.
+    fn fields(
+        &mut self,
+        columns: impl IntoIterator<Item = BulkColumn>,
+        fields: &[Field],
+    ) -> Result<(), TargetError> {
+        for (column, field) in columns.into_iter().zip(fields) {
+            let pushed = self.values.push(column, field.value());
+            pushed.map_err(letters::refused)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use segcdc_tds::BulkOptions;
 use super::staged_rows::{self, StagedChanges};
 use super::{Expected, at_table, begin, behind, check_counts, place, totals};
 use crate::error::TargetError;
+use crate::letters;
 use crate::session::Target;
 use crate::sink::{RowBuffer, RowSink};
 use crate::sql;
@@ -44,6 +45,10 @@ pub(super) async fn run(
     let mut stages = encode_all(target, plan)?;
     create_staging(target, &mut stages).await?;
     begin(target, expected).await?;
+    letters::write(target, &expected.pipeline, &plan.letters, &plan.uses, plan.end_lsn).await?;
+    if stages.is_empty() {
+        finish(target, plan, expected).await?;
+    }
     let last = stages.len().saturating_sub(1);
     for (index, stage) in stages.iter_mut().enumerate() {
         if stage.staged.row_count() > 0 {
@@ -54,6 +59,13 @@ pub(super) async fn run(
     }
     target.commit().await?;
     Ok(behind(expected, plan.end_lsn))
+}
+
+/// Moves the checkpoint, for a batch that concerns no table.
+async fn finish(target: &mut Target, plan: &ApplyPlan, expected: &Checkpoint) -> Result<(), TargetError> {
+    let sql = sql::state::finish(expected, plan.end_lsn, &totals(plan));
+    let response = target.batch("applying a batch", &sql).await?;
+    check_fence(expected, &response.row_counts)
 }
 
 /// Encodes and so checks every value of a plan before anything is sent.

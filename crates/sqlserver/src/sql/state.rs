@@ -4,6 +4,7 @@
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
+use crate::sql::letters;
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -334,8 +335,9 @@ pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> S
 /// Removes all rows of a pipeline, in one transaction.
 pub fn remove(pipeline: &str) -> String {
     let name = quote::text(pipeline);
+    let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
     format!(
-        "BEGIN TRANSACTION; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
 }
@@ -343,8 +345,13 @@ pub fn remove(pipeline: &str) -> String {
 /// Number of pipelines; keeps new ones out until the transaction ends.
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
-/// Remove the two tables.
-pub const DROP_TABLES: [&str; 2] = ["DROP TABLE [segcdc].[pipeline_table]", "DROP TABLE [segcdc].[pipeline]"];
+/// Remove the tables. Pipelines of older versions had no letters and counted nothing.
+pub const DROP_TABLES: [&str; 4] = [
+    "DROP TABLE IF EXISTS [segcdc].[dead_letter]",
+    "DROP TABLE IF EXISTS [segcdc].[policy_use]",
+    "DROP TABLE [segcdc].[pipeline_table]",
+    "DROP TABLE [segcdc].[pipeline]",
+];
 
 /// Removes the schema.
 pub const DROP_SCHEMA: &str = "DROP SCHEMA [segcdc]";

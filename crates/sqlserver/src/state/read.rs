@@ -85,46 +85,56 @@ pub(super) fn read_checkpoint(pipeline: &str, rows: &[Vec<Datum>]) -> Result<Che
 }
 
 /// Reads fields of a row by position, each wrong one an error that names it.
-struct Fields<'a> {
-    pipeline: &'a str,
-    row: &'a [Datum],
+pub(crate) struct Fields<'a> {
+    /// Whose state it is.
+    pub(crate) pipeline: &'a str,
+    /// The row.
+    pub(crate) row: &'a [Datum],
 }
 
 // === impl Fields ===
 
 impl Fields<'_> {
-    fn unreadable(&self, index: usize) -> TargetError {
+    pub(crate) fn unreadable(&self, index: usize) -> TargetError {
         let reason = format!("field {index} is missing or of another type");
         TargetError::StateUnreadable { pipeline: self.pipeline.to_owned(), reason }
     }
 
-    fn int(&self, index: usize) -> Result<i64, TargetError> {
+    pub(crate) fn int(&self, index: usize) -> Result<i64, TargetError> {
         self.row.get(index).and_then(Datum::as_int).ok_or_else(|| self.unreadable(index))
     }
 
-    fn u32(&self, index: usize) -> Result<u32, TargetError> {
+    pub(crate) fn u32(&self, index: usize) -> Result<u32, TargetError> {
         u32::try_from(self.int(index)?).map_err(|_| self.unreadable(index))
     }
 
-    fn u64(&self, index: usize) -> Result<u64, TargetError> {
+    pub(crate) fn u64(&self, index: usize) -> Result<u64, TargetError> {
         u64::try_from(self.int(index)?).map_err(|_| self.unreadable(index))
     }
 
-    fn lsn(&self, index: usize) -> Result<Lsn, TargetError> {
+    pub(crate) fn lsn(&self, index: usize) -> Result<Lsn, TargetError> {
         self.u64(index).map(Lsn::new)
     }
 
-    fn text(&self, index: usize) -> Result<String, TargetError> {
+    pub(crate) fn text(&self, index: usize) -> Result<String, TargetError> {
         let text = self.row.get(index).and_then(Datum::as_text);
         text.map(str::to_owned).ok_or_else(|| self.unreadable(index))
     }
 
-    fn flag(&self, index: usize) -> Result<bool, TargetError> {
+    pub(crate) fn flag(&self, index: usize) -> Result<bool, TargetError> {
         Ok(self.int(index)? != 0)
     }
 
-    fn time_us(&self, index: usize) -> Result<i64, TargetError> {
+    pub(crate) fn time_us(&self, index: usize) -> Result<i64, TargetError> {
         self.row.get(index).and_then(instant_us).ok_or_else(|| self.unreadable(index))
+    }
+
+    pub(crate) fn hash(&self, index: usize) -> Result<[u8; 32], TargetError> {
+        let bytes = match self.row.get(index) {
+            Some(Datum::Bytes(bytes)) => bytes.as_slice().try_into().ok(),
+            _ => None,
+        };
+        bytes.ok_or_else(|| self.unreadable(index))
     }
 }
 

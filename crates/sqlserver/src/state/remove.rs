@@ -31,7 +31,7 @@ impl Target {
         Ok(true)
     }
 
-    /// Drops the two tables while a range lock keeps new pipelines out.
+    /// Drops the tables while a range lock keeps new pipelines out.
     async fn remove_state_tables_in_tx(&mut self) -> Result<bool, TargetError> {
         let during = "removing the state schema";
         self.batch(during, "BEGIN TRANSACTION").await?;

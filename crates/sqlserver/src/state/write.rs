@@ -27,9 +27,13 @@ impl Target {
     pub async fn ensure_state_schema(&mut self) -> Result<(), TargetError> {
         let during = "creating the state schema";
         self.ensure_schema(sql::state::SCHEMA).await?;
-        for (name, create) in
-            [("pipeline", sql::state::CREATE_PIPELINE), ("pipeline_table", sql::state::CREATE_PIPELINE_TABLE)]
-        {
+        let [letters, uses] = sql::letters::TABLES;
+        for (name, create) in [
+            ("pipeline", sql::state::CREATE_PIPELINE),
+            ("pipeline_table", sql::state::CREATE_PIPELINE_TABLE),
+            letters,
+            uses,
+        ] {
             let table = QualifiedName::new(sql::state::SCHEMA, name);
             self.create_once(during, &sql::catalog::object(&table), create).await?;
         }

@@ -1,8 +1,9 @@
 //! Connections that break while a batch is under way.
 
-use segcdc_model::{Fault, PgType};
+use segcdc_model::{Fault, Lsn, PgType};
+use segcdc_plan::{ApplyPlan, DeadLetter, Held, LetterChange, LetterKey, PolicyUse, ValuePolicy};
 use segcdc_sqlserver::apply::apply_staged;
-use segcdc_sqlserver::{Settled, Target, TargetConfig, TargetError, apply, settle};
+use segcdc_sqlserver::{LetterFilter, Settled, Target, TargetConfig, TargetError, apply, settle};
 use segcdc_testkit::{Direction, Proxy, Rule, Then, When};
 
 use crate::rig::{Rig, Stream, canonical_rows, plan_one};
@@ -97,6 +98,62 @@ async fn commit_that_never_arrived_has_left_no_trace() {
     }
 }
 
+/// Applies a batch with a letter and a counted use while `then` happens to its COMMIT, settles it, and applies it again
+/// when it left no trace. Whatever happened, both are there once.
+async fn letters_when(way: Way, then: Then) {
+    let mut rig = Rig::new().await;
+    if skipped(&rig.config) {
+        return;
+    }
+    let table = rig.table(1, "t", 1, &[("id", PgType::Int4, true)]);
+    rig.create(&table).await;
+    let stream = Stream::new(&table);
+    let of = table.source.name.clone();
+    let letter = DeadLetter {
+        oid: 1,
+        table: of.clone(),
+        key: LetterKey { digest: [7; 32], texts: vec!["2".to_owned()] },
+        lsn: Lsn::new(99),
+        code: "VALUE_TOO_LONG".to_owned(),
+        column: "a".to_owned(),
+        payload: "{}".to_owned(),
+        held: Held::Nothing,
+    };
+    let (column, policy) = ("a".to_owned(), ValuePolicy::SetAside);
+    let plan = ApplyPlan {
+        letters: vec![LetterChange::Open(letter)],
+        uses: vec![PolicyUse { oid: 1, table: of, column, policy, count: 1 }],
+        ..plan_one(&[&stream], 100, vec![stream.insert("1")])
+    };
+    let (proxy, mut target) = through_proxy(&rig.config).await;
+    proxy.arm(Rule { direction: Direction::ToServer, when: request_with("COMMIT TRANSACTION"), then });
+    let applied = match way {
+        Way::OneRequest => apply(&mut target, &plan, &rig.checkpoint).await,
+        Way::Staged => apply_staged(&mut target, &plan, &rig.checkpoint).await,
+    };
+    assert_eq!(applied.unwrap_err().code(), "COMMIT_UNKNOWN", "{way:?}");
+    drop(target);
+    let pipeline = rig.pipeline.clone();
+    match settle(&mut rig.target, &rig.checkpoint, plan.end_lsn).await.unwrap() {
+        Settled::Committed(_) => {}
+        Settled::NotCommitted(checkpoint) => {
+            assert!(rig.target.letters(&pipeline, &LetterFilter::default(), 9).await.unwrap().is_empty());
+            apply(&mut rig.target, &plan, &checkpoint).await.unwrap();
+        }
+    }
+    assert_eq!(rig.target.letters(&pipeline, &LetterFilter::default(), 9).await.unwrap().len(), 1, "{way:?}");
+    assert_eq!(rig.target.policy_uses(&pipeline).await.unwrap()[0].uses, 1);
+    assert_eq!(rig.rows(&table).await, canonical_rows(&table, &["1"]));
+}
+
+#[tokio::test]
+async fn letters_are_there_once_whatever_becomes_of_the_commit() {
+    for way in [Way::OneRequest, Way::Staged] {
+        letters_when(way, Then::LoseAnswer).await;
+        letters_when(way, Then::Reset).await;
+    }
+}
+
 #[tokio::test]
 async fn connection_that_breaks_inside_a_batch_leaves_no_trace() {
     let Some(broken) = break_at(Way::Staged, "INSERT INTO", Then::LoseAnswer).await else { return };
@@ -111,6 +168,6 @@ async fn unknown_commit_of_a_process_that_was_taken_over_is_fenced() {
     let mut rig = Rig::new().await;
     let before = rig.checkpoint.clone();
     rig.target.take_over(&rig.pipeline, "other").await.unwrap();
-    let settled = settle(&mut rig.target, &before, segcdc_model::Lsn::new(100)).await;
+    let settled = settle(&mut rig.target, &before, Lsn::new(100)).await;
     assert_eq!(settled.unwrap_err().code(), "FENCED");
 }

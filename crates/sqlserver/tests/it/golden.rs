@@ -5,7 +5,8 @@ use std::sync::Arc;
 use segcdc_model::{Checkpoint, Lineage, Lsn, PgType, QualifiedName, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_sqlserver::sql::state::Totals;
-use segcdc_sqlserver::{Lag, NewPipeline, TableProgress, TableState, sql};
+use segcdc_sqlserver::sql::{letter_changes, letters};
+use segcdc_sqlserver::{Lag, LetterFilter, NewPipeline, TableProgress, TableState, sql};
 
 use crate::fixture;
 
@@ -204,6 +205,54 @@ fn state_of_pipelines() {
         sql::state::set_progress("it's", &progress),
         sql::state::finish_copy("it's", &progress, Lsn::new(4)),
         sql::state::remove("it's"),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn dead_letters_and_counters() {
+    let filter = LetterFilter {
+        tables: Some(vec![1, 2]),
+        code: Some("VALUE_TOO_LONG".to_owned()),
+        with_closed: false,
+        after: 17,
+    };
+    let all = LetterFilter { with_closed: true, ..LetterFilter::default() };
+    let statements = [
+        letters::CREATE_DEAD_LETTER.to_owned(),
+        letters::CREATE_POLICY_USE.to_owned(),
+        letters::select_letters("it's", &filter, 100),
+        letters::select_letters("it's", &all, 5),
+        letters::select_letters("p", &LetterFilter { tables: Some(Vec::new()), ..all }, 5),
+        letters::select_letter("it's", 17),
+        letters::count_letters("it's"),
+        letters::select_open_keys("it's", 1, 17, 5000),
+        letters::select_policy_uses("it's"),
+        letter_changes::create_staging(),
+        letter_changes::open_staged("it's", 0, true),
+        letter_changes::open_staged("it's", 1, false),
+        letter_changes::renew_staged("it's", 2),
+        letter_changes::close_staged("it's", 3, "healed"),
+        letter_changes::close_equal("it's", 1, &[0xAB; 32], 2, 99, "deleted"),
+        letter_changes::close_all("it's", 1, 99, "truncated"),
+        letter_changes::DROP_STAGING.to_owned(),
+        letter_changes::make_counter("it's", 1, "c'", "null"),
+        letter_changes::add_to_counter("it's", 1, "c'", "null", 7),
+        letter_changes::forget_counters("it's", 1),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn single_letters_and_counters() {
+    let statements = [
+        letter_changes::open_single(9, true),
+        letter_changes::open_single(9, false),
+        letter_changes::renew_single(9),
+        letter_changes::close_single(9, 1, "healed"),
+        letter_changes::close_all_single(9, "truncated"),
+        letter_changes::make_counter_single(9),
+        letter_changes::add_to_counter_single(9),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }

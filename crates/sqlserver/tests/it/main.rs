@@ -12,6 +12,8 @@ mod golden;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod letters;
+#[cfg(test)]
 mod loader;
 #[cfg(test)]
 mod preflight;
