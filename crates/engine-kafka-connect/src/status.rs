@@ -259,6 +259,8 @@ fn table_report(table: &segcdc_sqlserver::TableState, copied: bool) -> TableRepo
         estimated_rows: table.estimated_rows,
         sync_lsn: table.sync_lsn,
         error: None,
+        set_aside: 0,
+        policy_uses: Vec::new(),
     }
 }
 

@@ -75,8 +75,9 @@ impl Follow<'_> {
     /// # Errors
     /// Trouble to wait out, and what a person has to act on. What was acknowledged is in the target in any case.
     pub(crate) async fn run(self) -> Result<Outcome, EngineError> {
-        let Follow { context, memory, source, target, tables } = self;
+        let Follow { context, memory, source, target, mut tables } = self;
         let checkpoint = memory.checkpoint()?;
+        read_letters(target, &checkpoint.pipeline, &mut tables).await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
@@ -274,6 +275,16 @@ impl Loop<'_> {
             other => other,
         }
     }
+}
+
+/// Reads which rows are set aside; as the target holds them, whatever became of the batch that a run before was writing.
+async fn read_letters(target: &mut Target, pipeline: &str, tables: &mut TableSet) -> Result<(), EngineError> {
+    let entries: Vec<segcdc_plan::TableEntry> = tables.iter().cloned().collect();
+    for mut entry in entries {
+        entry.letters = target.open_letters(pipeline, &entry.plan).await?;
+        tables.insert(entry);
+    }
+    Ok(())
 }
 
 /// The tables as the planner wants them.

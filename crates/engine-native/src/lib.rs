@@ -62,6 +62,7 @@ pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{
-    Health, PipelineStateWord, SlotReport, StatusNote, StatusReport, TableReport, slot, status,
+    Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, StatusReport, TableReport, slot,
+    status,
 };
 pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};

@@ -55,6 +55,10 @@ pub(crate) async fn resume(
         // Another process wrote between our look and our claim: what was checked is not what is there.
         checked = look(context, memory, source, target, now.checkpoint.lineage.slot).await?;
     }
+    if checked.tables.iter().any(TableFacts::keeps_notes) {
+        // The state may be of a version that kept none.
+        target.ensure_state_schema().await?;
+    }
     provision::store_rules(context, memory, target, &state).await?;
     let Checked { tables, faulty, timeline, .. } = checked;
     if timeline != memory.checkpoint()?.lineage.timeline {

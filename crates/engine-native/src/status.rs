@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use segcdc_model::{Fault, Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
-use segcdc_sqlserver::{PipelineState, TableState, Target, TargetError};
+use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, TableState, Target, TargetError};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -103,6 +103,27 @@ pub struct TableReport {
     pub sync_lsn: Lsn,
     /// Code and words, when it is quarantined.
     pub error: Option<StatusNote>,
+    /// Rows of the source that are set aside now, as dead letters.
+    pub set_aside: u64,
+    /// How often policies decided what became of a value, since the table was copied last.
+    pub policy_uses: Vec<PolicyUseReport>,
+}
+
+/// How often a policy decided what became of a column's values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyUseReport {
+    /// The column.
+    pub column: String,
+    /// The policy, as it is written in a rule.
+    pub policy: String,
+    /// How often: values that were written as another one, or rows that were set aside or stayed so.
+    pub uses: u64,
+}
+
+/// What the target keeps beside the state.
+struct Notes {
+    letters: Vec<LetterCount>,
+    uses: Vec<CountedUse>,
 }
 
 /// Something that a person should know.
@@ -147,12 +168,17 @@ pub struct SlotReport {
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps the target from being asked. A source
 /// that cannot be asked is a note, not an error.
 pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> {
-    let state = load(config).await?;
+    let mut target = Target::connect(&config.target).await?;
+    let state = load(config, &mut target).await?;
+    let notes = Notes {
+        letters: target.letter_counts(&config.name).await?,
+        uses: target.policy_uses(&config.name).await?,
+    };
     let source = match look_at_source(config, &state).await {
         Ok(seen) => Ok(seen),
         Err(error) => Err(StatusNote::of(&error)),
     };
-    Ok(report(&state, source))
+    Ok(report(&state, &notes, source))
 }
 
 /// The pipeline's slot.
@@ -160,7 +186,8 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
 /// # Errors
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps either server from being asked.
 pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
-    let state = load(config).await?;
+    let mut target = Target::connect(&config.target).await?;
+    let state = load(config, &mut target).await?;
     let source = session::connect(&config.source).await?;
     let found = slots::inspect(&source, &state.checkpoint.lineage.slot).await?;
     source.close().await;
@@ -168,8 +195,7 @@ pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
 }
 
 /// The state of the pipeline, which must be there.
-async fn load(config: &EngineConfig) -> Result<PipelineState, EngineError> {
-    let mut target = Target::connect(&config.target).await?;
+async fn load(config: &EngineConfig, target: &mut Target) -> Result<PipelineState, EngineError> {
     let state = target.load_state(&config.name).await?;
     Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?)
 }
@@ -203,7 +229,7 @@ async fn source_position(source: &Session) -> Result<Lsn, EngineError> {
 }
 
 /// Puts together what both servers say.
-fn report(state: &PipelineState, source: Result<SourceView, StatusNote>) -> StatusReport {
+fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, StatusNote>) -> StatusReport {
     let checkpoint = &state.checkpoint;
     let age_us = state.read_at_us.saturating_sub(state.updated_at_us);
     let last_sign_ms = u64::try_from(age_us / 1000).unwrap_or(0);
@@ -213,6 +239,7 @@ fn report(state: &PipelineState, source: Result<SourceView, StatusNote>) -> Stat
         phases: state.tables.iter().map(|table| table.phase).collect(),
         is_set_up: checkpoint.applied_lsn > Lsn::ZERO,
         copy_only,
+        set_aside: kept.letters.iter().map(|count| count.open).sum(),
         last_sign_ms,
         slot: view.map(|view| &view.slot),
         has_publication: view.map(|view| view.has_publication),
@@ -248,7 +275,7 @@ fn report(state: &PipelineState, source: Result<SourceView, StatusNote>) -> Stat
         changes_applied: state.changes_applied,
         slot,
         publication: checkpoint.lineage.publication.clone(),
-        tables: state.tables.iter().map(table_report).collect(),
+        tables: state.tables.iter().map(|table| table_report(table, kept)).collect(),
         notes,
     }
 }
@@ -285,7 +312,14 @@ fn slot_report(state: &PipelineState, found: Option<SlotState>) -> SlotReport {
 }
 
 /// One table.
-fn table_report(table: &TableState) -> TableReport {
+fn table_report(table: &TableState, kept: &Notes) -> TableReport {
+    let oid = table.source_oid;
+    let open = kept.letters.iter().filter(|count| count.source_oid == oid).map(|count| count.open);
+    let uses = kept.uses.iter().filter(|used| used.source_oid == oid).map(|used| PolicyUseReport {
+        column: used.column.clone(),
+        policy: used.policy.clone(),
+        uses: used.uses,
+    });
     let error = table.error.as_ref().map(|(code, detail)| StatusNote {
         code: code.clone(),
         detail: detail.clone(),
@@ -299,6 +333,8 @@ fn table_report(table: &TableState) -> TableReport {
         estimated_rows: table.estimated_rows,
         sync_lsn: table.sync_lsn,
         error,
+        set_aside: open.sum(),
+        policy_uses: uses.collect(),
     }
 }
 

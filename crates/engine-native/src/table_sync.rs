@@ -181,9 +181,10 @@ impl Copier<'_> {
         let Some(job) = self.jobs.get_mut(at) else { return Ok(()) };
         job.begin(self.context.config.readers);
         self.state_session.set_table(self.checkpoint, &job.state).await?;
+        let (table, oid) = (&job.plan.source.name, job.state.source_oid);
+        self.state_session.clear_letters(self.checkpoint, table, oid).await?;
         let cleared = self.state_session.clear_for_copy(&job.plan).await;
         hit(Failpoint::AfterCopyBegun);
-        let oid = job.state.source_oid;
         self.context.show_phase(oid, TablePhase::Copying, None);
         if let Err(error) = cleared {
             return self.fail(at, error.into()).await;

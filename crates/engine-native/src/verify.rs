@@ -14,6 +14,7 @@
 //! written. What the two sides are compared by is the canonical text of each planned column
 //! ([`segcdc_plan::canonical`]), so the comparison is exactly as fine as the pipeline's promise.
 //!
+//! - `aside`: rows that are set aside, and so are not compared
 //! - `fingerprint`: hashes of rows, the same for both sides
 //! - `passes`: how a table that is larger than the memory is compared part by part
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
@@ -36,6 +37,7 @@ use crate::verify::read::Stop;
 use crate::verify::reporter::Reporter;
 use crate::verify::table::Comparison;
 
+mod aside;
 mod barrier;
 mod fingerprint;
 mod keyed;
@@ -108,6 +110,10 @@ pub struct TableVerdict {
     pub unstable: u64,
     /// Candidates beyond the number that is looked at again: the table has far too many to go on.
     pub unchecked: u64,
+    /// Values of the source that a policy replaces (null, clamp): compared as what they are replaced by.
+    pub replaced: u64,
+    /// Rows of the source that are set aside as dead letters: not compared, nor the older versions of them in the target.
+    pub set_aside: u64,
     /// The first differences, by key.
     pub differences: Vec<Difference>,
 }
@@ -329,6 +335,8 @@ impl TableVerdict {
             different: 0,
             unstable: 0,
             unchecked: 0,
+            replaced: 0,
+            set_aside: 0,
             differences: Vec::new(),
         }
     }

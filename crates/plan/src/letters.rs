@@ -274,15 +274,19 @@ pub fn key_of(table: &TablePlan, image: &RowImage) -> Result<LetterKey, (usize, 
     }
     let texts =
         table.key_columns().iter().map(|column| Ok(key_text(table, image, *column)?.unwrap_or_default()));
-    Ok(key_of_texts(texts.collect::<Result<Vec<String>, _>>()?))
+    Ok(key_of_texts(table, texts.collect::<Result<Vec<String>, _>>()?))
 }
 
-/// The key of a row with these canonical texts of the key's columns, in key order.
-pub fn key_of_texts(texts: Vec<String>) -> LetterKey {
+/// The key of a row of a table with a key, from the canonical texts of the key's columns, in key order.
+pub fn key_of_texts(table: &TablePlan, texts: Vec<String>) -> LetterKey {
     let mut hasher = Sha256::new();
-    for text in &texts {
-        // Both zeros of a float are one key.
-        let text = if text == "-0e0" { "0e0" } else { text };
+    for (text, column) in texts.iter().zip(table.key_columns()) {
+        let text = match table.columns.get(*column).map(|column| &column.pg_type) {
+            // Both zeros are one key, and blanks at the end of char(n) are no part of it.
+            Some(PgType::Float4 | PgType::Float8) if text == "-0e0" => "0e0",
+            Some(PgType::Char { .. }) => text.trim_end_matches(' '),
+            _ => text,
+        };
         hasher.update((text.len() as u64).to_be_bytes());
         hasher.update(text.as_bytes());
     }
@@ -342,10 +346,6 @@ fn key_text(
         value => {
             let mut text = String::new();
             canonical::write_text(&value, &mut text);
-            // Blanks at the end of char(n) are no part of it.
-            if let PgType::Char { .. } = plan.pg_type {
-                text.truncate(text.trim_end_matches(' ').len());
-            }
             Some(text)
         }
     })

@@ -348,9 +348,10 @@ pub(crate) enum Engine {
 /// What is said about tables and columns.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct RuleArguments {
-    /// What becomes of values that SQL Server cannot hold: halt (the table), or text (columns whose type has such values
-    /// become text and hold all of them). POLICY for all, or schema.table=POLICY, schema.table.column=POLICY or
-    /// TYPE=POLICY; may be given several times
+    /// What becomes of values that SQL Server cannot hold: halt (the table), text (columns whose type has such values
+    /// become text and hold all of them), null (NULL is written instead), clamp (the nearest value), or set_aside (the row
+    /// is kept as a dead letter until it fits). Uses of null, clamp and set_aside are counted and shown by status. POLICY
+    /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
     /// Target type of columns: schema.table.column=TYPE or TYPE=TYPE; may be given several times

@@ -2,7 +2,7 @@
 
 use std::io::BufRead;
 
-use segcdc_plan::{RuleTexts, Rules, ValuePolicy};
+use segcdc_plan::{RuleTexts, Rules};
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
@@ -107,11 +107,6 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         renames: split(&arguments.rename),
     };
     let rules = Rules::parse(&texts)?;
-    let known = |policy| matches!(policy, ValuePolicy::Halt | ValuePolicy::Text);
-    if let Some(rule) = rules.values.iter().find(|rule| !known(rule.says)) {
-        let message = format!("the policy {} is not there yet", rule.says);
-        return Err(CliError::usage("POLICY_UNKNOWN", message, "use halt or text"));
-    }
     if !rules.types.is_empty() || !rules.renames.is_empty() {
         let message = "--type and --rename have no effect yet";
         return Err(CliError::usage("RULE_UNKNOWN", message, "leave them away"));
@@ -241,7 +236,8 @@ mod tests {
             Ok(vec!["halt".to_owned(), "public.t=text".to_owned()])
         );
         assert_eq!(given(&["public.t=nul"], &[]), Err("RULE_INVALID".to_owned()));
-        assert_eq!(given(&["text", "public.t.c=clamp"], &[]), Err("POLICY_UNKNOWN".to_owned()));
+        let all = ["text", "public.t.c=clamp", "numeric=null", "public.t=set_aside"];
+        assert_eq!(given(&all, &[]), Ok(all.map(str::to_owned).to_vec()));
         assert_eq!(given(&[], &["numeric=decimal(28,6)"]), Err("RULE_UNKNOWN".to_owned()));
     }
 

@@ -118,6 +118,71 @@ fn split(timestamp_us: i64) -> Result<(u32, u64), RefusedValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use segcdc_model::{Field, PgType};
+    use segcdc_plan::{ColumnPlan, Fitted, ValuePolicy, fit};
+
+    /// Whether a policy and the encoder are of one mind on a field.
+    fn agree(pg_type: PgType, mssql_type: MssqlType, field: Field<'_>) -> Result<(), TestCaseError> {
+        let column = |policy| ColumnPlan {
+            source_index: 0,
+            name: "c".to_owned(),
+            pg_type: pg_type.clone(),
+            mssql_type,
+            nullable: true,
+            policy,
+        };
+        let Ok(Fitted::Exact(value)) = fit(&column(ValuePolicy::Halt), field) else {
+            return Err(TestCaseError::fail("a value of the type is decoded"));
+        };
+        let encoded = encode(mssql_type, value);
+        match fit(&column(ValuePolicy::SetAside), field) {
+            Ok(Fitted::Exact(_)) => prop_assert_eq!(encoded, Ok(()), "{:?}", value),
+            Ok(Fitted::Aside(misfit)) => {
+                let code = encoded.map_err(|refused| refused.code());
+                let wanted = if misfit.code() == "KEY_TOO_LONG" { "VALUE_TOO_LONG" } else { misfit.code() };
+                prop_assert_eq!(code, Err(wanted), "{:?}", value);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
+        for policy in [ValuePolicy::Null, ValuePolicy::Clamp] {
+            if let Ok(Fitted::Replaced(value)) = fit(&column(policy), field) {
+                prop_assert_eq!(encode(mssql_type, value), Ok(()), "{:?} replaces", value);
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        /// What a policy leaves alone is taken, what it does not is refused for its reason, and what it puts in place is taken.
+        #[test]
+        fn policies_and_the_encoder_agree_on_what_fits(
+            number in "-?(0|[1-9][0-9]{0,45})(\\.[0-9]{1,25})?|NaN|-?Infinity",
+            (precision, scale) in (1_u8..=38).prop_flat_map(|precision| (Just(precision), 0..=precision)),
+            us: i64,
+            days: i32,
+            time_us in 86_399_999_900_i64..=86_400_000_000,
+            float: f64,
+            real: f32,
+            text in "[^\\x00]{0,12}",
+            units in 1_u16..12,
+        ) {
+            let numeric = PgType::Numeric { bounds: None };
+            agree(numeric, MssqlType::Decimal { precision, scale }, Field::Text(number.as_bytes()))?;
+            agree(PgType::Timestamp, MssqlType::DateTime2, Field::Binary(&us.to_be_bytes()))?;
+            agree(PgType::TimestampTz, MssqlType::DateTimeOffset, Field::Binary(&us.to_be_bytes()))?;
+            agree(PgType::Date, MssqlType::Date, Field::Binary(&days.to_be_bytes()))?;
+            agree(PgType::Date, MssqlType::Date, Field::Binary(&(days % 4_000_000).to_be_bytes()))?;
+            agree(PgType::Time, MssqlType::Time, Field::Binary(&time_us.to_be_bytes()))?;
+            agree(PgType::Float8, MssqlType::Float, Field::Binary(&float.to_be_bytes()))?;
+            agree(PgType::Float4, MssqlType::Real, Field::Binary(&real.to_be_bytes()))?;
+            for length in [Length::Limited(units), Length::Max] {
+                let nvarchar = MssqlType::NVarChar { length, binary_collation: true };
+                agree(PgType::Text, nvarchar, Field::Text(text.as_bytes()))?;
+                agree(PgType::Bytea, MssqlType::VarBinary { length }, Field::Binary(text.as_bytes()))?;
+            }
+        }
+    }
 
     fn encode(mssql_type: MssqlType, value: Value<'_>) -> Result<(), RefusedValue> {
         let column = bulk_column("c", mssql_type, true, Dialect::new(Collation::LATIN1_GENERAL_100_BIN2));

@@ -38,7 +38,7 @@ pub use apply::{Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};
 pub use error::{RefusedValue, TargetError, disposition_of};
 pub use letters::{CountedUse, Letter, LetterCount, LetterFilter};
-pub use loader::{LoadProgress, Loader};
+pub use loader::{LoadNotes, LoadProgress, Loader};
 pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};

@@ -8,8 +8,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use segcdc_model::{Field, Tuple};
-use segcdc_plan::{TablePlan, convert};
+use segcdc_model::{Field, Lsn, Tuple};
+use segcdc_plan::letters::{self, LetterChange};
+use segcdc_plan::{Binding, Fitted, Held, PolicyUse, RowImage, TablePlan, ValuePolicy, fit};
 use segcdc_tds::{BulkOptions, Error as TdsError};
 
 use crate::encode;
@@ -31,6 +32,16 @@ const PLACE: &str = "snapshot";
 pub struct LoadProgress {
     rows: AtomicU64,
     bytes: AtomicU64,
+    set_aside: AtomicU64,
+}
+
+/// What a load notes beside its rows: to be written in its transaction.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LoadNotes {
+    /// Rows that are set aside.
+    pub letters: Vec<LetterChange>,
+    /// How often policies were used.
+    pub uses: Vec<PolicyUse>,
 }
 
 /// One load in progress. Dropped before [`Loader::finish`] or [`Loader::abort`], it leaves a session that cannot be used
@@ -47,6 +58,23 @@ pub struct Loader<'t> {
     /// Rows sent.
     sent: u64,
     progress: Arc<LoadProgress>,
+    /// How often each column's policy was used.
+    uses: Vec<u64>,
+    letters: Vec<LetterChange>,
+    /// Where the copy stands.
+    position: Lsn,
+    /// Columns of the row at hand whose value was replaced.
+    replaced: Vec<usize>,
+}
+
+/// What became of a row.
+enum Encoded {
+    Row,
+    /// It is not in the buffer: a column has no place for its value.
+    Aside {
+        column: usize,
+        code: &'static str,
+    },
 }
 
 // === impl LoadProgress ===
@@ -60,6 +88,11 @@ impl LoadProgress {
     /// Encoded bytes sent.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Rows that were left out, to be set aside.
+    pub fn set_aside(&self) -> u64 {
+        self.set_aside.load(Ordering::Relaxed)
     }
 }
 
@@ -102,16 +135,29 @@ impl<'t> Loader<'t> {
             buffered: 0,
             sent: 0,
             progress,
+            uses: vec![0; table.columns.len()],
+            letters: Vec::new(),
+            position: Lsn::ZERO,
+            replaced: Vec::new(),
         })
     }
 
-    /// Adds a row: its fields are the plan's columns, in their order. Sends when enough have come together.
+    /// The position of the copy, for what is noted of rows.
+    #[must_use]
+    pub fn at(self, position: Lsn) -> Self {
+        Loader { position, ..self }
+    }
+
+    /// Adds a row: its fields are the plan's columns, in their order. Sends when enough have come together. A row that the
+    /// target cannot hold, and whose policy is to set it aside, is noted instead.
     ///
     /// # Errors
     /// [`TargetError::Value`] for a value that the target cannot hold, and the server's. The load has to be aborted
     /// then; a session that is not usable any more has to be given up.
     pub async fn push(&mut self, row: &Tuple) -> Result<(), TargetError> {
-        self.encode(row)?;
+        if let Encoded::Aside { column, code } = self.encode(row)? {
+            return self.set_aside(row, column, code);
+        }
         self.buffered += 1;
         // What a large value is kept in is let go as soon as it is sent.
         if self.buffer.byte_len() >= SEND_BYTES || self.buffer.large_bytes() > 0 {
@@ -120,7 +166,24 @@ impl<'t> Loader<'t> {
         Ok(())
     }
 
-    /// Rows pushed so far.
+    /// Takes what was noted so far.
+    pub fn take_notes(&mut self) -> LoadNotes {
+        let source = &self.table.source;
+        let used = self.uses.iter_mut().zip(&self.table.columns).filter(|(count, _)| **count > 0);
+        let uses = used.map(|(count, column)| PolicyUse {
+            oid: source.oid,
+            table: source.name.clone(),
+            column: column.name.clone(),
+            policy: match column.policy {
+                policy @ (ValuePolicy::Null | ValuePolicy::Clamp) => policy,
+                ValuePolicy::Halt | ValuePolicy::Text | ValuePolicy::SetAside => ValuePolicy::SetAside,
+            },
+            count: std::mem::take(count),
+        });
+        LoadNotes { uses: uses.collect(), letters: std::mem::take(&mut self.letters) }
+    }
+
+    /// Rows pushed so far, those that are set aside not counted.
     pub fn rows(&self) -> u64 {
         self.sent + self.buffered
     }
@@ -179,18 +242,48 @@ impl<'t> Loader<'t> {
         Ok(())
     }
 
-    fn encode(&mut self, row: &Tuple) -> Result<(), TargetError> {
-        let Loader { table, buffer, .. } = self;
+    fn encode(&mut self, row: &Tuple) -> Result<Encoded, TargetError> {
+        let Loader { table, buffer, uses, replaced, .. } = self;
         buffer.begin_row();
+        replaced.clear();
         for (index, column) in table.columns.iter().enumerate() {
             let field = row.get(index).unwrap_or(Field::UnchangedToast);
-            let decoded = convert::decode(&column.pg_type, field).map_err(RefusedValue::from);
-            if let Err(refused) = decoded.and_then(|value| buffer.value(value)) {
+            let written = match fit(column, field).map_err(RefusedValue::from) {
+                Ok(Fitted::Exact(value)) => buffer.value(value),
+                Ok(Fitted::Replaced(value)) => {
+                    replaced.push(index);
+                    buffer.value(value)
+                }
+                Ok(Fitted::Aside(misfit)) => {
+                    buffer.cancel_row();
+                    return Ok(Encoded::Aside { column: index, code: misfit.code() });
+                }
+                Err(refused) => Err(refused),
+            };
+            if let Err(refused) = written {
                 buffer.cancel_row();
                 return Err(TargetError::refused(refused, table, index, PLACE));
             }
         }
-        buffer.end_row().map_err(|refused| TargetError::refused(refused, table, 0, PLACE))
+        buffer.end_row().map_err(|refused| TargetError::refused(refused, table, 0, PLACE))?;
+        for index in replaced {
+            if let Some(count) = uses.get_mut(*index) {
+                *count += 1;
+            }
+        }
+        Ok(Encoded::Row)
+    }
+
+    fn set_aside(&mut self, row: &Tuple, column: usize, code: &str) -> Result<(), TargetError> {
+        let image = RowImage::new(Arc::new(Binding::in_order(&self.table)), row.clone());
+        let letter = letters::of_row(&self.table, &image, (column, code), self.position, Held::Nothing)
+            .map_err(|(column, error)| TargetError::refused(error.into(), &self.table, column, PLACE))?;
+        self.letters.push(LetterChange::Open(letter));
+        self.progress.set_aside.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = self.uses.get_mut(column) {
+            *count += 1;
+        }
+        Ok(())
     }
 }
 

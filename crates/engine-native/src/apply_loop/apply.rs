@@ -32,6 +32,7 @@ impl Loop<'_> {
                 Err(ref error) => error.clone().into(),
                 Ok(ref plan) => match self.apply(plan).await {
                     Ok(()) => {
+                        self.note_letters(plan);
                         self.note(&transactions, plan);
                         return Ok(());
                     }
@@ -104,6 +105,15 @@ impl Loop<'_> {
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Takes over which rows are set aside now.
+    fn note_letters(&mut self, planned: &ApplyPlan) {
+        if !planned.letters.is_empty() {
+            self.tables.note_letters(&planned.letters);
+            // What was planned ahead counts on the letters of before.
+            self.intake.plan_again();
         }
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Intake {
     waiting: Option<Transaction>,
     /// A full batch that is being planned, or was.
     ahead: Option<JoinHandle<Planned>>,
-    /// What was planned ahead counted on a table that is set aside now.
+    /// What was planned ahead counted on what is otherwise now.
     stale: bool,
     /// Everything at or below it was received before: the source sends it again after its own crash.
     known: Lsn,
@@ -111,7 +111,7 @@ impl Intake {
         }
     }
 
-    /// A table was set aside: what is planned ahead does not hold any more.
+    /// Tables or rows were set aside, or came back: what is planned ahead does not hold any more.
     pub(super) fn plan_again(&mut self) {
         self.stale = self.ahead.is_some();
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{PlanError, TablePlan};
+use segcdc_plan::{ColumnPlan, PlanError, TablePlan, ValuePolicy};
 use segcdc_postgres::publication::PublishedTable;
 use segcdc_postgres::{Publication, SlotState, SourceIdentity};
 use segcdc_sqlserver::TableState;
@@ -44,6 +44,18 @@ pub(crate) struct TableFacts {
     pub(crate) plan: Option<Result<Arc<TablePlan>, PlanError>>,
     /// How the target table differs from the plan; empty when it does not, or was not looked at.
     pub(crate) target_differences: String,
+}
+
+// === impl TableFacts ===
+
+impl TableFacts {
+    /// Whether a policy of the table is counted, or sets rows aside.
+    pub(crate) fn keeps_notes(&self) -> bool {
+        let counted = |column: &ColumnPlan| {
+            matches!(column.policy, ValuePolicy::Null | ValuePolicy::Clamp | ValuePolicy::SetAside)
+        };
+        matches!(&self.plan, Some(Ok(plan)) if plan.columns.iter().any(counted))
+    }
 }
 
 /// The tables that may not go on, each with its reason.

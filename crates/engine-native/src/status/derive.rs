@@ -19,6 +19,8 @@ pub(super) struct Seen<'a> {
     pub(super) is_set_up: bool,
     /// There is no slot, and none is wanted.
     pub(super) copy_only: bool,
+    /// Rows of all tables that are dead letters.
+    pub(super) set_aside: u64,
     /// Since the last write of the process.
     pub(super) last_sign_ms: u64,
     /// `None` when the source cannot be asked.
@@ -71,6 +73,15 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
             "TABLE_QUARANTINED",
             format!("{quarantined} tables are set aside, each with its reason"),
             "mend the cause, stop the pipeline, then run `segcdc table resync` and `segcdc up`",
+        ));
+    }
+    if seen.set_aside > 0 {
+        let rows =
+            if seen.set_aside == 1 { "1 row is".to_owned() } else { format!("{} rows are", seen.set_aside) };
+        notes.push(note(
+            "ROWS_SET_ASIDE",
+            format!("{rows} kept out of the target, because a value does not fit"),
+            "`segcdc deadletter list` names them; a version of the row that fits brings it back by itself",
         ));
     }
     notes.extend(seen.slot.and_then(narrow_note));
@@ -168,6 +179,7 @@ mod tests {
                 phases: phases.to_vec(),
                 is_set_up: true,
                 copy_only: false,
+                set_aside: 0,
                 last_sign_ms,
                 slot,
                 has_publication: slot.map(|_| true),
@@ -196,6 +208,7 @@ mod tests {
             phases: vec![Queued],
             is_set_up,
             copy_only: false,
+            set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&unread),
             has_publication: Some(false),
@@ -210,6 +223,7 @@ mod tests {
             phases: vec![Streaming],
             is_set_up: true,
             copy_only: true,
+            set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&slot(false, None, "")),
             has_publication: Some(false),
@@ -225,6 +239,7 @@ mod tests {
             phases: vec![Streaming],
             is_set_up: true,
             copy_only: false,
+            set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&narrow),
             has_publication: Some(true),

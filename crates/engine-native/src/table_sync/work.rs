@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use segcdc_model::Checkpoint;
-use segcdc_plan::TablePlan;
+use segcdc_plan::{PlanError, TablePlan, letters};
 use segcdc_postgres::snapshot::copy;
 use segcdc_postgres::{CopyRange, CopyRequest, RowStream};
-use segcdc_sqlserver::{LoadProgress, Loader, TableProgress, Target, WritePath};
+use segcdc_sqlserver::{LoadNotes, LoadProgress, Loader, TableProgress, Target, WritePath};
 
 use super::Source;
 use crate::config::EngineConfig;
@@ -82,7 +82,11 @@ async fn load(assignment: &Assignment, range: CopyRange, session: &mut Target) -
     let loaded = fill(assignment, session, &mut rows).await;
     match loaded {
         // A process that was taken over meanwhile must not add to a table that its successor has emptied.
-        Ok(rows) => session.commit_load(&assignment.checkpoint).await.map(|()| rows).map_err(Into::into),
+        Ok((rows, notes)) => {
+            let LoadNotes { letters, uses } = &notes;
+            session.commit_load_with(&assignment.checkpoint, letters, uses).await?;
+            Ok(rows)
+        }
         Err(error) => {
             session.roll_back_load().await;
             Err(error)
@@ -95,11 +99,15 @@ async fn fill(
     assignment: &Assignment,
     session: &mut Target,
     rows: &mut RowStream,
-) -> Result<u64, EngineError> {
+) -> Result<(u64, LoadNotes), EngineError> {
     let plan = &assignment.plan;
-    let mut loader = Loader::begin(session, plan, Arc::clone(&assignment.progress)).await?;
-    match pump(rows, &mut loader, plan).await {
-        Ok(()) => Ok(loader.finish().await?),
+    let loader = Loader::begin(session, plan, Arc::clone(&assignment.progress)).await?;
+    let mut loader = loader.at(assignment.source.sync_lsn);
+    match pump(rows, &mut loader, assignment).await {
+        Ok(()) => {
+            let notes = loader.take_notes();
+            Ok((loader.finish().await?, notes))
+        }
         Err(error) => {
             if let Err(error) = loader.abort().await {
                 tracing::debug!(error = %error, "the session of a failed load is given up");
@@ -110,7 +118,12 @@ async fn fill(
 }
 
 /// Rows from the source into the load, until the last one.
-async fn pump(rows: &mut RowStream, loader: &mut Loader<'_>, plan: &TablePlan) -> Result<(), EngineError> {
+async fn pump(
+    rows: &mut RowStream,
+    loader: &mut Loader<'_>,
+    assignment: &Assignment,
+) -> Result<(), EngineError> {
+    let plan = &assignment.plan;
     loop {
         let batch = rows.next_batch().await.map_err(|error| at_table(error, plan))?;
         if batch.is_empty() {
@@ -118,6 +131,14 @@ async fn pump(rows: &mut RowStream, loader: &mut Loader<'_>, plan: &TablePlan) -
         }
         for row in &batch {
             loader.push(row).await?;
+        }
+        if assignment.progress.set_aside() > letters::MAX_OPEN {
+            return Err(PlanError::DeadLetterLimit {
+                oid: plan.source.oid,
+                table: plan.source.name.clone(),
+                limit: letters::MAX_OPEN,
+            }
+            .into());
         }
         hit(Failpoint::MidCopy);
     }

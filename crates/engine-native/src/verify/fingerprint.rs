@@ -4,7 +4,7 @@ use std::fmt;
 
 use segcdc_model::{Field, Tuple};
 use segcdc_plan::canonical;
-use segcdc_plan::{TablePlan, ValueError, convert};
+use segcdc_plan::{Fitted, TablePlan, ValueError, fit};
 use segcdc_sqlserver::CanonicalRow;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -36,6 +36,10 @@ pub(crate) struct Fingerprinter<'a> {
     key_bytes: Vec<u8>,
     /// Where each field begins in `row`, and the end.
     starts: Vec<usize>,
+    /// Values of the source's row that a policy replaces.
+    replaced: u64,
+    /// A value of the source's key has no place in the target.
+    bad_key: bool,
 }
 
 // === impl Checksum ===
@@ -65,10 +69,13 @@ impl<'a> Fingerprinter<'a> {
             row: Vec::new(),
             key_bytes: Vec::new(),
             starts: Vec::with_capacity(table.columns.len() + 1),
+            replaced: 0,
+            bad_key: false,
         }
     }
 
-    /// Of a row of the source.
+    /// Of a row of the source, as its policies let it into the target. One that would be set aside is taken as it is, and
+    /// equals no row of the target.
     ///
     /// # Errors
     /// When a field is not of its column's type.
@@ -77,8 +84,21 @@ impl<'a> Fingerprinter<'a> {
         for (index, column) in self.table.columns.iter().enumerate() {
             // A row that is too short can only come from a fault of the reader, and must not look like NULL.
             let field = tuple.get(index).unwrap_or(Field::UnchangedToast);
-            let value = convert::decode(&column.pg_type, field)?;
-            canonical::write_field(&value, &mut self.text, &mut self.row);
+            match fit(column, field)? {
+                Fitted::Exact(value) => canonical::write_field(&value, &mut self.text, &mut self.row),
+                Fitted::Replaced(value) => {
+                    self.replaced += 1;
+                    canonical::write_field(&value, &mut self.text, &mut self.row);
+                }
+                Fitted::Aside(_) => {
+                    // No field of the target begins so.
+                    self.row.push(b'!');
+                    if let Field::Text(bytes) | Field::Binary(bytes) = field {
+                        self.row.extend_from_slice(bytes);
+                    }
+                    self.bad_key |= self.key.contains(&index);
+                }
+            }
             self.starts.push(self.row.len());
         }
         Ok(self.finish())
@@ -94,6 +114,16 @@ impl<'a> Fingerprinter<'a> {
         self.finish()
     }
 
+    /// Values of the last row of the source that a policy replaces.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.replaced
+    }
+
+    /// Whether the key of the last row of the source has a value that has no place in the target.
+    pub(crate) fn has_bad_key(&self) -> bool {
+        self.bad_key
+    }
+
     /// Hash of each column of the row that was last fingerprinted.
     pub(crate) fn columns(&self) -> Vec<RowHash> {
         self.starts
@@ -106,6 +136,7 @@ impl<'a> Fingerprinter<'a> {
     }
 
     fn begin(&mut self) {
+        (self.replaced, self.bad_key) = (0, false);
         self.row.clear();
         self.key_bytes.clear();
         self.starts.clear();

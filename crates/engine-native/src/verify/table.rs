@@ -6,6 +6,7 @@ use segcdc_plan::TablePlan;
 use segcdc_sqlserver::Target;
 
 use crate::config::EngineConfig;
+use crate::verify::aside::Aside;
 use crate::verify::barrier::Barrier;
 use crate::verify::fingerprint::{self, Checksum, Fingerprinter, RowHash};
 use crate::verify::keyed::{KeyedPart, Met};
@@ -54,6 +55,10 @@ pub(crate) struct Tally {
     pub(crate) source: Checksum,
     /// Checksum of the target.
     pub(crate) target: Checksum,
+    /// Values that a policy replaces.
+    pub(crate) replaced: u64,
+    /// Rows that are set aside.
+    pub(crate) set_aside: u64,
 }
 
 /// Keys to look at again.
@@ -109,6 +114,8 @@ impl Comparison<'_, '_> {
         self.verdict.target_rows = tally.target_rows;
         self.verdict.source_checksum = tally.source.to_string();
         self.verdict.target_checksum = tally.target.to_string();
+        self.verdict.replaced = tally.replaced;
+        self.verdict.set_aside = tally.set_aside;
     }
 
     async fn keyed(&mut self, parts: u32) -> Result<(), Stop> {
@@ -140,14 +147,20 @@ impl Comparison<'_, '_> {
         let max_rows = passes::max_rows(self.options.memory_bytes);
         let mut fingerprinter = Fingerprinter::new(table);
         let mut rows = KeyedPart::default();
+        let aside = Aside::read(target, &self.config.name, table).await?;
         self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
         read::source_rows(&self.config.source, table, None, &mut |row| {
             self.reporter.row();
-            let row = fingerprinter.source(row)?;
-            if part.has(row.key) {
+            let found = fingerprinter.source(row)?;
+            if part.has(found.key) {
                 tally.source_rows += 1;
-                tally.source.add(row.row);
-                rows.add_source(row);
+                if aside.has_source(row) {
+                    tally.set_aside += 1;
+                    return Ok(());
+                }
+                tally.replaced += fingerprinter.replaced();
+                tally.source.add(found.row);
+                rows.add_source(found);
             }
             if rows.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
         })
@@ -158,6 +171,9 @@ impl Comparison<'_, '_> {
             let found = fingerprinter.target(row);
             if part.has(found.key) {
                 tally.target_rows += 1;
+                if aside.has_target(row) {
+                    return Ok(());
+                }
                 tally.target.add(found.row);
                 if rows.meet_target(found) == Met::Candidate {
                     candidates.add(read::complete(fingerprint::target_texts(table.key_columns(), row)));
@@ -185,6 +201,11 @@ impl Comparison<'_, '_> {
         read::source_rows(&self.config.source, table, None, &mut |row| {
             self.reporter.row();
             if missing.contains(&fingerprinter.source(row)?.key) {
+                if fingerprinter.has_bad_key() {
+                    // It was set aside while the pass went on; nothing can be asked by it.
+                    candidates.beyond += 1;
+                    return Ok(());
+                }
                 let key = fingerprint::source_texts(table, table.key_columns(), row)?;
                 candidates.add(read::complete(key));
             }
@@ -203,11 +224,16 @@ impl Comparison<'_, '_> {
             let versions = read::source_versions(self.barrier.source(), self.table, &keys).await?;
             let mut before = read::source_by_key(&self.config.source, self.table, &keys).await?;
             self.barrier.pass().await?;
+            let aside = Aside::read(target, &self.config.name, self.table).await?;
             let mut seen = read::target_by_key(target, self.table, &keys).await?;
             let mut after = read::source_by_key(&self.config.source, self.table, &keys).await?;
             let versions_after = read::source_versions(self.barrier.source(), self.table, &keys).await?;
             let mut again = Vec::new();
             for (key, mut candidate) in open {
+                if aside.has_key(&key) {
+                    self.verdict.set_aside += 1;
+                    continue;
+                }
                 let window = Window {
                     source_before: before.remove(&key),
                     target: seen.remove(&key),

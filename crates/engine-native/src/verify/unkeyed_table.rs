@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use segcdc_sqlserver::Target;
 
+use crate::verify::aside::Aside;
 use crate::verify::fingerprint::{self, Fingerprint, Fingerprinter, RowHash};
 use crate::verify::passes::{self, Part};
 use crate::verify::read::{self, Stop};
@@ -40,14 +41,20 @@ impl Comparison<'_, '_> {
         let max_rows = passes::max_rows(self.options.memory_bytes);
         let mut fingerprinter = Fingerprinter::new(table);
         let mut surplus = Surplus::default();
+        let aside = Aside::read(target, &self.config.name, table).await?;
         self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
         read::source_rows(&self.config.source, table, None, &mut |row| {
             self.reporter.row();
-            let Fingerprint { row, .. } = fingerprinter.source(row)?;
-            if part.has(row) {
+            let Fingerprint { row: hash, .. } = fingerprinter.source(row)?;
+            if part.has(hash) {
                 tally.source_rows += 1;
-                tally.source.add(row);
-                surplus.add_source(row);
+                if aside.has_source(row) {
+                    tally.set_aside += 1;
+                    return Ok(());
+                }
+                tally.replaced += fingerprinter.replaced();
+                tally.source.add(hash);
+                surplus.add_source(hash);
             }
             if surplus.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
         })
@@ -79,10 +86,10 @@ impl Comparison<'_, '_> {
             contents.into_iter().map(|row| (row, Candidate::new(MAX_WINDOWS))).collect();
         while !open.is_empty() {
             let none = Counts::of(open.iter().map(|(row, _)| row));
-            let before = self.source_counts(none.clone()).await?;
+            let before = self.source_counts(target, none.clone()).await?;
             self.barrier.pass().await?;
             let seen = self.target_counts(target, none.clone()).await?;
-            let after = self.source_counts(none).await?;
+            let after = self.source_counts(target, none).await?;
             let mut again = Vec::new();
             for (row, mut candidate) in open {
                 let window = Window {
@@ -107,12 +114,15 @@ impl Comparison<'_, '_> {
         Ok(standing)
     }
 
-    async fn source_counts(&mut self, mut counts: Counts) -> Result<Counts, Stop> {
+    async fn source_counts(&mut self, target: &mut Target, mut counts: Counts) -> Result<Counts, Stop> {
+        let aside = Aside::read(target, &self.config.name, self.table).await?;
         let mut fingerprinter = Fingerprinter::new(self.table);
         self.reporter.stage(VerifyStage::Source, self.verdict.source_rows);
         read::source_rows(&self.config.source, self.table, None, &mut |row| {
             self.reporter.row();
-            counts.add(fingerprinter.source(row)?.row);
+            if !aside.has_source(row) {
+                counts.add(fingerprinter.source(row)?.row);
+            }
             Ok(())
         })
         .await?;

@@ -8,7 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use segcdc_model::{PgType, SourceColumn};
-use segcdc_plan::type_map::{map, narrowing};
+use segcdc_plan::type_map::{can_clamp, map, narrowing};
 
 /// What stands above the table.
 const HEAD: &str = "\
@@ -17,7 +17,9 @@ const HEAD: &str = "\
 <!-- Generated from the type map by `cargo xtask reference --write`. Do not edit. -->
 
 Each PostgreSQL type, the SQL Server type that the target's column gets, and what that type cannot hold. A value that does
-not fit halts its table and names the column; it is never rounded, cut or clamped. Domains count as their base type.
+not fit halts its table and names the column, unless a policy says otherwise (`--on-value`, see
+[values that do not fit](../guides/values-that-do-not-fit.md)); it is never rounded, and never another value silently. The last
+column names the policies that mean something for the type. Domains count as their base type.
 Key columns of text get a binary collation, for which different text is different. `timestamptz` is written as the
 instant in UTC, at offset +00:00. Character lengths are in UTF-16 units at the target, two for each of the source's
 characters. Zeros at the end of a number's fraction are no part of it: `1.50` and `1.5` are the same number, and arrive
@@ -25,12 +27,16 @@ with the digits that the target's scale shows.
 
 Every row is proven value by value, by the copy and by the stream: `tests/matrix/types.txt` lists the values.
 
-| PostgreSQL | SQL Server | in a key | refused |
-|---|---|---|---|
+| PostgreSQL | SQL Server | in a key | refused | policies |
+|---|---|---|---|---|
 ";
 
 /// What stands below the table.
 const FOOT: &str = "
+`clamp` takes infinities and whatever lies beyond the range to its end. NaN has no nearest value, nor have digits behind the point
+that the column does not keep: they halt the table under `clamp`, and are concerned by `null` and `set_aside`. `null` and `set_aside`
+also take text that is not UTF-8, of a source whose encoding cannot tell.
+
 Text is the exact text that PostgreSQL prints under pinned settings: `DateStyle` ISO, `IntervalStyle` postgres,
 `TimeZone` UTC, `bytea_output` hex, shortest exact floats, names with their schema. No setting of a role, a database or
 the server changes it.
@@ -155,7 +161,15 @@ fn row(name: &str, pg_type: &PgType) -> String {
         [None, Some(text)] => format!("in a key: {text}"),
         [Some(text), _] => text.to_owned(),
     };
-    format!("| {name} | `{plain}` | {in_key} | {refused} |")
+    let policies = match (narrowing(pg_type, &plain), narrowing(pg_type, &key)) {
+        (Some(_), _) if can_clamp(pg_type) => {
+            "`text`, `null`, `clamp`, `set_aside`; in a key `text`, `set_aside`"
+        }
+        (Some(_), _) => "`text`, `null`, `set_aside`",
+        (None, Some(_)) => "in a key `set_aside`",
+        (None, None) => "",
+    };
+    format!("| {name} | `{plain}` | {in_key} | {refused} | {policies} |")
 }
 
 /// The page as it should be.
@@ -164,7 +178,7 @@ fn page() -> String {
     for (name, pg_type) in rows() {
         writeln!(page, "{}", row(name, &pg_type)).expect("a String takes any text");
     }
-    page.push_str("| domains | as their base type | | |\n");
+    page.push_str("| domains | as their base type | | | |\n");
     page.push_str(FOOT);
     page
 }

@@ -106,6 +106,10 @@ pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String 
     }
     lines.push(String::new());
     lines.push(tables(report, wide));
+    if report.tables.iter().any(|table| !table.policy_uses.is_empty()) {
+        lines.push(String::new());
+        lines.push(policies(report));
+    }
     lines.extend(report::notes(&report.notes, paint));
     lines.join("\n")
 }
@@ -139,6 +143,18 @@ fn tables(report: &StatusReport, wide: bool) -> String {
     text::table(&columns, rows.collect())
 }
 
+/// How often policies decided what became of values.
+fn policies(report: &StatusReport) -> String {
+    let columns =
+        [("TABLE", Side::Left), ("COLUMN", Side::Left), ("POLICY", Side::Left), ("USES", Side::Right)];
+    let rows = report.tables.iter().flat_map(|table| {
+        table.policy_uses.iter().map(|used| {
+            vec![table.source.to_string(), used.column.clone(), used.policy.clone(), text::count(used.uses)]
+        })
+    });
+    text::table(&columns, rows.collect())
+}
+
 fn lag(report: &StatusReport) -> String {
     let bytes =
         report.lag_bytes.map_or("unknown".to_owned(), |bytes| format!("{} of WAL", text::bytes(bytes)));
@@ -155,7 +171,7 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_engine_native::{Health, PipelineStateWord, SlotReport, StatusNote};
+    use segcdc_engine_native::{Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote};
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
     fn report() -> StatusReport {
@@ -167,6 +183,8 @@ mod tests {
             estimated_rows: 1_234_000,
             sync_lsn: Lsn::new(0x100_0000),
             error,
+            set_aside: 0,
+            policy_uses: Vec::new(),
         };
         let note = |code: &str, detail: &str, hint: &str| StatusNote {
             code: code.to_owned(),
@@ -214,6 +232,27 @@ mod tests {
         insta::assert_snapshot!("status_table", render(&report(), false, Paint::Plain));
         insta::assert_snapshot!("status_wide", render(&report(), true, Paint::Plain));
         assert_eq!(names(&report().tables), "public.customers\npublic.orders");
+    }
+
+    #[test]
+    fn uses_of_policies_are_shown() {
+        let mut report = report();
+        let used = |column: &str, policy: &str, uses| PolicyUseReport {
+            column: column.to_owned(),
+            policy: policy.to_owned(),
+            uses,
+        };
+        if let Some(table) = report.tables.first_mut() {
+            table.policy_uses = vec![used("born", "clamp", 12_345), used("score", "null", 1)];
+            table.set_aside = 2;
+        }
+        insta::assert_snapshot!("status_policies", render(&report, false, Paint::Plain));
+        let json = serde_json::to_value(&report.tables[0]).unwrap();
+        assert_eq!(
+            json["policy_uses"][0],
+            serde_json::json!({"column": "born", "policy": "clamp", "uses": 12_345})
+        );
+        assert_eq!(json["set_aside"], 2);
     }
 
     #[test]

@@ -154,10 +154,23 @@ fn tables(report: &VerifyReport, wide: bool) -> String {
 fn result(table: &TableVerdict) -> String {
     match &table.not_compared {
         Some(reason) => format!("not compared: {} [{}]", reason.detail, reason.code),
-        None if table.is_equal() => "equal".to_owned(),
+        None if table.is_equal() => format!("equal{}", exceptions(table)),
         None if table.differences_found() == 0 => "not decided".to_owned(),
         None => "DIFFERENT".to_owned(),
     }
+}
+
+/// What is equal only by the policies for values, or not compared because of them.
+fn exceptions(table: &TableVerdict) -> String {
+    let plural = |number: u64, word| text::plural(usize::try_from(number).unwrap_or(usize::MAX), word);
+    let mut text = String::new();
+    if table.replaced > 0 {
+        text.push_str(&format!(", {} replaced by policy", plural(table.replaced, "value")));
+    }
+    if table.set_aside > 0 {
+        text.push_str(&format!(", {} set aside", plural(table.set_aside, "row")));
+    }
+    text
 }
 
 /// The listed differences of a table.
@@ -223,6 +236,8 @@ mod tests {
             different: 0,
             unstable: 0,
             unchecked: 0,
+            replaced: 0,
+            set_aside: 0,
             differences: Vec::new(),
         }
     }
@@ -253,7 +268,8 @@ mod tests {
 
     #[test]
     fn equal_tables_are_said_to_be_equal() {
-        let report = report(vec![table("customers"), table("orders")], true);
+        let prices = TableVerdict { replaced: 3, set_aside: 1, ..table("prices") };
+        let report = report(vec![table("customers"), table("orders"), prices], true);
         insta::assert_snapshot!("verify_equal", render(&report, true, Paint::Plain));
     }
 

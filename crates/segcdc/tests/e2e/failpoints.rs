@@ -47,11 +47,19 @@ const TABLES: &str = "
     CREATE TABLE entry (v int NOT NULL, w text);
     ALTER TABLE entry REPLICA IDENTITY FULL;
     CREATE TABLE day (id int PRIMARY KEY, d date);
+    CREATE TABLE price (id int PRIMARY KEY, n numeric, at timestamptz);
+    INSERT INTO price SELECT i, CASE WHEN i % 10 = 0 THEN 'NaN' ELSE i END, CASE WHEN i % 3 = 0 THEN 'infinity'::timestamptz
+        ELSE '2024-01-01 00:00:00+00' END FROM generate_series(1, 60) i;
     INSERT INTO item SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i;
     INSERT INTO entry SELECT i % 7, 'w' FROM generate_series(1, 500) i;";
 
 const ADD: &str = "BEGIN; INSERT INTO item SELECT max(id) + 1, 'added' FROM item; \
-                   INSERT INTO entry SELECT max(v) + 1 FROM entry; DELETE FROM item WHERE id = 5; COMMIT";
+                   INSERT INTO entry SELECT max(v) + 1 FROM entry; DELETE FROM item WHERE id = 5; \
+                   INSERT INTO price SELECT max(id) + 1, 'NaN', 'infinity' FROM price; \
+                   INSERT INTO price SELECT max(id) + 1, 1, 'infinity' FROM price; COMMIT";
+
+/// What becomes of the values of `price`.
+const RULES: &str = "public.price.n=set_aside,public.price.at=clamp";
 
 /// The words of the engine's list.
 fn all_points() -> BTreeSet<&'static str> {
@@ -84,6 +92,22 @@ async fn recovers(stage: &mut Stage, point: &str) -> Result<()> {
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await.with_context(context)?;
     let comparison = stage.compare(&["item", "entry"]).await?;
     ensure!(comparison.equal, "{}: {comparison:#?}", context());
+    policies_are_exact(stage).await.with_context(context)
+}
+
+/// Each row that does not fit has its letter, and each value that was replaced is counted once: no row is ever updated.
+async fn policies_are_exact(stage: &Stage) -> Result<()> {
+    let source = stage.source().await?;
+    let count = async |condition: &str| -> Result<i64> {
+        Ok(source.query_one(&format!("SELECT count(*) FROM price WHERE {condition}"), &[]).await?.get(0))
+    };
+    let (bad, replaced) = (count("n = 'NaN'").await?, count("n <> 'NaN' AND at = 'infinity'").await?);
+    let uses = |policy| format!("SELECT [uses] FROM [segcdc].[policy_use] WHERE [policy] = N'{policy}'");
+    let open = "SELECT COUNT(*) FROM [segcdc].[dead_letter] WHERE [closed_at] IS NULL";
+    assert_eq!(stage.target_number(open).await?, bad, "open letters");
+    assert_eq!(stage.target_number(&uses("set_aside")).await?, bad, "rows set aside");
+    assert_eq!(stage.target_number(&uses("clamp")).await?, replaced, "values replaced");
+    assert_eq!(stage.target_count("price").await?, count("n <> 'NaN'").await?, "rows");
     Ok(())
 }
 
@@ -97,6 +121,7 @@ fn every_point_of_the_engine_is_died_at() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn death_while_setting_up_is_recovered_from() -> Result<()> {
     let mut stage = Stage::start("die_in_setup").await?;
+    stage.product.set("SEGCDC_ON_VALUE", RULES);
     stage.source.execute(DATABASE, TABLES).await?;
     for point in SETUP {
         dies_at(&mut stage, point, None).await?;
@@ -113,6 +138,7 @@ async fn death_while_setting_up_is_recovered_from() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn death_while_following_is_recovered_from() -> Result<()> {
     let mut stage = Stage::start("die_in_stream").await?;
+    stage.product.set("SEGCDC_ON_VALUE", RULES);
     stage.source.execute(DATABASE, TABLES).await?;
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     for point in STREAM {

@@ -17,6 +17,7 @@ mod load;
 mod matrix;
 mod names;
 mod observer;
+mod policies;
 mod product;
 mod stage;
 mod values;

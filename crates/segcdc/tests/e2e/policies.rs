@@ -1,0 +1,296 @@
+//! Policies for values that SQL Server lacks: by the copy and by the stream, read back by a client that is not ours.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::stage::{DATABASE, PATIENCE, Stage};
+
+/// The columns of which the types have such values.
+const COLUMNS: [&str; 7] = ["n", "d", "r", "day", "at", "instant", "t"];
+
+/// Two tables and a bag of them, and what they should be in the target: views, which no pipeline carries.
+const REPLACED: &str = "
+    CREATE TABLE clamped (id int PRIMARY KEY, n numeric, d float8, r float4, day date, at timestamp, instant timestamptz,
+        t time);
+    CREATE TABLE nulled (LIKE clamped INCLUDING ALL);
+    CREATE TABLE bag (n numeric, at timestamp, what text);
+    ALTER TABLE bag REPLICA IDENTITY FULL;
+    CREATE TABLE alone (id int PRIMARY KEY, n numeric);
+    CREATE SCHEMA expected;
+    CREATE VIEW expected.clamped AS SELECT id,
+        CASE WHEN n >= 1e20 THEN 99999999999999999999.999999999999999999
+             WHEN n <= -1e20 THEN -99999999999999999999.999999999999999999 ELSE n END AS n,
+        CASE d WHEN 'Infinity' THEN 1.7976931348623157e308 WHEN '-Infinity' THEN -1.7976931348623157e308 ELSE d END AS d,
+        CASE r WHEN 'Infinity' THEN 3.4028235e38::float4 WHEN '-Infinity' THEN -3.4028235e38::float4 ELSE r END AS r,
+        CASE WHEN day IS NOT NULL THEN LEAST(GREATEST(day, '0001-01-01'), '9999-12-31') END AS day,
+        CASE WHEN at IS NOT NULL THEN LEAST(GREATEST(at, '0001-01-01'), '9999-12-31 23:59:59.999999') END AS at,
+        CASE WHEN instant IS NOT NULL
+             THEN LEAST(GREATEST(instant, '0001-01-01 00:00:00+00'), '9999-12-31 23:59:59.999999+00') END AS instant,
+        CASE t WHEN '24:00:00' THEN '23:59:59.999999' ELSE t END AS t FROM clamped;
+    CREATE VIEW expected.nulled AS SELECT id,
+        CASE WHEN n < 1e20 AND n > -1e20 AND round(n, 18) = n THEN n END AS n,
+        CASE WHEN d > '-Infinity' AND d < 'Infinity' THEN d END AS d,
+        CASE WHEN r > '-Infinity' AND r < 'Infinity' THEN r END AS r,
+        CASE WHEN day BETWEEN '0001-01-01' AND '9999-12-31' THEN day END AS day,
+        CASE WHEN at BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' THEN at END AS at,
+        CASE WHEN instant BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN instant END AS instant,
+        NULLIF(t, '24:00:00') AS t FROM nulled;
+    CREATE VIEW expected.bag AS SELECT LEAST(n, 99999999999999999999.999999999999999999) AS n,
+        LEAST(at, '9999-12-31 23:59:59.999999') AS at, what FROM bag;";
+
+/// Rows from `first` on; the first four have a neighbour for each value, the last two have none for some.
+fn rows(first: u32) -> String {
+    let [a, b, c, d, e, f, g, h] = [0, 1, 2, 3, 4, 5, 6, 7].map(|n| first + n);
+    let odd = format!(
+        "({a}, 'Infinity', 'Infinity', '-Infinity', 'infinity', 'infinity', '-infinity', '24:00:00'),
+         ({b}, '-Infinity', '-Infinity', 'Infinity', '-infinity', '-infinity', 'infinity', '24:00:00'),
+         ({c}, 12345678901234567890123456789012345678901234567890.5, 1.5, -1.5, '10000-01-01', '10000-01-01 00:00:00',
+          '294276-12-31 23:59:59.999999+00', '00:00:00'),
+         ({d}, -100000000000000000000, 0, 0, '0001-12-31 BC', '0044-03-15 12:00:00 BC', '4713-01-01 00:00:00+00 BC',
+          '12:00:00.5'),
+         ({e}, 99999999999999999999.999999999999999999, 1.7976931348623157e308, 3.4028235e38, '9999-12-31',
+          '9999-12-31 23:59:59.999999', '9999-12-31 23:59:59.999999+00', '23:59:59.999999'),
+         ({f}, NULL, NULL, NULL, NULL, NULL, NULL, NULL)"
+    );
+    format!(
+        "INSERT INTO clamped VALUES {odd};
+         INSERT INTO nulled VALUES {odd},
+         ({g}, 'NaN', 'NaN', 'NaN', '2024-02-29', '2024-02-29 12:00:00', '2024-02-29 12:00:00+02', '01:02:03'),
+         ({h}, 0.0000000000000000001, 1e-300, 1e-30, '0001-01-01', '0001-01-01 00:00:00', '0001-01-01 00:00:00+00', '0:0');
+         INSERT INTO bag VALUES ('Infinity', 'infinity', 'x'), (1e25, 'infinity', 'x'), (7, '2024-01-01', NULL);"
+    )
+}
+
+/// Pairs of what should be in the target and what is.
+async fn ensure_expected(stage: &Stage, tables: &[&str], when: &str) -> Result<()> {
+    let schema = stage.target.default_schema.as_str();
+    let pairs: Vec<[&str; 4]> = tables.iter().map(|table| ["expected", *table, schema, *table]).collect();
+    let found = stage.compare_pairs(&pairs).await?;
+    ensure!(found.equal, "{when}: {found:#?}");
+    Ok(())
+}
+
+/// The answer of a command that ends with 0, as JSON.
+async fn json(stage: &mut Stage, command: &str) -> Result<Value> {
+    let finished = stage.product.succeed(&[command, "-o", "json"]).await?;
+    serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())
+}
+
+/// One table of a report.
+fn table<'a>(report: &'a Value, name: &str) -> &'a Value {
+    let tables = report["tables"].as_array().into_iter().flatten();
+    tables.into_iter().find(|table| table["source"]["name"] == name).unwrap_or(&Value::Null)
+}
+
+/// Uses of a policy, for each of [`COLUMNS`].
+fn uses(report: &Value, name: &str, policy: &str) -> Vec<u64> {
+    let uses = table(report, name)["policy_uses"].as_array().cloned().unwrap_or_default();
+    let of = |column: &str| {
+        uses.iter().find(|used| used["column"] == column && used["policy"] == policy)?["uses"].as_u64()
+    };
+    COLUMNS.iter().map(|column| of(column).unwrap_or(0)).collect()
+}
+
+/// Values that differ between a table of the source and its view, for each of [`COLUMNS`].
+async fn differing(stage: &Stage, name: &str) -> Result<Vec<u64>> {
+    let mut counts = Vec::new();
+    for column in COLUMNS {
+        let sql = format!(
+            "SELECT count(*) FROM {name} AS s JOIN expected.{name} AS e USING (id) WHERE s.{column} IS DISTINCT FROM e.{column}"
+        );
+        let count: i64 = stage.source().await?.query_one(&sql, &[]).await?.get(0);
+        counts.push(u64::try_from(count)?);
+    }
+    Ok(counts)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_become_null_or_the_nearest_one_and_are_counted() -> Result<()> {
+    let mut stage = Stage::start("policies_replaced").await?;
+    stage.source.execute(DATABASE, &format!("{REPLACED} {}", rows(1))).await?;
+    let all = ["clamped", "nulled", "bag"];
+    let rules = ["up", "--yes", "--until-caught-up", "--on-value", "clamp,public.nulled=null"];
+    stage.product.succeed(&rules).await?;
+    ensure_expected(&stage, &all, "by the copy").await?;
+    let status = json(&mut stage, "status").await?;
+    for (name, policy) in [("clamped", "clamp"), ("nulled", "null")] {
+        let expected = differing(&stage, name).await?;
+        ensure!(expected.iter().all(|count| *count >= 2), "{name} proves little: {expected:?}");
+        assert_eq!(uses(&status, name, policy), expected, "{name}, by the copy: {status:#}");
+    }
+
+    // The rules are the pipeline's: not given again, they hold.
+    let changes = format!(
+        "{} UPDATE clamped SET d = 1 WHERE id = 1; UPDATE bag SET what = 'y' WHERE n = 1e25;
+         DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'Infinity' LIMIT 1);",
+        rows(101)
+    );
+    stage.source.execute(DATABASE, &format!("BEGIN; {changes} COMMIT")).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_expected(&stage, &all, "by the stream").await?;
+    let status = json(&mut stage, "status").await?;
+    let nulled = differing(&stage, "nulled").await?;
+    assert_eq!(uses(&status, "nulled", "null"), nulled, "each value was written once: {status:#}");
+    // The row that was changed was written twice, but for the value that was mended.
+    let mut clamped = differing(&stage, "clamped").await?;
+    for (count, column) in clamped.iter_mut().zip(COLUMNS) {
+        *count += 1;
+        ensure!(*count > 1, "{column}");
+    }
+    assert_eq!(uses(&status, "clamped", "clamp"), clamped, "{status:#}");
+
+    let verify = json(&mut stage, "verify").await?;
+    ensure!(verify["equal"] == true, "{verify:#}");
+    for name in ["clamped", "nulled"] {
+        let replaced: u64 = differing(&stage, name).await?.iter().sum();
+        ensure!(table(&verify, name)["replaced"] == replaced, "{replaced} of {name}: {verify:#}");
+    }
+    // What has no nearest value halts its table, and no other.
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    stage.source.execute(DATABASE, "INSERT INTO alone VALUES (1, 'NaN')").await?;
+    let halted = || async { (stage.quarantined().await.ok()?.len() == 1).then_some(()) };
+    running.until("the table is halted", PATIENCE, halted).await?;
+    assert_eq!(stage.quarantined().await?, [("alone".to_owned(), "VALUE_UNREPRESENTABLE".to_owned())]);
+    Ok(())
+}
+
+/// Tables with a key, with one of text, without a key, and with a key of numbers.
+const ASIDE: &str = "
+    CREATE TABLE price (id int PRIMARY KEY, n numeric, note text);
+    CREATE TABLE word (k text PRIMARY KEY, v int);
+    CREATE TABLE bag (n numeric, note text);
+    ALTER TABLE bag REPLICA IDENTITY FULL;
+    CREATE TABLE log (at float8 PRIMARY KEY);
+    CREATE SCHEMA expected;
+    INSERT INTO price SELECT 3, 3, string_agg(md5(i::text), '') FROM generate_series(1, 400) i;
+    INSERT INTO price VALUES (1, 1, 'a'), (4, 4, 'd');
+    INSERT INTO word VALUES ('short', 1);
+    INSERT INTO bag VALUES (1, 'x');
+    INSERT INTO log VALUES (1.5);
+    CREATE TABLE expected.price AS TABLE price;
+    CREATE TABLE expected.word AS TABLE word;
+    CREATE TABLE expected.bag AS TABLE bag;
+    CREATE TABLE expected.log AS TABLE log;
+    INSERT INTO price VALUES (2, 'NaN', 'b');
+    INSERT INTO word VALUES (repeat('x', 451), 2);
+    INSERT INTO bag VALUES ('NaN', 'y'), ('NaN', 'y');
+    INSERT INTO log VALUES ('Infinity');";
+
+/// The tables of [`ASIDE`].
+const ASIDE_TABLES: [&str; 4] = ["price", "word", "bag", "log"];
+
+/// Open letters of each table of [`ASIDE_TABLES`].
+fn open(status: &Value) -> Vec<u64> {
+    ASIDE_TABLES.iter().map(|name| table(status, name)["set_aside"].as_u64().unwrap_or(999)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_set_aside_until_they_fit() -> Result<()> {
+    let mut stage = Stage::start("policies_aside").await?;
+    stage.source.execute(DATABASE, ASIDE).await?;
+    stage.product.set("SEGCDC_ON_VALUE", "set_aside");
+    stage.product.set("SEGCDC_TABLES", "public.*");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_expected(&stage, &ASIDE_TABLES, "by the copy").await?;
+    let status = json(&mut stage, "status").await?;
+    assert_eq!(open(&status), [1, 1, 2, 1], "{status:#}");
+    let notes = status["notes"].to_string();
+    ensure!(notes.contains("ROWS_SET_ASIDE") && notes.contains("5 rows"), "{notes}");
+    ensure_verified(&mut stage, [1, 1, 2, 1]).await?;
+
+    // The last good version stays; an UPDATE that says all that is lacking heals, also across a kill.
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    stage
+        .source
+        .execute(
+            DATABASE,
+            "UPDATE price SET n = 'NaN' WHERE id = 1;
+             UPDATE price SET n = 'Infinity' WHERE id = 3;
+             UPDATE price SET n = 2 WHERE id = 2; INSERT INTO expected.price VALUES (2, 2, 'b');
+             INSERT INTO price VALUES (5, 'NaN', 'e'); DELETE FROM price WHERE id = 5;
+             INSERT INTO log VALUES ('NaN'), (2); INSERT INTO expected.log VALUES (2);
+             DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'NaN' LIMIT 1);",
+        )
+        .await?;
+    stage
+        .caught_up(&mut running, "UPDATE word SET v = 3 WHERE v = 1; UPDATE expected.word SET v = 3")
+        .await?;
+    running.kill().await?;
+    ensure_expected(&stage, &ASIDE_TABLES, "by the stream").await?;
+    let status = json(&mut stage, "status").await?;
+    assert_eq!(open(&status), [2, 1, 1, 2], "{status:#}");
+    stage
+        .source
+        .execute(
+            DATABASE,
+            "BEGIN;
+             UPDATE price SET n = 33 WHERE id = 3; UPDATE expected.price SET n = 33 WHERE id = 3;
+             UPDATE price SET id = 7, n = 4 WHERE id = 1; DELETE FROM expected.price WHERE id = 1;
+             INSERT INTO expected.price VALUES (7, 4, 'a');
+             UPDATE bag SET n = 5 WHERE n = 'NaN'; INSERT INTO expected.bag VALUES (5, 'y');
+             UPDATE word SET k = 'now short' WHERE v = 2; INSERT INTO expected.word VALUES ('now short', 2);
+             COMMIT",
+        )
+        .await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_expected(&stage, &ASIDE_TABLES, "healed").await?;
+    let status = json(&mut stage, "status").await?;
+    assert_eq!(open(&status), [0, 0, 0, 2], "{status:#}");
+    ensure_verified(&mut stage, [0, 0, 0, 2]).await?;
+    stage.source.execute(DATABASE, "TRUNCATE log; TRUNCATE expected.log").await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let status = json(&mut stage, "status").await?;
+    assert_eq!(open(&status), [0, 0, 0, 0], "{status:#}");
+    let equal = stage.compare(&ASIDE_TABLES).await?;
+    ensure!(equal.equal, "all is well again: {equal:#?}");
+    let kept = "SELECT COUNT(*) FROM [segcdc].[dead_letter] WHERE [payload] IS NOT NULL";
+    ensure!(stage.target_number(kept).await? == 0, "closed letters keep no values");
+    Ok(())
+}
+
+/// `verify` finds everything equal but the rows that are set aside, of each table of [`ASIDE_TABLES`].
+async fn ensure_verified(stage: &mut Stage, aside: [u64; 4]) -> Result<()> {
+    let verify = json(stage, "verify").await?;
+    ensure!(verify["equal"] == true, "{verify:#}");
+    let found = ASIDE_TABLES.map(|name| table(&verify, name)["set_aside"].as_u64().unwrap_or(999));
+    assert_eq!(found, aside, "{verify:#}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_rows_than_may_be_set_aside_halt_their_table() -> Result<()> {
+    let mut stage = Stage::start("policies_limit").await?;
+    let create = "CREATE TABLE copied (id int PRIMARY KEY, n numeric); CREATE TABLE streamed (LIKE copied INCLUDING ALL);
+        INSERT INTO copied SELECT i, 'NaN' FROM generate_series(1, 1001) i;
+        CREATE TABLE good (id int PRIMARY KEY)";
+    stage.source.execute(DATABASE, create).await?;
+    stage.product.set("SEGCDC_ON_VALUE", "set_aside");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let limit = |table: &str| (table.to_owned(), "DEAD_LETTER_LIMIT".to_owned());
+    assert_eq!(stage.quarantined().await?, [limit("copied")]);
+    for from in [1, 501] {
+        let insert =
+            format!("INSERT INTO streamed SELECT i, 'NaN' FROM generate_series({from}, {from} + 499) i");
+        stage.source.execute(DATABASE, &insert).await?;
+    }
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    assert_eq!(stage.quarantined().await?, [limit("copied")]);
+    stage
+        .source
+        .execute(DATABASE, "INSERT INTO streamed VALUES (0, 'NaN'); INSERT INTO good VALUES (1)")
+        .await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    assert_eq!(stage.quarantined().await?, [limit("copied"), limit("streamed")]);
+    ensure!(stage.compare(&["good"]).await?.equal, "the good table went on");
+
+    // Mended, they are copied again; the letters of before are closed.
+    stage.source.execute(DATABASE, "UPDATE copied SET n = id; UPDATE streamed SET n = id").await?;
+    stage.product.succeed(&["table", "resync", "--yes"]).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure!(stage.compare(&["copied", "streamed"]).await?.equal, "copied again");
+    let status = json(&mut stage, "status").await?;
+    ensure!(!status.to_string().contains("ROWS_SET_ASIDE"), "{status:#}");
+    Ok(())
+}
