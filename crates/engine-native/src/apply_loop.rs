@@ -279,8 +279,10 @@ impl Loop<'_> {
 
 /// Reads which rows are set aside; as the target holds them, whatever became of the batch that a run before was writing.
 async fn read_letters(target: &mut Target, pipeline: &str, tables: &mut TableSet) -> Result<(), EngineError> {
-    let entries: Vec<segcdc_plan::TableEntry> = tables.iter().cloned().collect();
-    for mut entry in entries {
+    let counts = target.letter_counts(pipeline).await?;
+    let open: Vec<u32> = counts.iter().filter(|count| count.open > 0).map(|count| count.source_oid).collect();
+    for oid in open {
+        let Some(mut entry) = tables.get(oid).cloned() else { continue };
         entry.letters = target.open_letters(pipeline, &entry.plan).await?;
         tables.insert(entry);
     }

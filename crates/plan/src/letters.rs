@@ -30,6 +30,10 @@ use crate::rules::ValuePolicy;
 use crate::spelling::{self, Spelling};
 use crate::table_plan::TablePlan;
 
+/// Bytes of a payload from which on values are named by their length: a thousand letters of wide rows are to stay within
+/// the memory of a batch.
+const MAX_PAYLOAD: usize = 32 * 1024;
+
 /// Open letters that a table may have: beyond it something else is wrong than a row here and there, and the table halts.
 pub const MAX_OPEN: u64 = 1000;
 
@@ -384,15 +388,19 @@ fn content_digest(table: &TablePlan, image: &RowImage) -> Result<KeyDigest, (usi
     Ok(hasher.finalize().into())
 }
 
-/// The row as a JSON object: PostgreSQL's texts, `null`, `{"bytes": n}` for a value that is too long to be kept,
-/// `{"hex": "..."}` for bytes that are no text. Columns that were not sent are missing.
+/// The row as a JSON object: PostgreSQL's texts, `null`, `{"bytes": n}` for a value for which there is no room, `{"hex":
+/// "..."}` for bytes that are no text. Columns that were not sent are missing.
 fn payload(table: &TablePlan, image: &RowImage) -> String {
     let mut json = String::from("{");
     for (index, column) in table.columns.iter().enumerate() {
+        let room = MAX_PAYLOAD.saturating_sub(json.len());
+        let too_long = |bytes: usize| bytes > room;
         let value = match spelling::spell(&column.pg_type, image.field(index)) {
             Spelling::Unknown => continue,
             Spelling::Null => "null".to_owned(),
+            Spelling::Text(text) if too_long(text.len()) => format!("{{\"bytes\":{}}}", text.len()),
             Spelling::Text(text) => json_text(&text),
+            Spelling::Bytes(bytes) if too_long(bytes.len()) => format!("{{\"bytes\":{}}}", bytes.len()),
             Spelling::Bytes(bytes) => format!("{{\"hex\":\"{}\"}}", spelling::hex(bytes)),
             Spelling::Long(bytes) => format!("{{\"bytes\":{bytes}}}"),
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segcdc_model::{Finding, MssqlType, NamePattern, PgType, QualifiedName, Side};
-use segcdc_plan::{ColumnPlan, TablePlan, type_map};
+use segcdc_plan::{ColumnPlan, TablePlan, ValuePolicy, type_map};
 use segcdc_postgres::profile::{self, NumericProfile, TableProfile};
 use segcdc_postgres::{Session, SourceError};
 
@@ -123,7 +123,19 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
     let selector = [schema, name, &column.name].map(|part| NamePattern::exactly(part).to_string()).join(".");
     // For a shell, in which a quote ends what is quoted.
     let rule = format!("{selector}=text").replace('\'', "'\\''");
-    let halts = "nothing is rounded: such a value halts the table when it is copied";
+    let halts = match column.policy {
+        ValuePolicy::Halt | ValuePolicy::Text => {
+            "nothing is rounded: such a value halts the table when it is copied"
+        }
+        ValuePolicy::Null => "by its policy such a value becomes NULL, counted",
+        ValuePolicy::Clamp => {
+            "by its policy a number that is too large becomes the largest one, counted; NaN, and more digits behind the \
+             point, halt the table"
+        }
+        ValuePolicy::SetAside => {
+            "by its policy the row of such a value is set aside, and at most 1000 of them are"
+        }
+    };
     let text = format!("--on-value '{rule}' carries the column as text");
     if numbers.specials == 0 && numbers.whole_digits + numbers.fraction_digits <= MAX_DIGITS {
         let scale = numbers.fraction_digits;

@@ -418,6 +418,20 @@ fn texts_of_payloads_are_json() {
     assert_eq!(OpenLetters::new().len(), 0);
 }
 
+#[test]
+fn payloads_of_wide_rows_are_bounded() {
+    let texts = [PgType::Int4, NUMERIC, PgType::Text, PgType::Text, PgType::Text];
+    let table = TestTable::new(1, ReplicaIdentity::Default, 1, &texts).on_value("set_aside");
+    let set: TableSet = [table.entry()].into_iter().collect();
+    let (half, all) = ("x".repeat(20_000), "y".repeat(70_000));
+    let insert = Stream::new(&table).insert(&format!("1|NaN|{half}|{half}|{all}"));
+    let planned = plan(&[transaction(16, vec![insert])], &set).unwrap();
+    let LetterChange::Open(letter) = &planned.letters[0] else { panic!("{:?}", planned.letters) };
+    let expected =
+        format!(r#"{{"c1":"1","c2":"NaN","c3":"{half}","c4":{{"bytes":20000}},"c5":{{"bytes":70000}}}}"#);
+    assert_eq!(letter.payload, expected);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 

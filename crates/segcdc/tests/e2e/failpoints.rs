@@ -48,7 +48,7 @@ const TABLES: &str = "
     ALTER TABLE entry REPLICA IDENTITY FULL;
     CREATE TABLE day (id int PRIMARY KEY, d date);
     CREATE TABLE price (id int PRIMARY KEY, n numeric, at timestamptz);
-    INSERT INTO price SELECT i, CASE WHEN i % 10 = 0 THEN 'NaN' ELSE i END, CASE WHEN i % 3 = 0 THEN 'infinity'::timestamptz
+    INSERT INTO price SELECT i, CASE WHEN i % 10 = 0 THEN 'NaN'::numeric ELSE i END, CASE WHEN i % 3 = 0 THEN 'infinity'::timestamptz
         ELSE '2024-01-01 00:00:00+00' END FROM generate_series(1, 60) i;
     INSERT INTO item SELECT i, repeat('x', 100) FROM generate_series(1, 3000) i;
     INSERT INTO entry SELECT i % 7, 'w' FROM generate_series(1, 500) i;";

@@ -294,3 +294,90 @@ async fn more_rows_than_may_be_set_aside_halt_their_table() -> Result<()> {
     ensure!(!status.to_string().contains("ROWS_SET_ASIDE"), "{status:#}");
     Ok(())
 }
+
+/// Tables whose rows come to fit and cease to.
+const RESTLESS: &str = "
+    CREATE TABLE price (id int PRIMARY KEY, n numeric, at timestamptz, note text);
+    CREATE TABLE bag (n numeric, note text);
+    ALTER TABLE bag REPLICA IDENTITY FULL;
+    INSERT INTO price SELECT i, CASE WHEN i % 9 = 0 THEN 'NaN'::numeric ELSE i END, 'infinity', md5(i::text)
+        FROM generate_series(1, 200) i;
+    INSERT INTO bag SELECT CASE WHEN i % 9 = 0 THEN 'NaN'::numeric ELSE i % 5 END, 'w' FROM generate_series(1, 90) i;
+    CREATE SCHEMA expected;
+    CREATE VIEW expected.price AS SELECT id, n, LEAST(at, '9999-12-31 23:59:59.999999+00') AS at, note FROM price;";
+
+/// A transaction that moves rows between fitting and not fitting, adds, removes and renames them; another one for each number.
+fn restless(number: u32) -> String {
+    let bad_or = |value: u32| if number.is_multiple_of(3) { "'NaN'".to_owned() } else { value.to_string() };
+    let insert = format!(
+        "INSERT INTO price SELECT coalesce(max(id), 0) + 1, {}, 'infinity', md5('{number}') FROM price;
+         INSERT INTO bag VALUES ({}, 'w');",
+        bad_or(number),
+        bad_or(number % 5)
+    );
+    let change = match number % 7 {
+        0 => format!("UPDATE price SET n = 'NaN' WHERE id % 17 = {}", number % 17),
+        1 => format!("UPDATE price SET n = {number} WHERE id % 13 = {}", number % 13),
+        2 => format!("DELETE FROM price WHERE id % 29 = {}", number % 29),
+        3 => format!(
+            "UPDATE price SET id = (SELECT max(id) + 1 FROM price)
+             WHERE id = (SELECT min(id) FROM price WHERE id % 5 = {})",
+            number % 5
+        ),
+        4 => "DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'NaN' LIMIT 2)".to_owned(),
+        5 => format!(
+            "UPDATE bag SET n = {number} WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'NaN' LIMIT 1)"
+        ),
+        _ => "UPDATE price SET n = 1 - n, note = note || 'x' WHERE id % 11 = 3".to_owned(),
+    };
+    let truncate = if number % 211 == 200 { "TRUNCATE price;" } else { "" };
+    format!("BEGIN; {truncate} {insert} {change}; COMMIT")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_come_and_go_aside_under_load_and_kills() -> Result<()> {
+    let mut stage = Stage::start("policies_kills").await?;
+    stage.source.execute(DATABASE, RESTLESS).await?;
+    let rules = ["up", "--yes", "--until-caught-up", "--on-value", "set_aside,public.price.at=clamp"];
+    stage.product.succeed(&rules).await?;
+    let client = stage.source().await?;
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let writer = tokio::spawn(async move {
+        let mut number = 0;
+        while !*stopped.borrow_and_update() {
+            client.batch_execute(&restless(number)).await?;
+            number += 1;
+        }
+        Ok::<u32, tokio_postgres::Error>(number)
+    });
+    for _ in 0..4 {
+        let mut running = stage.product.up()?;
+        let wanted = stage.source_lsn().await?;
+        let passed = || async { (stage.state().await.ok()??.applied_lsn > wanted).then_some(()) };
+        running.until("it has applied something new", PATIENCE, passed).await?;
+        running.kill().await?;
+    }
+    stop.send(true)?;
+    let transactions = writer.await??;
+    ensure!(transactions > 100, "hardly any load: {transactions}");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let source = stage.source().await?;
+    let (status, verify) = (json(&mut stage, "status").await?, json(&mut stage, "verify").await?);
+    ensure!(verify["equal"] == true, "{verify:#}");
+    let mut aside = 0;
+    for name in ["price", "bag"] {
+        let bad: i64 =
+            source.query_one(&format!("SELECT count(*) FROM {name} WHERE n = 'NaN'"), &[]).await?.get(0);
+        ensure!(table(&status, name)["set_aside"] == bad, "{bad} rows of {name}: {status:#}");
+        ensure!(table(&verify, name)["set_aside"] == bad, "{bad} rows of {name}: {verify:#}");
+        aside += bad;
+    }
+    ensure!(aside > 5, "hardly any row is set aside: {aside}");
+    source.batch_execute("UPDATE price SET n = 0 WHERE n = 'NaN'; DELETE FROM bag WHERE n = 'NaN'").await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_expected(&stage, &["price"], "healed").await?;
+    ensure!(stage.compare(&["bag"]).await?.equal, "the bag is as it should be");
+    let open = "SELECT COUNT(*) FROM [segcdc].[dead_letter] WHERE [closed_at] IS NULL";
+    ensure!(stage.target_number(open).await? == 0, "letters are left");
+    Ok(())
+}
