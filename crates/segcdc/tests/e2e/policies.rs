@@ -15,6 +15,8 @@ const REPLACED: &str = "
     CREATE TABLE nulled (LIKE clamped INCLUDING ALL);
     CREATE TABLE bag (n numeric, at timestamp, what text);
     ALTER TABLE bag REPLICA IDENTITY FULL;
+    CREATE TABLE pit (n numeric, t time, what text);
+    ALTER TABLE pit REPLICA IDENTITY FULL;
     CREATE TABLE alone (id int PRIMARY KEY, n numeric);
     CREATE SCHEMA expected;
     CREATE VIEW expected.clamped AS SELECT id,
@@ -35,6 +37,7 @@ const REPLACED: &str = "
         CASE WHEN at BETWEEN '0001-01-01' AND '9999-12-31 23:59:59.999999' THEN at END AS at,
         CASE WHEN instant BETWEEN '0001-01-01 00:00:00+00' AND '9999-12-31 23:59:59.999999+00' THEN instant END AS instant,
         NULLIF(t, '24:00:00') AS t FROM nulled;
+    CREATE VIEW expected.pit AS SELECT NULLIF(n, 'NaN') AS n, NULLIF(t, '24:00:00') AS t, what FROM pit;
     CREATE VIEW expected.bag AS SELECT LEAST(n, 99999999999999999999.999999999999999999) AS n,
         LEAST(at, '9999-12-31 23:59:59.999999') AS at, what FROM bag;";
 
@@ -57,6 +60,7 @@ fn rows(first: u32) -> String {
          INSERT INTO nulled VALUES {odd},
          ({g}, 'NaN', 'NaN', 'NaN', '2024-02-29', '2024-02-29 12:00:00', '2024-02-29 12:00:00+02', '01:02:03'),
          ({h}, 0.0000000000000000001, 1e-300, 1e-30, '0001-01-01', '0001-01-01 00:00:00', '0001-01-01 00:00:00+00', '0:0');
+         INSERT INTO pit VALUES ('NaN', NULL, 'x'), (NULL, '24:00:00', 'x'), (NULL, NULL, 'x'), (1, '1:00', 'y');
          INSERT INTO bag VALUES ('Infinity', 'infinity', 'x'), (1e25, 'infinity', 'x'), (7, '2024-01-01', NULL);"
     )
 }
@@ -108,8 +112,9 @@ async fn differing(stage: &Stage, name: &str) -> Result<Vec<u64>> {
 async fn values_become_null_or_the_nearest_one_and_are_counted() -> Result<()> {
     let mut stage = Stage::start("policies_replaced").await?;
     stage.source.execute(DATABASE, &format!("{REPLACED} {}", rows(1))).await?;
-    let all = ["clamped", "nulled", "bag"];
-    let rules = ["up", "--yes", "--until-caught-up", "--on-value", "clamp,public.nulled=null"];
+    let all = ["clamped", "nulled", "bag", "pit"];
+    let rules =
+        ["up", "--yes", "--until-caught-up", "--on-value", "clamp,public.nulled=null,public.pit=null"];
     stage.product.succeed(&rules).await?;
     ensure_expected(&stage, &all, "by the copy").await?;
     let status = json(&mut stage, "status").await?;
@@ -122,12 +127,20 @@ async fn values_become_null_or_the_nearest_one_and_are_counted() -> Result<()> {
     // The rules are the pipeline's: not given again, they hold.
     let changes = format!(
         "{} UPDATE clamped SET d = 1 WHERE id = 1; UPDATE bag SET what = 'y' WHERE n = 1e25;
-         DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'Infinity' LIMIT 1);",
+         DELETE FROM bag WHERE ctid IN (SELECT ctid FROM bag WHERE n = 'Infinity' LIMIT 1);
+         UPDATE pit SET what = 'z' WHERE t = '24:00:00';",
         rows(101)
     );
     stage.source.execute(DATABASE, &format!("BEGIN; {changes} COMMIT")).await?;
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     ensure_expected(&stage, &all, "by the stream").await?;
+    // In a batch of few rows, which goes another way.
+    stage
+        .source
+        .execute(DATABASE, "DELETE FROM pit WHERE n = 'NaN'; UPDATE pit SET n = 2 WHERE n IS NULL")
+        .await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_expected(&stage, &all, "by the stream, a few").await?;
     let status = json(&mut stage, "status").await?;
     let nulled = differing(&stage, "nulled").await?;
     assert_eq!(uses(&status, "nulled", "null"), nulled, "each value was written once: {status:#}");

@@ -288,7 +288,8 @@ impl Builder {
     fn content(&mut self, table: &TablePlan, image: &RowImage) -> Result<Vec<Bound>, TargetError> {
         let mut bound = Vec::with_capacity(table.columns.len());
         for column in 0..table.columns.len() {
-            let is_null = image.field(column) == segcdc_model::Field::Null;
+            // A policy may have made it NULL.
+            let is_null = image.value(column) == Ok(Value::Null);
             let parameter = if is_null { None } else { Some(self.value(table, image, column)?) };
             bound.push((column, parameter));
         }
@@ -313,7 +314,7 @@ mod tests {
     use super::*;
     use crate::fixture;
     use segcdc_model::{Fault, Lsn, PgType, Tuple};
-    use segcdc_plan::{Binding, InsertRow, UpdateGroup};
+    use segcdc_plan::{Binding, InsertRow, UpdateGroup, ValuePolicy};
     use segcdc_tds::Collation;
     use std::sync::Arc;
 
@@ -350,6 +351,22 @@ mod tests {
             build(&plan(changes), Dialect::new(Collation::LATIN1_GENERAL_100_BIN2)).unwrap().unwrap();
         insta::assert_snapshot!(request.sql);
         assert_eq!(request.values.bytes.len(), 7);
+    }
+
+    #[test]
+    fn values_that_a_policy_made_null_are_looked_for_as_null() {
+        let table = fixture::table(2, "pit", 0, &[("n", PgType::Float8, false), ("w", PgType::Text, false)]);
+        let mut table = (*table).clone();
+        table.columns.iter_mut().for_each(|column| column.policy = ValuePolicy::Null);
+        let table = Arc::new(table);
+        let binding = Arc::new(Binding::in_order(&table));
+        let mut changes = TableChanges::new(table);
+        let row = Tuple::from_texts([Some("NaN"), Some("x")]);
+        changes.unkeyed_deletes.push(RowImage::new(binding, row));
+        let dialect = Dialect::new(Collation::LATIN1_GENERAL_100_BIN2);
+        let request = build(&plan(changes), dialect).unwrap().unwrap();
+        assert!(request.sql.contains("WHERE [n] IS NULL AND [w]"), "{}", request.sql);
+        assert_eq!(request.values.bytes.len(), 1);
     }
 
     #[test]
