@@ -1,6 +1,7 @@
 //! [`ConnectConfig`]: one pipeline on Kafka Connect, as its user asks for it; [`Spec`]: what is stored of it.
 
 use segcdc_engine_native::{EngineConfig, EngineKind, HeartbeatRow};
+use segcdc_model::Lsn;
 use segcdc_sqlserver::PipelineState;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,17 @@ use crate::http::HttpConfig;
 use crate::kafka::Bootstrap;
 use crate::overrides::Override;
 use crate::secrets::Secrets;
+
+/// Who copies the rows that are there, before changes are followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FullLoad {
+    /// segcdc: several readers at once, straight into the target. The source connector begins where the load ended.
+    Native,
+    /// Debezium, through Kafka.
+    #[default]
+    Debezium,
+}
 
 /// One pipeline on Kafka Connect, as its user asks for it.
 #[derive(Debug, Clone)]
@@ -25,6 +37,8 @@ pub struct ConnectConfig {
     pub replication_factor: Option<u16>,
     /// Properties that the user sets.
     pub overrides: Vec<Override>,
+    /// Who copies the rows of a new pipeline.
+    pub full_load: FullLoad,
 }
 
 /// What the state of a pipeline on Kafka Connect says beside what every pipeline's does. No secret is in it.
@@ -48,8 +62,33 @@ pub struct Spec {
     pub sink_connectors: Vec<String>,
     /// The topics.
     pub topics: Vec<String>,
-    /// Whether rows that were there were copied.
+    /// Whether rows that were there are copied.
     pub snapshot: bool,
+    /// Who copies them.
+    #[serde(default)]
+    pub full_load: FullLoad,
+    /// Where the source connector begins: everything at or below it is in the target, and nothing above. `None` leaves it
+    /// to Debezium, or is not known yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_lsn: Option<Lsn>,
+    /// The pipeline is being handed to the native engine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving: Option<Leaving>,
+}
+
+/// How far a pipeline is on its way to the native engine, and what was made for that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// The slot that the native engine will read.
+    pub slot: String,
+    /// The publication that it will read.
+    pub publication: String,
+    /// The last position that the connectors carry; `None` before it was decided.
+    #[serde(default)]
+    pub cut: Option<Lsn>,
+    /// Everything up to the cut is in the target.
+    #[serde(default)]
+    pub drained: bool,
 }
 
 // === impl Spec ===
@@ -68,6 +107,16 @@ impl Spec {
     /// As it is stored.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Whether the tables are still to be copied by segcdc, before there are connectors.
+    pub fn needs_load(&self) -> bool {
+        self.snapshot && self.full_load == FullLoad::Native && self.start_lsn.is_none()
+    }
+
+    /// Whether Debezium copies the rows.
+    pub fn debezium_copies(&self) -> bool {
+        self.snapshot && self.full_load == FullLoad::Debezium
     }
 
     /// All connectors, the sinks first.

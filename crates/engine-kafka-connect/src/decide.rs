@@ -7,6 +7,7 @@
 //! slot                                         WAL is kept from here on
 //! state complete
 //! sinks stopped, source stopped                nothing moves before everything is there
+//! where the source begins                      if that is known: tables were copied, or another engine ran before
 //! resume sinks, resume source
 //! ```
 //!
@@ -18,7 +19,7 @@ use segcdc_engine_native::EngineError;
 use serde::Serialize;
 
 use crate::error::ConnectError;
-use crate::property::{Change, Connector, Properties, differences};
+use crate::property::{Change, Connector, Properties, Role, differences};
 use crate::rest::ConnectorWord;
 
 /// What is there.
@@ -36,6 +37,12 @@ pub struct Observed {
     pub has_slot: bool,
     /// The publication is there.
     pub has_publication: bool,
+    /// Its heartbeat tables are on both sides and published.
+    pub has_heartbeats: bool,
+    /// It is known where the source connector begins.
+    pub has_start: bool,
+    /// The source connector has some progress stored.
+    pub has_offset: bool,
     /// The connectors of the wanted names that are there.
     pub connectors: BTreeMap<String, ObservedConnector>,
 }
@@ -59,8 +66,10 @@ pub enum Step {
     Validate,
     /// Write the pipeline's state.
     WriteState,
-    /// Make the heartbeat tables at the source.
+    /// Make the heartbeat tables on both sides.
     CreateHeartbeats,
+    /// Add the heartbeat tables to a publication that has been in use without them.
+    PublishHeartbeats,
     /// Make the publication.
     CreatePublication,
     /// Make the target's tables with their keys.
@@ -80,6 +89,11 @@ pub enum Step {
         connector: String,
         /// What differs.
         changes: Vec<Change>,
+    },
+    /// Tell the source connector where to begin.
+    PlaceOffset {
+        /// The connector.
+        connector: String,
     },
     /// Let a connector run.
     Resume {
@@ -119,6 +133,8 @@ pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>
             steps.push(Step::CreateSlot);
         }
         steps.push(Step::CompleteState);
+    } else if !observed.has_heartbeats {
+        steps.extend([Step::CreateHeartbeats, Step::PublishHeartbeats]);
     }
     for connector in connectors {
         match observed.connectors.get(&connector.name) {
@@ -129,6 +145,13 @@ pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>
                     steps.push(Step::UpdateConnector { connector: connector.name.clone(), changes });
                 }
             }
+        }
+    }
+    let source = connectors.iter().find(|connector| connector.role == Role::Source);
+    if let Some(source) = source.filter(|_| observed.has_start && !observed.has_offset) {
+        let word = observed.connectors.get(&source.name).and_then(|found| found.word);
+        if word != Some(ConnectorWord::Running) {
+            steps.push(Step::PlaceOffset { connector: source.name.clone() });
         }
     }
     for connector in connectors {
@@ -148,7 +171,8 @@ impl std::fmt::Display for Step {
             Step::WriteSecrets => f.write_str("put the passwords where the worker reads them"),
             Step::Validate => f.write_str("have the worker check the configurations"),
             Step::WriteState => f.write_str("write the pipeline's state"),
-            Step::CreateHeartbeats => f.write_str("make the heartbeat tables at the source"),
+            Step::CreateHeartbeats => f.write_str("make the heartbeat tables"),
+            Step::PublishHeartbeats => f.write_str("add the heartbeat tables to the publication"),
             Step::CreatePublication => f.write_str("make the publication"),
             Step::CreateTables => f.write_str("make the target's tables"),
             Step::CreateSlot => f.write_str("make the slot"),
@@ -158,6 +182,7 @@ impl std::fmt::Display for Step {
                 let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
                 write!(f, "change {} of connector {connector}", names.join(", "))
             }
+            Step::PlaceOffset { connector } => write!(f, "tell connector {connector} where to begin"),
             Step::Resume { connector } => write!(f, "let connector {connector} run"),
         }
     }
@@ -166,7 +191,7 @@ impl std::fmt::Display for Step {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::property::{Property, Role};
+    use crate::property::Property;
     use proptest::prelude::*;
     use segcdc_model::Fault;
 
@@ -192,8 +217,12 @@ mod tests {
     fn after(step: &Step, mut observed: Observed) -> Observed {
         match step {
             Step::WriteSecrets | Step::Validate | Step::CreateHeartbeats | Step::CreateTables => {}
+            Step::PublishHeartbeats => observed.has_heartbeats = true,
+            Step::PlaceOffset { .. } => observed.has_offset = true,
             Step::WriteState => observed.has_state = true,
-            Step::CreatePublication => observed.has_publication = true,
+            Step::CreatePublication => {
+                (observed.has_publication, observed.has_heartbeats) = (true, true);
+            }
             Step::CreateSlot => observed.has_slot = true,
             Step::CompleteState => observed.is_complete = true,
             Step::CreateConnector { connector } | Step::UpdateConnector { connector, .. } => {
@@ -244,6 +273,9 @@ mod tests {
             is_complete: true,
             has_slot: true,
             has_publication: true,
+            has_heartbeats: true,
+            has_start: false,
+            has_offset: true,
             slot: "s".to_owned(),
             publication: "p".to_owned(),
             connectors: BTreeMap::from([("sink".to_owned(), drifted), ("source".to_owned(), paused)]),
@@ -253,6 +285,32 @@ mod tests {
             words(&steps)[2..],
             ["change b of connector sink".to_owned(), "let connector source run".to_owned()]
         );
+    }
+
+    #[test]
+    fn a_pipeline_that_begins_at_a_known_position_is_told_before_it_runs() {
+        let mut observed = Observed {
+            has_state: true,
+            is_complete: true,
+            has_slot: true,
+            has_publication: true,
+            has_start: true,
+            ..Observed::default()
+        };
+        let steps = decide(&wanted(), &observed).unwrap();
+        insta::assert_snapshot!("steps_from_a_position", words(&steps).join("\n"));
+        // Whatever step it is interrupted behind.
+        for cut in 0..=steps.len() {
+            let mut found = steps.iter().take(cut).fold(observed.clone(), |seen, step| after(step, seen));
+            for step in decide(&wanted(), &found).unwrap() {
+                assert!(found.has_offset || !matches!(step, Step::Resume { .. }), "{cut} {step}");
+                found = after(&step, found);
+            }
+            assert!(found.has_offset && found.has_heartbeats && found.connectors.len() == 2);
+        }
+        // What runs is left alone.
+        observed = steps.iter().fold(observed, |seen, step| after(step, seen));
+        assert_eq!(decide(&wanted(), &observed).unwrap(), [Step::WriteSecrets, Step::Validate]);
     }
 
     #[test]

@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use segcdc_engine_native::{EngineError, table_state};
 use segcdc_model::{Lineage, Lsn, Secret, TablePhase};
-use segcdc_postgres::{Replication, Session, SlotSnapshot, catalog, publication, session, slot};
+use segcdc_postgres::{Replication, Session, SlotSnapshot, SourceError, catalog, publication, session, slot};
 use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::config::ConnectConfig;
+use crate::config::{ConnectConfig, Spec};
 use crate::decide::{Observed, ObservedConnector, Step, decide};
 use crate::error::ConnectError;
 use crate::heartbeat;
+use crate::offset::{source_position, starting_at};
 use crate::prepare::{Prepared, heartbeat_plan, published, rows, validate};
 use crate::property::Connector;
 use crate::rest::{ConnectorWord, InitialState, Rest};
@@ -71,13 +72,28 @@ async fn observe(
         }
     }
     let layout = &prepared.layout;
+    let publication = publication::inspect(source, &layout.publication).await?;
+    let has_offset = match connectors.contains_key(&layout.source_connector) {
+        true => source_position(&rest.offsets(&layout.source_connector).await?, &layout.base).is_some(),
+        false => false,
+    };
+    let mut has_heartbeats = !layout.groups.is_empty();
+    for heartbeat in layout.heartbeats() {
+        let published = publication
+            .as_ref()
+            .is_some_and(|found| found.tables.iter().any(|table| table.name == heartbeat.source));
+        has_heartbeats &= published && target.existing_table(&heartbeat.target).await?.is_some();
+    }
     Ok(Observed {
         slot: layout.slot.clone(),
         publication: layout.publication.clone(),
         has_state: state.is_some(),
         is_complete: state.is_some_and(|state| state.checkpoint.applied_lsn > Lsn::ZERO),
         has_slot: slot::inspect(source, &layout.slot).await?.is_some(),
-        has_publication: publication::inspect(source, &layout.publication).await?.is_some(),
+        has_publication: publication.is_some(),
+        has_heartbeats,
+        has_start: prepared.spec.start_lsn.is_some(),
+        has_offset,
         connectors,
     })
 }
@@ -97,21 +113,17 @@ impl Deployment<'_> {
     async fn take(&mut self, step: &Step) -> Result<(), ConnectError> {
         let layout = &self.prepared.layout;
         match step {
-            Step::WriteSecrets => self.write_secrets(),
+            Step::WriteSecrets => write_secrets(self.config, &self.prepared.spec),
             Step::Validate => validate(self.rest, &self.prepared.connectors).await,
             Step::WriteState => self.write_state().await,
-            Step::CreateHeartbeats => {
-                for sql in heartbeat::create_sql(&layout.heartbeats())? {
-                    self.source.query_text(&sql).await?;
-                }
-                Ok(())
-            }
+            Step::CreateHeartbeats => self.create_heartbeats().await,
+            Step::PublishHeartbeats => self.publish_heartbeats().await,
             Step::CreatePublication => {
                 publication::create(self.source, &layout.publication, &published(layout)).await?;
                 Ok(())
             }
-            Step::CreateTables => self.create_tables().await,
-            Step::CreateSlot => self.create_slot().await,
+            Step::CreateTables => create_tables(self.config, self.prepared, self.target).await,
+            Step::CreateSlot => create_slot(self.config, &layout.slot).await,
             Step::CompleteState => self.complete_state().await,
             Step::CreateConnector { connector } => {
                 let properties = self.connector(connector)?.to_properties();
@@ -120,6 +132,10 @@ impl Deployment<'_> {
             Step::UpdateConnector { connector, .. } => {
                 let properties = self.connector(connector)?.to_properties();
                 self.rest.put_config(connector, &properties).await
+            }
+            Step::PlaceOffset { connector } => {
+                let start = self.prepared.spec.start_lsn.ok_or_else(|| self.unreadable())?;
+                place_offset(self.rest, connector, &layout.base, start).await
             }
             Step::Resume { connector } => {
                 self.rest.resume(connector).await?;
@@ -130,68 +146,19 @@ impl Deployment<'_> {
 
     fn connector(&self, name: &str) -> Result<&Connector, ConnectError> {
         let found = self.prepared.connectors.iter().find(|connector| connector.name == name);
-        found.ok_or_else(|| ConnectError::SpecUnreadable { pipeline: self.config.engine.name.clone() })
+        found.ok_or_else(|| self.unreadable())
     }
 
-    fn write_secrets(&self) -> Result<(), ConnectError> {
-        let none = Secret::new(String::new());
-        let engine = &self.config.engine;
-        let source = engine.source.password.as_ref().unwrap_or(&none);
-        self.prepared.spec.secrets.write(source, &engine.target.password)
+    fn unreadable(&self) -> ConnectError {
+        ConnectError::SpecUnreadable { pipeline: self.config.engine.name.clone() }
     }
 
-    async fn write_state(&mut self) -> Result<(), ConnectError> {
-        let engine = &self.config.engine;
-        self.target.ensure_state_schema().await?;
-        let new = NewPipeline {
-            pipeline: engine.name.clone(),
-            owner: OWNER.to_owned(),
-            lineage: self.lineage(0).await?,
-            slot_is_ours: true,
-            publication_is_ours: true,
-            start_lsn: Lsn::ZERO,
-            spec: Some(self.prepared.spec.to_json()),
-        };
-        self.target.create_pipeline(&new).await?;
-        self.store_tables(TablePhase::Queued, Lsn::ZERO).await
-    }
-
-    async fn lineage(&self, publication_oid: u32) -> Result<Lineage, ConnectError> {
-        let identity = catalog::identity(self.source).await?;
-        let layout = &self.prepared.layout;
-        Ok(Lineage {
-            system_identifier: identity.system_identifier,
-            timeline: identity.timeline,
-            database_oid: identity.database_oid,
-            slot: layout.slot.clone(),
-            publication: layout.publication.clone(),
-            publication_oid,
-        })
-    }
-
-    /// The tables' rows in the state. Those that are there say which target tables we made.
-    async fn store_tables(&mut self, phase: TablePhase, sync_lsn: Lsn) -> Result<(), ConnectError> {
-        let known = self.load_state().await?;
-        let mut states = Vec::new();
-        for plan in self.prepared.layout.tables() {
-            let before = known.tables.iter().find(|table| table.source_oid == plan.source.oid);
-            let is_ours = match before {
-                Some(before) => before.table_is_ours,
-                None => self.target.existing_table(&plan.target).await?.is_none(),
-            };
-            states.push(TableState { phase, sync_lsn, ..table_state(plan, is_ours) });
+    async fn create_heartbeats(&mut self) -> Result<(), ConnectError> {
+        let heartbeats = self.prepared.layout.heartbeats();
+        for sql in heartbeat::create_sql(&heartbeats)? {
+            self.source.query_text(&sql).await?;
         }
-        Ok(self.target.set_tables(&known.checkpoint, &states).await?)
-    }
-
-    async fn create_tables(&mut self) -> Result<(), ConnectError> {
-        let allowed = rows(self.config);
-        for plan in self.prepared.layout.tables() {
-            self.target.prepare_table(plan, allowed).await?;
-            // An upsert finds its row by the key, and two rows of one key must not come to be.
-            self.target.build_key(plan).await?;
-        }
-        for heartbeat in self.prepared.layout.heartbeats() {
+        for heartbeat in heartbeats {
             let plan = Arc::new(heartbeat_plan(&heartbeat)?);
             self.target.prepare_table(&plan, ExistingRows::Allow).await?;
             self.target.build_key(&plan).await?;
@@ -199,21 +166,28 @@ impl Deployment<'_> {
         Ok(())
     }
 
-    async fn create_slot(&self) -> Result<(), ConnectError> {
-        let engine = &self.config.engine;
-        let making = async {
-            let mut replication = Replication::connect(&engine.source).await?;
-            replication.create_slot(&self.prepared.layout.slot, SlotSnapshot::None, false).await?;
-            replication.close().await;
-            Ok(())
-        };
-        match timeout(engine.slot_patience, making).await {
-            Ok(made) => made,
-            Err(_) => {
-                let after_s = engine.slot_patience.as_secs();
-                Err(EngineError::SlotCreationTimeout { after_s, blockers: String::new() }.into())
-            }
+    async fn publish_heartbeats(&self) -> Result<(), ConnectError> {
+        let layout = &self.prepared.layout;
+        let missing = || EngineError::PublicationMissing { publication: layout.publication.clone() };
+        let found = publication::inspect(self.source, &layout.publication).await?.ok_or_else(missing)?;
+        let is_published = |name| found.tables.iter().any(|table| table.name == name);
+        let heartbeats = layout.heartbeats().into_iter().map(|heartbeat| heartbeat.source);
+        let absent: Vec<_> = heartbeats.filter(|name| !is_published(name.clone())).collect();
+        if !absent.is_empty() {
+            publication::add_tables(self.source, &layout.publication, &absent).await?;
         }
+        Ok(())
+    }
+
+    async fn write_state(&mut self) -> Result<(), ConnectError> {
+        let lineage = self.lineage(0).await?;
+        create_state(self.config, self.prepared, self.target, lineage).await
+    }
+
+    async fn lineage(&self, publication_oid: u32) -> Result<Lineage, ConnectError> {
+        let layout = &self.prepared.layout;
+        let (slot, publication) = (layout.slot.clone(), layout.publication.clone());
+        Ok(lineage(self.source, slot, publication, publication_oid).await?)
     }
 
     async fn complete_state(&mut self) -> Result<(), ConnectError> {
@@ -224,8 +198,8 @@ impl Deployment<'_> {
         let published = publication::inspect(self.source, &layout.publication).await?;
         let missing = || EngineError::PublicationMissing { publication: layout.publication.clone() };
         let lineage = self.lineage(published.ok_or_else(missing)?.oid).await?;
-        self.store_tables(TablePhase::Streaming, start).await?;
         let state = self.load_state().await?;
+        store_tables(self.prepared, self.target, &state, TablePhase::Streaming, start).await?;
         self.target.set_spec(&state.checkpoint, &self.prepared.spec.to_json()).await?;
         // Last: a position above zero says that the set-up is complete.
         self.target.set_lineage(&state.checkpoint, &lineage, start).await?;
@@ -246,6 +220,152 @@ impl Deployment<'_> {
         let pipeline = &self.config.engine.name;
         let state = self.target.load_state(pipeline).await?;
         Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
+    }
+}
+
+/// The first row of a pipeline's state, and those of its tables.
+///
+/// # Errors
+/// The target's.
+pub(crate) async fn create_state(
+    config: &ConnectConfig,
+    prepared: &Prepared,
+    target: &mut Target,
+    lineage: Lineage,
+) -> Result<(), ConnectError> {
+    let pipeline = config.engine.name.clone();
+    target.ensure_state_schema().await?;
+    let new = NewPipeline {
+        pipeline: pipeline.clone(),
+        owner: OWNER.to_owned(),
+        lineage,
+        slot_is_ours: true,
+        publication_is_ours: true,
+        start_lsn: Lsn::ZERO,
+        spec: Some(prepared.spec.to_json()),
+    };
+    target.create_pipeline(&new).await?;
+    let state = target.load_state(&pipeline).await?.ok_or(TargetError::StateMissing { pipeline })?;
+    store_tables(prepared, target, &state, TablePhase::Queued, Lsn::ZERO).await
+}
+
+/// The tables' rows in the state. Those that are there say which target tables we made.
+async fn store_tables(
+    prepared: &Prepared,
+    target: &mut Target,
+    known: &PipelineState,
+    phase: TablePhase,
+    sync_lsn: Lsn,
+) -> Result<(), ConnectError> {
+    let mut states = Vec::new();
+    for plan in prepared.layout.tables() {
+        let before = known.tables.iter().find(|table| table.source_oid == plan.source.oid);
+        let is_ours = match before {
+            Some(before) => before.table_is_ours,
+            None => target.existing_table(&plan.target).await?.is_none(),
+        };
+        states.push(TableState { phase, sync_lsn, ..table_state(plan, is_ours) });
+    }
+    Ok(target.set_tables(&known.checkpoint, &states).await?)
+}
+
+/// Makes the target's tables with their keys.
+///
+/// # Errors
+/// The target's; `TARGET_TABLE_NOT_EMPTY` for tables that are to be copied.
+pub(crate) async fn create_tables(
+    config: &ConnectConfig,
+    prepared: &Prepared,
+    target: &mut Target,
+) -> Result<(), ConnectError> {
+    let allowed = rows(config);
+    for plan in prepared.layout.tables() {
+        target.prepare_table(plan, allowed).await?;
+        // An upsert finds its row by the key, and two rows of one key must not come to be.
+        target.build_key(plan).await?;
+    }
+    Ok(())
+}
+
+/// The lineage of a pipeline at this source.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn lineage(
+    source: &Session,
+    slot: String,
+    publication: String,
+    publication_oid: u32,
+) -> Result<Lineage, SourceError> {
+    let identity = catalog::identity(source).await?;
+    Ok(Lineage {
+        system_identifier: identity.system_identifier,
+        timeline: identity.timeline,
+        database_oid: identity.database_oid,
+        slot,
+        publication,
+        publication_oid,
+    })
+}
+
+/// Makes the slot.
+///
+/// # Errors
+/// `SLOT_CREATION_TIMEOUT` when transactions that are open at the source do not end; the source's.
+pub(crate) async fn create_slot(config: &ConnectConfig, name: &str) -> Result<(), ConnectError> {
+    let engine = &config.engine;
+    let making = async {
+        let mut replication = Replication::connect(&engine.source).await?;
+        replication.create_slot(name, SlotSnapshot::None, false).await?;
+        replication.close().await;
+        Ok(())
+    };
+    match timeout(engine.slot_patience, making).await {
+        Ok(made) => made,
+        Err(_) => {
+            let after_s = engine.slot_patience.as_secs();
+            Err(EngineError::SlotCreationTimeout { after_s, blockers: String::new() }.into())
+        }
+    }
+}
+
+/// Puts the passwords where the worker reads them, if that is ours to do.
+///
+/// # Errors
+/// `CONNECT_SECRETS_FILE`.
+pub(crate) fn write_secrets(config: &ConnectConfig, spec: &Spec) -> Result<(), ConnectError> {
+    let none = Secret::new(String::new());
+    let source = config.engine.source.password.as_ref().unwrap_or(&none);
+    spec.secrets.write(source, &config.engine.target.password)
+}
+
+/// Tells a stopped source connector where to begin, and waits until the worker says the same.
+async fn place_offset(
+    rest: &Rest,
+    connector: &str,
+    topic_prefix: &str,
+    start: Lsn,
+) -> Result<(), ConnectError> {
+    let wanted = [starting_at(topic_prefix, start)];
+    let started = Instant::now();
+    loop {
+        // A worker says that a connector stopped a moment before it lets its progress be changed.
+        let placed = match rest.patch_offsets(connector, &wanted).await {
+            Ok(()) => source_position(&rest.offsets(connector).await?, topic_prefix) == Some(start),
+            Err(ConnectError::Answer { status: 400 | 500, .. }) if started.elapsed() < STATE_PATIENCE => {
+                false
+            }
+            Err(error) => return Err(error),
+        };
+        if placed {
+            return Ok(());
+        }
+        if started.elapsed() > STATE_PATIENCE {
+            let (wanted, found) = ("at the position where it is to begin", "elsewhere".to_owned());
+            let (connector, after_s) = (connector.to_owned(), started.elapsed().as_secs());
+            return Err(ConnectError::ConnectorState { connector, wanted, found, after_s });
+        }
+        sleep(PAUSE).await;
     }
 }
 

@@ -238,6 +238,36 @@ pub enum ConnectError {
         /// What was asked for.
         what: &'static str,
     },
+    /// Tables could not be copied by the full load.
+    #[error("the full load could not copy {tables}")]
+    LoadIncomplete {
+        /// The tables, each with its reason.
+        tables: String,
+    },
+    /// The pipeline cannot be handed to another engine as it is.
+    #[error("pipeline \"{pipeline}\" cannot be handed to the engine {to}: {reasons}")]
+    MigrateRefused {
+        /// The pipeline.
+        pipeline: String,
+        /// The engine.
+        to: &'static str,
+        /// What stands in the way.
+        reasons: String,
+    },
+    /// The pipeline is being handed to another engine.
+    #[error("pipeline \"{pipeline}\" is on its way to the engine native")]
+    MigrationUnfinished {
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// No moment was found in which no transaction was writing the tables.
+    #[error("the tables of pipeline \"{pipeline}\" were written without a pause for {after_s} s")]
+    TablesBusy {
+        /// The pipeline.
+        pipeline: String,
+        /// Seconds.
+        after_s: u64,
+    },
     /// What the pipeline's state says cannot be read.
     #[error("the state of pipeline \"{pipeline}\" does not describe a pipeline on Kafka Connect")]
     SpecUnreadable {
@@ -299,6 +329,10 @@ impl Fault for ConnectError {
             ConnectError::KafkaUnreachable { .. } => "KAFKA_UNREACHABLE",
             ConnectError::KafkaRefused { .. } => "KAFKA_REFUSED",
             ConnectError::KafkaProtocol { .. } => "KAFKA_PROTOCOL",
+            ConnectError::LoadIncomplete { .. } => "FULL_LOAD_INCOMPLETE",
+            ConnectError::MigrateRefused { .. } => "MIGRATE_REFUSED",
+            ConnectError::MigrationUnfinished { .. } => "MIGRATION_UNFINISHED",
+            ConnectError::TablesBusy { .. } => "MIGRATE_TABLES_BUSY",
             ConnectError::SpecUnreadable { .. } => "PIPELINE_SPEC",
         }
     }
@@ -336,6 +370,10 @@ impl Fault for ConnectError {
             | ConnectError::BootstrapInvalid { .. }
             | ConnectError::KafkaRefused { .. }
             | ConnectError::KafkaProtocol { .. }
+            | ConnectError::LoadIncomplete { .. }
+            | ConnectError::MigrateRefused { .. }
+            | ConnectError::MigrationUnfinished { .. }
+            | ConnectError::TablesBusy { .. }
             | ConnectError::SpecUnreadable { .. } => Disposition::Halt,
         }
     }
@@ -407,6 +445,14 @@ impl Fault for ConnectError {
             }
             ConnectError::KafkaProtocol { .. } => {
                 "check that --kafka-bootstrap is a listener without SASL of a Kafka broker"
+            }
+            ConnectError::LoadIncomplete { .. } => {
+                "change the values at the source, then run `segcdc up` again: it copies what is missing"
+            }
+            ConnectError::MigrateRefused { .. } => "mend that, then run `segcdc migrate` again; nothing was changed",
+            ConnectError::MigrationUnfinished { .. } => "run `segcdc migrate --engine native` again: it goes on",
+            ConnectError::TablesBusy { .. } => {
+                "end long transactions and VACUUM on these tables, then run `segcdc migrate` again"
             }
             ConnectError::SpecUnreadable { .. } => {
                 "the pipeline was made by another version of segcdc, or its row in segcdc.pipeline was changed by hand"

@@ -15,7 +15,8 @@
 //! - [`http`], [`rest`], [`kafka`]: the worker and the brokers
 //! - [`plugin`], [`carried`]: what the worker's plugins can and cannot do
 //! - [`layout`], [`heartbeat`], [`property`], [`source_connector`], [`sink_connector`]: the pipeline, to the last property
-//! - [`mod@prepare`], [`mod@decide`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`], [`mod@remove`]: its life
+//! - [`mod@prepare`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`], [`mod@remove`]: its life
+//! - [`migrate`]: from one engine to the other
 //! - [`trace`], [`offset`]: what the worker says, understood
 //! - [`error`]: what can go wrong
 
@@ -25,11 +26,13 @@ pub mod connect_url;
 pub mod decide;
 pub mod deploy;
 pub mod error;
+pub mod full_load;
 pub mod heartbeat;
 pub mod http;
 pub mod kafka;
 pub mod layout;
 pub mod look_after;
+pub mod migrate;
 pub mod offset;
 pub mod overrides;
 pub mod plugin;
@@ -44,13 +47,15 @@ pub mod source_connector;
 pub mod status;
 pub mod trace;
 
-pub use config::{ConnectConfig, Spec};
+pub use config::{ConnectConfig, FullLoad, Leaving, Spec};
 pub use connect_url::ConnectUrl;
 pub use decide::Step;
 pub use deploy::deploy;
 pub use error::ConnectError;
+pub use full_load::load;
 pub use http::{BasicAuth, HttpConfig};
 pub use kafka::Bootstrap;
+pub use migrate::{MigrationStep, plan_to_connect, plan_to_native, to_connect, to_native};
 pub use overrides::Override;
 pub use prepare::{Prepared, prepare};
 pub use remove::remove;

@@ -1,4 +1,5 @@
-//! [`source_position`]: how far a source connector has come, from what it stored in Kafka.
+//! [`source_position`]: how far a source connector has come, from what it stored in Kafka; [`starting_at`]: where one
+//! that has not come to be yet is to begin.
 
 use segcdc_model::Lsn;
 use serde_json::Value;
@@ -22,6 +23,19 @@ pub fn source_position(offsets: &[Offset], topic_prefix: &str) -> Option<Lsn> {
         .map(Lsn::new)
 }
 
+/// The progress of a source connector that has carried everything that committed at or below `lsn`, and nothing above.
+///
+/// `lsn` alone, on purpose. Debezium begins its replication at `lsn_proc` if it is there, else at `lsn`; the walsender
+/// passes over every transaction whose commit lies before that position. With `lsn_proc` Debezium would, before it sends
+/// anything, look for the transaction that it saw last, and leave out what comes before: but this one has seen none.
+/// `snapshot` is not there, which says that no copy is under way.
+pub fn starting_at(topic_prefix: &str, lsn: Lsn) -> Offset {
+    Offset {
+        partition: serde_json::json!({ "server": topic_prefix }),
+        offset: serde_json::json!({ "lsn": lsn.as_u64() }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,6 +43,16 @@ mod tests {
 
     fn offsets(value: &Value) -> Vec<Offset> {
         serde_json::from_value(value.clone()).unwrap()
+    }
+
+    #[test]
+    fn what_is_placed_is_read_back() {
+        let placed = starting_at("shop", Lsn::new(0x1_0000_0000));
+        assert_eq!(
+            serde_json::to_string(&placed).unwrap(),
+            r#"{"partition":{"server":"shop"},"offset":{"lsn":4294967296}}"#
+        );
+        assert_eq!(source_position(&[placed], "shop"), Some(Lsn::new(0x1_0000_0000)));
     }
 
     #[test]

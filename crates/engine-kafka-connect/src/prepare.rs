@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use segcdc_engine_native::{EngineKind, LeftOut, PlannedSql, Preflight, SnapshotMode, names, preflight};
-use segcdc_model::{Finding, Severity, Side};
+use segcdc_engine_native::{
+    EngineConfig, EngineKind, LeftOut, PlannedSql, Preflight, SnapshotMode, names, preflight,
+};
+use segcdc_model::{Finding, Lsn, Severity, Side};
 use segcdc_plan::{TableKey, TablePlan};
 use segcdc_postgres::publication;
-use segcdc_sqlserver::{ExistingRows, PipelineState};
+use segcdc_sqlserver::{ExistingRows, PipelineState, TargetError};
 
 use crate::carried::{Carried, carried};
-use crate::config::{ConnectConfig, Spec};
+use crate::config::{ConnectConfig, FullLoad, Spec};
 use crate::error::ConnectError;
 use crate::heartbeat;
 use crate::layout::{Layout, is_possible_name};
@@ -17,7 +19,6 @@ use crate::overrides;
 use crate::plugin::Plugins;
 use crate::property::Connector;
 use crate::rest::{FieldError, Rest};
-use crate::secrets::Secrets;
 use crate::sink_connector::{SinkRequest, sink_connector};
 use crate::source_connector::{SourceRequest, needs_reselect, source_connector};
 
@@ -45,6 +46,19 @@ struct Allowed {
     client_overrides: bool,
 }
 
+/// What is decided about a pipeline before its tables are looked at.
+#[derive(Debug, Clone)]
+struct Origin {
+    /// What all names begin with.
+    base: String,
+    /// Whether rows are copied, and by whom.
+    copy: (bool, FullLoad),
+    /// Where the source connector begins, if that is known.
+    start_lsn: Option<Lsn>,
+    /// What is stored of a pipeline that is ours already.
+    known: Option<Spec>,
+}
+
 /// Checks both servers and the worker, and plans everything.
 ///
 /// # Errors
@@ -54,29 +68,70 @@ pub async fn prepare(config: &ConnectConfig, rest: &Rest) -> Result<Prepared, Co
     refuse_unsupported(config)?;
     let plugins = Plugins::ask(rest).await?;
     let found = preflight(&config.engine).await?;
-    let (mut preflight, layout) = select(config, found)?;
-    let secrets = secrets(config, preflight.existing.as_ref())?;
+    let origin = Origin::of(config, found.existing.as_ref())?;
+    plan(config, rest, plugins, found, origin).await
+}
+
+/// The same for a pipeline of the native engine that is to become one on Kafka Connect, from its checkpoint on. It gets
+/// names of its own: of a life on Kafka Connect before, topics may be left.
+///
+/// # Errors
+/// As [`prepare`]; `STATE_MISSING`, `ENGINE_MISMATCH`.
+pub async fn prepare_from_native(config: &ConnectConfig, rest: &Rest) -> Result<Prepared, ConnectError> {
+    refuse_unsupported(config)?;
+    let plugins = Plugins::ask(rest).await?;
+    let engine = EngineConfig { engine: EngineKind::Native, patterns: Vec::new(), ..config.engine.clone() };
+    let found = preflight(&engine).await?;
+    let name = &engine.name;
+    let state = found.existing.as_ref();
+    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: name.clone() })?;
+    let origin = Origin {
+        base: format!("{}_m{}", names::publication(name), state.checkpoint.epoch + 1),
+        copy: (false, FullLoad::default()),
+        start_lsn: Some(state.checkpoint.applied_lsn),
+        known: None,
+    };
+    plan(config, rest, plugins, found, origin).await
+}
+
+async fn plan(
+    config: &ConnectConfig,
+    rest: &Rest,
+    plugins: Plugins,
+    found: Preflight,
+    origin: Origin,
+) -> Result<Prepared, ConnectError> {
+    let (mut preflight, layout) = select(config, found, &origin)?;
+    let known = origin.known.as_ref();
+    let secrets = match (&config.secrets, known) {
+        (Some(secrets), _) => secrets.clone(),
+        (None, Some(spec)) => spec.secrets.clone(),
+        (None, None) => return Err(ConnectError::SecretsMissing),
+    };
     preflight.findings.extend(plugins.findings());
     preflight.findings.extend(toast_finding(&layout));
-    let allowed = allowed(rest, config, &layout, &secrets, &plugins).await?;
-    preflight.findings.extend(allowed.findings());
-    let connectors = connectors(config, &layout, &secrets, &plugins, allowed)?;
+    let (snapshot, full_load) = origin.copy;
     let spec = Spec {
         engine: EngineKind::KafkaConnect,
         heartbeats: layout.heartbeats(),
         connect_url: config.http.url.to_string(),
         secrets,
-        bootstrap: match (&config.bootstrap, &preflight.existing) {
-            (Some(bootstrap), _) => Some(bootstrap.to_string()),
-            (None, Some(state)) => Spec::of(state)?.bootstrap,
-            (None, None) => None,
+        bootstrap: match &config.bootstrap {
+            Some(bootstrap) => Some(bootstrap.to_string()),
+            None => known.and_then(|spec| spec.bootstrap.clone()),
         },
         topic_prefix: layout.base.clone(),
         source_connector: layout.source_connector.clone(),
         sink_connectors: layout.groups.iter().map(|group| group.sink_connector.clone()).collect(),
         topics: layout.topics(),
-        snapshot: config.engine.snapshot == SnapshotMode::Initial,
+        snapshot,
+        full_load,
+        start_lsn: origin.start_lsn,
+        leaving: None,
     };
+    let allowed = allowed(rest, config, &layout, &spec, &plugins).await?;
+    preflight.findings.extend(allowed.findings());
+    let connectors = connectors(config, &layout, &spec, &plugins, allowed)?;
     Ok(Prepared { preflight, plugins, layout, connectors, spec })
 }
 
@@ -135,17 +190,12 @@ fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {
     Ok(())
 }
 
-/// How the worker gets the passwords: as said now, or as the state says.
-fn secrets(config: &ConnectConfig, existing: Option<&PipelineState>) -> Result<Secrets, ConnectError> {
-    match (&config.secrets, existing) {
-        (Some(secrets), _) => Ok(secrets.clone()),
-        (None, Some(state)) => Ok(Spec::of(state)?.secrets),
-        (None, None) => Err(ConnectError::SecretsMissing),
-    }
-}
-
 /// Leaves out the tables that this route cannot carry, and lays out the rest.
-fn select(config: &ConnectConfig, mut found: Preflight) -> Result<(Preflight, Layout), ConnectError> {
+fn select(
+    config: &ConnectConfig,
+    mut found: Preflight,
+    origin: &Origin,
+) -> Result<(Preflight, Layout), ConnectError> {
     let mut plans: Vec<Arc<TablePlan>> = Vec::new();
     for plan in std::mem::take(&mut found.plans) {
         match judge(&plan) {
@@ -167,7 +217,8 @@ fn select(config: &ConnectConfig, mut found: Preflight) -> Result<(Preflight, La
     let name = &config.engine.name;
     let lineage = found.existing.as_ref().map(|state| &state.checkpoint.lineage);
     let slot = lineage.map_or_else(|| names::slot(name, 1), |lineage| lineage.slot.clone());
-    let layout = Layout::new(names::publication(name), slot, names::publication(name), &plans);
+    let publication = lineage.map_or_else(|| names::publication(name), |lineage| lineage.publication.clone());
+    let layout = Layout::new(origin.base.clone(), slot, publication, &plans);
     found.plans = plans;
     if found.existing.is_none() {
         found.sql = statements(config, &found, &layout)?;
@@ -182,9 +233,21 @@ fn statements(
     layout: &Layout,
 ) -> Result<PlannedSql, ConnectError> {
     let heartbeats = layout.heartbeats();
+    let (slot, publication) = (&layout.slot, &layout.publication);
     let mut source = heartbeat::create_sql(&heartbeats)?;
-    source.push(publication::create_sql(&layout.publication, &published(layout))?);
-    source.push(format!("CREATE_REPLICATION_SLOT \"{}\" LOGICAL pgoutput", layout.slot));
+    if config.engine.snapshot == SnapshotMode::Initial && config.full_load == FullLoad::Native {
+        let tables: Vec<_> = layout.tables().map(|plan| plan.source.name.clone()).collect();
+        let copied = [
+            publication::create_sql(publication, &tables)?,
+            format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"),
+        ];
+        source.splice(0..0, copied);
+        let names: Vec<_> = heartbeats.iter().map(|heartbeat| heartbeat.source.clone()).collect();
+        source.push(publication::add_tables_sql(publication, &names)?);
+    } else {
+        source.push(publication::create_sql(publication, &published(layout))?);
+        source.push(format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput"));
+    }
     let mut tables = found.plans.clone();
     for heartbeat in &heartbeats {
         tables.push(Arc::new(heartbeat_plan(heartbeat)?));
@@ -281,12 +344,12 @@ async fn allowed(
     rest: &Rest,
     config: &ConnectConfig,
     layout: &Layout,
-    secrets: &Secrets,
+    spec: &Spec,
     plugins: &Plugins,
 ) -> Result<Allowed, ConnectError> {
     let wish = Allowed { exactly_once: true, client_overrides: true };
     let mut allowed = wish;
-    for connector in connectors(config, layout, secrets, plugins, wish)? {
+    for connector in connectors(config, layout, spec, plugins, wish)? {
         let mut properties = named(&connector);
         for name in ["database.hostname", "database.password", "connection.password"] {
             properties.remove(name);
@@ -303,7 +366,7 @@ async fn allowed(
 fn connectors(
     config: &ConnectConfig,
     layout: &Layout,
-    secrets: &Secrets,
+    spec: &Spec,
     plugins: &Plugins,
     allowed: Allowed,
 ) -> Result<Vec<Connector>, ConnectError> {
@@ -313,7 +376,7 @@ fn connectors(
             group,
             base: &layout.base,
             target: &config.engine.target,
-            secrets,
+            secrets: &spec.secrets,
             plugin: &plugins.sink,
             may_override_client: allowed.client_overrides,
         })?);
@@ -321,9 +384,9 @@ fn connectors(
     connectors.push(source_connector(&SourceRequest {
         layout,
         source: &config.engine.source,
-        secrets,
+        secrets: &spec.secrets,
         plugin: &plugins.source,
-        snapshot: config.engine.snapshot == SnapshotMode::Initial,
+        snapshot: spec.debezium_copies(),
         exactly_once: allowed.exactly_once,
         replication_factor: config.replication_factor,
     })?);
@@ -361,6 +424,33 @@ impl Allowed {
             );
         }
         findings
+    }
+}
+
+// === impl Origin ===
+
+impl Origin {
+    /// Of a pipeline that is ours or new.
+    fn of(config: &ConnectConfig, existing: Option<&PipelineState>) -> Result<Self, ConnectError> {
+        let Some(state) = existing else {
+            return Ok(Origin {
+                base: names::publication(&config.engine.name),
+                copy: (config.engine.snapshot == SnapshotMode::Initial, config.full_load),
+                start_lsn: None,
+                known: None,
+            });
+        };
+        let spec = Spec::of(state)?;
+        if spec.leaving.is_some() {
+            return Err(ConnectError::MigrationUnfinished { pipeline: config.engine.name.clone() });
+        }
+        Ok(Origin {
+            base: spec.topic_prefix.clone(),
+            // As it was made, whatever is asked for now.
+            copy: (spec.snapshot, spec.full_load),
+            start_lsn: spec.start_lsn,
+            known: Some(spec),
+        })
     }
 }
 
@@ -402,7 +492,6 @@ mod tests {
 
     #[test]
     fn what_only_the_native_engine_can_do_is_refused() {
-        use segcdc_engine_native::EngineConfig;
         use segcdc_model::Fault;
         let source = segcdc_postgres::SourceConfig::parse("postgres://u:p@h/d").unwrap();
         let target = segcdc_sqlserver::TargetConfig::parse("sqlserver://u:p@h/d").unwrap();
@@ -413,6 +502,7 @@ mod tests {
             bootstrap: None,
             replication_factor: None,
             overrides: Vec::new(),
+            full_load: FullLoad::Native,
         };
         assert!(refuse_unsupported(&config).is_ok());
         let refused = |change: &dyn Fn(&mut EngineConfig)| {

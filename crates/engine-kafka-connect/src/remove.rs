@@ -53,11 +53,19 @@ pub async fn remove(
     }
     let source = session::connect(&engine.source).await?;
     refuse_other_source(&state, &catalog::identity(&source).await?)?;
+    if spec.needs_load() {
+        // A process that copies tables at this moment loses its fence first.
+        target.take_over(&engine.name, "down").await?;
+    }
     remove_connectors(rest, &spec).await?;
     if let Some(bootstrap) = brokers {
         KafkaAdmin::new(bootstrap).delete_topics(&spec.topics).await?;
     }
-    remove_from_source(&source, &state, &spec).await?;
+    let lineage = &state.checkpoint.lineage;
+    remove_from_source(&source, &lineage.slot, &lineage.publication, &spec).await?;
+    if let Some(leaving) = &spec.leaving {
+        remove_from_source(&source, &leaving.slot, &leaving.publication, &spec).await?;
+    }
     source.close().await;
     for heartbeat in &spec.heartbeats {
         target.drop_table(&heartbeat.target).await?;
@@ -71,7 +79,10 @@ pub async fn remove(
 }
 
 /// The brokers that are given, or stored.
-fn brokers(config: &ConnectConfig, spec: &Spec) -> Result<Option<Bootstrap>, ConnectError> {
+///
+/// # Errors
+/// `KAFKA_BOOTSTRAP` for stored addresses that cannot be read.
+pub(crate) fn brokers(config: &ConnectConfig, spec: &Spec) -> Result<Option<Bootstrap>, ConnectError> {
     match (&config.bootstrap, &spec.bootstrap) {
         (Some(bootstrap), _) => Ok(Some(bootstrap.clone())),
         (None, Some(text)) => Bootstrap::parse(text).map(Some),
@@ -97,7 +108,10 @@ fn refuse_other_source(
 }
 
 /// Stops all connectors, then removes them with their progress. The source first: what it has written is then no more.
-async fn remove_connectors(rest: &Rest, spec: &Spec) -> Result<(), ConnectError> {
+///
+/// # Errors
+/// `CONNECTOR_STATE`; when the worker cannot be asked.
+pub(crate) async fn remove_connectors(rest: &Rest, spec: &Spec) -> Result<(), ConnectError> {
     let connectors: Vec<&String> =
         [&spec.source_connector].into_iter().chain(&spec.sink_connectors).collect();
     let mut there = Vec::with_capacity(connectors.len());
@@ -136,14 +150,17 @@ async fn forget(rest: &Rest, connector: &str) -> Result<(), ConnectError> {
 }
 
 /// Slot, publication and heartbeat tables.
-async fn remove_from_source(
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn remove_from_source(
     source: &Session,
-    state: &PipelineState,
+    slot_name: &str,
+    publication_name: &str,
     spec: &Spec,
 ) -> Result<(), ConnectError> {
-    let lineage = &state.checkpoint.lineage;
     let started = Instant::now();
-    while let Some(pid) = slot::inspect(source, &lineage.slot).await?.and_then(|slot| slot.active_pid) {
+    while let Some(pid) = slot::inspect(source, slot_name).await?.and_then(|slot| slot.active_pid) {
         if started.elapsed() > SLOT_PATIENCE {
             // The reader is a task of ours that does not exist any more.
             source.query_text(&format!("SELECT pg_terminate_backend({pid})")).await?;
@@ -152,8 +169,8 @@ async fn remove_from_source(
         }
         sleep(PAUSE).await;
     }
-    slot::drop(source, &lineage.slot).await?;
-    publication::drop(source, &lineage.publication).await?;
+    slot::drop(source, slot_name).await?;
+    publication::drop(source, publication_name).await?;
     for sql in heartbeat::drop_sql(&spec.heartbeats)? {
         source.query_text(&sql).await?;
     }
@@ -185,10 +202,13 @@ fn plan(
         list.push(thing(format!("topic {topic}"), Side::Source, command));
     }
     let lineage = &state.checkpoint.lineage;
-    let sql = format!("SELECT pg_drop_replication_slot({})", quote::literal(&lineage.slot)?);
-    removed.push(thing(format!("slot \"{}\"", lineage.slot), Side::Source, sql));
-    let sql = format!("DROP PUBLICATION {}", quote::identifier(&lineage.publication)?);
-    removed.push(thing(format!("publication \"{}\"", lineage.publication), Side::Source, sql));
+    let leaving = spec.leaving.as_ref().map(|leaving| (&leaving.slot, &leaving.publication));
+    for (slot, publication) in [(&lineage.slot, &lineage.publication)].into_iter().chain(leaving) {
+        let sql = format!("SELECT pg_drop_replication_slot({})", quote::literal(slot)?);
+        removed.push(thing(format!("slot \"{slot}\""), Side::Source, sql));
+        let sql = format!("DROP PUBLICATION {}", quote::identifier(publication)?);
+        removed.push(thing(format!("publication \"{publication}\""), Side::Source, sql));
+    }
     for (heartbeat, sql) in spec.heartbeats.iter().zip(heartbeat::drop_sql(&spec.heartbeats)?) {
         removed.push(thing(format!("table {}", heartbeat.source), Side::Source, sql));
         let sql = sql::create_table::drop_table(&heartbeat.target);

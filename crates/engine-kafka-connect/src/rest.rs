@@ -229,6 +229,15 @@ impl Rest {
         self.order(Method::DELETE, &["connectors", connector, "offsets"], "").await
     }
 
+    /// Has a stopped connector take this for its progress.
+    ///
+    /// # Errors
+    /// `CONNECT_ERROR` for one that is not stopped.
+    pub async fn patch_offsets(&self, connector: &str, offsets: &[Offset]) -> Result<(), ConnectError> {
+        let body = json!({ "offsets": offsets });
+        self.patient(Method::PATCH, &["connectors", connector, "offsets"], "", Some(body)).await.map(drop)
+    }
+
     /// The topics that a connector has used.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub struct SourceRequest<'a> {
     pub secrets: &'a Secrets,
     /// The plugin.
     pub plugin: &'a Plugin,
-    /// Whether rows that are there are copied.
+    /// Whether Debezium copies the rows that are there.
     pub snapshot: bool,
     /// Whether the worker writes the source's messages in Kafka transactions.
     pub exactly_once: bool,
@@ -258,7 +258,7 @@ fn snapshot(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
         true => {
             ("initial", "copy, then follow; the slot is older than the copy, so nothing is missed in between")
         }
-        false => ("no_data", "only follow"),
+        false => ("no_data", "only follow: the target holds the rows, or segcdc copies them"),
     };
     lines.set("snapshot.mode", mode, reason);
     let names: Vec<String> = request.layout.tables().map(|plan| dotted(&plan.source.name)).collect();

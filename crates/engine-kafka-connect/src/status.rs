@@ -169,7 +169,11 @@ pub(crate) fn report(
     seen: Seen,
     mut notes: Vec<StatusNote>,
 ) -> ConnectStatus {
-    let slot_lost = seen.slot.as_ref().is_some_and(|slot| !slot.exists || slot.invalidation.is_some());
+    // The slot of a load that has not come so far is not lost.
+    let slot_lost = seen
+        .slot
+        .as_ref()
+        .is_some_and(|slot| !slot.exists && !spec.needs_load() || slot.invalidation.is_some());
     if slot_lost {
         let detail =
             "the slot is gone or was invalidated: what was committed behind it is lost to the pipeline";
@@ -177,7 +181,17 @@ pub(crate) fn report(
             "remove the pipeline with `segcdc down --drop`, empty the target's tables, and make it anew";
         notes.insert(0, named("SLOT_LOST", detail.to_owned(), hint));
     }
-    for report in &connectors {
+    let loads = spec.needs_load();
+    if loads {
+        let detail = "the tables are being copied, or that was interrupted; connectors come after it";
+        notes.push(named("FULL_LOAD", detail.to_owned(), "`segcdc up` goes on with what was interrupted"));
+    }
+    if spec.leaving.is_some() {
+        let detail = "the pipeline is being handed to the native engine, or that was interrupted";
+        let hint = "`segcdc migrate --engine native` goes on with what was interrupted";
+        notes.push(named("MIGRATION_UNFINISHED", detail.to_owned(), hint));
+    }
+    for report in connectors.iter().filter(|_| !loads) {
         match (report.word, &report.cause) {
             (None, _) => {
                 let detail = format!("the worker has no connector {}", report.name);
@@ -194,7 +208,10 @@ pub(crate) fn report(
             (Some(_), None) => {}
         }
     }
-    let word = state_word(&connectors, slot_lost);
+    let word = match loads {
+        true => PipelineStateWord::Starting,
+        false => state_word(&connectors, slot_lost),
+    };
     let stale = seen.lag_ms.is_some_and(|lag_ms| lag_ms > STALE_MS);
     if word == PipelineStateWord::Running && stale {
         let detail = "no heartbeat has arrived in the target for more than a minute, although all tasks say that they run";
@@ -224,7 +241,11 @@ pub(crate) fn report(
         lag_bytes: seen.source_lsn.zip(seen.applied_lsn).map(|(source, applied)| source.bytes_since(applied)),
         lag_ms: seen.lag_ms,
         slot: seen.slot,
-        tables: state.tables.iter().map(|table| table_report(table, copied || !spec.snapshot)).collect(),
+        tables: state
+            .tables
+            .iter()
+            .map(|table| table_report(table, copied || !spec.debezium_copies()))
+            .collect(),
         notes,
     }
 }

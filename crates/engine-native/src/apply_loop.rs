@@ -195,7 +195,7 @@ impl Loop<'_> {
                 }
             });
         }
-        let wanted = self.context.config.until_caught_up;
+        let wanted = self.context.config.until_caught_up || self.context.config.until_loaded;
         let reached = self.memory.goal.is_some_and(|goal| applied >= goal);
         Ok((wanted && reached).then_some(Outcome::CaughtUp { applied_lsn: applied }))
     }

@@ -70,8 +70,8 @@ pub struct EngineConfig {
     pub target: TargetConfig,
     /// The pipeline's name: the key of its state in the target.
     pub name: String,
-    /// Who runs it. [`crate::run()`] and its like are for [`EngineKind::Native`]; another engine builds on
-    /// [`crate::preflight()`] and says here that a pipeline of its own is expected.
+    /// Who runs it: a pipeline of another engine is refused. Another engine than [`EngineKind::Native`] builds on
+    /// [`crate::preflight()`], and on [`crate::run()`] to have its tables copied ([`EngineConfig::until_loaded`]).
     pub engine: EngineKind,
     /// Tables; empty means all. Ignored for a pipeline that exists: its tables are those of its state.
     pub patterns: Vec<Pattern>,
@@ -86,6 +86,10 @@ pub struct EngineConfig {
     pub slot: Option<String>,
     /// Stop once everything is applied that had committed when [`crate::run()`] was called.
     pub until_caught_up: bool,
+    /// Stop once every table is copied and all of them are as of the checkpoint: then whoever follows from the checkpoint
+    /// on misses nothing and gets nothing twice. Copied from the snapshot of a new slot in one go, that is the slot's
+    /// consistent point, and nothing is followed at all.
+    pub until_loaded: bool,
     /// Readers that copy at once, at least one.
     pub readers: usize,
     /// When a batch is full.
@@ -137,6 +141,7 @@ impl EngineConfig {
             publication: None,
             slot: None,
             until_caught_up: false,
+            until_loaded: false,
             readers: DEFAULT_READERS,
             batch: BatchLimits::default(),
             memory: MemoryLimits::default(),

@@ -381,7 +381,7 @@ impl Fault for EngineError {
                 "leave the option away to go on with what the pipeline has, or choose another pipeline name"
             }
             EngineError::EngineMismatch { .. } => {
-                "give --engine as the pipeline was made with, or remove it with `segcdc down --drop` and make it anew"
+                "give --engine as the pipeline was made with, or hand it over with `segcdc migrate --engine ...`"
             }
             EngineError::SourceIdentityMismatch { .. } => {
                 "give the source URL that the pipeline was made with; for another source, remove the pipeline and copy anew"

@@ -18,6 +18,20 @@ pub fn publication(pipeline: &str) -> String {
     format!("{PREFIX}{}", stem(pipeline))
 }
 
+/// The name of the slot that takes the place of `slot`.
+pub fn next_slot(pipeline: &str, slot: &str) -> String {
+    let generation = slot.rsplit_once("_g").and_then(|(_, digits)| digits.parse::<u32>().ok());
+    self::slot(pipeline, generation.map_or(1, |generation| generation.wrapping_add(1)))
+}
+
+/// The name of the publication that takes the place of `publication`, while both are there.
+pub fn next_publication(pipeline: &str, publication: &str) -> String {
+    let first = self::publication(pipeline);
+    let number =
+        publication.strip_prefix(&first).and_then(|rest| rest.strip_prefix("_p")?.parse::<u32>().ok());
+    format!("{first}_p{}", number.map_or(2, |number| number.wrapping_add(1)))
+}
+
 /// A slot that lives as long as one copy of unfinished tables. `token` makes it unlike that of a process before us,
 /// whose session the server may not have ended yet.
 pub(crate) fn temporary_slot(pipeline: &str, token: u32) -> String {
@@ -41,6 +55,15 @@ mod tests {
     fn plain_names_stay_as_they_are() {
         assert_eq!(slot("orders", 1), "segcdc_orders_g1");
         assert_eq!(publication("orders"), "segcdc_orders");
+    }
+
+    #[test]
+    fn what_takes_a_place_has_another_name() {
+        assert_eq!(next_slot("orders", "segcdc_orders_g7"), "segcdc_orders_g8");
+        assert_eq!(next_slot("orders", "given"), "segcdc_orders_g1");
+        assert_eq!(next_publication("orders", "segcdc_orders"), "segcdc_orders_p2");
+        assert_eq!(next_publication("orders", "segcdc_orders_p2"), "segcdc_orders_p3");
+        assert_eq!(next_publication("orders", "given"), "segcdc_orders_p2");
     }
 
     proptest! {

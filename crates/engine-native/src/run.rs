@@ -27,7 +27,8 @@ const END: Duration = Duration::from_secs(9);
 /// How a run ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// Everything is applied that had committed when the run began (`until_caught_up`).
+    /// Everything is applied that had committed when the run began (`until_caught_up`), or all tables are as of the
+    /// checkpoint (`until_loaded`).
     CaughtUp {
         /// What the target's checkpoint holds.
         applied_lsn: Lsn,
@@ -166,6 +167,14 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
     }
     if config.snapshot == SnapshotMode::Only {
         return Ok(Outcome::Copied { snapshot_lsn: memory.checkpoint()?.applied_lsn });
+    }
+    if config.until_loaded {
+        let applied = memory.checkpoint()?.applied_lsn;
+        let goal = tables.iter().map(|(_, state)| state.sync_lsn).max().unwrap_or_default();
+        if applied >= goal {
+            return Ok(Outcome::CaughtUp { applied_lsn: applied });
+        }
+        memory.goal = Some(goal);
     }
     let tables = table_set(tables);
     Box::pin(Follow { context, memory, source: &source, target: &mut target, tables }.run()).await

@@ -153,6 +153,16 @@ pub async fn create(
     made.ok_or_else(|| crate::wire::protocol("a publication is gone right after it was made"))
 }
 
+/// The statement that adds tables to a publication.
+pub fn add_tables_sql(name: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
+    alter_sql(name, "ADD", tables)
+}
+
+/// The statement that takes tables out of a publication.
+pub fn drop_tables_sql(name: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
+    alter_sql(name, "DROP", tables)
+}
+
 /// Adds tables to a publication.
 pub async fn add_tables(session: &Session, name: &str, tables: &[QualifiedName]) -> Result<(), SourceError> {
     alter(session, name, "ADD", tables).await
@@ -176,9 +186,12 @@ async fn alter(
     action: &str,
     tables: &[QualifiedName],
 ) -> Result<(), SourceError> {
+    session.execute(Operation::Publication, &alter_sql(name, action, tables)?).await
+}
+
+fn alter_sql(name: &str, action: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
     let names = tables.iter().map(quote::qualified).collect::<Result<Vec<_>, _>>()?.join(", ONLY ");
-    let sql = format!("ALTER PUBLICATION {} {action} TABLE ONLY {names}", quote::identifier(name)?);
-    session.execute(Operation::Publication, &sql).await
+    Ok(format!("ALTER PUBLICATION {} {action} TABLE ONLY {names}", quote::identifier(name)?))
 }
 
 #[cfg(test)]

@@ -8,6 +8,10 @@ use clap_complete::Shell;
 
 use crate::logs::LogFormat;
 
+pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
+
+mod engine;
+
 /// What `segcdc --help` ends with.
 const EXAMPLES: &str = "\
 Examples:
@@ -41,12 +45,19 @@ Examples:
 Start it again after a crash or a stop, with the same URLs and name: it goes on where it was.
 ctrl-C stops at the next batch, a second one at once; either way nothing is lost.";
 
+/// What `segcdc migrate --help` ends with.
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  segcdc migrate --engine kafka-connect --dry-run    what would be done, and what stands in the way
+  segcdc migrate --engine kafka-connect --connect-url http://worker:8083 --connect-secrets file:/run/segcdc/shop.properties
+  segcdc migrate --engine native --yes && segcdc up
+
+The application goes on writing. A process that runs the pipeline ends as FENCED. To the native engine, the tables
+are locked against writing for a few milliseconds, once. Interrupted anywhere, the same command goes on.";
+
 /// How the URLs can be given.
 const URL_HELP: &str = "A URL, @FILE with one, or - for a line of standard input. A URL with a password is better \
                         given by the variable or a file: command lines can be read by others";
-
-/// Heading of the options that only that engine has.
-const KAFKA_CONNECT: &str = "Kafka Connect options";
 
 /// Replicates PostgreSQL to SQL Server: a consistent copy, then every committed change, exactly once.
 #[derive(Debug, Parser)]
@@ -162,6 +173,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: TableCommand,
     },
+    /// Hand the running pipeline to another engine, at a position: nothing is copied again, nothing is missed
+    #[command(after_help = MIGRATE_EXAMPLES)]
+    Migrate(MigrateArguments),
     /// Show what belongs to the pipeline; with --drop remove it: slot, publication and state
     #[command(after_help = "Examples:\n  segcdc down                 what is there, and what would go\n  \
                             segcdc down --drop --yes    remove slot, publication and state\n\nThe target's tables \
@@ -258,91 +272,6 @@ pub(crate) struct SetupArguments {
     /// Who runs it.
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
-}
-
-/// Who runs the pipeline, and what a Kafka Connect cluster has to be told for that.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct EngineArguments {
-    /// Who runs the pipeline
-    #[arg(long, value_enum, default_value = "native", env = "SEGCDC_ENGINE", hide_env_values = true)]
-    pub(crate) engine: Engine,
-    /// The worker.
-    #[command(flatten)]
-    pub(crate) worker: WorkerArguments,
-    /// How the worker gets the passwords: file:/PATH (written here), read:/PATH (there already) or env:PREFIX
-    #[arg(
-        long,
-        value_name = "WHERE",
-        env = "SEGCDC_CONNECT_SECRETS",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) connect_secrets: Option<String>,
-    /// A property of a connector, as source.NAME=VALUE or sink.NAME=VALUE; may be given several times
-    #[arg(
-        long = "connect-property",
-        value_name = "NAME=VALUE",
-        env = "SEGCDC_CONNECT_PROPERTY",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) connect_properties: Vec<String>,
-    /// Copies of each topic; without it, what the brokers do by themselves
-    #[arg(
-        long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=32767),
-        env = "SEGCDC_KAFKA_REPLICATION", hide_env_values = true, help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) kafka_replication: Option<u16>,
-}
-
-/// Where a Kafka Connect worker is. For a pipeline that exists, its state says so too.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct WorkerArguments {
-    /// A worker's REST interface: http://host:8083
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "SEGCDC_CONNECT_URL",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) connect_url: Option<String>,
-    /// user:password of the REST interface, if it asks for them; better @FILE or the variable
-    #[arg(
-        long,
-        value_name = "AUTH",
-        env = "SEGCDC_CONNECT_AUTH",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) connect_auth: Option<String>,
-    /// PEM file of the authorities that are trusted for an https URL, instead of the system's
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "SEGCDC_CONNECT_CA_FILE",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) connect_ca_file: Option<PathBuf>,
-    /// Brokers as host:port, several with commas: with them, `down --drop` deletes the topics too
-    #[arg(
-        long,
-        value_name = "ADDRESSES",
-        env = "SEGCDC_KAFKA_BOOTSTRAP",
-        hide_env_values = true,
-        help_heading = KAFKA_CONNECT
-    )]
-    pub(crate) kafka_bootstrap: Option<String>,
-}
-
-/// Who runs a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Engine {
-    /// This process: exactly once
-    Native,
-    /// Connectors in a Kafka Connect cluster: at least once
-    KafkaConnect,
 }
 
 /// What is said about tables and columns.
@@ -442,6 +371,29 @@ pub(crate) struct VerifyArguments {
         env = "SEGCDC_MEMORY", hide_env_values = true
     )]
     pub(crate) memory: u32,
+}
+
+/// `segcdc migrate`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MigrateArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Who is to run it.
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    /// Show what would be done, and end
+    #[arg(
+        long, action = ArgAction::SetTrue, env = "SEGCDC_DRY_RUN", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) dry_run: bool,
+    /// Do not ask; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
 }
 
 /// `segcdc down`

@@ -15,6 +15,7 @@ mod completion;
 mod connect;
 mod doctor;
 mod down;
+mod migrate;
 mod plan;
 mod slot;
 mod status;
@@ -49,6 +50,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Doctor(arguments) => doctor::run(arguments, console).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
         Command::Table { command } => table::run(command, console).await,
+        Command::Migrate(arguments) => migrate::run(arguments, console).await,
         Command::Down(arguments) => down::run(arguments, console).await,
         Command::Version => version::run(console),
         Command::Completion { shell } => completion::run(shell, console),

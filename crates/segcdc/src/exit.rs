@@ -46,7 +46,7 @@ const UNREACHABLE: [&str; 20] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 68] = [
+const USAGE: [&str; 70] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -115,6 +115,8 @@ const USAGE: [&str; 68] = [
     "PLACEHOLDER_NOT_ALLOWED",
     "PROPERTY_VALUE",
     "KAFKA_BOOTSTRAP",
+    "MIGRATE_REFUSED",
+    "MIGRATION_UNFINISHED",
 ];
 
 // === impl Exit ===

@@ -3,13 +3,13 @@
 use std::io;
 
 use segcdc_engine_kafka_connect::{
-    BasicAuth, Bootstrap, ConnectConfig, ConnectUrl, HttpConfig, Rest, Secrets, Spec, overrides,
+    BasicAuth, Bootstrap, ConnectConfig, ConnectUrl, FullLoad, HttpConfig, Rest, Secrets, Spec, overrides,
 };
 use segcdc_engine_native::{EngineConfig, EngineKind};
 use segcdc_model::Secret;
 use segcdc_sqlserver::{PipelineState, Target, WritePath};
 
-use crate::arguments::{EngineArguments, WorkerArguments};
+use crate::arguments::{EngineArguments, FullLoadBy, WorkerArguments};
 use crate::error::CliError;
 use crate::secret_url;
 
@@ -34,6 +34,10 @@ pub(crate) fn setup(
             .iter()
             .map(|text| overrides::parse(text))
             .collect::<Result<_, _>>()?,
+        full_load: match arguments.full_load {
+            FullLoadBy::Native => FullLoad::Native,
+            FullLoadBy::Debezium => FullLoad::Debezium,
+        },
     };
     let rest = Rest::new(config.http.clone())?;
     Ok((config, rest))
@@ -61,6 +65,7 @@ pub(crate) async fn existing(
         bootstrap: arguments.kafka_bootstrap.as_deref().map(Bootstrap::parse).transpose()?,
         replication_factor: None,
         overrides: Vec::new(),
+        full_load: FullLoad::default(),
     };
     let rest = Rest::new(config.http.clone())?;
     Ok(Some((config, rest)))

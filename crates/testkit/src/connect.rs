@@ -162,6 +162,18 @@ impl ConnectCluster {
         std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default()
     }
 
+    /// The values of all messages that a topic of one partition holds at this moment, in their order.
+    pub async fn messages(&self, topic: &str) -> Result<Vec<String>> {
+        let reader = self.dir.join("Messages.java");
+        std::fs::write(&reader, include_str!("connect/Messages.java"))?;
+        let mut command = Command::new("java");
+        command.arg("-cp").arg(format!("{}/lib/*", self.home.display())).arg("-Xmx256m").arg(&reader);
+        command.args([self.bootstrap().as_str(), topic]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
     /// Memory that broker and worker have at this moment, bytes resident; zero for one that is down.
     pub fn resident_bytes(&self) -> (u64, u64) {
         let of = |process: &Option<JavaProcess>| process.as_ref().map_or(0, JavaProcess::resident_bytes);

@@ -1,6 +1,8 @@
 //! The engine with a real Kafka broker, a real Kafka Connect worker and Debezium's connectors.
 
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod life;
 #[cfg(test)]
 mod rig;

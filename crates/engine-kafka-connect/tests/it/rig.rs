@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use segcdc_engine_kafka_connect::{
-    Bootstrap, ConnectConfig, ConnectUrl, HttpConfig, Prepared, Rest, Secrets, Step, deploy, prepare,
+    Bootstrap, ConnectConfig, ConnectUrl, FullLoad, HttpConfig, Prepared, Rest, Secrets, Step, deploy,
+    prepare,
 };
 use segcdc_engine_native::{EngineConfig, EngineKind, VerifyOptions, verify};
 use segcdc_postgres::{Pattern, SourceConfig};
@@ -69,6 +70,7 @@ impl Rig {
             bootstrap: Some(Bootstrap::parse(&cluster.bootstrap()).unwrap()),
             replication_factor: None,
             overrides: Vec::new(),
+            full_load: FullLoad::Debezium,
         };
         let client = postgres.connect(NAME).await.unwrap();
         Rig { cluster, postgres, _sandbox: sandbox, config, rest: Rest::new(http).unwrap(), client }

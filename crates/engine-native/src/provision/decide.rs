@@ -5,7 +5,6 @@ use segcdc_postgres::{Publication, SlotState};
 use segcdc_sqlserver::PipelineState;
 
 use crate::config::{EngineConfig, SnapshotMode};
-use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::names;
 
@@ -79,7 +78,7 @@ pub(crate) fn decide(config: &EngineConfig, facts: SetupFacts<'_>) -> Result<Set
         return Ok(SetupAction::Resume);
     }
     let slot = &state.checkpoint.lineage.slot;
-    let slot = if state.slot_is_ours { next_generation(&config.name, slot) } else { slot.clone() };
+    let slot = if state.slot_is_ours { names::next_slot(&config.name, slot) } else { slot.clone() };
     Ok(SetupAction::BeginAnew { slot })
 }
 
@@ -103,7 +102,7 @@ fn refuse_what_is_not_ours(config: &EngineConfig, facts: SetupFacts<'_>) -> Resu
 
 /// An existing pipeline keeps its slot and publication.
 fn refuse_other_wishes(config: &EngineConfig, state: &PipelineState) -> Result<(), EngineError> {
-    EngineKind::Native.require(state)?;
+    config.engine.require(state)?;
     let lineage = &state.checkpoint.lineage;
     let conflict = |what, found: &str, wanted: &str| {
         Err(EngineError::PipelineConflict {
@@ -126,12 +125,6 @@ fn refuse_other_wishes(config: &EngineConfig, state: &PipelineState) -> Result<(
         }
     }
     Ok(())
-}
-
-/// The name of the slot behind `slot`.
-fn next_generation(pipeline: &str, slot: &str) -> String {
-    let generation = slot.rsplit_once("_g").and_then(|(_, digits)| digits.parse::<u32>().ok());
-    names::slot(pipeline, generation.map_or(1, |generation| generation.wrapping_add(1)))
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! The commands for pipelines that run on Kafka Connect.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use segcdc_engine_kafka_connect::{
-    ConnectConfig, ConnectStatus, Prepared, Rest, Round, Step, deploy, prepare, run as look_after,
+    ConnectConfig, ConnectStatus, Prepared, Rest, Round, Step, deploy, load, prepare, run as look_after,
 };
+use segcdc_engine_native::Progress;
 use segcdc_model::Lsn;
 use serde::Serialize;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::arguments::{Output, UpArguments};
 use crate::commands::up::{ask, refuse_failures};
@@ -17,6 +20,7 @@ use crate::findings;
 use crate::paint::Paint;
 use crate::phases;
 use crate::plan_view::PlanView;
+use crate::progress::Display;
 use crate::report;
 use crate::signals::Signals;
 use crate::text::{self, Side};
@@ -24,6 +28,10 @@ use crate::text::{self, Side};
 /// What the route promises, said before anything is made.
 const PROMISE: &str = "Kafka Connect: every change arrives at least once, rows converge by their key; what this route \
                        cannot do is in docs/guides/kafka-connect.md.";
+
+/// What is said after a signal.
+const INTERRUPTED: &str =
+    "Interrupted: run `segcdc up` again to go on, or `segcdc down --drop` to remove what was made.";
 
 /// An event in JSON lines.
 #[derive(Debug, Serialize)]
@@ -98,6 +106,18 @@ pub(crate) async fn up(
         console.talk("Nothing was changed.");
         return Ok(if signals.first.is_cancelled() { signals.exit() } else { Exit::Ok });
     }
+    let prepared = match prepared.spec.needs_load() {
+        false => prepared,
+        true => {
+            let loaded = full_load(config, rest, &prepared, console, signals).await?;
+            if !loaded {
+                console.talk(INTERRUPTED);
+                return Ok(signals.exit());
+            }
+            // The load has made slot and publication, whose names the connectors need.
+            Box::pin(prepare(config, rest)).await?
+        }
+    };
     let mut on_step = |step: &Step| match console.is_json() {
         true => console.json_line(&Event::Step { step }),
         false => console.talk(&format!("- {step}")),
@@ -105,7 +125,7 @@ pub(crate) async fn up(
     tokio::select! {
         steps = Box::pin(deploy(config, rest, &prepared, &mut on_step)) => steps?,
         () = signals.first.cancelled() => {
-            console.talk("Interrupted: run `segcdc up` again to go on, or `segcdc down --drop` to remove what was made.");
+            console.talk(INTERRUPTED);
             return Ok(signals.exit());
         }
     };
@@ -135,6 +155,35 @@ pub(crate) async fn up(
         "The connectors run on in Kafka Connect: `segcdc status` shows them, `segcdc down --drop` removes them.",
     );
     Ok(if applied_lsn.is_some() { Exit::Ok } else { signals.exit() })
+}
+
+/// Copies the tables before there are connectors; `false` when a signal ended it.
+async fn full_load(
+    config: &ConnectConfig,
+    rest: &Rest,
+    prepared: &Prepared,
+    console: Console,
+    signals: &Signals,
+) -> Result<bool, CliError> {
+    let progress = Arc::new(Progress::new(config.engine.name.clone()));
+    let mut display = Display::new(console);
+    let mut ticks = interval(display.period());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut loading = Box::pin(load(config, rest, prepared, Arc::clone(&progress)));
+    let loaded = loop {
+        tokio::select! {
+            loaded = &mut loading => break Some(loaded),
+            _ = ticks.tick() => display.show(&progress.snapshot()),
+            () = signals.first.cancelled() => break None,
+        }
+    };
+    display.finish(&progress.snapshot());
+    let Some(loaded) = loaded else { return Ok(false) };
+    let start = loaded?;
+    if !console.is_json() {
+        console.talk(&format!("All rows are copied; connectors go on at {start}."));
+    }
+    Ok(true)
 }
 
 fn show_plan(config: &ConnectConfig, prepared: &Prepared, console: Console) {

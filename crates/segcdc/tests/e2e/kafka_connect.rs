@@ -24,7 +24,7 @@ const CHANGES: &str = "
     BEGIN; UPDATE items SET name = 'x ' || id; UPDATE orders SET amount = -0.0001 WHERE id = 40; COMMIT;";
 
 /// What a command wrote, as JSON.
-fn json(finished: &Finished) -> Result<Value> {
+pub(crate) fn json(finished: &Finished) -> Result<Value> {
     serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())
 }
 
@@ -41,7 +41,7 @@ async fn catch_up(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
 }
 
 /// The worker's complaints, the last ones.
-fn errors_of(log: &str) -> String {
+pub(crate) fn errors_of(log: &str) -> String {
     let lines: Vec<&str> =
         log.lines().filter(|line| line.contains("ERROR") || line.starts_with("Caused by")).collect();
     lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")

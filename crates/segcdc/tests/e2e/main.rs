@@ -9,6 +9,7 @@ mod honest;
 mod independent;
 mod invariants;
 mod kafka_connect;
+mod kafka_handover;
 mod keys;
 mod kill_loop;
 mod large;

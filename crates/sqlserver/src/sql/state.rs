@@ -231,6 +231,22 @@ pub fn set_lineage(checkpoint: &Checkpoint, lineage: &Lineage, lsn: Lsn) -> Stri
     )
 }
 
+/// Hands the pipeline to another engine, in one statement: what it reads, where it goes on, and what that engine has to
+/// know. An empty `spec` is none.
+pub fn hand_over(checkpoint: &Checkpoint, lineage: &Lineage, lsn: Lsn, spec: &str) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline] SET [timeline] = {}, [slot] = {}, [publication] = {}, [publication_oid] = {}, \
+         [applied_lsn] = {}, [spec] = {}, [batch_seq] = [batch_seq] + 1, [updated_at] = SYSUTCDATETIME() WHERE {}",
+        lineage.timeline,
+        quote::text(&lineage.slot),
+        quote::text(&lineage.publication),
+        lineage.publication_oid,
+        lsn.as_u64(),
+        text_or_null(Some(spec).filter(|spec| !spec.is_empty())),
+        compare(checkpoint)
+    )
+}
+
 /// Says which of slot and publication are ours to remove.
 pub fn set_ownership(checkpoint: &Checkpoint, slot_is_ours: bool, publication_is_ours: bool) -> String {
     format!(

@@ -104,6 +104,25 @@ impl Target {
         Ok(Checkpoint { applied_lsn: lsn, batch_seq, lineage: lineage.clone(), ..checkpoint.clone() })
     }
 
+    /// Hands the pipeline to another engine: what is read from now on, from where, and that engine's settings (empty for
+    /// none), all or nothing.
+    ///
+    /// # Errors
+    /// [`TargetError::Fenced`] when another process took over.
+    pub async fn hand_over(
+        &mut self,
+        checkpoint: &Checkpoint,
+        lineage: &Lineage,
+        lsn: Lsn,
+        spec: &str,
+    ) -> Result<Checkpoint, TargetError> {
+        let sql = sql::state::hand_over(checkpoint, lineage, lsn, spec);
+        let response = self.batch("handing the pipeline over", &sql).await?;
+        check_fence(checkpoint, &response.row_counts)?;
+        let batch_seq = checkpoint.batch_seq + 1;
+        Ok(Checkpoint { applied_lsn: lsn, batch_seq, lineage: lineage.clone(), ..checkpoint.clone() })
+    }
+
     /// Stores which of slot and publication `down --drop` may remove.
     ///
     /// # Errors

@@ -194,6 +194,7 @@ fn state_of_pipelines() {
         sql::state::advance(&checkpoint, Lsn::new(5), &totals),
         sql::state::advance(&checkpoint, Lsn::new(5), &Totals::default()),
         sql::state::set_lineage(&checkpoint, &checkpoint.lineage, Lsn::new(5)),
+        sql::state::hand_over(&checkpoint, &checkpoint.lineage, Lsn::new(5), ""),
         sql::state::set_ownership(&checkpoint, true, false),
         sql::state::set_spec(&checkpoint, "it's"),
         sql::state::set_lag(&checkpoint, &Lag { source_lsn: Lsn::new(6), lag_us: 7 }),
