@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use segcdc_model::{Fault, PgType, ReplicaIdentity};
 use segcdc_plan::{
-    ApplyPlan, DeadLetter, Held, LetterChange, OpenLetters, TableKey, TablePlan, TableSet, ValuePolicy, plan,
+    ApplyPlan, DeadLetter, Held, LetterChange, Naming, OpenLetters, RuleTexts, Rules, TableKey, TablePlan,
+    TableSet, ValuePolicy, plan, table_plan,
 };
 
 use crate::fixture::{Cell, Stream, TestTable, cells, spell, transaction};
@@ -17,6 +18,40 @@ const NUMERIC: PgType = PgType::Numeric { bounds: None };
 /// `(c1 integer primary key, c2 numeric, c3 text)`, and its rows set aside where they do not fit.
 fn keyed(identity: ReplicaIdentity) -> TestTable {
     TestTable::new(1, identity, 1, &[PgType::Int4, NUMERIC, PgType::Text]).on_value("set_aside")
+}
+
+#[test]
+fn policies_count_where_they_can_be() {
+    let columns = [PgType::Int4, NUMERIC, PgType::Date, PgType::Text];
+    let mut table = TestTable::new(1, ReplicaIdentity::Default, 1, &columns);
+    table.source.columns[1].not_null = true;
+    let policies = |rule: &str| {
+        let rules = RuleTexts { values: vec![rule.to_owned()], ..RuleTexts::default() };
+        let naming = Naming::new("dbo").with_rules(Rules::parse(&rules).unwrap());
+        let words =
+            |plan: TablePlan| plan.columns.iter().map(|column| column.policy.word()).collect::<Vec<_>>();
+        table_plan(&table.source, &naming).map(words).map(|words| words.join(" "))
+    };
+    let check = |rule, expected: &str| assert_eq!(policies(rule).as_deref(), Ok(expected), "{rule}");
+    check("halt", "halt halt halt halt");
+    check("text", "halt text text halt");
+    check("null", "halt halt null halt");
+    check("clamp", "halt clamp clamp halt");
+    check("numeric=clamp", "halt clamp halt halt");
+    check("public.t1=set_aside", "set_aside set_aside set_aside set_aside");
+    check("public.t1.c1=set_aside", "set_aside halt halt halt");
+    check("public.t1.c3=null", "halt halt null halt");
+    for (rule, column, reason) in [
+        ("public.t1.c1=clamp", "\"c1\"", "part of the key"),
+        ("public.t1.c1=null", "\"c1\"", "part of the key"),
+        ("public.t1.c2=null", "\"c2\"", "NOT NULL"),
+        ("public.t1.c4=clamp", "\"c4\"", "no nearest"),
+    ] {
+        let error = policies(rule).unwrap_err();
+        assert_eq!(error.code(), "POLICY_IMPOSSIBLE", "{rule}");
+        let message = error.to_string();
+        assert!(message.contains(column) && message.contains(reason), "{message}");
+    }
 }
 
 /// What happens to letters, in a compact spelling.
