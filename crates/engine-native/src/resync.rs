@@ -4,6 +4,7 @@
 //! target table of the wanted shape (dropped and made again if it is ours)
 //! source table in the publication, if that is ours
 //! state row: QUEUED, with the new shape                                     the next run copies it
+//! target table of the name that it had before (dropped if it is ours)       when a rule gives it another one
 //! ```
 //!
 //! Until the last step the table stays what it was, so that an interruption changes nothing that counts.
@@ -11,7 +12,8 @@
 use std::sync::Arc;
 
 use segcdc_model::{Finding, QualifiedName, Side, TablePhase};
-use segcdc_plan::TablePlan;
+use segcdc_plan::table_plan::check_target_names;
+use segcdc_plan::{TablePlan, target_name};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
 use segcdc_sqlserver::tables::{self, Difference};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target, TargetError};
@@ -46,8 +48,11 @@ pub struct ResyncedTable {
     pub target: QualifiedName,
     /// Where it stood.
     pub was: TablePhase,
-    /// Its target table was made anew, because it had another shape.
+    /// Its target table was made anew, because it had another shape or name.
     pub made_anew: bool,
+    /// The target table of the name that it had before, if it was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<QualifiedName>,
 }
 
 /// Has tables copied again by the next run: those that match, or all that are quarantined when there is no pattern.
@@ -75,6 +80,7 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
         let plan = current_plan(config, &source, known).await?;
         wanted.push((known.clone(), Arc::new(plan)));
     }
+    check_names(&state, &wanted)?;
     let checkpoint = target.take_over(&config.name, "resync").await?;
     if rules_in_force::stored(&state)? != config.rules {
         let spec = rules_in_force::specification(&config.rules).unwrap_or_default();
@@ -86,14 +92,18 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
         if let Some(published) = &published {
             check_published(plan.source.oid, &plan.source.name, Some(plan), published)?;
         }
-        let made_anew = shape_target(&mut target, known, plan).await?;
-        let queued = shape::queued(plan, known.table_is_ours);
+        let (made_anew, is_ours) = shape_target(&mut target, known, plan).await?;
+        let queued = shape::queued(plan, is_ours);
         target.set_table(&checkpoint, &queued).await?;
         if known.source_oid != queued.source_oid {
             target.remove_table(&checkpoint, known.source_oid).await?;
         }
+        let dropped = (is_moved(known, plan) && known.table_is_ours).then(|| known.target.clone());
+        if let Some(before) = &dropped {
+            target.drop_table(before).await?;
+        }
         let (source, target) = (queued.source, queued.target);
-        report.tables.push(ResyncedTable { source, target, was: known.phase, made_anew });
+        report.tables.push(ResyncedTable { source, target, was: known.phase, made_anew, dropped });
     }
     source.close().await;
     Ok(report)
@@ -157,13 +167,33 @@ async fn publish(
     Ok(Some(publication::inspect(source, name).await?.ok_or_else(missing)?))
 }
 
-/// Gives the target table the wanted shape; says whether it was made anew.
+/// Whether the table gets another target table than it had.
+fn is_moved(known: &TableState, plan: &TablePlan) -> bool {
+    target_name::folded(&known.target) != target_name::folded(&plan.target)
+}
+
+/// Checks that no table gets the target table that another one has or had.
+fn check_names(state: &PipelineState, wanted: &[(TableState, Arc<TablePlan>)]) -> Result<(), EngineError> {
+    let planned = |known: &TableState| wanted.iter().find(|(table, _)| table.source_oid == known.source_oid);
+    let had =
+        state.tables.iter().filter(|known| planned(known).is_none_or(|(_, plan)| is_moved(known, plan)));
+    let had = had.map(|known| (&known.source, &known.target));
+    let gets = wanted.iter().map(|(_, plan)| (&plan.source.name, &plan.target));
+    Ok(check_target_names(had.chain(gets))?)
+}
+
+/// Gives the target table the wanted shape; says whether it was made anew, and whether it is ours.
 async fn shape_target(
     target: &mut Target,
     known: &TableState,
     plan: &TablePlan,
-) -> Result<bool, EngineError> {
+) -> Result<(bool, bool), EngineError> {
     let existing = target.existing_table(&plan.target).await?;
+    if is_moved(known, plan) {
+        // Whatever has the new name is not ours, and its rows are nobody's to add to.
+        target.prepare_table(plan, ExistingRows::Refuse).await?;
+        return Ok((existing.is_none(), existing.is_none()));
+    }
     let differences = existing.as_ref().map(|found| tables::differences(found, plan)).unwrap_or_default();
     let differs = !differences.is_empty();
     // A table that only the collation takes for this one is another's, and must not be dropped.
@@ -177,5 +207,5 @@ async fn shape_target(
         target.drop_table(&plan.target).await?;
     }
     target.prepare_table(plan, ExistingRows::Allow).await?;
-    Ok(differs)
+    Ok((differs, known.table_is_ours))
 }

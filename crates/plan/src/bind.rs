@@ -73,14 +73,14 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
     let mut fields = Vec::with_capacity(table.columns.len());
     let mut identity = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
-        let found = relation.columns.iter().enumerate().find(|(_, sent)| sent.name == column.name);
+        let found = relation.columns.iter().enumerate().find(|(_, sent)| sent.name == column.source_name);
         let Some((index, sent)) = found else {
-            return Err(changed(format!("column \"{}\" is not sent any more", column.name)));
+            return Err(changed(format!("column \"{}\" is not sent any more", column.source_name)));
         };
         // Every type has a text, which is all that is asked of such a column.
         let any_type = column.policy == ValuePolicy::Text;
         if !any_type && !may_carry(sent, &column.pg_type) {
-            return Err(changed(format!("column \"{}\" has another type", column.name)));
+            return Err(changed(format!("column \"{}\" has another type", column.source_name)));
         }
         fields.push(index);
         identity.push(sent.key);
@@ -101,7 +101,7 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
 /// Whether the plan has the column, or has left it out on purpose.
 fn is_known(table: &TablePlan, name: &str) -> bool {
     let left_out = |table: &TablePlan| table.source.columns.iter().any(|c| c.generated && c.name == name);
-    table.columns.iter().any(|column| column.name == name) || left_out(table)
+    table.columns.iter().any(|column| column.source_name == name) || left_out(table)
 }
 
 /// Whether a column of the stream can be of the planned type. Only OIDs that every server shares say something:

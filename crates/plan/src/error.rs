@@ -3,7 +3,8 @@
 use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use crate::convert::ValueError;
-use crate::rules::ValuePolicy;
+use crate::rules::{ValuePolicy, rename_column, rename_table};
+use crate::target_name;
 
 /// Why something cannot be planned. Each case but the last two concerns one table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,8 +51,22 @@ pub enum PlanError {
         /// Why that cannot be.
         reason: &'static str,
     },
-    /// Two columns differ only by case, width, kind of kana or trailing blanks.
-    #[error("{table} has columns \"{other}\" and \"{column}\", which are one name to SQL Server")]
+    /// SQL Server can have no column of the name.
+    #[error("column \"{column}\" of {table} would become \"{target}\", which {reason}")]
+    ColumnName {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// What it would become.
+        target: String,
+        /// Why that cannot be.
+        reason: &'static str,
+    },
+    /// The names of two columns differ only by case, width, kind of kana or trailing blanks.
+    #[error(
+        "{table} has columns \"{other}\" and \"{column}\", whose names in the target are one to SQL Server"
+    )]
     ColumnNameClash {
         /// The source table.
         table: QualifiedName,
@@ -59,6 +74,8 @@ pub enum PlanError {
         column: String,
         /// The earlier column.
         other: String,
+        /// A name that the later column could have.
+        free: String,
     },
     /// Two tables of the source have one target.
     #[error("{table} and {other} would both become {target}")]
@@ -69,6 +86,8 @@ pub enum PlanError {
         other: Box<QualifiedName>,
         /// Their common target.
         target: Box<QualifiedName>,
+        /// A name that the later table could have.
+        free: String,
     },
     /// The key does not fit a SQL Server index.
     #[error("the key of {table} does not fit a SQL Server index: {detail}")]
@@ -193,6 +212,7 @@ impl PlanError {
             | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
             | PlanError::TooManyColumns { .. }
+            | PlanError::ColumnName { .. }
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
@@ -208,7 +228,7 @@ impl Fault for PlanError {
         match self {
             PlanError::NotStreamable { .. } => "TABLE_NOT_STREAMABLE",
             PlanError::ReservedSchema { .. } => "SCHEMA_RESERVED",
-            PlanError::TargetName { .. } => "IDENTIFIER_INVALID",
+            PlanError::TargetName { .. } | PlanError::ColumnName { .. } => "IDENTIFIER_INVALID",
             PlanError::NoColumns { .. } => "TABLE_WITHOUT_COLUMNS",
             PlanError::TooManyColumns { .. } => "TOO_MANY_COLUMNS",
             PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
@@ -234,6 +254,7 @@ impl Fault for PlanError {
             | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
             | PlanError::TooManyColumns { .. }
+            | PlanError::ColumnName { .. }
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
@@ -254,13 +275,27 @@ impl Fault for PlanError {
             PlanError::NotStreamable { .. } => {
                 "leave the table out, or replicate the ordinary tables behind it"
             }
-            PlanError::ReservedSchema { .. } => "leave the table out, or rename its schema at the source",
-            PlanError::TargetName { .. } => "leave the table out, or rename it at the source",
+            PlanError::ReservedSchema { table, schema } => {
+                let flag = rename_table(table, Some(&target_name::free(schema, |_| false)), &table.name);
+                return format!("send it to another schema, {flag}, or leave the table out");
+            }
+            PlanError::TargetName { table, target, .. } => {
+                let flag = rename_table(table, None, &target_name::free(&target.name, |_| false));
+                return format!("give it another name, {flag}, or leave the table out");
+            }
+            PlanError::ColumnName { table, column, target, .. } => {
+                let flag = rename_column(table, column, &target_name::free(target, |_| false));
+                return format!("give it another name, {flag}");
+            }
             PlanError::NoColumns { .. } => "leave the table out, or add a column to it",
             PlanError::TooManyColumns { .. } => "leave the table out, or split it at the source",
-            PlanError::ColumnNameClash { .. } => "rename one of the two columns at the source",
-            PlanError::TargetNameClash { .. } => {
-                "leave one of the two tables out, or give the target URL another default schema"
+            PlanError::ColumnNameClash { table, column, free, .. } => {
+                let flag = rename_column(table, column, free);
+                return format!("give one of the two columns another name, {flag}");
+            }
+            PlanError::TargetNameClash { table, free, .. } => {
+                let flag = rename_table(table, None, free);
+                return format!("give one of the two tables another name, {flag}, or leave one out");
             }
             PlanError::KeyTooWide { .. } => {
                 "choose a narrower unique index with ALTER TABLE ... REPLICA IDENTITY USING INDEX"

@@ -102,7 +102,7 @@ pub(crate) fn fit_width(
         let Some(column) = columns.get_mut(*index) else { continue };
         let given = limit(&mut column.mssql_type, (*wanted).min(share));
         if given == 0 {
-            return Err(too_wide(format!("no room for column \"{}\" in 900 bytes", column.name)));
+            return Err(too_wide(format!("no room for column \"{}\" in 900 bytes", column.source_name)));
         }
         room -= given;
     }

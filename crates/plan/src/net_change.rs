@@ -295,7 +295,7 @@ impl KeyedNet {
                 PlanError::Value {
                     oid: self.table.source.oid,
                     table: self.table.source.name.clone(),
-                    column: plan.name.clone(),
+                    column: plan.source_name.clone(),
                     source,
                 }
             })?;

@@ -14,12 +14,14 @@
 //!
 //! Rules are kept as they were written ([`Rules::texts`]), which is also how the target's state stores them.
 
+mod flag;
 mod selector;
 mod value_policy;
 
 use segcdc_model::name_pattern::parse_dotted;
 use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
 
+pub use flag::{of_column, rename_column, rename_table};
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
 

@@ -47,7 +47,9 @@ pub struct TablePlan {
 pub struct ColumnPlan {
     /// Index into the source table's columns.
     pub source_index: usize,
-    /// Name, the same on both sides.
+    /// Name in the source.
+    pub source_name: String,
+    /// Name in the target: the same, unless a rule says another.
     pub name: String,
     /// Type in the source; [`PgType::Other`] where the user wants the text.
     pub pg_type: PgType,
@@ -136,7 +138,8 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
         }
         columns.push(ColumnPlan {
             source_index,
-            name: column.name.clone(),
+            source_name: column.name.clone(),
+            name: column_name(&source.name, column, &naming.rules)?,
             pg_type: column.pg_type.clone(),
             mssql_type: type_map::map(column, in_key),
             nullable,
@@ -198,14 +201,29 @@ fn policy(
 /// # Errors
 /// [`PlanError::TargetNameClash`] naming both source tables.
 pub fn check_targets<'a>(plans: impl IntoIterator<Item = &'a TablePlan>) -> Result<(), PlanError> {
-    let mut seen: HashMap<(String, String), &TablePlan> = HashMap::new();
-    for plan in plans {
-        let folded = (target_name::fold(&plan.target.schema), target_name::fold(&plan.target.name));
-        if let Some(other) = seen.insert(folded, plan) {
+    check_target_names(plans.into_iter().map(|plan| (&plan.source.name, &plan.target)))
+}
+
+/// As [`check_targets`], for source tables and their target tables.
+///
+/// # Errors
+/// [`PlanError::TargetNameClash`] naming both source tables.
+pub fn check_target_names<'a>(
+    tables: impl IntoIterator<Item = (&'a QualifiedName, &'a QualifiedName)>,
+) -> Result<(), PlanError> {
+    let tables: Vec<_> = tables.into_iter().collect();
+    let mut seen: HashMap<(String, String), &QualifiedName> = HashMap::with_capacity(tables.len());
+    for (source, target) in &tables {
+        if let Some(other) = seen.insert(target_name::folded(target), source) {
+            let taken = |name: &str| {
+                let wanted = target_name::folded(&QualifiedName::new(target.schema.clone(), name));
+                tables.iter().any(|(_, target)| target_name::folded(target) == wanted)
+            };
             return Err(PlanError::TargetNameClash {
-                table: plan.source.name.clone(),
-                other: Box::new(other.source.name.clone()),
-                target: Box::new(plan.target.clone()),
+                table: (*source).clone(),
+                other: Box::new(other.clone()),
+                free: target_name::free(&target.name, taken),
+                target: Box::new((*target).clone()),
             });
         }
     }
@@ -226,11 +244,29 @@ fn check_kind(source: &SourceTable) -> Result<(), PlanError> {
 
 /// The target's name, unless its schema is not ours to write to.
 fn target_of(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, PlanError> {
-    let schema = if source.name.schema == "public" { &naming.default_schema } else { &source.name.schema };
+    let QualifiedName { schema, name } = &source.name;
+    let mapped = if schema == "public" { &naming.default_schema } else { schema };
+    let wanted = naming.rules.table_name(&source.name).map(|rule| &rule.says);
+    let schema = wanted.and_then(|wanted| wanted.schema.as_ref()).unwrap_or(mapped);
+    let name = wanted.map_or(name, |wanted| &wanted.name);
     if RESERVED_SCHEMAS.contains(&target_name::fold(schema).as_str()) {
         return Err(PlanError::ReservedSchema { table: source.name.clone(), schema: schema.clone() });
     }
-    Ok(QualifiedName::new(schema.clone(), source.name.name.clone()))
+    Ok(QualifiedName::new(schema.clone(), name.clone()))
+}
+
+/// The name of a column in the target.
+fn column_name(table: &QualifiedName, column: &SourceColumn, rules: &Rules) -> Result<String, PlanError> {
+    let name = rules.column_name(table, column).map_or(&column.name, |rule| &rule.says.name);
+    match target_name::column_trouble(name) {
+        None => Ok(name.clone()),
+        Some(reason) => Err(PlanError::ColumnName {
+            table: table.clone(),
+            column: column.name.clone(),
+            target: name.clone(),
+            reason,
+        }),
+    }
 }
 
 /// Checks number and names of the columns against what SQL Server takes, of the staging table too.
@@ -245,11 +281,16 @@ fn check_columns(source: &SourceTable, columns: &[ColumnPlan], key_columns: usiz
     }
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns {
-        if let Some(other) = seen.insert(target_name::fold(&column.name), &column.name) {
+        if let Some(other) = seen.insert(target_name::fold(&column.name), &column.source_name) {
+            let taken = |name: &str| {
+                let folded = target_name::fold(name);
+                columns.iter().any(|column| target_name::fold(&column.name) == folded)
+            };
             return Err(PlanError::ColumnNameClash {
                 table: table(),
-                column: column.name.clone(),
+                column: column.source_name.clone(),
                 other: other.to_owned(),
+                free: target_name::free(&column.name, taken),
             });
         }
     }

@@ -54,13 +54,15 @@ pub fn fold(name: &str) -> String {
         .to_lowercase()
 }
 
+/// Schema and name as a forgiving collation sees them.
+pub fn folded(target: &QualifiedName) -> (String, String) {
+    (fold(&target.schema), fold(&target.name))
+}
+
 /// Why the target can have no table of this name, if it cannot.
 pub(crate) fn trouble(target: &QualifiedName) -> Option<&'static str> {
-    let possible = |name: &str| {
-        !fold(name).trim_matches(' ').is_empty()
-            && !name.contains('\0')
-            && name.encode_utf16().count() <= MAX_UNITS
-    };
+    let blank = |name: &str| fold(name).trim_matches(' ').is_empty();
+    let possible = |name: &str| !blank(name) && column_trouble(name).is_none();
     if !possible(&target.schema) || !possible(&target.name) {
         return Some("is blank, or longer than 128 UTF-16 units");
     }
@@ -72,6 +74,21 @@ pub(crate) fn trouble(target: &QualifiedName) -> Option<&'static str> {
         return Some("is a view of the server's own in dbo");
     }
     None
+}
+
+/// Why the target can have no column of this name, if it cannot. A column may be named by blanks.
+pub(crate) fn column_trouble(name: &str) -> Option<&'static str> {
+    let possible = !name.is_empty() && !name.contains('\0') && name.encode_utf16().count() <= MAX_UNITS;
+    if possible { None } else { Some("is empty, or longer than 128 UTF-16 units") }
+}
+
+/// A name to propose in the place of one that is taken or impossible: `name_2`, or the first number that is free.
+pub(crate) fn free(name: &str, taken: impl Fn(&str) -> bool) -> String {
+    let stem = name.trim_start_matches('#').trim_end();
+    let stem = if fold(stem).trim_matches(' ').is_empty() { "renamed" } else { stem };
+    // A proposal is for people: what is too long is cut, since it is not the name of anything yet.
+    let stem: String = stem.chars().take(MAX_UNITS / 2 - 8).collect();
+    (2_usize..).map(|number| format!("{stem}_{number}")).find(|name| !taken(name)).unwrap_or(stem)
 }
 
 /// Whether a character has no weight in the collations of Windows: controls but white space, and marks of format.
@@ -115,6 +132,21 @@ mod tests {
         check("a.b", "a_b", false);
         check("i\u{200b}d", "id\u{7f}", true);
         check("i\td", "id", false);
+    }
+
+    #[test]
+    fn proposed_names_are_free_and_possible() {
+        let check = |name: &str, taken: &[&str], expected: &str| {
+            let found = free(name, |name| taken.iter().any(|taken| fold(taken) == fold(name)));
+            assert_eq!(found, expected);
+            assert_eq!(trouble(&QualifiedName::new("dbo", found)), None);
+        };
+        check("id", &["Id"], "id_2");
+        check("id", &["ID_2", "id_3 "], "id_4");
+        check("##t", &[], "t_2");
+        check(" ", &[], "renamed_2");
+        check("sysobjects", &[], "sysobjects_2");
+        check(&"🦀".repeat(65), &[], &("🦀".repeat(56) + "_2"));
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl WholeRowNet {
                 PlanError::Value {
                     oid: self.table.source.oid,
                     table: self.table.source.name.clone(),
-                    column: column.name.clone(),
+                    column: column.source_name.clone(),
                     source,
                 }
             })?;

@@ -286,8 +286,10 @@ pub(crate) struct RuleArguments {
     /// Target type of columns: schema.table.column=TYPE or TYPE=TYPE; may be given several times
     #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true, hide = true)]
     pub(crate) types: Vec<String>,
-    /// Name in the target: schema.table=NAME or schema.table.column=NAME; may be given several times
-    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true, hide = true)]
+    /// Name in the target of a table (schema.table=NAME or schema.table=SCHEMA.NAME) or of a column
+    /// (schema.table.column=NAME), as in --rename 'public."Order"=dbo.Orders' --rename 'public."Order".id=OrderId'; may be
+    /// given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true)]
     pub(crate) rename: Vec<String>,
 }
 

@@ -60,7 +60,10 @@ struct TableView {
 /// One column of a planned table.
 #[derive(Debug, Serialize)]
 struct ColumnView {
+    /// Name in the source.
     name: String,
+    /// Name in the target.
+    target_name: String,
     source_type: String,
     target_type: String,
     nullable: bool,
@@ -175,7 +178,7 @@ impl PlanView {
             table.columns.iter().map(|column| {
                 vec![
                     table.source.to_string(),
-                    column.name.clone(),
+                    column.arrow(),
                     column.source_type.clone(),
                     column.target_type.clone(),
                     if column.nullable { "yes" } else { "no" }.to_owned(),
@@ -233,7 +236,7 @@ impl RulesView {
 
 impl TableView {
     fn new(plan: &TablePlan) -> Self {
-        let name = |index: &usize| plan.columns.get(*index).map(|column| column.name.clone());
+        let name = |index: &usize| plan.columns.get(*index).map(|column| column.source_name.clone());
         TableView {
             source: plan.source.name.clone(),
             target: plan.target.clone(),
@@ -253,10 +256,19 @@ impl TableView {
 // === impl ColumnView ===
 
 impl ColumnView {
+    /// The name, and the other one in the target.
+    fn arrow(&self) -> String {
+        if self.name == self.target_name {
+            return self.name.clone();
+        }
+        format!("{} -> {}", self.name, self.target_name)
+    }
+
     fn new(plan: &TablePlan, column: &segcdc_plan::ColumnPlan) -> Self {
         let source = plan.source.columns.get(column.source_index);
         ColumnView {
-            name: column.name.clone(),
+            name: column.source_name.clone(),
+            target_name: column.name.clone(),
             source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
             target_type: column.mssql_type.to_string(),
             nullable: column.nullable,

@@ -107,9 +107,9 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         renames: split(&arguments.rename),
     };
     let rules = Rules::parse(&texts)?;
-    if !rules.types.is_empty() || !rules.renames.is_empty() {
-        let message = "--type and --rename have no effect yet";
-        return Err(CliError::usage("RULE_UNKNOWN", message, "leave them away"));
+    if !rules.types.is_empty() {
+        let message = "--type has no effect yet";
+        return Err(CliError::usage("RULE_UNKNOWN", message, "leave it away"));
     }
     Ok(rules)
 }

@@ -22,7 +22,7 @@ mod direct;
 mod staged;
 mod staged_rows;
 
-use segcdc_model::{Checkpoint, Lsn, QualifiedName};
+use segcdc_model::{Checkpoint, Lsn};
 use segcdc_plan::{ApplyPlan, TablePlan};
 
 use direct::Outcome;
@@ -167,8 +167,7 @@ fn place(plan: &ApplyPlan) -> String {
 
 /// Names the table of a statement's error.
 fn at_table(error: TargetError, table: &TablePlan, plan: &ApplyPlan) -> TargetError {
-    let name: &QualifiedName = &table.target;
-    error.at_table(name, table.source.oid, &place(plan))
+    error.at_table(table, &place(plan))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use segcdc_model::fault::{Disposition, Fault};
 use segcdc_model::{Lsn, QualifiedName};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{TablePlan, rules};
 use segcdc_tds::{Error as TdsError, ServerErrors};
 
 pub use refused_value::RefusedValue;
@@ -88,7 +88,7 @@ pub enum TargetError {
     Value {
         /// The source table.
         table: Box<QualifiedName>,
-        /// The column, the same on both sides.
+        /// The column, as the source names it.
         column: String,
         /// Stable code.
         code: &'static str,
@@ -104,6 +104,8 @@ pub enum TargetError {
     Table {
         /// The target table.
         table: Box<QualifiedName>,
+        /// The source table.
+        source_table: Box<QualifiedName>,
         /// The server's error number.
         number: i32,
         /// What was being done.
@@ -120,6 +122,8 @@ pub enum TargetError {
     TableMismatch {
         /// The target table.
         table: Box<QualifiedName>,
+        /// The source table.
+        source_table: Box<QualifiedName>,
         /// The differences, as a text.
         difference: String,
         /// OID of the source table.
@@ -268,7 +272,8 @@ impl TargetError {
     }
 
     /// Names the table that a server's error belongs to, where only one can be meant.
-    pub(crate) fn at_table(self, table: &QualifiedName, oid: u32, place: &str) -> Self {
+    pub(crate) fn at_table(self, plan: &TablePlan, place: &str) -> Self {
+        let (table, oid) = (&plan.target, plan.source.oid);
         match self {
             TargetError::Server { number: number @ (2601 | 2627), .. } => TargetError::KeyCollision {
                 table: Box::new(table.clone()),
@@ -280,7 +285,8 @@ impl TargetError {
                 if disposition_of(number) == Disposition::HaltTable =>
             {
                 let (table, place) = (Box::new(table.clone()), place.to_owned());
-                TargetError::Table { table, number, during, detail, place, oid }
+                let source = Box::new(plan.source.name.clone());
+                TargetError::Table { table, source_table: source, number, during, detail, place, oid }
             }
             other => other,
         }
@@ -299,7 +305,7 @@ impl TargetError {
         let refused = if table.is_key(column) { refused.of_key() } else { refused };
         TargetError::Value {
             table: Box::new(table.source.name.clone()),
-            column: table.columns.get(column).map(|column| column.name.clone()).unwrap_or_default(),
+            column: table.columns.get(column).map(|column| column.source_name.clone()).unwrap_or_default(),
             code: refused.code(),
             reason: refused.to_string(),
             place: place.to_owned(),
@@ -406,9 +412,17 @@ impl Fault for TargetError {
             TargetError::Value { .. } => {
                 "correct the value at the source, or widen the target's column; then copy the table again".to_owned()
             }
+            TargetError::Table { number: number @ 2714, table, source_table, .. } => {
+                let flag = rules::rename_table(source_table, None, &format!("{}_2", table.name));
+                format!("{}, or give the table another name, {flag}", server_hint(*number))
+            }
             TargetError::Table { number, .. } => server_hint(*number),
-            TargetError::TableMismatch { table, .. } => {
-                format!("rename or drop {table}, or bring it to the shape that `segcdc plan` prints")
+            TargetError::TableMismatch { table, source_table, .. } => {
+                let flag = rules::rename_table(source_table, None, &format!("{}_2", table.name));
+                format!(
+                    "rename or drop {table}, bring it to the shape that `segcdc plan` prints, or give the replicated \
+                     table another name, {flag}"
+                )
             }
             TargetError::TableNotEmpty { table, .. } => {
                 format!("empty, rename or drop {table}, so that the copy does not add to rows of unknown origin")
@@ -433,7 +447,10 @@ fn server_hint(number: i32) -> String {
             "correct the value at the source, or widen the target's column; then copy the table again"
         }
         4712 => "foreign keys refer to the table: drop them in the target, where replicated tables need none",
-        2705 => "two columns have one name for the collation of the target's database: rename one of them",
+        2705 => {
+            "two columns have one name for the collation of the target's database: give one of them another name, \
+             --rename 'schema.table.column=NAME'"
+        }
         2714 => "something else in the target's schema has the name of the table or of its key, PK_<schema>_<table>: rename it",
         9002 => "free the log: back it up, or let it grow; the pipeline goes on by itself",
         1101 | 1105 => "give the filegroup space; the pipeline goes on by itself",
@@ -466,7 +483,8 @@ mod tests {
     fn words_with_row_values_are_not_repeated() {
         let error = TargetError::from_tds("apply", server(2627, "The duplicate key value is (sekret)."));
         assert!(!segcdc_model::fault::chain(&error).contains("sekret"));
-        let named = error.at_table(&QualifiedName::new("dbo", "t"), 7, "batch");
+        let table = crate::fixture::table(7, "t", 1, &[("id", segcdc_model::PgType::Int4, true)]);
+        let named = error.at_table(&table, "batch");
         assert_eq!((named.code(), named.disposition()), ("KEY_COLLISION", Disposition::HaltTable));
         assert_eq!(named.table_oid(), Some(7));
     }

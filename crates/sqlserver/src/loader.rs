@@ -298,5 +298,5 @@ fn check_count(taken: u64, sent: u64) -> Result<u64, TargetError> {
 
 /// Names the table that a load's error belongs to.
 fn at_table(table: &TablePlan, error: TdsError) -> TargetError {
-    TargetError::from_tds("loading", error).at_table(&table.target, table.source.oid, PLACE)
+    TargetError::from_tds("loading", error).at_table(table, PLACE)
 }

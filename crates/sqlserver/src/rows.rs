@@ -175,9 +175,7 @@ async fn run(
         }
     };
     let queried = target.connection().query_each(sql, parameters, &mut take).await;
-    queried.map_err(|error| {
-        TargetError::from_tds(DURING, error).at_table(&table.target, table.source.oid, "verification")
-    })?;
+    queried.map_err(|error| TargetError::from_tds(DURING, error).at_table(table, "verification"))?;
     match unfit {
         Some(error) => Err(error),
         None => Ok(rows),

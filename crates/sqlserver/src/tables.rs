@@ -82,7 +82,7 @@ impl Target {
         self.ensure_schema(&table.target.schema).await?;
         let Some(existing) = self.existing_table(&table.target).await? else {
             let created = self.batch("creating a table", &sql::create_table::create_table(table)).await;
-            created.map_err(|error| error.at_table(&table.target, table.source.oid, "before the copy"))?;
+            created.map_err(|error| error.at_table(table, "before the copy"))?;
             return Ok(Prepared { created: true, has_rows: false, has_key: false });
         };
         let differences = differences(&existing, table);
@@ -90,6 +90,7 @@ impl Target {
             let texts: Vec<String> = differences.iter().map(Difference::to_string).collect();
             return Err(TargetError::TableMismatch {
                 table: Box::new(table.target.clone()),
+                source_table: Box::new(table.source.name.clone()),
                 difference: texts.join("; "),
                 oid: table.source.oid,
             });
@@ -109,7 +110,7 @@ impl Target {
     /// The server's refusal, such as 4712 for a table that foreign keys refer to.
     pub async fn clear_for_copy(&mut self, table: &TablePlan) -> Result<(), TargetError> {
         let during = "emptying a table before its copy";
-        let at = |error: TargetError| error.at_table(&table.target, table.source.oid, "before the copy");
+        let at = |error: TargetError| error.at_table(table, "before the copy");
         self.batch(during, &sql::create_table::truncate(table)).await.map_err(at)?;
         let existing = self.existing_table(&table.target).await?;
         let key = existing.and_then(|existing| existing.key_name);
@@ -126,7 +127,7 @@ impl Target {
     pub async fn empty_table(&mut self, table: &TablePlan) -> Result<u64, TargetError> {
         let sql = format!("DELETE FROM {}", quote::qualified(&table.target));
         let deleted = self.batch("emptying a table", &sql).await;
-        let at = |error: TargetError| error.at_table(&table.target, table.source.oid, "on request");
+        let at = |error: TargetError| error.at_table(table, "on request");
         Ok(deleted.map_err(at)?.total_row_count())
     }
 
@@ -160,7 +161,7 @@ impl Target {
                 place: "snapshot".to_owned(),
                 oid: table.source.oid,
             },
-            other => other.at_table(&table.target, table.source.oid, "snapshot"),
+            other => other.at_table(table, "snapshot"),
         })
     }
 

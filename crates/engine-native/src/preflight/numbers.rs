@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Finding, MssqlType, NamePattern, PgType, QualifiedName, Side};
-use segcdc_plan::{ColumnPlan, TablePlan, ValuePolicy, type_map};
+use segcdc_model::{Finding, MssqlType, PgType, Side};
+use segcdc_plan::{ColumnPlan, TablePlan, ValuePolicy, rules, type_map};
 use segcdc_postgres::profile::{self, NumericProfile, TableProfile};
 use segcdc_postgres::{Session, SourceError};
 
@@ -87,7 +87,7 @@ fn judge(
     if numbers.whole_digits <= whole && numbers.fraction_digits <= fraction && numbers.specials == 0 {
         return None;
     }
-    let place = format!("the column \"{}\" of {}", column.name, plan.source.name);
+    let place = format!("the column \"{}\" of {}", column.source_name, plan.source.name);
     let mut has = Vec::new();
     if numbers.whole_digits > whole || numbers.fraction_digits > fraction {
         has.push(format!(
@@ -119,10 +119,7 @@ fn seen(profile: &TableProfile) -> String {
 
 /// What a person can do: the flag that makes the column text, and the declaration that would do without.
 fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> String {
-    let QualifiedName { schema, name } = &plan.source.name;
-    let selector = [schema, name, &column.name].map(|part| NamePattern::exactly(part).to_string()).join(".");
-    // For a shell, in which a quote ends what is quoted.
-    let rule = format!("{selector}=text").replace('\'', "'\\''");
+    let rule = rules::of_column("--on-value", &plan.source.name, &column.source_name, "text");
     let halts = match column.policy {
         ValuePolicy::Halt | ValuePolicy::Text => {
             "nothing is rounded: such a value halts the table when it is copied"
@@ -136,7 +133,7 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
             "by its policy the row of such a value is set aside, and at most 1000 of them are"
         }
     };
-    let text = format!("--on-value '{rule}' carries the column as text");
+    let text = format!("{rule} carries the column as text");
     if numbers.specials == 0 && numbers.whole_digits + numbers.fraction_digits <= MAX_DIGITS {
         let scale = numbers.fraction_digits;
         return format!(
@@ -148,7 +145,7 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
 
 #[cfg(test)]
 mod tests {
-    use segcdc_model::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+    use segcdc_model::{QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
     use segcdc_plan::{Naming, table_plan};
 
     use super::*;
@@ -190,16 +187,6 @@ mod tests {
         check(PgType::Numeric { bounds: Some((39, 0)) }, true);
         check(PgType::Numeric { bounds: Some((36, -3)) }, true);
         check(PgType::Float8, false);
-    }
-
-    #[test]
-    fn selectors_are_read_as_what_they_name() {
-        use segcdc_plan::rules::Selector;
-        for name in ["n", " N n ", "a.b", "a\"b", "*", "größe", "it's", "="] {
-            let text = format!("public.t.{}", NamePattern::exactly(name));
-            let found = Selector::parse(text.trim());
-            assert!(found.is_some_and(|selector| selector.is_column() && selector.is_literal()), "{text}");
-        }
     }
 
     #[test]

@@ -208,10 +208,10 @@ pub(crate) fn check_published(
         return Err(EngineError::TableUnpublished { oid, table, publication: publisher });
     };
     let listed = |column: &str| columns.as_ref().is_none_or(|list| list.iter().any(|name| name == column));
-    let left_out = plan.and_then(|plan| plan.columns.iter().find(|column| !listed(&column.name)));
+    let left_out = plan.and_then(|plan| plan.columns.iter().find(|column| !listed(&column.source_name)));
     let detail = match (row_filter, left_out) {
         (Some(_), _) => "it has a row filter".to_owned(),
-        (None, Some(column)) => format!("its column \"{}\" is left out", column.name),
+        (None, Some(column)) => format!("its column \"{}\" is left out", column.source_name),
         (None, None) => return Ok(()),
     };
     Err(EngineError::TablePartlyPublished { oid, table, publication: publisher, detail })

@@ -160,7 +160,7 @@ pub(crate) async fn source_versions(
     let mut names = Vec::with_capacity(key_columns.len());
     let mut types = Vec::with_capacity(key_columns.len());
     for column in table.key_columns().iter().filter_map(|index| table.columns.get(*index)) {
-        names.push(quote::identifier(&column.name)?);
+        names.push(quote::identifier(&column.source_name)?);
         types.push(&column.pg_type);
     }
     let only = if table.source.kind == TableKind::Partitioned { "" } else { "ONLY " };

@@ -288,7 +288,7 @@ impl Comparison<'_, '_> {
     }
 
     fn column_name(&self, index: usize) -> Option<String> {
-        self.table.columns.get(index).map(|column| column.name.clone())
+        self.table.columns.get(index).map(|column| column.source_name.clone())
     }
 
     /// Columns with their values.

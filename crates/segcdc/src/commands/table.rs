@@ -61,7 +61,13 @@ fn render(report: &ResyncReport) -> String {
             TablePhase::Streaming => "was live",
             TablePhase::Queued | TablePhase::Copying => "was not finished",
         };
-        let anew = if table.made_anew { "; its target table was made anew" } else { "" };
+        let anew = match (&table.dropped, table.made_anew) {
+            (Some(before), _) => {
+                format!("; its target table is {} now, and {before} was dropped", table.target)
+            }
+            (None, true) => "; its target table was made anew".to_owned(),
+            (None, false) => String::new(),
+        };
         lines.push(format!("{} ({was}) will be copied again{anew}", table.source));
     }
     lines.push("run `segcdc up` to copy and follow".to_owned());
@@ -81,17 +87,26 @@ mod tests {
             target: QualifiedName::new("dbo", name),
             was,
             made_anew,
+            dropped: None,
         };
-        let tables =
-            vec![table("a", TablePhase::Quarantined, false), table("b", TablePhase::Streaming, true)];
+        let renamed = ResyncedTable {
+            dropped: Some(QualifiedName::new("dbo", "c_old")),
+            ..table("c", TablePhase::Streaming, true)
+        };
+        let tables = vec![
+            table("a", TablePhase::Quarantined, false),
+            table("b", TablePhase::Streaming, true),
+            renamed,
+        ];
         let report = ResyncReport { pipeline: "shop".to_owned(), tables };
         assert_eq!(
             render(&report),
             "public.a (was quarantined) will be copied again\n\
              public.b (was live) will be copied again; its target table was made anew\n\
+             public.c (was live) will be copied again; its target table is dbo.c now, and dbo.c_old was dropped\n\
              run `segcdc up` to copy and follow"
         );
-        assert_eq!(names(&report), "public.a\npublic.b");
+        assert_eq!(names(&report), "public.a\npublic.b\npublic.c");
         let none = ResyncReport { pipeline: "shop".to_owned(), tables: Vec::new() };
         assert!(render(&none).starts_with("no table"));
     }

@@ -187,11 +187,14 @@ def compare(source, target, pair):
     expected = Counter(
         tuple(source_value(kind, text) for (_, kind), text in zip(columns, row, strict=True)) for row in rows
     )
-    names = ", ".join(quoted(name, "[", "]") for name, _ in columns)
+    place = f"{quoted(target_schema, '[', ']')}.{quoted(target_table, '[', ']')}"
     with target.cursor() as cursor:
-        cursor.execute(
-            f"SELECT {names} FROM {quoted(target_schema, '[', ']')}.{quoted(target_table, '[', ']')}"
-        )
+        cursor.execute(f"SELECT TOP 0 * FROM {place}")
+        there = [column[0] for column in cursor.description]
+        names = [name for name, _ in columns]
+        if Counter(name.lower() for name in names) - Counter(name.lower() for name in there):
+            names = there  # renamed: by position
+        cursor.execute(f"SELECT {', '.join(quoted(name, '[', ']') for name in names)} FROM {place}")
         found = Counter(
             tuple(target_value(kind, value) for (_, kind), value in zip(columns, row, strict=True)) for row in cursor
         )

@@ -253,6 +253,127 @@ async fn names_that_the_target_cannot_have_are_refused_by_name() -> Result<()> {
     Ok(())
 }
 
+/// Tables that the target cannot have under their own names, and the rules that give them others.
+const RENAMED: [(&str, &str, &str); 7] = [
+    ("public", "#temp", "public.\"#temp\"=temp_2"),
+    ("public", " ", "public.\" \"=\"a ]'blank\""),
+    ("segcdc", "pipeline", "segcdc.pipeline=ours.pipeline"),
+    ("Sys", "objects", "Sys.*=ours.objects"),
+    ("public", "by_case", "public.by_case.Id=Id_2"),
+    ("public", "by_blank", "public.by_*.\"id \"=\"i]d'2\""),
+    ("public", "Good", "public.Good=\"Better, 1=1\""),
+];
+
+/// Where they are in the target; the first of them in the default schema.
+const TARGETS: [(&str, &str); 7] = [
+    ("", "temp_2"),
+    ("", "a ]'blank"),
+    ("ours", "pipeline"),
+    ("ours", "objects"),
+    ("", "by_case"),
+    ("", "by_blank"),
+    ("", "Better, 1=1"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() -> Result<()> {
+    let mut stage = Stage::start("names_renamed").await?;
+    let tables: String = RENAMED[..4]
+        .iter()
+        .map(|(schema, name, _)| {
+            let table = format!("{}.{}", quoted(schema), quoted(name));
+            format!("CREATE TABLE {table} (id int PRIMARY KEY, v text); INSERT INTO {table} VALUES (1, 'a'), (2, 'b');")
+        })
+        .collect();
+    let setup = format!(
+        "CREATE SCHEMA segcdc; CREATE SCHEMA \"Sys\"; {tables}
+         CREATE TABLE by_case (\"Id\" int PRIMARY KEY, id int); INSERT INTO by_case VALUES (1, 10), (2, 20);
+         CREATE TABLE by_blank (id text, \"id \" int); ALTER TABLE by_blank REPLICA IDENTITY FULL;
+         INSERT INTO by_blank VALUES ('x', 1), ('x', 1), (NULL, 2);
+         CREATE TABLE good (id int PRIMARY KEY, v text); CREATE TABLE \"Good\" (id int PRIMARY KEY, v text);
+         INSERT INTO good VALUES (1, 'small'); INSERT INTO \"Good\" VALUES (2, 'large')"
+    );
+    stage.source.execute(DATABASE, &setup).await?;
+    let default_schema = stage.target.default_schema.clone();
+    let schema = |name: &'static str| if name.is_empty() { default_schema.clone() } else { name.to_owned() };
+    let schemas: Vec<String> = TARGETS.iter().map(|(name, _)| schema(name)).collect();
+    let mut pairs: Vec<Pair<'_>> = RENAMED
+        .iter()
+        .zip(&TARGETS)
+        .zip(&schemas)
+        .map(|(((schema, name, _), (_, target)), target_schema)| [*schema, *name, target_schema, *target])
+        .collect();
+    pairs.push(["public", "good", &default_schema, "good"]);
+
+    let mut up = vec!["up", "--yes", "--until-caught-up"];
+    for (.., rule) in &RENAMED {
+        up.extend(["--rename", rule]);
+    }
+    stage.product.succeed(&up).await?;
+    let copied = stage.compare_pairs(&pairs).await?;
+    ensure!(copied.equal, "by the copy: {copied:#?}");
+    for (table, column) in [("by_case", "Id_2"), ("by_blank", "i]d'2")] {
+        let sql = format!(
+            "SELECT COUNT(*) FROM sys.columns WHERE [object_id] = OBJECT_ID(N'{}') AND [name] = N'{}'",
+            stage.target_table(table),
+            column.replace('\'', "''")
+        );
+        ensure!(stage.target_number(&sql).await? == 1, "{table} has no {column}");
+    }
+    // The rules are remembered. Many rows at once, then one by one: both ways of applying.
+    let change = |value: &str| {
+        let tables = RENAMED[..4].iter().chain(&RENAMED[6..]).map(|(schema, name, _)| {
+            let table = format!("{}.{}", quoted(schema), quoted(name));
+            format!(
+                "UPDATE {table} SET v = v || '{value}'; UPDATE {table} SET id = id + {value}00 WHERE id = (SELECT min(id) FROM {table}); \
+                 INSERT INTO {table} SELECT max(id) + 1, '{value}' FROM {table}"
+            )
+        });
+        tables.collect::<Vec<_>>().join(";")
+    };
+    let others = "UPDATE by_case SET \"Id\" = \"Id\" + 10, id = id + 1; DELETE FROM by_blank WHERE ctid = (SELECT min(ctid) FROM by_blank); \
+                  UPDATE by_blank SET \"id \" = 9 WHERE id IS NULL";
+    for statements in [format!("BEGIN; {}; {others}; COMMIT", change("1")), change("2"), others.to_owned()] {
+        stage.source().await?.batch_execute(&statements).await?;
+        stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+        let streamed = stage.compare_pairs(&pairs).await?;
+        ensure!(streamed.equal, "by the stream: {streamed:#?}");
+    }
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    // A difference is told by the source's names.
+    let spoil = format!("UPDATE {} SET [Id_2] = 0 WHERE [id] = 12", stage.target_table("by_case"));
+    stage.target_number(&format!("{spoil}; SELECT COUNT(*) FROM {}", stage.target_table("by_case"))).await?;
+    let found = stage.product.run(&["verify"]).await?;
+    ensure!(found.status.code() == Some(5) && found.stdout.contains("public.by_case"), "{found}");
+
+    // Another name: refused while the table is live, taken over by a resync, which drops the table of the old one.
+    let refused = stage.product.run(&[&up[..], &["--rename", "public.by_case=Cases"]].concat()).await?;
+    ensure!(
+        refused.stderr.contains("target tables of public.by_case, which are live [RULES_CHANGE_SHAPE]"),
+        "{refused}"
+    );
+    let mut taken = vec!["--rename", "public.by_case=good"];
+    let keep: Vec<&str> = RENAMED.iter().map(|(.., rule)| *rule).collect();
+    taken.extend(keep.iter().flat_map(|rule| ["--rename", rule]));
+    let resync = ["table", "resync", "--yes", "--tables", "by_case"];
+    let refused = stage.product.run(&[&resync, &taken[..]].concat()).await?;
+    ensure!(refused.error_code() == Some("DUPLICATE_MAPPING"), "{refused}");
+    taken[1] = "public.by_case=Cases";
+    let done = stage.product.succeed(&[&resync, &taken[..]].concat()).await?;
+    ensure!(done.stdout.contains("Cases now, and"), "{done}");
+    stage.product.succeed(&up[..3]).await?;
+    pairs[4][3] = "Cases";
+    ensure!(stage.compare_pairs(&pairs).await?.equal, "by a resync");
+    let left = format!(
+        "SELECT COUNT(*) FROM sys.objects WHERE [object_id] = OBJECT_ID(N'{}')",
+        stage.target_table("by_case")
+    );
+    ensure!(stage.target_number(&left).await? == 0, "the table of the old name is left");
+    stage.remove().await?;
+    Ok(())
+}
+
 /// What only the database's collation holds equal is found when the tables are made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_the_databases_collation_holds_equal_are_refused_by_name() -> Result<()> {

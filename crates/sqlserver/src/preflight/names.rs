@@ -39,8 +39,10 @@ fn refused(tables: &[&TablePlan]) -> Finding {
     let names: Vec<String> = tables.iter().map(|table| table.source.name.to_string()).collect();
     let detail =
         format!("the target does not understand the character ] in the names of {}", names.join(", "));
-    Finding::failure("ms.names", Side::Target, "TARGET_NAME_REFUSED", detail)
-        .hint("leave these tables out, or rename them, or their columns, at the source")
+    Finding::failure("ms.names", Side::Target, "TARGET_NAME_REFUSED", detail).hint(
+        "give these tables, or their columns, other names with --rename 'schema.table=NAME' or \
+             --rename 'schema.table.column=NAME', or leave the tables out",
+    )
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tables that are there already. Pure.
 
 use segcdc_model::{Finding, Side};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{TablePlan, rules};
 
 use super::PreflightRequest;
 use crate::catalog::ExistingTable;
@@ -45,11 +45,14 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
     let detail = format!("{} is there already, but {difference}", table.target);
     let finding = Finding::failure(CHECK, Side::Target, "TARGET_TABLE_MISMATCH", detail);
     let column = |name: &str| table.columns.iter().find(|column| column.name == name);
+    let rename = rules::rename_table(&table.source.name, None, &format!("{}_2", table.target.name));
     let (hint, fix) = match difference {
         Difference::OtherName { .. } => {
-            ("leave one of the two tables out, or give the database a collation that tells them apart", None)
+            (&*format!("give the replicated table another name, {rename}, or leave one of the two out"), None)
         }
-        Difference::NotATable { .. } => ("rename or drop it", None),
+        Difference::NotATable { .. } => {
+            (&*format!("rename or drop it, or give the replicated table another name, {rename}"), None)
+        }
         Difference::Missing { column: name, .. } => {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))
         }
