@@ -318,7 +318,7 @@ pub fn of_row(
         key: key_of(table, image)?,
         lsn,
         code: code.to_owned(),
-        column: table.columns.get(column).map(|column| column.name.clone()).unwrap_or_default(),
+        column: table.columns.get(column).map(|column| column.source_name.clone()).unwrap_or_default(),
         payload: payload(table, image),
         held,
     })
@@ -405,7 +405,7 @@ fn payload(table: &TablePlan, image: &RowImage) -> String {
             Spelling::Long(bytes) => format!("{{\"bytes\":{bytes}}}"),
         };
         let comma = if json.len() > 1 { "," } else { "" };
-        json.push_str(&format!("{comma}{}:{value}", json_text(&column.name)));
+        json.push_str(&format!("{comma}{}:{value}", json_text(&column.source_name)));
     }
     json.push('}');
     json

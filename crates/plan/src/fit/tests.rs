@@ -11,7 +11,15 @@ use crate::type_map::{self, can_clamp};
 const NUMERIC: PgType = PgType::Numeric { bounds: None };
 
 fn column(pg_type: PgType, mssql_type: MssqlType, policy: ValuePolicy) -> ColumnPlan {
-    ColumnPlan { source_index: 0, name: "c".to_owned(), pg_type, mssql_type, nullable: true, policy }
+    ColumnPlan {
+        source_index: 0,
+        source_name: "c".to_owned(),
+        name: "c".to_owned(),
+        pg_type,
+        mssql_type,
+        nullable: true,
+        policy,
+    }
 }
 
 fn decimal(precision: u8, scale: u8) -> MssqlType {

@@ -275,9 +275,8 @@ const TARGETS: [(&str, &str); 7] = [
     ("", "Better, 1=1"),
 ];
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() -> Result<()> {
-    let mut stage = Stage::start("names_renamed").await?;
+/// Tables of [`RENAMED`], and one more.
+fn renamed_setup() -> String {
     let tables: String = RENAMED[..4]
         .iter()
         .map(|(schema, name, _)| {
@@ -285,15 +284,20 @@ async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() 
             format!("CREATE TABLE {table} (id int PRIMARY KEY, v text); INSERT INTO {table} VALUES (1, 'a'), (2, 'b');")
         })
         .collect();
-    let setup = format!(
+    format!(
         "CREATE SCHEMA segcdc; CREATE SCHEMA \"Sys\"; {tables}
          CREATE TABLE by_case (\"Id\" int PRIMARY KEY, id int); INSERT INTO by_case VALUES (1, 10), (2, 20);
          CREATE TABLE by_blank (id text, \"id \" int); ALTER TABLE by_blank REPLICA IDENTITY FULL;
          INSERT INTO by_blank VALUES ('x', 1), ('x', 1), (NULL, 2);
          CREATE TABLE good (id int PRIMARY KEY, v text); CREATE TABLE \"Good\" (id int PRIMARY KEY, v text);
          INSERT INTO good VALUES (1, 'small'); INSERT INTO \"Good\" VALUES (2, 'large')"
-    );
-    stage.source.execute(DATABASE, &setup).await?;
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() -> Result<()> {
+    let mut stage = Stage::start("names_renamed").await?;
+    stage.source.execute(DATABASE, &renamed_setup()).await?;
     let default_schema = stage.target.default_schema.clone();
     let schema = |name: &'static str| if name.is_empty() { default_schema.clone() } else { name.to_owned() };
     let schemas: Vec<String> = TARGETS.iter().map(|(name, _)| schema(name)).collect();
