@@ -208,7 +208,7 @@ impl<'a> Ledger<'a> {
             Some(PolicyUse {
                 oid: self.table.source.oid,
                 table: self.table.source.name.clone(),
-                column: column.name.clone(),
+                column: column.source_name.clone(),
                 policy,
                 count,
             })
@@ -310,18 +310,23 @@ impl<'a> Ledger<'a> {
     }
 
     fn names(&self, columns: &[usize]) -> Vec<String> {
-        columns.iter().filter_map(|index| Some(self.table.columns.get(*index)?.name.clone())).collect()
+        columns.iter().filter_map(|index| Some(self.table.columns.get(*index)?.source_name.clone())).collect()
     }
 
     fn is_named(&self, column: usize, names: &[String]) -> bool {
-        self.table.columns.get(column).is_some_and(|column| names.contains(&column.name))
+        self.table.columns.get(column).is_some_and(|column| names.contains(&column.source_name))
     }
 
     fn value_error(&self, column: usize, source: ValueError) -> PlanError {
         PlanError::Value {
             oid: self.table.source.oid,
             table: self.table.source.name.clone(),
-            column: self.table.columns.get(column).map(|column| column.name.clone()).unwrap_or_default(),
+            column: self
+                .table
+                .columns
+                .get(column)
+                .map(|column| column.source_name.clone())
+                .unwrap_or_default(),
             source,
         }
     }

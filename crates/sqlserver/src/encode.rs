@@ -126,6 +126,7 @@ mod tests {
     fn agree(pg_type: PgType, mssql_type: MssqlType, field: Field<'_>) -> Result<(), TestCaseError> {
         let column = |policy| ColumnPlan {
             source_index: 0,
+            source_name: "c".to_owned(),
             name: "c".to_owned(),
             pg_type: pg_type.clone(),
             mssql_type,

@@ -173,7 +173,7 @@ impl<'t> Loader<'t> {
         let uses = used.map(|(count, column)| PolicyUse {
             oid: source.oid,
             table: source.name.clone(),
-            column: column.name.clone(),
+            column: column.source_name.clone(),
             policy: match column.policy {
                 policy @ (ValuePolicy::Null | ValuePolicy::Clamp) => policy,
                 ValuePolicy::Halt | ValuePolicy::Text | ValuePolicy::SetAside => ValuePolicy::SetAside,
