@@ -9,8 +9,10 @@ use segcdc_engine_kafka_connect::{
     ConnectError, FullLoad, MigrationStep, load, plan_to_connect, plan_to_native, prepare, to_connect,
     to_native,
 };
-use segcdc_engine_native::{EngineConfig, EngineKind, Progress, run};
+use segcdc_engine_native::{EngineConfig, EngineKind, Progress, Removal, down, run};
 use segcdc_model::Fault;
+use segcdc_plan::{RuleTexts, Rules};
+use segcdc_postgres::Pattern;
 use segcdc_testkit::connect;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +29,10 @@ const TABLES: &str = "
 const TRANSACTION: &str =
     "BEGIN; INSERT INTO orders (note) VALUES ('a'), ('b'); UPDATE items SET n = n + 1 WHERE id <= 5;
     INSERT INTO orders (note) VALUES ('c'); DELETE FROM orders WHERE id % 7 = 0 AND id > 500; COMMIT";
+
+/// One that is almost always open: a cut that does not wait for it falls into its middle.
+const LONG_TRANSACTION: &str = "BEGIN; INSERT INTO orders (note) VALUES ('begun'); UPDATE items SET n = n + 1 WHERE id = 40;
+    SELECT pg_sleep(0.1); INSERT INTO orders (note) VALUES ('ended'); UPDATE items SET n = n + 1 WHERE id = 41; COMMIT";
 
 /// Dies in each step once: at its first wait, which is in its middle.
 struct Deaths {
@@ -110,16 +116,20 @@ async fn a_hand_over_that_dies_in_each_of_its_steps_is_finished() {
     rig.config.full_load = FullLoad::Native;
     native(&rig).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
-    let (client, stopped) = (rig.postgres.connect(NAME).await.unwrap(), Arc::clone(&stop));
-    let writer = tokio::spawn(async move {
-        let mut written = 0_u32;
-        while !stopped.load(Ordering::SeqCst) {
-            client.batch_execute(TRANSACTION).await.unwrap();
-            written += 1;
-        }
-        written
-    });
+    let mut writers = Vec::new();
+    for transaction in [TRANSACTION, LONG_TRANSACTION] {
+        let (client, stopped) = (rig.postgres.connect(NAME).await.unwrap(), Arc::clone(&stop));
+        writers.push(tokio::spawn(async move {
+            let mut written = 0_u32;
+            while !stopped.load(Ordering::SeqCst) {
+                client.batch_execute(transaction).await.unwrap();
+                written += 1;
+            }
+            written
+        }));
+    }
 
+    what_cannot_be_carried_is_named(&rig).await;
     let steps = Box::pin(all_the_way_to_connect(&rig)).await;
     assert!(steps >= 10, "{steps} steps");
     assert_eq!(native(&rig).await.unwrap_err().code(), "ENGINE_MISMATCH");
@@ -128,10 +138,32 @@ async fn a_hand_over_that_dies_in_each_of_its_steps_is_finished() {
     // Exact row counts: one row too many or too few would halt it.
     native(&rig).await.unwrap();
     stop.store(true, Ordering::SeqCst);
-    assert!(writer.await.unwrap() > 100);
+    for writer in writers {
+        assert!(writer.await.unwrap() > 10);
+    }
     native(&rig).await.unwrap();
     rig.config.engine.engine = EngineKind::Native;
-    rig.equal("public.*").await;
+    rig.equal("public.items").await;
+    rig.equal("public.orders").await;
+}
+
+/// A pipeline with a table and with rules that connectors do not carry stays what it is.
+async fn what_cannot_be_carried_is_named(rig: &Rig) {
+    rig.sql("CREATE TABLE odd (id int PRIMARY KEY, n numeric, x float8); INSERT INTO odd VALUES (1, 1.5, 1)")
+        .await;
+    let mut config = rig.config.clone();
+    config.engine.name = "odd".to_owned();
+    config.engine.patterns = vec![Pattern::parse("public.odd").unwrap()];
+    let values = vec!["public.odd.x=text".to_owned()];
+    let rules = Rules::parse(&RuleTexts { values, ..RuleTexts::default() }).unwrap();
+    let engine =
+        EngineConfig { engine: EngineKind::Native, until_caught_up: true, rules, ..config.engine.clone() };
+    Box::pin(run(engine.clone(), Arc::new(Progress::new("odd")), CancellationToken::new())).await.unwrap();
+    let error = Box::pin(plan_to_connect(&config, &rig.rest)).await.unwrap_err();
+    assert_eq!(error.code(), "MIGRATE_REFUSED");
+    let text = error.to_string();
+    assert!(text.contains("rules") && text.contains("public.odd") && text.contains("\"n\""), "{text}");
+    Box::pin(down(&engine, Removal::Drop)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
