@@ -8,7 +8,7 @@
 //! state complete
 //! sinks stopped, source stopped                nothing moves before everything is there
 //! where the source begins                      if that is known: tables were copied, or another engine ran before
-//! resume sinks, resume source
+//! resume source, begin sinks                   the source makes the topics; a reader would make them otherwise
 //! ```
 //!
 //! Each step can be repeated. A set-up that was interrupted is resumed by deciding again from what is there then.
@@ -35,6 +35,8 @@ pub struct Observed {
     pub is_complete: bool,
     /// The slot is there.
     pub has_slot: bool,
+    /// Rows were copied and followed, and now nothing reads the slot.
+    pub is_unread: bool,
     /// The publication is there.
     pub has_publication: bool,
     /// Its heartbeat tables are on both sides and published.
@@ -54,6 +56,8 @@ pub struct ObservedConnector {
     pub properties: Properties,
     /// Its state; `None` while the worker does not say.
     pub word: Option<ConnectorWord>,
+    /// It has stored how far it is.
+    pub has_progress: bool,
 }
 
 /// One step.
@@ -98,6 +102,16 @@ pub enum Step {
     /// Let a connector run.
     Resume {
         /// The connector.
+        connector: String,
+    },
+    /// Start a connector again that says it runs and does not: it may hold a password that was changed.
+    Restart {
+        /// The connector.
+        connector: String,
+    },
+    /// Let a sink begin with the first message, once the source has made its topic.
+    Begin {
+        /// The sink.
         connector: String,
     },
 }
@@ -154,13 +168,27 @@ pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>
             steps.push(Step::PlaceOffset { connector: source.name.clone() });
         }
     }
-    for connector in connectors {
-        let word = observed.connectors.get(&connector.name).and_then(|found| found.word);
-        if word != Some(ConnectorWord::Running) {
-            steps.push(Step::Resume { connector: connector.name.clone() });
+    steps.extend(starts(connectors, observed));
+    Ok(steps)
+}
+
+/// Lets the connectors run: the source first, which makes the topics as they should be.
+fn starts(connectors: &[Connector], observed: &Observed) -> Vec<Step> {
+    let (sources, sinks): (Vec<_>, Vec<_>) =
+        connectors.iter().partition(|connector| connector.role == Role::Source);
+    let mut steps = Vec::new();
+    for connector in sources.into_iter().chain(sinks) {
+        let found = observed.connectors.get(&connector.name);
+        let (name, has_progress) = (connector.name.clone(), found.is_some_and(|found| found.has_progress));
+        let runs = found.is_some_and(|found| found.word == Some(ConnectorWord::Running));
+        match connector.role {
+            Role::Sink if !has_progress => steps.push(Step::Begin { connector: name }),
+            Role::Source if runs && observed.is_unread => steps.push(Step::Restart { connector: name }),
+            Role::Source | Role::Sink if !runs => steps.push(Step::Resume { connector: name }),
+            Role::Source | Role::Sink => {}
         }
     }
-    Ok(steps)
+    steps
 }
 
 // === impl Step ===
@@ -184,6 +212,12 @@ impl std::fmt::Display for Step {
             }
             Step::PlaceOffset { connector } => write!(f, "tell connector {connector} where to begin"),
             Step::Resume { connector } => write!(f, "let connector {connector} run"),
+            Step::Restart { connector } => {
+                write!(f, "start connector {connector} again, which reads nothing")
+            }
+            Step::Begin { connector } => {
+                write!(f, "let connector {connector} begin, once its topic is there")
+            }
         }
     }
 }
@@ -229,11 +263,15 @@ mod tests {
                 let properties = wanted().first().map(Connector::to_properties).unwrap_or_default();
                 let word = observed.connectors.get(connector).and_then(|found| found.word);
                 let word = word.or(Some(ConnectorWord::Stopped));
-                observed.connectors.insert(connector.clone(), ObservedConnector { properties, word });
+                let has_progress = observed.connectors.get(connector).is_some_and(|found| found.has_progress);
+                let found = ObservedConnector { properties, word, has_progress };
+                observed.connectors.insert(connector.clone(), found);
             }
-            Step::Resume { connector } => {
+            Step::Restart { .. } => observed.is_unread = false,
+            Step::Resume { connector } | Step::Begin { connector } => {
                 if let Some(found) = observed.connectors.get_mut(connector) {
                     found.word = Some(ConnectorWord::Running);
+                    found.has_progress |= matches!(step, Step::Begin { .. });
                 }
             }
         }
@@ -252,7 +290,7 @@ mod tests {
 
     #[test]
     fn connectors_of_others_are_not_touched() {
-        let found = ObservedConnector { properties: Properties::new(), word: None };
+        let found = ObservedConnector { properties: Properties::new(), word: None, has_progress: false };
         let observed =
             Observed { connectors: BTreeMap::from([("sink".to_owned(), found)]), ..Observed::default() };
         assert_eq!(decide(&wanted(), &observed).unwrap_err().code(), "CONNECTOR_EXISTS");
@@ -263,15 +301,18 @@ mod tests {
         let mut properties = connector("x", Role::Sink).to_properties();
         properties.insert("b".to_owned(), "3".to_owned());
         properties.insert("name".to_owned(), "sink".to_owned());
-        let drifted = ObservedConnector { properties, word: Some(ConnectorWord::Running) };
+        let drifted =
+            ObservedConnector { properties, word: Some(ConnectorWord::Running), has_progress: true };
         let paused = ObservedConnector {
             properties: connector("x", Role::Sink).to_properties(),
             word: Some(ConnectorWord::Paused),
+            has_progress: true,
         };
         let observed = Observed {
             has_state: true,
             is_complete: true,
             has_slot: true,
+            is_unread: false,
             has_publication: true,
             has_heartbeats: true,
             has_start: false,
@@ -330,6 +371,36 @@ mod tests {
         assert_eq!(decide(&wanted(), &observed).unwrap(), [Step::WriteSecrets, Step::Validate]);
     }
 
+    #[test]
+    fn a_source_that_reads_nothing_is_started_again() {
+        let mut observed = Observed::default();
+        for step in decide(&wanted(), &observed).unwrap() {
+            observed = after(&step, observed);
+        }
+        observed.is_unread = true;
+        let restart = Step::Restart { connector: "source".to_owned() };
+        assert_eq!(decide(&wanted(), &observed).unwrap(), [Step::WriteSecrets, Step::Validate, restart]);
+    }
+
+    #[test]
+    fn no_sink_begins_before_the_source_and_none_twice() {
+        let steps = decide(&wanted(), &Observed::default()).unwrap();
+        let at = |wanted: &Step| steps.iter().position(|step| step == wanted).unwrap();
+        let source = at(&Step::Resume { connector: "source".to_owned() });
+        assert!(source < at(&Step::Begin { connector: "sink".to_owned() }));
+        // One that has written something goes on where it was.
+        let sink = ObservedConnector {
+            properties: connector("x", Role::Sink).to_properties(),
+            word: Some(ConnectorWord::Stopped),
+            has_progress: true,
+        };
+        let connectors = BTreeMap::from([("sink".to_owned(), sink)]);
+        let observed = Observed { has_state: true, connectors, ..Observed::default() };
+        let steps = decide(&wanted(), &observed).unwrap();
+        assert!(steps.contains(&Step::Resume { connector: "sink".to_owned() }));
+        assert!(!steps.iter().any(|step| matches!(step, Step::Begin { .. })));
+    }
+
     proptest! {
         /// Whatever step a set-up is interrupted behind, deciding again leads to the same end; and no connector runs
         /// before everything is there.
@@ -338,7 +409,7 @@ mod tests {
             let mut observed = Observed::default();
             for cut in cuts.iter().copied().chain([usize::MAX]) {
                 for step in decide(&wanted(), &observed).unwrap().iter().take(cut) {
-                    if matches!(step, Step::Resume { .. }) {
+                    if matches!(step, Step::Resume { .. } | Step::Begin { .. }) {
                         prop_assert!(observed.is_complete && observed.has_slot && observed.has_publication);
                         prop_assert_eq!(observed.connectors.len(), 2);
                     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use segcdc_engine_native::{EngineError, table_state};
+use segcdc_engine_native::{EngineError, heartbeat_row, table_state};
 use segcdc_model::{Lineage, Lsn, Secret, TablePhase};
 use segcdc_postgres::{Replication, Session, SlotSnapshot, SourceError, catalog, publication, session, slot};
 use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::begin::begin;
 use crate::config::{ConnectConfig, Spec};
 use crate::decide::{Observed, ObservedConnector, Step, decide};
 use crate::error::ConnectError;
@@ -22,6 +23,10 @@ use crate::rest::{ConnectorWord, InitialState, Rest};
 /// How long a connector may take to reach a state that it was asked for. A worker takes a new configuration over within
 /// seconds, unless its cluster rebalances.
 const STATE_PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the set-up waits for the first message of a topic. Heartbeats come every five seconds, but not while large
+/// tables are copied.
+const TOPIC_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(300);
@@ -68,7 +73,9 @@ async fn observe(
     for connector in &prepared.connectors {
         if let Some(properties) = rest.config(&connector.name).await? {
             let word = rest.status(&connector.name).await?.map(|status| status.connector.state);
-            connectors.insert(connector.name.clone(), ObservedConnector { properties, word });
+            let has_progress = !rest.offsets(&connector.name).await?.is_empty();
+            let seen = ObservedConnector { properties, word, has_progress };
+            connectors.insert(connector.name.clone(), seen);
         }
     }
     let layout = &prepared.layout;
@@ -84,12 +91,19 @@ async fn observe(
             .is_some_and(|found| found.tables.iter().any(|table| table.name == heartbeat.source));
         has_heartbeats &= published && target.existing_table(&heartbeat.target).await?.is_some();
     }
+    let slot = slot::inspect(source, &layout.slot).await?;
+    let is_complete = state.as_ref().is_some_and(|state| state.checkpoint.applied_lsn > Lsn::ZERO);
+    let has_followed = is_complete && {
+        let arrived = heartbeat_row::read(target, &prepared.spec.heartbeats).await?;
+        arrived.is_some_and(|arrived| arrived.lsn > Lsn::ZERO)
+    };
     Ok(Observed {
         slot: layout.slot.clone(),
         publication: layout.publication.clone(),
         has_state: state.is_some(),
-        is_complete: state.is_some_and(|state| state.checkpoint.applied_lsn > Lsn::ZERO),
-        has_slot: slot::inspect(source, &layout.slot).await?.is_some(),
+        is_complete,
+        is_unread: has_followed && slot.as_ref().is_some_and(|slot| slot.active_pid.is_none()),
+        has_slot: slot.is_some(),
         has_publication: publication.is_some(),
         has_heartbeats,
         has_start: prepared.spec.start_lsn.is_some(),
@@ -141,7 +155,22 @@ impl Deployment<'_> {
                 self.rest.resume(connector).await?;
                 reach(self.rest, connector, ConnectorWord::Running).await
             }
+            Step::Restart { connector } => self.rest.restart(connector).await,
+            Step::Begin { connector } => self.begin(connector).await,
         }
+    }
+
+    /// Waits a while for the topic. A sink that cannot begin meanwhile is left to [`crate::run::run`].
+    async fn begin(&mut self, sink: &str) -> Result<(), ConnectError> {
+        let started = Instant::now();
+        while !begin(self.rest, &self.prepared.spec, sink).await? {
+            if started.elapsed() > TOPIC_PATIENCE {
+                tracing::info!(sink, "nothing has been written for this sink yet");
+                return Ok(());
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
     }
 
     fn connector(&self, name: &str) -> Result<&Connector, ConnectError> {

@@ -59,6 +59,7 @@ fn source(plugin: &Plugin) -> Connector {
         snapshot: true,
         exactly_once: false,
         replication_factor: Some(3),
+        may_override_client: true,
     })
     .unwrap()
 }

@@ -13,19 +13,21 @@
 //!
 //! - [`config`], [`connect_url`], [`secrets`], [`overrides`]: what the user says
 //! - [`http`], [`rest`], [`kafka`]: the worker and the brokers
-//! - [`plugin`], [`carried`]: what the worker's plugins can and cannot do
+//! - [`plugin`], [`carried`], [`exception`]: what the worker's plugins can and cannot do
 //! - [`layout`], [`heartbeat`], [`property`], [`source_connector`], [`sink_connector`]: the pipeline, to the last property
 //! - [`mod@prepare`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`], [`mod@remove`]: its life
 //! - [`migrate`]: from one engine to the other
 //! - [`trace`], [`offset`]: what the worker says, understood
 //! - [`error`]: what can go wrong
 
+mod begin;
 pub mod carried;
 pub mod config;
 pub mod connect_url;
 pub mod decide;
 pub mod deploy;
 pub mod error;
+pub mod exception;
 pub mod full_load;
 pub mod heartbeat;
 pub mod http;
@@ -46,6 +48,7 @@ pub mod sink_connector;
 pub mod source_connector;
 pub mod status;
 pub mod trace;
+mod values;
 
 pub use config::{ConnectConfig, FullLoad, Leaving, Spec};
 pub use connect_url::ConnectUrl;

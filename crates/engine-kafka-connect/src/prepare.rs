@@ -7,7 +7,7 @@ use segcdc_engine_native::{
 };
 use segcdc_model::{Finding, Lsn, Severity, Side};
 use segcdc_plan::{TableKey, TablePlan};
-use segcdc_postgres::publication;
+use segcdc_postgres::{publication, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TargetError};
 
 use crate::carried::{Carried, carried};
@@ -20,7 +20,8 @@ use crate::plugin::Plugins;
 use crate::property::Connector;
 use crate::rest::{FieldError, Rest};
 use crate::sink_connector::{SinkRequest, sink_connector};
-use crate::source_connector::{SourceRequest, needs_reselect, source_connector};
+use crate::source_connector::{SourceRequest, source_connector};
+use crate::values;
 
 /// A pipeline that is planned to the last property.
 #[derive(Debug, Clone)]
@@ -98,9 +99,13 @@ async fn plan(
     config: &ConnectConfig,
     rest: &Rest,
     plugins: Plugins,
-    found: Preflight,
+    mut found: Preflight,
     origin: Origin,
 ) -> Result<Prepared, ConnectError> {
+    let source = session::connect(&config.engine.source).await?;
+    let values = values::check(&source, &found.plans).await?;
+    source.close().await;
+    values::leave_out(&mut found, values);
     let (mut preflight, layout) = select(config, found, &origin)?;
     let known = origin.known.as_ref();
     let secrets = match (&config.secrets, known) {
@@ -109,7 +114,8 @@ async fn plan(
         (None, None) => return Err(ConnectError::SecretsMissing),
     };
     preflight.findings.extend(plugins.findings());
-    preflight.findings.extend(toast_finding(&layout));
+    preflight.findings.extend(values::toast_finding(&layout));
+    preflight.findings.extend(values::warning(&preflight.plans));
     let (snapshot, full_load) = origin.copy;
     let spec = Spec {
         engine: EngineKind::KafkaConnect,
@@ -317,27 +323,6 @@ fn judge(plan: &TablePlan) -> Result<(), Box<LeftOut>> {
     Ok(())
 }
 
-/// What a person should know about large values.
-fn toast_finding(layout: &Layout) -> Option<Finding> {
-    let tables: Vec<String> = layout
-        .tables()
-        .filter(|plan| needs_reselect(plan))
-        .map(|plan| plan.source.name.to_string())
-        .collect();
-    let first = tables.first()?;
-    let others = if tables.len() > 1 { format!(" and {} more", tables.len() - 1) } else { String::new() };
-    let detail = format!(
-        "large values that an UPDATE does not touch are read again from the source, for {first}{others}: one query for each \
-         such change, and the value of that moment instead of the one of the change"
-    );
-    Some(
-        Finding::warning("connect.toast", Side::Source, "CONNECT_RESELECT", detail).hint(
-            "nothing has to be done: a later change follows. ALTER TABLE ... REPLICA IDENTITY FULL avoids the query, and \
-             makes UPDATE and DELETE write more WAL",
-        ),
-    )
-}
-
 /// Finds out what the worker's own settings allow, by asking for it: without passwords and host, so that the worker
 /// neither fills in a placeholder nor connects.
 async fn allowed(
@@ -357,7 +342,7 @@ async fn allowed(
         let found = rest.validate(&connector.class, &properties).await?;
         let complains = |prefix: &str| found.errors.iter().any(|error| error.name.starts_with(prefix));
         allowed.exactly_once &= !complains("exactly.once.support");
-        allowed.client_overrides &= !complains("consumer.override.");
+        allowed.client_overrides &= !complains("consumer.override.") && !complains("producer.override.");
     }
     Ok(allowed)
 }
@@ -389,6 +374,7 @@ fn connectors(
         snapshot: spec.debezium_copies(),
         exactly_once: allowed.exactly_once,
         replication_factor: config.replication_factor,
+        may_override_client: allowed.client_overrides,
     })?);
     for connector in &mut connectors {
         overrides::apply(connector, &config.overrides);
@@ -418,9 +404,14 @@ impl Allowed {
                     "connect.client_overrides",
                     Side::Target,
                     "CONNECT_CLIENT_POLICY",
-                    "the workers do not let a connector set its consumer's isolation level and batch size",
+                    "the workers do not let a connector set its Kafka clients: rows larger than 1 MiB stop the source, rows \
+                     of aborted transactions can be read, and a sink does not notice that Kafka deleted rows before it \
+                     had read them",
                 )
-                .hint("set connector.client.config.override.policy=All, or consumer.isolation.level=read_committed, at all workers"),
+                .hint(
+                    "set connector.client.config.override.policy=All at all workers, or there \
+                     consumer.isolation.level=read_committed and producer.max.request.size=67108864",
+                ),
             );
         }
         findings
@@ -518,12 +509,5 @@ mod tests {
         };
         let rules = segcdc_plan::Rules::parse(&rules).unwrap();
         assert_eq!(refused(&|engine| engine.rules = rules.clone()), "CONNECT_UNSUPPORTED");
-    }
-
-    #[test]
-    fn large_values_are_told_about_once() {
-        let layout = |columns: &[(&str, PgType)]| Layout::new("p", "s", "p", &[plan("public", "t", columns)]);
-        assert!(toast_finding(&layout(&[("n", PgType::Int8)])).is_none());
-        assert_eq!(toast_finding(&layout(&[("n", PgType::Text)])).unwrap().code, "CONNECT_RESELECT");
     }
 }

@@ -200,6 +200,15 @@ impl Rest {
         self.order(Method::POST, path, "?includeTasks=true&onlyFailed=true").await
     }
 
+    /// Starts a connector and its tasks again, whatever they say.
+    ///
+    /// # Errors
+    /// When the worker cannot be asked, or does not know it.
+    pub async fn restart(&self, connector: &str) -> Result<(), ConnectError> {
+        let path = &["connectors", connector, "restart"];
+        self.order(Method::POST, path, "?includeTasks=true&onlyFailed=false").await
+    }
+
     /// Deletes a connector; says whether there was one.
     ///
     /// # Errors
@@ -219,6 +228,16 @@ impl Rest {
     pub async fn offsets(&self, connector: &str) -> Result<Vec<Offset>, ConnectError> {
         let offsets: answer::Offsets = self.get(&["connectors", connector, "offsets"], "").await?;
         Ok(offsets.offsets)
+    }
+
+    /// Tells a stopped sink to begin with the first message of a topic of one partition.
+    ///
+    /// # Errors
+    /// `CONNECT_ERROR` for one that is not stopped.
+    pub async fn begin_at_start(&self, sink: &str, topic: &str) -> Result<(), ConnectError> {
+        let partition = json!({ "kafka_topic": topic, "kafka_partition": 0 });
+        let body = json!({ "offsets": [{ "partition": partition, "offset": { "kafka_offset": 0 } }] });
+        self.patient(Method::PATCH, &["connectors", sink, "offsets"], "", Some(body)).await.map(drop)
     }
 
     /// Has a stopped connector forget its progress.

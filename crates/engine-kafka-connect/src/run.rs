@@ -8,10 +8,12 @@ use segcdc_postgres::session;
 use segcdc_sqlserver::{Target, WritePath};
 use tokio::time::{Instant, sleep};
 
+use crate::begin::begin;
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
 use crate::look_after::Caretaker;
-use crate::rest::Rest;
+use crate::property::Role;
+use crate::rest::{ConnectorWord, Rest};
 use crate::status::{ConnectorReport, connectors};
 
 /// Pause between two looks.
@@ -59,6 +61,7 @@ pub async fn run(
     };
     let mut caretaker = Caretaker::new();
     let mut target: Option<Target> = None;
+    let mut waiting: Option<Vec<String>> = None;
     let started = Instant::now();
     let mut seen = Instant::now();
     let mut next_look = Duration::ZERO;
@@ -67,7 +70,7 @@ pub async fn run(
     loop {
         if started.elapsed() >= next_look {
             round.restarted.clear();
-            match look(rest, spec, &mut caretaker, started.elapsed()).await {
+            match look(rest, spec, &mut caretaker, &mut waiting, started.elapsed()).await {
                 Ok((connectors, restarted)) => {
                     seen = Instant::now();
                     round = Round { connectors, restarted, worker_is_gone: false, ..round };
@@ -96,14 +99,38 @@ pub async fn run(
     }
 }
 
+/// The sinks that wait for their topic: the set-up has let all others run.
+fn stopped_sinks(connectors: &[ConnectorReport]) -> Vec<String> {
+    let stopped = connectors
+        .iter()
+        .filter(|connector| connector.role == Role::Sink && connector.word == Some(ConnectorWord::Stopped));
+    stopped.map(|connector| connector.name.clone()).collect()
+}
+
+/// Lets those begin whose topic is there now.
+async fn begin_waiting(rest: &Rest, spec: &Spec, waiting: &mut Vec<String>) -> Result<(), ConnectError> {
+    if waiting.is_empty() {
+        return Ok(());
+    }
+    for sink in waiting.clone() {
+        if begin(rest, spec, &sink).await? {
+            waiting.retain(|other| *other != sink);
+        }
+    }
+    Ok(())
+}
+
 /// Asks for the connectors, and starts again what has failed.
 async fn look(
     rest: &Rest,
     spec: &Spec,
     caretaker: &mut Caretaker,
+    waiting: &mut Option<Vec<String>>,
     elapsed: Duration,
 ) -> Result<(Vec<ConnectorReport>, Vec<String>), ConnectError> {
     let reports = connectors(rest, spec).await?;
+    let waiting = waiting.get_or_insert_with(|| stopped_sinks(&reports));
+    begin_waiting(rest, spec, waiting).await?;
     let restarts = caretaker.restarts(&reports, elapsed)?;
     for connector in &restarts {
         tracing::warn!(connector, "a task failed and is started again");

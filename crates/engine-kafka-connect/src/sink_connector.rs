@@ -85,7 +85,17 @@ pub fn sink_connector(request: &SinkRequest<'_>) -> Result<Connector, ConnectErr
                 "read_committed",
                 "nothing of an aborted Kafka transaction",
             )
-            .set("consumer.override.max.poll.interval.ms", "600000", "a batch may take long");
+            .set("consumer.override.max.poll.interval.ms", "600000", "a batch may take long")
+            .set(
+                "consumer.override.auto.offset.reset",
+                "none",
+                "when Kafka has deleted what was not read yet, the default, earliest, goes on without it and without notice",
+            )
+            .set(
+                "consumer.override.allow.auto.create.topics",
+                "false",
+                "a topic that a reader makes has the brokers' partitions and retention instead of the source's",
+            );
     }
     lines
         .set("errors.tolerance", "none", "the default; anything else loses rows")

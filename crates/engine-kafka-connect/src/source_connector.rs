@@ -19,6 +19,12 @@ use crate::secrets::Secrets;
 /// Time between two heartbeats, milliseconds.
 const HEARTBEAT_MS: &str = "5000";
 
+/// Largest message, bytes: a row with its types, twice when a large key changes. Kafka's own limit is 1 MiB.
+const MAX_MESSAGE_BYTES: &str = "67108864";
+
+/// Memory of a producer, bytes; one message has to fit.
+const PRODUCER_BYTES: &str = "134217728";
+
 /// What the generator needs to know.
 #[derive(Debug, Clone, Copy)]
 pub struct SourceRequest<'a> {
@@ -36,6 +42,8 @@ pub struct SourceRequest<'a> {
     pub exactly_once: bool,
     /// Copies of each topic in the Kafka cluster; `None` leaves it to the brokers.
     pub replication_factor: Option<u16>,
+    /// Whether connectors may change their producer's settings.
+    pub may_override_client: bool,
 }
 
 /// The source connector of a pipeline.
@@ -183,7 +191,11 @@ fn chosen_key(plan: &TablePlan) -> Option<String> {
 
 fn values(lines: &mut Builder<'_>) {
     lines
-        .set("decimal.handling.mode", "precise", "exact; the tables' numeric columns have bounds")
+        .set(
+            "decimal.handling.mode",
+            "string",
+            "exact, and a NaN stops the sink; precise writes NULL instead, without notice",
+        )
         .set("time.precision.mode", "adaptive_time_microseconds", "exact: PostgreSQL counts microseconds")
         .set("interval.handling.mode", "string", "the default is an approximate number")
         .set("hstore.handling.mode", "json", "the JDBC sink cannot write maps")
@@ -338,7 +350,13 @@ fn flow(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
         )
         .set("topic.creation.default.cleanup.policy", "delete", "all changes, not only the last of a key")
         .set("topic.creation.default.retention.ms", "604800000", "a sink may be down for a week")
-        .set("topic.creation.default.compression.type", "lz4", "JSON with its types repeats itself");
+        .set("topic.creation.default.compression.type", "lz4", "JSON with its types repeats itself")
+        .set("topic.creation.default.max.message.bytes", MAX_MESSAGE_BYTES, "a row larger than 1 MiB fits");
+    if request.may_override_client {
+        lines
+            .set("producer.override.max.request.size", MAX_MESSAGE_BYTES, "the same for the worker's side")
+            .set("producer.override.buffer.memory", PRODUCER_BYTES, "a message has to fit into it");
+    }
     match request.exactly_once {
         true => lines.set_if_known("exactly.once.support", "required", "no message twice in Kafka"),
         false => lines.set_if_known(

@@ -212,6 +212,14 @@ pub(crate) fn report(
         true => PipelineStateWord::Starting,
         false => state_word(&connectors, slot_lost),
     };
+    let unread = seen.slot.as_ref().is_some_and(|slot| slot.exists && slot.active_pid.is_none());
+    if word == PipelineStateWord::Running && unread && seen.applied_lsn.is_some() {
+        let detail =
+            "the source connector says that it runs, and nothing reads the slot: it may try again and again";
+        let hint =
+            "look at the worker's log; after a password was changed, `segcdc up` starts the connector again";
+        notes.push(named("CONNECT_SOURCE_NOT_READING", detail.to_owned(), hint));
+    }
     let stale = seen.lag_ms.is_some_and(|lag_ms| lag_ms > STALE_MS);
     if word == PipelineStateWord::Running && stale {
         let detail = "no heartbeat has arrived in the target for more than a minute, although all tasks say that they run";

@@ -93,6 +93,34 @@ const KNOWN: &[Known] = &[
         may_pass: true,
     },
     Known {
+        parts: &["Error converting data type nvarchar to numeric"],
+        code: "VALUE_NO_NUMBER",
+        detail: "a numeric column holds NaN or infinity, which SQL Server has not (8114)",
+        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
+        may_pass: false,
+    },
+    Known {
+        parts: &["One or more values is out of range of values for the"],
+        code: "VALUE_OUT_OF_RANGE",
+        detail: "a date or timestamp is infinite, or its year is above 9999",
+        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
+        may_pass: false,
+    },
+    Known {
+        parts: &["Invalid value for NanoOfDay"],
+        code: "VALUE_OUT_OF_RANGE",
+        detail: "a time is 24:00:00, which is none for the sink",
+        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
+        may_pass: false,
+    },
+    Known {
+        parts: &["TypeRegistry", "getArray"],
+        code: "CONNECT_TYPE_UNREADABLE",
+        detail: "the database has a domain over an enum, or an enum without labels, of which Debezium cannot read the labels",
+        advice: "`segcdc plan` names the type: drop it, give it a label, or use the native engine",
+        may_pass: false,
+    },
+    Known {
         parts: &["Arithmetic overflow error"],
         code: "VALUE_OVERFLOW",
         detail: "a value does not fit into its column (8115)",
@@ -153,6 +181,21 @@ const KNOWN: &[Known] = &[
         code: "KAFKA_RECORD_TOO_LARGE",
         detail: "a row is larger than Kafka takes",
         advice: "raise max.request.size of the worker's producers and max.message.bytes of the topic",
+        may_pass: false,
+    },
+    Known {
+        parts: &["OffsetOutOfRangeException"],
+        code: "KAFKA_RETENTION",
+        detail: "Kafka has deleted messages that the sink had not read: the retention was shorter than its pause",
+        advice: "make the pipeline anew: the rows of those messages are lost to it; a longer retention is \
+                 source.topic.creation.default.retention.ms with --connect-property",
+        may_pass: false,
+    },
+    Known {
+        parts: &["NoOffsetForPartitionException"],
+        code: "KAFKA_PROGRESS_LOST",
+        detail: "Kafka no longer knows how far the sink had come: its consumer group's offsets are gone",
+        advice: "make the pipeline anew; offsets.retention.minutes of the brokers has to be longer than any pause",
         may_pass: false,
     },
     Known {

@@ -1,4 +1,5 @@
-//! What a table's numbers look like: how many digits they really have, at a bounded cost.
+//! What a table's values look like, at a bounded cost: how many digits its numbers really have, and how many rows meet a
+//! condition.
 //!
 //! ```text
 //! up to SCANNED_WHOLE_BYTES      every row
@@ -59,7 +60,7 @@ pub async fn numeric(
     columns: &[usize],
     limit: Duration,
 ) -> Result<Option<TableProfile>, SourceError> {
-    let (share_ppm, sql) = statement(table, columns, limit)?;
+    let (share_ppm, sql) = statement(table, &of_numbers(table, columns)?, limit)?;
     let mut row = match session.row(Operation::Query, &sql).await {
         Ok(row) => row,
         Err(error) if error.sqlstate().is_some_and(|sqlstate| NO_ANSWER.contains(&sqlstate)) => {
@@ -80,22 +81,73 @@ pub async fn numeric(
     Ok(Some(TableProfile { rows, share_ppm, columns: profiles }))
 }
 
-/// The part of the table that is looked at, in millionths, and the statements: the last of them returns the row.
-fn statement(table: &SourceTable, columns: &[usize], limit: Duration) -> Result<(u32, String), SourceError> {
-    let share_ppm = share_ppm(table.size_bytes);
+/// How many rows meet a condition each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matches {
+    /// Which part of the table's pages was looked at, in millionths; 1,000,000 for all.
+    pub share_ppm: u32,
+    /// Rows for each condition.
+    pub rows: Vec<u64>,
+}
+
+/// Counts the rows that meet conditions: each an index into `table.columns` and an expression of ours in which `{}` stands
+/// for the column. `None` when it took longer than `limit`, or when the role may not read the table.
+///
+/// # Errors
+/// When the server cannot be asked.
+pub async fn matches(
+    session: &Session,
+    table: &SourceTable,
+    conditions: &[(usize, &str)],
+    limit: Duration,
+) -> Result<Option<Matches>, SourceError> {
+    let mut selected = Vec::with_capacity(conditions.len());
+    for (index, condition) in conditions {
+        let condition = condition.replace("{}", &column(table, *index)?);
+        selected.push(format!("count(*) FILTER (WHERE {condition})"));
+    }
+    let (share_ppm, sql) = statement(table, &selected, limit)?;
+    let mut row = match session.row(Operation::Query, &sql).await {
+        Ok(row) => row,
+        Err(error) if error.sqlstate().is_some_and(|sqlstate| NO_ANSWER.contains(&sqlstate)) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let rows = conditions.iter().map(|_| row.value()).collect::<Result<_, _>>()?;
+    Ok(Some(Matches { share_ppm, rows }))
+}
+
+/// A column's name, quoted.
+fn column(table: &SourceTable, index: usize) -> Result<String, SourceError> {
+    let column = table
+        .columns
+        .get(index)
+        .ok_or_else(|| SourceError::TableNotFound { table: table.name.to_string() })?;
+    quote::identifier(&column.name)
+}
+
+/// What is asked of numbers.
+fn of_numbers(table: &SourceTable, columns: &[usize]) -> Result<Vec<String>, SourceError> {
     let mut selected = vec!["count(*)".to_owned()];
     for &index in columns {
-        let column = table
-            .columns
-            .get(index)
-            .ok_or_else(|| SourceError::TableNotFound { table: table.name.to_string() })?;
-        let name = quote::identifier(&column.name)?;
+        let name = column(table, index)?;
         let special = format!("{name} IN ('NaN', 'Infinity', '-Infinity')");
         selected
             .push(format!("coalesce(length(trunc(max(abs({name})) FILTER (WHERE NOT {special}))::text), 0)"));
         selected.push(format!("coalesce(max(min_scale({name})), 0)"));
         selected.push(format!("count(*) FILTER (WHERE {special})"));
     }
+    Ok(selected)
+}
+
+/// The part of the table that is looked at, in millionths, and the statements: the last of them returns the row.
+fn statement(
+    table: &SourceTable,
+    selected: &[String],
+    limit: Duration,
+) -> Result<(u32, String), SourceError> {
+    let share_ppm = share_ppm(table.size_bytes);
     let sample = match share_ppm {
         1_000_000.. => String::new(),
         part => format!(" TABLESAMPLE SYSTEM ({}.{:04})", part / 10_000, part % 10_000),

@@ -28,6 +28,7 @@
 //!   machine that cannot have it, see [`skipped`].
 
 mod java;
+mod records;
 mod rest;
 mod settings;
 mod tools;
@@ -247,6 +248,19 @@ impl ConnectCluster {
                 tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok()
             })
             .await
+    }
+
+    /// Has the broker delete what a topic of one partition holds, as it does by itself when the retention is over. Returns
+    /// the offset of the first message that is left, or that comes next.
+    pub async fn delete_records(&self, topic: &str) -> Result<i64> {
+        records::delete(self.addresses.broker, topic).await
+    }
+
+    /// Partitions of a topic, as the broker has them on its disk.
+    pub fn partitions(&self, topic: &str) -> usize {
+        let entries = std::fs::read_dir(self.dir.join("broker")).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| name.rsplit_once('-').is_some_and(|(of, _)| of == topic)).count()
     }
 
     /// Waits until a connector and `tasks` tasks of it run; fails at once when one has failed, with its trace.

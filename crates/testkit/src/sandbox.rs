@@ -163,6 +163,13 @@ impl Sandbox {
         Ok(())
     }
 
+    /// Starts it again with another password of its login.
+    pub async fn change_password(&mut self, password: &str) -> Result<()> {
+        self.stop()?;
+        password.clone_into(&mut self.options.password);
+        self.start_again().await
+    }
+
     /// Stops it in order and starts it again.
     pub async fn restart(&mut self) -> Result<()> {
         self.stop()?;

@@ -1,5 +1,8 @@
 //! The same pipeline on Kafka Connect: a real broker, worker, Debezium, Microsoft's driver, and the target.
 
+mod faults;
+mod types;
+
 use anyhow::{Context, Result, ensure};
 use segcdc_testkit::{ConnectCluster, ConnectOptions, connect, until};
 use serde_json::Value;
@@ -47,27 +50,43 @@ pub(crate) fn errors_of(log: &str) -> String {
     lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
 }
 
+/// The target as a worker can use it: its driver does not know the sandbox's authority.
+fn target_url(stage: &Stage) -> Result<String> {
+    let (base, _) = stage.target_url.split_once('?').context("a URL with parameters")?;
+    Ok(format!("{base}?encrypt=true&trust_server_certificate=true"))
+}
+
+/// Both servers, a worker, and the product that is to use it.
+async fn start(name: &str) -> Result<(Stage, ConnectCluster)> {
+    // Progress is stored every two seconds instead of every minute, and the tasks of a worker that was killed are missed
+    // after six seconds instead of 45.
+    let settings = [
+        ("offset.flush.interval.ms", "2000"),
+        ("consumer.session.timeout.ms", "6000"),
+        ("consumer.heartbeat.interval.ms", "2000"),
+    ];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
+    let (stage, cluster) = tokio::join!(Stage::start(name), ConnectCluster::start(options));
+    let (mut stage, cluster) = (stage?, cluster?);
+    let target = target_url(&stage)?;
+    stage.product.set("SEGCDC_TARGET_URL", &target);
+    stage.product.set("SEGCDC_ENGINE", "kafka-connect");
+    stage.product.set("SEGCDC_CONNECT_URL", &cluster.url());
+    stage.product.set("SEGCDC_KAFKA_BOOTSTRAP", &cluster.bootstrap());
+    let secrets = format!("file:{}", cluster.secrets_dir().join(format!("{name}.properties")).display());
+    stage.product.set("SEGCDC_CONNECT_SECRETS", &secrets);
+    Ok((stage, cluster))
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_runs_on_kafka_connect_and_leaves_nothing() -> Result<()> {
     if let Some(reason) = connect::skipped() {
         eprintln!("skipped: {reason}");
         return Ok(());
     }
-    // Progress is stored every two seconds instead of every minute.
-    let settings = vec![("offset.flush.interval.ms".to_owned(), "2000".to_owned())];
-    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
-    let (stage, cluster) = tokio::join!(Stage::start("routed"), ConnectCluster::start(options));
-    let (mut stage, cluster) = (stage?, cluster?);
+    let (mut stage, cluster) = start("routed").await?;
     stage.source.execute(DATABASE, TABLES).await?;
-    // The worker's driver does not know the sandbox's authority.
-    let (base, _) = stage.target_url.split_once('?').context("a URL with parameters")?;
-    let target = format!("{base}?encrypt=true&trust_server_certificate=true");
-    stage.product.set("SEGCDC_TARGET_URL", &target);
-    stage.product.set("SEGCDC_ENGINE", "kafka-connect");
-    stage.product.set("SEGCDC_CONNECT_URL", &cluster.url());
-    stage.product.set("SEGCDC_KAFKA_BOOTSTRAP", &cluster.bootstrap());
-    let secrets = format!("file:{}", cluster.secrets_dir().join("routed.properties").display());
-    stage.product.set("SEGCDC_CONNECT_SECRETS", &secrets);
 
     let plan = json(&stage.product.succeed(&["plan", "-o", "json"]).await?)?;
     ensure!(plan["connectors"].as_array().is_some_and(|connectors| connectors.len() == 2), "{plan:#}");

@@ -1,6 +1,6 @@
 //! The type matrix, value by value: what `tests/matrix/types.txt` lists arrives exactly, or is refused by name.
 
-mod cases;
+pub(super) mod cases;
 mod encodings;
 mod hostile;
 mod keys;

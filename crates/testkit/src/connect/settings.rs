@@ -40,6 +40,8 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# So that a topic that was made by accident is told from one that was meant.
+num.partitions=3
 log.cleaner.dedupe.buffer.size=8388608
 "
     )

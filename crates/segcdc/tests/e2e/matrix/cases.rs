@@ -40,7 +40,7 @@ pub(crate) struct Columns<'a> {
 }
 
 /// Reads `types.txt`, makes what its types need in `database`, and returns the cases that the server can show.
-pub(super) async fn prepare(source: &PostgresCluster, database: &str) -> Result<Vec<Case>> {
+pub(crate) async fn prepare(source: &PostgresCluster, database: &str) -> Result<Vec<Case>> {
     let folder = folder()?;
     let cases = parse(&fs::read_to_string(folder.join("types.txt"))?)?;
     let client = source.connect(database).await?;
@@ -65,7 +65,7 @@ fn folder() -> Result<PathBuf> {
 
 /// Leaves out values of megabytes, where they show nothing that they have not shown: those with a repetition of 100,000
 /// and more.
-pub(super) fn leave_out_large(cases: &mut [Case]) {
+pub(crate) fn leave_out_large(cases: &mut [Case]) {
     let is_large = |value: &str| {
         value
             .split(|c: char| !c.is_ascii_digit())
