@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Long runs: fuzzes every decoder, then repeats the tests that kill processes.
+# Long runs: fuzzes every decoder, repeats the tests that kill processes, carries and compares values of hundreds of MiB.
 #
-#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loop with SOAK_KILLS (1000)
+#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loop with SOAK_KILLS (1000), then
+#                                      the large values, which take 10 GB of memory and of disk; SOAK_LARGE=0 leaves them out
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
 #
 # The installed stable compiler is told to accept the sanitizer flags by RUSTC_BOOTSTRAP; nothing else is built that way.
@@ -35,4 +36,8 @@ for target in fuzz/fuzz_targets/*.rs; do
 done
 printf '== kill loop, %s kills\n' "$kills"
 SEGCDC_KILLS=$kills scripts/test.sh -p segcdc --features failpoints --test e2e
+if [ "${SOAK_LARGE:-1}" != 0 ]; then
+  printf '== values of 300 and 400 MiB\n'
+  scripts/test.sh -p segcdc --features failpoints --test e2e -- --ignored --test-threads 1 large::
+fi
 printf 'soak: nothing found\n'

@@ -3,11 +3,13 @@
 //! The source's fields are decoded by [`crate::convert`]; the target's are turned into the same [`Value`] variants by
 //! whoever reads them. Two values have the same canonical text if and only if the pipeline would have carried the one
 //! as the other: trailing zeros of a decimal do not count, trailing blanks of a text do.
+//!
+//! A value that is too large for memory has a canonical text as well, which is hashed piece by piece and never held.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use segcdc_model::{Field, LargeKind, LargeRef, PgType, Value};
+use segcdc_model::{Field, PgType, Value};
 
 use crate::convert::{self, ValueError};
 
@@ -17,39 +19,30 @@ const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
 /// Days from 0000-03-01 to 2000-01-01.
 const DAYS_TO_2000: i64 = 730_425;
 
-/// The canonical text of a source field; `None` for NULL.
+mod hash;
+
+pub use hash::{NULL_HASH, TextHasher, hash, hash_text, shown};
+
+/// The canonical text of a source field; `None` for NULL. Of a value that is kept outside of memory, [`shown`].
 ///
 /// # Errors
-/// As [`convert::decode`].
+/// As [`convert::decode`]; [`ValueError::Unreadable`] for a value that is kept outside of memory and was damaged there.
 pub fn canonical_text(pg_type: &PgType, field: Field<'_>) -> Result<Option<String>, ValueError> {
-    let value = convert::decode(pg_type, field)?;
-    if value == Value::Null {
-        return Ok(None);
-    }
     let mut text = String::new();
-    write_text(&value, &mut text);
+    match convert::decode(pg_type, field)? {
+        Value::Null => return Ok(None),
+        Value::Large(large) => text = shown(hash::large(&large)?),
+        value => write_text(&value, &mut text),
+    }
     Ok(Some(text))
 }
 
-/// Appends a value so that a row of values can be hashed or compared as one string of bytes: `n` for NULL, else `v`,
-/// the length of the canonical text as 8 bytes, big-endian, and the text. `scratch` is overwritten.
-pub fn write_field(value: &Value<'_>, scratch: &mut String, out: &mut Vec<u8>) {
-    if *value == Value::Null {
-        out.push(b'n');
-        return;
-    }
-    scratch.clear();
-    write_text(value, scratch);
-    out.push(b'v');
-    out.extend_from_slice(&(scratch.len() as u64).to_be_bytes());
-    out.extend_from_slice(scratch.as_bytes());
-}
-
-/// Appends the canonical text of a value; nothing for NULL, which the caller must tell from the empty text.
+/// Appends the canonical text of a value; nothing for NULL, which the caller must tell from the empty text, and nothing
+/// for a value that is kept outside of memory, whose text can only be hashed.
 pub fn write_text(value: &Value<'_>, out: &mut String) {
     // Writing to a String cannot fail.
     let _infallible = match value {
-        Value::Null => Ok(()),
+        Value::Null | Value::Large(_) => Ok(()),
         Value::Bool(value) => out.write_str(if *value { "true" } else { "false" }),
         Value::Int(value) => write!(out, "{value}"),
         Value::Float4(value) => write!(out, "{value:e}"),
@@ -72,7 +65,6 @@ pub fn write_text(value: &Value<'_>, out: &mut String) {
         Value::Time(time) => write_time(*time, out),
         Value::Timestamp(timestamp) => write_timestamp(*timestamp, out),
         Value::TimestampTz(instant) => write_timestamp(*instant, out).and_then(|()| out.write_char('Z')),
-        Value::Large(large) => write_large(large, out),
     };
 }
 
@@ -99,27 +91,6 @@ pub fn source_text<'t>(pg_type: &PgType, canonical: &'t str) -> Cow<'t, str> {
 /// A time without zeros at the end of its fraction, which canonical texts always have.
 fn without_zeros(time: &str) -> &str {
     if time.contains('.') { time.trim_end_matches('0').trim_end_matches('.') } else { time }
-}
-
-/// Reads a value that is kept outside of memory. One that cannot be read equals nothing.
-fn write_large(large: &LargeRef<'_>, out: &mut String) -> std::fmt::Result {
-    let (mut bytes, mut block) = (Vec::new(), Vec::new());
-    for index in 0.. {
-        match large.value.store().read_block(index, &mut block) {
-            Ok(()) if block.is_empty() => break,
-            Ok(()) => bytes.extend_from_slice(&block),
-            Err(_) => return out.write_str("(unreadable)"),
-        }
-    }
-    let content = bytes.get(usize::from(large.skip)..).unwrap_or_default();
-    match (large.kind, std::str::from_utf8(content)) {
-        (LargeKind::Bytes, _) => content.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
-        (LargeKind::Text, Ok(text)) => out.write_str(text),
-        (LargeKind::HexBytes, Ok(digits)) => {
-            digits.bytes().try_for_each(|byte| out.write_char(char::from(byte.to_ascii_lowercase())))
-        }
-        (LargeKind::Text | LargeKind::HexBytes, Err(_)) => out.write_str("(unreadable)"),
-    }
 }
 
 /// Digits without zeros at the end of the fraction.

@@ -44,6 +44,9 @@ pub enum ValueError {
     /// Text that is not UTF-8 (a database with encoding SQL_ASCII), or that holds a NUL.
     #[error("the source sent text that is not UTF-8")]
     NotUtf8,
+    /// What was kept of a large value is not what was received.
+    #[error("a large value was damaged where it was kept")]
+    Unreadable,
 }
 
 // === impl Form ===
@@ -65,14 +68,16 @@ impl Fault for ValueError {
             ValueError::NotSent => "VALUE_NOT_SENT",
             ValueError::Malformed { .. } => "VALUE_MALFORMED",
             ValueError::NotUtf8 => "VALUE_NOT_UTF8",
+            ValueError::Unreadable => "SPILL_DAMAGED",
         }
     }
 
     fn disposition(&self) -> Disposition {
         match self {
-            ValueError::NotSent | ValueError::Malformed { .. } | ValueError::NotUtf8 => {
-                Disposition::HaltTable
-            }
+            ValueError::NotSent
+            | ValueError::Malformed { .. }
+            | ValueError::NotUtf8
+            | ValueError::Unreadable => Disposition::HaltTable,
         }
     }
 
@@ -87,6 +92,7 @@ impl Fault for ValueError {
                 "correct the row at the source: SQL Server takes Unicode text only, and a database with encoding \
                  SQL_ASCII holds any bytes"
             }
+            ValueError::Unreadable => "check the disk of --spill-dir; nothing was changed, try again",
         }
         .to_owned()
     }

@@ -1,14 +1,16 @@
 //! Rows read back, as canonical text, to compare them with the source's.
 //!
-//! A row is handed over as it arrives and nothing is kept, so memory does not grow with the table. What a server
+//! A row is handed over as it arrives and nothing is kept, so memory does not grow with the table, and of a row of more
+//! than 1 MiB long values are hashed while they arrive, so that it does not grow with values either. What a server
 //! returns is turned into the [`segcdc_model::Value`] that the source's field would have been decoded to, and that into the text of
 //! [`segcdc_plan::canonical`].
 
 mod key;
 mod value;
 
-use segcdc_plan::{TablePlan, canonical};
-use segcdc_tds::{BulkColumn, Datum, Parameter};
+use segcdc_plan::TablePlan;
+use segcdc_plan::canonical::{self, TextHasher};
+use segcdc_tds::{BulkColumn, Datum, LongPart, Parameter, RowHandler};
 
 use crate::error::TargetError;
 use crate::session::Target;
@@ -40,8 +42,39 @@ pub enum Selection<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CanonicalRow {
     text: String,
-    /// Where each field ends in `text`, and whether it is NULL.
-    fields: Vec<(usize, bool)>,
+    fields: Vec<CanonicalField>,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CanonicalField {
+    /// Where it ends in the row's text.
+    end: usize,
+    form: FieldForm,
+}
+
+/// What the text of a field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FieldForm {
+    /// Of no meaning.
+    Null,
+    /// The canonical text.
+    Text,
+    /// What stands for a canonical text with this hash.
+    Long(u128),
+}
+
+/// Turns what a server returns into canonical rows.
+struct Reading<'a> {
+    table: &'a TablePlan,
+    on_row: &'a mut (dyn FnMut(&CanonicalRow) + Send),
+    row: CanonicalRow,
+    /// The value that comes in parts, and its column.
+    open: Option<(usize, TextHasher)>,
+    /// Hashes of the row's values that came in parts, by column.
+    long: Vec<(usize, u128)>,
+    rows: u64,
+    unfit: Option<TargetError>,
 }
 
 // === impl CanonicalRow ===
@@ -57,12 +90,22 @@ impl CanonicalRow {
         self.fields.is_empty()
     }
 
-    /// The field at `index`; `None` for NULL, and past the end.
+    /// The field at `index`; `None` for NULL, and past the end. Of a long value that came in parts,
+    /// [`canonical::shown`].
     pub fn get(&self, index: usize) -> Option<&str> {
-        let (end, null) = *self.fields.get(index)?;
+        let CanonicalField { end, form } = *self.fields.get(index)?;
         let start =
-            index.checked_sub(1).and_then(|before| self.fields.get(before)).map_or(0, |field| field.0);
-        if null { None } else { self.text.get(start..end) }
+            index.checked_sub(1).and_then(|before| self.fields.get(before)).map_or(0, |field| field.end);
+        if form == FieldForm::Null { None } else { self.text.get(start..end) }
+    }
+
+    /// Hash of the field at `index`, as [`canonical::hash`] of the source's value.
+    pub fn hash(&self, index: usize) -> u128 {
+        match self.fields.get(index).map(|field| field.form) {
+            Some(FieldForm::Long(hash)) => hash,
+            Some(FieldForm::Text) => canonical::hash_text(self.get(index).unwrap_or_default()),
+            Some(FieldForm::Null) | None => canonical::NULL_HASH,
+        }
     }
 
     /// The fields in column order, `None` for NULL.
@@ -70,8 +113,8 @@ impl CanonicalRow {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Takes in the row of a server.
-    fn read(&mut self, table: &TablePlan, row: &[Datum]) -> Result<(), TargetError> {
+    /// Takes in the row of a server, of which the values in `long` came in parts.
+    fn read(&mut self, table: &TablePlan, row: &[Datum], long: &[(usize, u128)]) -> Result<(), TargetError> {
         self.text.clear();
         self.fields.clear();
         if row.len() != table.columns.len() {
@@ -79,15 +122,63 @@ impl CanonicalRow {
                 format!("{} columns came for {} of {}", row.len(), table.columns.len(), table.target);
             return Err(TargetError::Answer { during: DURING, detail });
         }
-        for (datum, column) in row.iter().zip(&table.columns) {
+        for (index, (datum, column)) in row.iter().zip(&table.columns).enumerate() {
+            if let Datum::Long { .. } = datum {
+                // One without a part is empty.
+                let part = long.iter().find(|(column, _)| *column == index);
+                let hash = part.map_or_else(|| canonical::hash_text(""), |(_, hash)| *hash);
+                self.text.push_str(&canonical::shown(hash));
+                self.fields.push(CanonicalField { end: self.text.len(), form: FieldForm::Long(hash) });
+                continue;
+            }
             let Some(value) = value::of_datum(datum) else {
                 let detail = format!("column \"{}\" of {} has another type", column.name, table.target);
                 return Err(TargetError::Answer { during: DURING, detail });
             };
             canonical::write_text(&value, &mut self.text);
-            self.fields.push((self.text.len(), datum.is_null()));
+            let form = if datum.is_null() { FieldForm::Null } else { FieldForm::Text };
+            self.fields.push(CanonicalField { end: self.text.len(), form });
         }
         Ok(())
+    }
+}
+
+// === impl Reading ===
+
+impl Reading<'_> {
+    /// Ends the value that comes in parts, if there is one.
+    fn close(&mut self) {
+        if let Some((column, hasher)) = self.open.take() {
+            self.long.push((column, hasher.finish()));
+        }
+    }
+}
+
+impl RowHandler for Reading<'_> {
+    fn part(&mut self, column: usize, part: LongPart<'_>) {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != column) {
+            self.close();
+        }
+        let (_, hasher) = self.open.get_or_insert_with(|| (column, TextHasher::new()));
+        match part {
+            LongPart::Text(text) => hasher.text(text),
+            LongPart::Bytes(bytes) => hasher.bytes(bytes),
+        }
+    }
+
+    fn row(&mut self, row: &[Datum]) {
+        self.close();
+        let long = std::mem::take(&mut self.long);
+        if self.unfit.is_some() {
+            return;
+        }
+        match self.row.read(self.table, row, &long) {
+            Ok(()) => {
+                self.rows += 1;
+                (self.on_row)(&self.row);
+            }
+            Err(error) => self.unfit = Some(error),
+        }
     }
 }
 
@@ -159,26 +250,20 @@ async fn run(
     parameters: &[Parameter<'_>],
     on_row: &mut (dyn FnMut(&CanonicalRow) + Send),
 ) -> Result<u64, TargetError> {
-    let mut row = CanonicalRow::default();
-    let mut rows = 0;
-    let mut unfit = None;
-    let mut take = |datums: &[Datum]| {
-        if unfit.is_some() {
-            return;
-        }
-        match row.read(table, datums) {
-            Ok(()) => {
-                rows += 1;
-                on_row(&row);
-            }
-            Err(error) => unfit = Some(error),
-        }
+    let mut reading = Reading {
+        table,
+        on_row,
+        row: CanonicalRow::default(),
+        open: None,
+        long: Vec::new(),
+        rows: 0,
+        unfit: None,
     };
-    let queried = target.connection().query_each(sql, parameters, &mut take).await;
+    let queried = target.connection().query_parts(sql, parameters, &mut reading).await;
     queried.map_err(|error| TargetError::from_tds(DURING, error).at_table(table, "verification"))?;
-    match unfit {
+    match reading.unfit {
         Some(error) => Err(error),
-        None => Ok(rows),
+        None => Ok(reading.rows),
     }
 }
 
@@ -192,8 +277,11 @@ mod tests {
 
     #[test]
     fn null_and_empty_text_differ() {
-        let row = CanonicalRow { text: "ab".to_owned(), fields: vec![(0, true), (0, false), (2, false)] };
+        let field = |end, form| CanonicalField { end, form };
+        let fields = vec![field(0, FieldForm::Null), field(0, FieldForm::Text), field(2, FieldForm::Text)];
+        let row = CanonicalRow { text: "ab".to_owned(), fields };
         assert_eq!(row.iter().collect::<Vec<_>>(), [None, Some(""), Some("ab")]);
         assert_eq!(row.get(3), None);
+        assert_ne!(row.hash(0), row.hash(1));
     }
 }

@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::packet::PacketType;
 use crate::reader::DecodeError;
 use crate::response::{Collector, OnRow, Progress, Response};
+use crate::row_scanner::{RowHandler, RowScanner};
 use crate::rpc::{self, Parameter};
 use crate::stream::PacketStream;
 use crate::token::{self, Column, EnvChange, LoginAck, Token};
@@ -30,6 +31,9 @@ const FATAL_CLASS: u8 = 20;
 
 /// Bytes of decoded payload that are kept before they are moved out of the way.
 const COMPACT_BYTES: usize = 64 * 1024;
+
+/// Bytes of a row from which on it is read in parts, if these are wanted.
+const LONG_ROW_BYTES: usize = 1 << 20;
 
 /// What a server said about itself at login.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +101,8 @@ pub struct Connection {
     pending: Pending,
     /// Columns of the rows that are being read; kept here so that a cancel can read on.
     columns: Arc<[Column]>,
+    /// A row of which a part has been read; kept here for the same reason.
+    row: Option<RowScanner>,
     /// Filled during login.
     login: LoginOutcome,
 }
@@ -147,6 +153,26 @@ impl Connection {
         sql: &str,
         parameters: &[Parameter<'_>],
         on_row: &mut (dyn FnMut(&[Datum]) + Send),
+    ) -> Result<Response, Error> {
+        self.query(sql, parameters, OnRow::Whole(on_row)).await
+    }
+
+    /// As [`Connection::query_each`], but of a row of more than 1 MiB, values of `nvarchar(max)` and `varbinary(max)` come
+    /// in parts, so that a value takes no memory whatever its length.
+    pub async fn query_parts(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+        handler: &mut dyn RowHandler,
+    ) -> Result<Response, Error> {
+        self.query(sql, parameters, OnRow::Parts(handler)).await
+    }
+
+    async fn query(
+        &mut self,
+        sql: &str,
+        parameters: &[Parameter<'_>],
+        on_row: OnRow<'_>,
     ) -> Result<Response, Error> {
         if parameters.is_empty() {
             let payload = batch::encode(sql, self.transaction);
@@ -224,7 +250,8 @@ impl Connection {
         self.stream.flush().await?;
         let mut collector = Collector::new(None);
         loop {
-            let progress = collector.take(self.next_token().await?);
+            let token = self.next_token(&mut collector).await?;
+            let progress = collector.take(token);
             if progress == Progress::Cancelled || (self.pending == Pending::Ignored && self.at_message_end())
             {
                 self.finish_message().await?;
@@ -288,7 +315,8 @@ impl Connection {
     async fn collect(&mut self, collector: &mut Collector<'_>) -> Result<(), Error> {
         let mut finished = false;
         loop {
-            finished |= collector.take(self.next_token().await?) != Progress::More;
+            let token = self.next_token(collector).await?;
+            finished |= collector.take(token) != Progress::More;
             if finished {
                 self.finish_message().await?;
             }
@@ -302,9 +330,19 @@ impl Connection {
         }
     }
 
-    /// The next token, with its effects on the session.
-    async fn next_token(&mut self) -> Result<Token, Error> {
+    /// The next token, with its effects on the session. Parts of a long row go to the collector.
+    async fn next_token(&mut self, collector: &mut Collector<'_>) -> Result<Token, Error> {
         loop {
+            if let Some(row) = self.scan_row(collector)? {
+                return Ok(row);
+            }
+            if self.row.is_some() {
+                if self.last_packet {
+                    return Err(Error::protocol("a message ends inside a row"));
+                }
+                self.read_packet().await?;
+                continue;
+            }
             if self.at_message_end() {
                 self.last_packet = false; // the message that follows
             }
@@ -320,11 +358,37 @@ impl Connection {
                     self.note(&token);
                     return Ok(token);
                 }
+                Err(DecodeError::Incomplete) if self.begin_long_row(collector) => {}
                 Err(DecodeError::Incomplete) if !self.last_packet => self.read_packet().await?,
                 Err(DecodeError::Incomplete) => return Err(Error::protocol("a message ends inside a token")),
                 Err(DecodeError::Malformed(detail)) => return Err(Error::Protocol { detail }),
             }
         }
+    }
+
+    /// Begins to read the row that has not arrived in full in parts, if it is long and parts are wanted.
+    fn begin_long_row(&mut self, collector: &Collector<'_>) -> bool {
+        if !collector.takes_parts() || self.payload.len() - self.decoded < LONG_ROW_BYTES {
+            return false;
+        }
+        let token = self.payload.get(self.decoded).copied().unwrap_or_default();
+        self.row = RowScanner::new(token, &self.columns);
+        let begun = self.row.is_some();
+        self.decoded += usize::from(begun);
+        begun
+    }
+
+    /// Reads on in the row that is being read in parts; returns it when it is complete.
+    fn scan_row(&mut self, collector: &mut Collector<'_>) -> Result<Option<Token>, Error> {
+        let Some(scanner) = &mut self.row else { return Ok(None) };
+        let arrived = self.payload.get(self.decoded..).unwrap_or_default();
+        let scanned = scanner.take(arrived, &mut |column, part| collector.part(column, part));
+        let (taken, row) = scanned.map_err(|error| Error::protocol(error.to_string()))?;
+        self.decoded += taken;
+        if row.is_some() {
+            self.row = None;
+        }
+        Ok(row.map(Token::Row))
     }
 
     /// Whether all of the current message has been read and decoded.

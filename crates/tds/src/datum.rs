@@ -59,6 +59,11 @@ pub enum Datum {
     },
     /// `uniqueidentifier`, bytes in the order in which they are printed.
     Uuid([u8; 16]),
+    /// A value of `nvarchar(max)` or `varbinary(max)` that was handed on in parts, see [`crate::RowHandler`].
+    Long {
+        /// Bytes as they were sent: two for each UTF-16 unit.
+        byte_len: u64,
+    },
 }
 
 // === impl Datum ===

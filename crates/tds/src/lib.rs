@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Config --> Connection::connect --- prelogin, tls, login ---> Connection
-//!              batch, execute, query_each, begin/commit/rollback --> Response
+//!              batch, execute, query_each, query_parts, begin/commit/rollback --> Response
 //!              bulk_load <-- RowEncoder (rows are encoded and checked before one byte is sent)
 //! ```
 //!
@@ -11,6 +11,7 @@
 //! - [`config`], [`error`], [`datum`]: what goes in and what comes out
 //! - [`prelogin`], [`login`], `tls`, `stream`: how a session begins, and how packets travel
 //! - [`reader`], [`type_info`], [`value`], [`token`]: decoding of what a server says; pure, total, bounded
+//! - [`row_scanner`]: decoding of rows that are too long to be held
 //! - [`batch`], [`rpc`], [`transaction`]: requests
 //! - [`row_encoder`], [`plp`], [`bulk`]: bulk load
 //! - [`response`]: what a request returns
@@ -31,6 +32,7 @@ pub mod prelogin;
 pub mod reader;
 pub mod response;
 pub mod row_encoder;
+pub mod row_scanner;
 pub mod rpc;
 mod stream;
 mod tls;
@@ -48,5 +50,6 @@ pub use error::{EncodeError, Error, ServerErrors, ServerMessage};
 pub use plp::{LongValue, LongValueReader};
 pub use response::{ColumnInfo, Response, ResultSet};
 pub use row_encoder::RowEncoder;
+pub use row_scanner::{LongPart, RowHandler};
 pub use rpc::Parameter;
 pub use types::{Collation, ColumnType, Len};

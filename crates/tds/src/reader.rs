@@ -100,10 +100,15 @@ impl<'a> Reader<'a> {
         self.take(usize::from(length))
     }
 
+    /// A 4-byte length.
+    pub fn long_len(&mut self) -> Result<usize, DecodeError> {
+        to_usize(u64::from(self.u32()?))
+    }
+
     /// Bytes behind a 4-byte length.
     pub fn long_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
-        let length = self.u32()?;
-        self.take(to_usize(u64::from(length))?)
+        let length = self.long_len()?;
+        self.take(length)
     }
 
     /// B_VARCHAR: UTF-16 behind a 1-byte count of units.

@@ -2,6 +2,7 @@
 
 use crate::datum::Datum;
 use crate::error::{ServerErrors, ServerMessage};
+use crate::row_scanner::{LongPart, RowHandler};
 use crate::token::{Column, Done, Token};
 use crate::types::{Collation, ColumnType, done_status};
 
@@ -43,7 +44,12 @@ pub struct Response {
 }
 
 /// Gets the rows of a query one by one.
-pub(crate) type OnRow<'a> = &'a mut (dyn FnMut(&[Datum]) + Send);
+pub(crate) enum OnRow<'a> {
+    /// As a whole each.
+    Whole(&'a mut (dyn FnMut(&[Datum]) + Send)),
+    /// Long ones in parts.
+    Parts(&'a mut dyn RowHandler),
+}
 
 /// A response being put together from tokens.
 pub(crate) struct Collector<'a> {
@@ -104,6 +110,18 @@ impl<'a> Collector<'a> {
         Progress::More
     }
 
+    /// Whether long values are wanted in parts.
+    pub(crate) fn takes_parts(&self) -> bool {
+        matches!(self.on_row, Some(OnRow::Parts(_)))
+    }
+
+    /// Takes in a part of a long value. Without anybody who wants it, as of a request that is being cancelled, it is lost.
+    pub(crate) fn part(&mut self, column: usize, part: LongPart<'_>) {
+        if let Some(OnRow::Parts(handler)) = &mut self.on_row {
+            handler.part(column, part);
+        }
+    }
+
     /// The errors, if there are some.
     pub(crate) fn take_errors(&mut self) -> Option<ServerErrors> {
         let errors = std::mem::take(&mut self.errors);
@@ -124,7 +142,8 @@ impl<'a> Collector<'a> {
     /// A row of the current set.
     fn row(&mut self, row: Vec<Datum>) {
         match (&mut self.on_row, self.response.sets.last_mut()) {
-            (Some(on_row), _) => on_row(&row),
+            (Some(OnRow::Whole(on_row)), _) => on_row(&row),
+            (Some(OnRow::Parts(handler)), _) => handler.row(&row),
             (None, Some(set)) => set.rows.push(row),
             (None, None) => {}
         }

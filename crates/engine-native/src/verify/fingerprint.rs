@@ -6,7 +6,10 @@ use segcdc_model::{Field, Tuple};
 use segcdc_plan::canonical;
 use segcdc_plan::{Fitted, TablePlan, ValueError, fit};
 use segcdc_sqlserver::CanonicalRow;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
+
+/// Sets the hash of a value that is set aside apart from that of every value of the target.
+const ASIDE_SEED: u64 = 1;
 
 /// What a row is known by: 128 bits, so that two different rows of a table of any size have the same hash by chance
 /// about as often as a disk gives back a wrong byte unnoticed.
@@ -32,10 +35,10 @@ pub(crate) struct Fingerprinter<'a> {
     table: &'a TablePlan,
     key: &'a [usize],
     text: String,
-    row: Vec<u8>,
-    key_bytes: Vec<u8>,
-    /// Where each field begins in `row`, and the end.
-    starts: Vec<usize>,
+    /// Hash of each column of the last row.
+    columns: Vec<RowHash>,
+    /// Hashes as they are hashed together.
+    bytes: Vec<u8>,
     /// Values of the source's row that a policy replaces.
     replaced: u64,
     /// A value of the source's key has no place in the target.
@@ -66,9 +69,8 @@ impl<'a> Fingerprinter<'a> {
             table,
             key: table.key_columns(),
             text: String::new(),
-            row: Vec::new(),
-            key_bytes: Vec::new(),
-            starts: Vec::with_capacity(table.columns.len() + 1),
+            columns: Vec::with_capacity(table.columns.len()),
+            bytes: Vec::new(),
             replaced: 0,
             bad_key: false,
         }
@@ -78,39 +80,37 @@ impl<'a> Fingerprinter<'a> {
     /// equals no row of the target.
     ///
     /// # Errors
-    /// When a field is not of its column's type.
+    /// When a field is not of its column's type, or is kept outside of memory and was damaged there.
     pub(crate) fn source(&mut self, tuple: &Tuple) -> Result<Fingerprint, ValueError> {
-        self.begin();
+        self.columns.clear();
+        (self.replaced, self.bad_key) = (0, false);
         for (index, column) in self.table.columns.iter().enumerate() {
             // A row that is too short can only come from a fault of the reader, and must not look like NULL.
             let field = tuple.get(index).unwrap_or(Field::UnchangedToast);
-            match fit(column, field)? {
-                Fitted::Exact(value) => canonical::write_field(&value, &mut self.text, &mut self.row),
+            let hash = match fit(column, field)? {
+                Fitted::Exact(value) => canonical::hash(&value, &mut self.text)?,
                 Fitted::Replaced(value) => {
                     self.replaced += 1;
-                    canonical::write_field(&value, &mut self.text, &mut self.row);
+                    canonical::hash(&value, &mut self.text)?
                 }
                 Fitted::Aside(_) => {
-                    // No field of the target begins so.
-                    self.row.push(b'!');
-                    if let Field::Text(bytes) | Field::Binary(bytes) = field {
-                        self.row.extend_from_slice(bytes);
-                    }
                     self.bad_key |= self.key.contains(&index);
+                    let bytes = match field {
+                        Field::Text(bytes) | Field::Binary(bytes) => bytes,
+                        _ => &[],
+                    };
+                    xxh3_128_with_seed(bytes, ASIDE_SEED)
                 }
-            }
-            self.starts.push(self.row.len());
+            };
+            self.columns.push(RowHash(hash));
         }
         Ok(self.finish())
     }
 
     /// Of a row of the target.
     pub(crate) fn target(&mut self, row: &CanonicalRow) -> Fingerprint {
-        self.begin();
-        for field in row.iter() {
-            write_text_field(field, &mut self.row);
-            self.starts.push(self.row.len());
-        }
+        self.columns.clear();
+        self.columns.extend((0..row.len()).map(|index| RowHash(row.hash(index))));
         self.finish()
     }
 
@@ -126,48 +126,27 @@ impl<'a> Fingerprinter<'a> {
 
     /// Hash of each column of the row that was last fingerprinted.
     pub(crate) fn columns(&self) -> Vec<RowHash> {
-        self.starts
-            .windows(2)
-            .map(|ends| match ends {
-                [from, to] => RowHash(xxh3_128(self.row.get(*from..*to).unwrap_or_default())),
-                _ => RowHash(0),
-            })
-            .collect()
-    }
-
-    fn begin(&mut self) {
-        (self.replaced, self.bad_key) = (0, false);
-        self.row.clear();
-        self.key_bytes.clear();
-        self.starts.clear();
-        self.starts.push(0);
+        self.columns.clone()
     }
 
     fn finish(&mut self) -> Fingerprint {
-        let row = RowHash(xxh3_128(&self.row));
+        let row = together(&mut self.bytes, self.columns.iter());
         if self.key.is_empty() {
             return Fingerprint { key: row, row };
         }
-        for &column in self.key {
-            let (from, to) = (self.starts.get(column), self.starts.get(column + 1));
-            if let (Some(&from), Some(&to)) = (from, to) {
-                self.key_bytes.extend_from_slice(self.row.get(from..to).unwrap_or_default());
-            }
-        }
-        Fingerprint { key: RowHash(xxh3_128(&self.key_bytes)), row }
+        let columns = &self.columns;
+        let key = together(&mut self.bytes, self.key.iter().filter_map(|&column| columns.get(column)));
+        Fingerprint { key, row }
     }
 }
 
-/// As [`canonical::write_field`], for a text that is canonical already.
-fn write_text_field(field: Option<&str>, out: &mut Vec<u8>) {
-    match field {
-        None => out.push(b'n'),
-        Some(text) => {
-            out.push(b'v');
-            out.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            out.extend_from_slice(text.as_bytes());
-        }
+/// One hash of several. `bytes` is overwritten.
+fn together<'h>(bytes: &mut Vec<u8>, hashes: impl Iterator<Item = &'h RowHash>) -> RowHash {
+    bytes.clear();
+    for hash in hashes {
+        bytes.extend_from_slice(&hash.0.to_be_bytes());
     }
+    RowHash(xxh3_128(bytes))
 }
 
 /// Canonical texts of the given columns of a row of the source; `None` for NULL.
@@ -196,21 +175,15 @@ pub(crate) fn target_texts(columns: &[usize], row: &CanonicalRow) -> Vec<Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_model::Value;
 
     #[test]
-    fn both_sides_write_a_field_alike() {
-        let check = |value: Value<'_>, text: Option<&str>| {
-            let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            canonical::write_field(&value, &mut String::new(), &mut ours);
-            write_text_field(text, &mut theirs);
-            assert_eq!(ours, theirs, "{value:?}");
+    fn hashes_of_columns_count_by_their_place() {
+        let of = |hashes: &[u128]| {
+            let hashes: Vec<RowHash> = hashes.iter().copied().map(RowHash).collect();
+            together(&mut Vec::new(), hashes.iter())
         };
-        check(Value::Null, None);
-        check(Value::Text(""), Some(""));
-        check(Value::Text("a "), Some("a "));
-        check(Value::Int(-7), Some("-7"));
-        check(Value::Bytes(&[0, 255]), Some("00ff"));
+        assert_ne!(of(&[1, 2]), of(&[2, 1]));
+        assert_ne!(of(&[1, 2]), of(&[1, 2, 0]));
     }
 
     #[test]

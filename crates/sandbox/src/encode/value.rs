@@ -364,6 +364,7 @@ fn put_variant(out: &mut Vec<u8>, collation: Collation, datum: &Datum) -> Option
             put_properties(out, type_id::GUID, &[]);
             put_plain(out, ColumnType::UniqueIdentifier, datum)?;
         }
+        Datum::Long { .. } => return None,
     }
     let length = u32::try_from(out.len() - length_at - 4).ok()?;
     out.get_mut(length_at..length_at + 4)?.copy_from_slice(&length.to_le_bytes());
@@ -407,5 +408,6 @@ fn kind(datum: &Datum) -> &'static str {
         Datum::DateTime2 { .. } => "datetime2",
         Datum::DateTimeOffset { .. } => "datetimeoffset",
         Datum::Uuid(_) => "uniqueidentifier",
+        Datum::Long { .. } => "value that came in parts",
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_tds::Datum;
+use segcdc_testkit::until;
 
-use super::product::Running;
+use super::product::{Finished, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// The product's memory bound, in the kB of `/proc`.
@@ -44,6 +45,70 @@ async fn ensure_equal(stage: &Stage, id: i32) -> Result<()> {
     for (index, text) in texts.into_iter().enumerate() {
         ensure!(row[index + 1] == text.map_or(Datum::Null, Datum::Text), "text {index} of row {id} differs");
     }
+    Ok(())
+}
+
+/// Runs `verify` on a pipeline that does not run; returns its output and its highest memory, kB.
+async fn verify(stage: &mut Stage, limit: Duration) -> Result<(Finished, u64)> {
+    let mut running = stage.product.start(&["verify", "-o", "json"])?;
+    let mut peak = 0;
+    let ended = || {
+        peak = peak_kb(&running).unwrap_or(peak).max(peak);
+        let ended = running.has_ended().unwrap_or(true);
+        async move { ended.then_some(()) }
+    };
+    until("verify ends", limit, ended).await?;
+    ensure!(peak > 0, "the memory of verify was not seen");
+    Ok((running.wait(limit).await?, peak))
+}
+
+/// Changes one byte behind the middle of each of two values of so many MiB, of which nothing is told the target; `verify`
+/// finds both, and holds neither. Returns what was measured.
+async fn find_one_byte(stage: &mut Stage, mib: u32, bound_kb: u64, limit: Duration) -> Result<String> {
+    stage.source.execute(DATABASE, TABLE).await?;
+    let rows = format!(
+        "INSERT INTO large VALUES (1, bytes(1, {mib}), NULL, 'copied'), (2, NULL, words(2, {mib}), 'copied'), \
+         (3, '', '', 'copied')"
+    );
+    stage.source.execute(DATABASE, &rows).await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    running.kill().await?;
+    let begun = std::time::Instant::now();
+    let (equal, peak) = verify(stage, limit).await?;
+    ensure!(equal.status.success() && equal.stdout.contains("\"different\": 0"), "{equal}");
+    let said = format!("{mib} MiB: compared in {:.1?}, {peak} kB", begun.elapsed());
+    ensure!(peak < bound_kb, "{said}: more than the bound of {bound_kb} kB");
+    let change = "UPDATE large SET b = set_byte(b, length(b) / 2 + 7, 255 - get_byte(b, length(b) / 2 + 7)) WHERE id = 1; \
+         UPDATE large SET t = overlay(t placing '!' from length(t) / 2 + 7 for 1) WHERE id = 2";
+    stage.source.execute(DATABASE, change).await?;
+    let (changed, peak) = verify(stage, limit).await?;
+    ensure!(changed.status.code() == Some(5), "{changed}");
+    let report: serde_json::Value = serde_json::from_str(&changed.stdout)?;
+    let found: Vec<(&str, &str)> = report["tables"][0]["differences"]
+        .as_array()
+        .context("no differences")?
+        .iter()
+        .filter_map(|row| Some((row["key"][0]["value"].as_str()?, row["columns"][0].as_str()?)))
+        .collect();
+    ensure!(found == [("1", "b"), ("2", "t")], "{changed}");
+    ensure!(peak < bound_kb, "{said}; then {peak} kB: more than the bound of {bound_kb} kB");
+    Ok(said)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_finds_one_byte_of_a_large_value_without_holding_it() -> Result<()> {
+    let mut stage = Stage::start("largeverify").await?;
+    // Less than one of the values as the text by which it is compared.
+    eprintln!("{}", find_one_byte(&mut stage, 24, 40 * 1024, PATIENCE).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes, and gigabytes of disk and memory; scripts/soak.sh runs it"]
+async fn verify_finds_one_byte_of_300_mib_within_the_memory_bound() -> Result<()> {
+    let mut stage = Stage::start("largestverify").await?;
+    eprintln!("{}", find_one_byte(&mut stage, 300, BOUND_KB, Duration::from_secs(900)).await?);
     Ok(())
 }
 
@@ -96,7 +161,7 @@ async fn values_of_24_mib_arrive_exactly_within_the_memory_bound() -> Result<()>
 /// More than the memory bound in each value. Not more: the PostgreSQL in which the sandbox keeps its rows, and which
 /// prints bytes as two digits each, has the limits of the source.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes minutes, and gigabytes of disk"]
+#[ignore = "takes minutes, and gigabytes of disk and memory; scripts/soak.sh runs it"]
 async fn values_of_400_mib_arrive_within_the_memory_bound() -> Result<()> {
     let mut stage = Stage::start("largest").await?;
     eprintln!("{}", carry(&mut stage, 400, Duration::from_secs(900)).await?);

@@ -8,9 +8,10 @@ const DAYS_TO_2000: i64 = 730_119;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
 
-/// The value; `None` for what no column of ours holds, such as a fraction of a microsecond.
+/// The value; `None` for what no column of ours holds, such as a fraction of a microsecond, and for one that came in parts.
 pub(super) fn of_datum(datum: &Datum) -> Option<Value<'_>> {
     Some(match datum {
+        Datum::Long { .. } => return None,
         Datum::Null => Value::Null,
         Datum::Bit(value) => Value::Bool(*value),
         Datum::Int(value) => Value::Int(*value),

@@ -154,6 +154,7 @@ impl Connection {
             payload: Vec::new(),
             decoded: 0,
             last_packet: false,
+            row: None,
             login: LoginOutcome::default(),
         }
     }

@@ -36,7 +36,8 @@ pub(crate) fn literal(datum: &Datum, column_type: ColumnType) -> String {
         | Datum::Time { .. }
         | Datum::DateTime2 { .. }
         | Datum::DateTimeOffset { .. }
-        | Datum::Uuid(_) => "NULL".to_owned(),
+        | Datum::Uuid(_)
+        | Datum::Long { .. } => "NULL".to_owned(),
     };
     format!("{plain}::{value_type}")
 }
