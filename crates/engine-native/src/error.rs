@@ -6,6 +6,7 @@ mod rules_error;
 use segcdc_model::{Disposition, Fault, Finding, Lsn, QualifiedName};
 use segcdc_plan::PlanError;
 use segcdc_postgres::SourceError;
+use segcdc_postgres::slot::Loss;
 use segcdc_sqlserver::TargetError;
 
 pub(crate) use rules_error::VERSION as RULES_VERSION;
@@ -125,8 +126,8 @@ pub enum EngineError {
         /// Ours.
         expected: String,
     },
-    /// The server removed WAL that the slot needs.
-    #[error("the slot \"{slot}\" was invalidated: {reason}")]
+    /// The server has given the slot up.
+    #[error("the slot \"{slot}\" was invalidated: {} ({reason})", Loss::by(.reason).meaning)]
     SlotLost {
         /// The slot.
         slot: String,
@@ -407,8 +408,9 @@ impl Fault for EngineError {
                 "give a slot made with pg_create_logical_replication_slot('...', 'pgoutput'), or none"
             }
             EngineError::SlotWrongDatabase { .. } => "give a slot of the database in the source URL, or none",
-            EngineError::SlotLost { .. } => {
-                "raise max_slot_wal_keep_size at the source, then remove the pipeline and copy the tables again"
+            EngineError::SlotLost { reason, .. } => {
+                let advice = Loss::by(reason).advice;
+                return format!("{advice}, then remove the pipeline and copy the tables again");
             }
             EngineError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was dropped and made again: changes are lost to it, \
@@ -457,9 +459,7 @@ impl Fault for EngineError {
                 (!statements.is_empty()).then(|| statements.join("\n"))
             }
             EngineError::SlotExists { slot } => Some(format!("SELECT pg_drop_replication_slot('{slot}')")),
-            EngineError::SlotLost { .. } => {
-                Some("ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()".to_owned())
-            }
+            EngineError::SlotLost { reason, .. } => Loss::by(reason).fix_sql.map(str::to_owned),
             EngineError::TableUnpublished { table, publication, .. } => {
                 segcdc_postgres::quote::qualified(table)
                     .and_then(|table| Ok((table, segcdc_postgres::quote::identifier(publication)?)))

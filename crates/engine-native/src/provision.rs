@@ -325,7 +325,7 @@ async fn blockers(config: &EngineConfig) -> Option<String> {
 fn given_slot_start(slot: &SlotState, database: &str) -> Result<Lsn, EngineError> {
     check_slot_kind(slot, database)?;
     if slot.is_lost() {
-        let reason = slot.invalidation.clone().or_else(|| slot.wal_status.clone()).unwrap_or_default();
+        let reason = slot.reason().to_owned();
         return Err(EngineError::SlotLost { slot: slot.name.clone(), reason });
     }
     slot.confirmed_flush_lsn.ok_or_else(|| EngineError::SlotWrongPlugin {

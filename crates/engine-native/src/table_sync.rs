@@ -272,7 +272,7 @@ impl Copier<'_> {
         match slot::inspect(self.slot_session, name).await? {
             None => Err(EngineError::SlotMissing { slot: name.clone() }),
             Some(found) if found.is_lost() => {
-                let reason = found.invalidation.or(found.wal_status).unwrap_or_default();
+                let reason = found.reason().to_owned();
                 Err(EngineError::SlotLost { slot: name.clone(), reason })
             }
             Some(_) => Ok(()),

@@ -33,6 +33,17 @@ pub struct SlotState {
     pub retained_bytes: u64,
 }
 
+/// What `wal_status` or `invalidation_reason` of a lost slot means, and what keeps the next slot from the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// What happened, as the rest of a sentence that begins with the slot.
+    pub meaning: &'static str,
+    /// What to change at the server.
+    pub advice: &'static str,
+    /// SQL that does it.
+    pub fix_sql: Option<&'static str>,
+}
+
 /// First version that tells why a slot was invalidated.
 const INVALIDATION_VERSION: u32 = 170_000;
 
@@ -42,6 +53,47 @@ impl SlotState {
     /// Whether it was invalidated for good: WAL that it needs is gone.
     pub fn is_lost(&self) -> bool {
         self.invalidation.is_some() || self.wal_status.as_deref() == Some("lost")
+    }
+
+    /// Why a lost slot is lost: the server's word for it, as far as it has one.
+    pub fn reason(&self) -> &str {
+        self.invalidation.as_deref().or(self.wal_status.as_deref()).unwrap_or_default()
+    }
+}
+
+// === impl Loss ===
+
+impl Loss {
+    /// By the server's word: `invalidation_reason` of PostgreSQL 17 and later, else `wal_status`.
+    pub fn by(reason: &str) -> Self {
+        match reason {
+            "idle_timeout" => Loss {
+                meaning: "nobody read it for longer than idle_replication_slot_timeout",
+                advice: "set idle_replication_slot_timeout to 0, or above the longest pause",
+                fix_sql: Some("ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf()"),
+            },
+            "wal_level_insufficient" => Loss {
+                meaning: "the server ran with a wal_level below logical",
+                advice: "set wal_level = logical for good (restart needed)",
+                fix_sql: Some("ALTER SYSTEM SET wal_level = 'logical'"),
+            },
+            "rows_removed" => Loss {
+                meaning: "rows of the catalog that it needs were removed, as happens to slots of a standby",
+                advice: "make the slot at the primary, or set hot_standby_feedback = on at the standby",
+                fix_sql: None,
+            },
+            // "lost" of earlier versions, whose usual cause this is.
+            "wal_removed" | "lost" => Loss {
+                meaning: "WAL that it needs was removed",
+                advice: "raise max_slot_wal_keep_size at the source",
+                fix_sql: Some("ALTER SYSTEM SET max_slot_wal_keep_size = -1; SELECT pg_reload_conf()"),
+            },
+            _ => Loss {
+                meaning: "the server has invalidated it",
+                advice: "look at invalidation_reason in pg_replication_slots and at the server's log",
+                fix_sql: None,
+            },
+        }
     }
 }
 

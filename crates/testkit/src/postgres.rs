@@ -66,11 +66,22 @@ pub struct PostgresCluster {
     _temporary: Option<TempDir>,
 }
 
+/// Names the PostgreSQL that sources are.
+pub(crate) const BIN_VARIABLE: &str = "SEGCDC_TEST_PG_BIN";
+
 /// The newest installed PostgreSQL, or what `SEGCDC_TEST_PG_BIN` names.
 pub fn bin_dir() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("SEGCDC_TEST_PG_BIN") {
+    if let Some(dir) = std::env::var_os(BIN_VARIABLE) {
         return Ok(PathBuf::from(dir));
     }
+    installed_bin_dir().context(
+        "no PostgreSQL server found under /usr/lib/postgresql; run `apt-get install postgresql`, or name the folder \
+         of its binaries in SEGCDC_TEST_PG_BIN",
+    )
+}
+
+/// The newest installed PostgreSQL, whatever the variable says.
+pub(crate) fn installed_bin_dir() -> Option<PathBuf> {
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = installed
         .filter_map(|entry| {
@@ -78,10 +89,7 @@ pub fn bin_dir() -> Result<PathBuf> {
         })
         .filter(|(_, bin)| bin.join("postgres").exists())
         .max();
-    newest.map(|(_, bin)| bin).context(
-        "no PostgreSQL server found under /usr/lib/postgresql; run `apt-get install postgresql`, or name the folder \
-         of its binaries in SEGCDC_TEST_PG_BIN",
-    )
+    newest.map(|(_, bin)| bin)
 }
 
 // === impl PostgresOptions ===

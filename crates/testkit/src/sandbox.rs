@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::port::free_port;
+use crate::postgres;
 use crate::scratch;
 
 /// How long a sandbox may take to go down.
@@ -217,6 +218,10 @@ async fn spawn(options: &SandboxOptions, data_dir: &Path, port: u16) -> Result<(
         .stdout(Stdio::piped())
         .stderr(log)
         .process_group(0);
+    // The variable says what the source is. The target's own PostgreSQL is always the same one, if there is one.
+    if postgres::installed_bin_dir().is_some() {
+        command.env_remove(postgres::BIN_VARIABLE);
+    }
     let mut child = command.spawn().with_context(|| format!("could not start {}", binary.display()))?;
     let stdin = child.stdin.take();
     let stdout = child.stdout.take().context("the sandbox has no standard output")?;

@@ -124,7 +124,7 @@ fn check_slot(facts: &ResumeFacts<'_>) -> Result<(), EngineError> {
     let slot = facts.slot.ok_or_else(|| EngineError::SlotMissing { slot: name.clone() })?;
     check_slot_kind(slot, &facts.identity.database)?;
     if slot.is_lost() {
-        let reason = slot.invalidation.clone().or_else(|| slot.wal_status.clone()).unwrap_or_default();
+        let reason = slot.reason().to_owned();
         return Err(EngineError::SlotLost { slot: name.clone(), reason });
     }
     match slot.confirmed_flush_lsn {

@@ -1,6 +1,7 @@
 //! [`derive()`]: the words for a pipeline's state, from what the servers say. Pure.
 
 use segcdc_model::{Phase, TablePhase};
+use segcdc_postgres::slot::Loss;
 
 use super::{Health, PipelineStateWord, SlotReport, StatusNote};
 
@@ -112,7 +113,11 @@ fn fatal_notes(seen: &Seen<'_>) -> Vec<StatusNote> {
             let reason = slot.invalidation.as_deref().unwrap_or("lost");
             notes.push(note(
                 "SLOT_LOST",
-                format!("the slot \"{}\" was invalidated: {reason}", slot.name),
+                format!(
+                    "the slot \"{}\" was invalidated: {} ({reason})",
+                    slot.name,
+                    Loss::by(reason).meaning
+                ),
                 again,
             ));
         }

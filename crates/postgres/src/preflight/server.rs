@@ -54,7 +54,36 @@ pub(super) fn judge(facts: &ServerFacts) -> Vec<Finding> {
     if !facts.is_supported() {
         return vec![version(facts)];
     }
-    vec![version(facts), primary(facts), encoding(facts), wal_level(facts), pooler(facts)]
+    let mut findings = vec![version(facts), primary(facts), encoding(facts), wal_level(facts), pooler(facts)];
+    findings.extend(faulty(facts.version));
+    findings
+}
+
+/// Known faults of minor versions that concern logical decoding, by the release notes of the versions that mend them.
+fn faulty(version: u32) -> Option<Finding> {
+    /// First versions without the fault.
+    const LOSES_CHANGES: [u32; 4] = [140_018, 150_013, 160_009, 170_005];
+    /// Versions with the fault, which the mending of the other one brought.
+    const TAKES_MEMORY: [u32; 4] = [140_018, 150_013, 160_009, 170_005];
+    let mended = |first: &&u32| **first / 10_000 == version / 10_000;
+    let found = readable(version);
+    let (what, mended) = if TAKES_MEMORY.contains(&version) {
+        (
+            "may fail with \"invalid memory alloc request size\" when tables are altered while it decodes",
+            version + 1,
+        )
+    } else {
+        let first = *LOSES_CHANGES.iter().find(mended)?;
+        if version >= first {
+            return None;
+        }
+        ("may leave out changes of a table that is written while it is added to a publication", first + 1)
+    };
+    let detail = format!("PostgreSQL {found} {what}");
+    Some(Finding::warning("pg.version_faults", Side::Source, "SOURCE_VERSION_FAULTY", detail).hint(format!(
+        "install {} or later, which has it mended; nothing has to be copied again",
+        readable(mended)
+    )))
 }
 
 fn version(facts: &ServerFacts) -> Finding {
@@ -146,12 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn only_versions_with_a_fault_are_warned_of() {
+        for version in [140_019, 150_014, 150_018, 160_010, 170_006, 180_000, 180_006] {
+            assert_eq!(faulty(version), None, "{version}");
+        }
+        let lossy = faulty(160_008).unwrap();
+        assert!(lossy.hint.contains("16.10"), "not the version with the other fault: {lossy:?}");
+    }
+
+    #[test]
     fn each_shortcoming_is_named() {
         let check = |facts: ServerFacts, severity, code: &str| {
             assert_eq!(problems(&facts), [(severity, code.to_owned())]);
         };
         assert_eq!(problems(&facts()), []);
         check(ServerFacts { version: 130_014, ..facts() }, Severity::Failure, "SOURCE_VERSION_UNSUPPORTED");
+        check(ServerFacts { version: 150_012, ..facts() }, Severity::Warning, "SOURCE_VERSION_FAULTY");
+        check(ServerFacts { version: 170_005, ..facts() }, Severity::Warning, "SOURCE_VERSION_FAULTY");
         check(ServerFacts { in_recovery: true, ..facts() }, Severity::Failure, "SOURCE_IS_STANDBY");
         let encoding = "SQL_ASCII".to_owned();
         check(ServerFacts { encoding, ..facts() }, Severity::Failure, "SOURCE_ENCODING");

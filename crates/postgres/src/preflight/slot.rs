@@ -6,7 +6,7 @@ use super::{PreflightRequest, Purpose};
 use crate::error::SourceError;
 use crate::quote;
 use crate::session::Session;
-use crate::slot::{self, SlotState};
+use crate::slot::{self, Loss, SlotState};
 
 const CHECK: &str = "pg.slot";
 
@@ -88,14 +88,24 @@ fn judge(found: &SlotState, database: &str, purpose: Purpose) -> Result<Finding,
         );
     }
     if found.is_lost() {
-        let why = found.invalidation.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
-        let detail = format!("the server has removed WAL that the slot {name} needs{why}");
-        return again("SLOT_LOST", detail, "the tables have to be copied again with a new slot");
+        let (reason, loss) = (found.reason(), Loss::by(found.reason()));
+        let detail = format!("the slot {name} is lost: {} ({reason})", loss.meaning);
+        let hint = format!("the tables have to be copied again with a new slot; {} before that", loss.advice);
+        return again("SLOT_LOST", detail, &hint);
     }
     if found.temporary {
         let detail = format!("the slot {name} is temporary: it ends with the session that made it");
         return Ok(Finding::failure(CHECK, Side::Source, "SLOT_TEMPORARY", detail)
             .hint("name a permanent slot, or leave --slot out to have one made"));
+    }
+    if found.wal_status.as_deref() == Some("unreserved") {
+        let detail = format!(
+            "the slot {name} keeps more WAL than max_slot_wal_keep_size allows: the next checkpoint may end it"
+        );
+        return Ok(Finding::warning(CHECK, Side::Source, "SLOT_AT_RISK", detail)
+            .hint("start the pipeline at once, or raise the limit")
+            .fix("ALTER SYSTEM SET max_slot_wal_keep_size = -1")
+            .fix("SELECT pg_reload_conf()"));
     }
     if let Some(pid) = found.active_pid {
         let detail = format!("the slot {name} is being consumed by the process {pid}");

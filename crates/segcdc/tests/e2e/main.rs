@@ -23,4 +23,5 @@ mod product;
 mod stage;
 mod values;
 mod verify_load;
+mod versions;
 mod workload;
