@@ -18,10 +18,12 @@
 //! - `rules_in_force`: what the user says of tables and columns, now and before
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
+//! - [`dead_letters`]: the rows that are set aside, for people
 //! - [`mod@key_scan`]: whether the target can tell the keys of the rows apart
 //! - [`mod@verify`]: whether both sides hold the same rows
 
 pub mod config;
+pub mod dead_letters;
 pub mod down;
 pub mod engine_kind;
 pub mod error;
@@ -51,6 +53,7 @@ mod startup;
 mod table_sync;
 
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
+pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
 pub use down::{DownReport, Removal, Thing, down};
 pub use engine_kind::EngineKind;
 pub use error::{EngineError, RulesError, Unreadable};

@@ -8,8 +8,12 @@ use clap_complete::Shell;
 
 use crate::logs::LogFormat;
 
+pub(crate) use crate::arguments::deadletter::{
+    DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
+};
 pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
 
+mod deadletter;
 mod engine;
 
 /// What `segcdc --help` ends with.
@@ -176,6 +180,12 @@ pub(crate) enum Command {
     /// Hand the running pipeline to another engine, at a position: nothing is copied again, nothing is missed
     #[command(after_help = MIGRATE_EXAMPLES)]
     Migrate(MigrateArguments),
+    /// Look at dead letters: rows of the source that the target cannot hold, set aside by --on-value set_aside
+    Deadletter {
+        /// What to do.
+        #[command(subcommand)]
+        command: DeadletterCommand,
+    },
     /// Show what belongs to the pipeline; with --drop remove it: slot, publication and state
     #[command(after_help = "Examples:\n  segcdc down                 what is there, and what would go\n  \
                             segcdc down --drop --yes    remove slot, publication and state\n\nThe target's tables \

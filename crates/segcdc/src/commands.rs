@@ -13,6 +13,7 @@ use crate::signals::Signals;
 
 mod completion;
 mod connect;
+mod deadletter;
 mod doctor;
 mod down;
 mod migrate;
@@ -51,6 +52,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Verify(arguments) => verify::run(arguments, console).await,
         Command::Table { command } => table::run(command, console).await,
         Command::Migrate(arguments) => migrate::run(arguments, console).await,
+        Command::Deadletter { command } => deadletter::run(command, console).await,
         Command::Down(arguments) => down::run(arguments, console).await,
         Command::Version => version::run(console),
         Command::Completion { shell } => completion::run(shell, console),

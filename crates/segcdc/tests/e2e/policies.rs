@@ -198,6 +198,27 @@ fn open(status: &Value) -> Vec<u64> {
     ASIDE_TABLES.iter().map(|name| table(status, name)["set_aside"].as_u64().unwrap_or(999)).collect()
 }
 
+/// What the command line shows of the letters of the copy: no value in a list, the row of the one that is asked for.
+async fn ensure_letters_are_shown(stage: &mut Stage) -> Result<()> {
+    let list = stage.product.succeed(&["deadletter", "list"]).await?.stdout;
+    ensure!(list.contains("public.price") && list.contains("5 open, 0 closed"), "{list}");
+    ensure!(!list.contains("NaN") && !list.contains("xxx"), "{list}");
+    let of_price =
+        stage.product.succeed(&["deadletter", "list", "--table", "public.price", "-o", "name"]).await?.stdout;
+    let number = of_price.trim();
+    ensure!(number.parse::<i64>().is_ok(), "one letter: {of_price}");
+    let shown = stage.product.succeed(&["deadletter", "show", number, "-o", "json"]).await?.stdout;
+    let shown: Value = serde_json::from_str(&shown)?;
+    let row = serde_json::json!({ "id": "2", "n": "NaN", "note": "b" });
+    ensure!(shown["personal_data"]["payload"] == row && shown["column"] == "n", "{shown:#}");
+    ensure!(shown["personal_data"]["key"] == serde_json::json!(["2"]), "{shown:#}");
+    let none = stage.product.succeed(&["deadletter", "list", "--code", "NO_SUCH_CODE", "-o", "name"]).await?;
+    ensure!(none.stdout.trim().is_empty(), "{none}");
+    let missing = stage.product.run(&["deadletter", "show", "999999999"]).await?;
+    ensure!(missing.stderr.contains("DEAD_LETTER_NOT_FOUND"), "{missing}");
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_are_set_aside_until_they_fit() -> Result<()> {
     let mut stage = Stage::start("policies_aside").await?;
@@ -211,6 +232,7 @@ async fn rows_are_set_aside_until_they_fit() -> Result<()> {
     let notes = status["notes"].to_string();
     ensure!(notes.contains("ROWS_SET_ASIDE") && notes.contains("5 rows"), "{notes}");
     ensure_verified(&mut stage, [1, 1, 2, 1]).await?;
+    ensure_letters_are_shown(&mut stage).await?;
 
     // The last good version stays; an UPDATE that says all that is lacking heals, also across a kill.
     let mut running = stage.product.up()?;
@@ -260,6 +282,14 @@ async fn rows_are_set_aside_until_they_fit() -> Result<()> {
     ensure!(equal.equal, "all is well again: {equal:#?}");
     let kept = "SELECT COUNT(*) FROM [segcdc].[dead_letter] WHERE [payload] IS NOT NULL";
     ensure!(stage.target_number(kept).await? == 0, "closed letters keep no values");
+    let listed = stage.product.succeed(&["deadletter", "list", "--closed", "-o", "json"]).await?.stdout;
+    let listed: Value = serde_json::from_str(&listed)?;
+    let letters = listed["letters"].as_array().cloned().unwrap_or_default();
+    ensure!(
+        listed["open"] == 0 && letters.len() as u64 == listed["closed"].as_u64().unwrap_or(0),
+        "{listed:#}"
+    );
+    ensure!(letters.iter().all(|letter| letter["personal_data"]["key"].is_null()), "{listed:#}");
     Ok(())
 }
 
