@@ -39,6 +39,8 @@ impl Connected {
         let secrets = cluster.secrets_dir().join(format!("{PIPELINE}.properties"));
         servers.commands.variables = vec![
             ("SEGCDC_ENGINE", "kafka-connect".to_owned()),
+            // The rows go by way of Kafka too: the native load would leave nothing to see of Debezium's copy.
+            ("SEGCDC_FULL_LOAD", "debezium".to_owned()),
             ("SEGCDC_CONNECT_URL", cluster.url()),
             ("SEGCDC_KAFKA_BOOTSTRAP", cluster.bootstrap()),
             ("SEGCDC_CONNECT_SECRETS", format!("file:{}", secrets.display())),

@@ -127,6 +127,12 @@ pub enum ConnectError {
         /// The connector.
         connector: String,
     },
+    /// A connector of the pipeline is gone.
+    #[error("the worker has no connector {connector}")]
+    ConnectorMissing {
+        /// The connector.
+        connector: String,
+    },
     /// A connector did not reach the state that it was asked for.
     #[error("connector {connector} is {found} after {after_s} s, not {wanted}")]
     ConnectorState {
@@ -315,6 +321,7 @@ impl Fault for ConnectError {
             ConnectError::PluginVersion { .. } => "CONNECTOR_PLUGIN_VERSION",
             ConnectError::ConfigInvalid { .. } => "CONNECTOR_CONFIG_INVALID",
             ConnectError::ConnectorExists { .. } => "CONNECTOR_EXISTS",
+            ConnectError::ConnectorMissing { .. } => "CONNECTOR_MISSING",
             ConnectError::ConnectorState { .. } => "CONNECTOR_STATE",
             ConnectError::TaskFailed { .. } => "CONNECTOR_TASK_FAILED",
             ConnectError::PropertyNotAllowed { .. } => "PROPERTY_NOT_ALLOWED",
@@ -358,6 +365,7 @@ impl Fault for ConnectError {
             | ConnectError::PluginVersion { .. }
             | ConnectError::ConfigInvalid { .. }
             | ConnectError::ConnectorExists { .. }
+            | ConnectError::ConnectorMissing { .. }
             | ConnectError::TaskFailed { .. }
             | ConnectError::PropertyNotAllowed { .. }
             | ConnectError::PlaceholderNotAllowed { .. }
@@ -414,6 +422,7 @@ impl Fault for ConnectError {
             ConnectError::ConnectorExists { .. } => {
                 "give the pipeline another --name, or delete the connector if it is not needed"
             }
+            ConnectError::ConnectorMissing { .. } => "run `segcdc up` again, which makes what is missing",
             ConnectError::ConnectorState { .. } => "look at the worker's log, then try again",
             ConnectError::TaskFailed { advice, .. } => return advice.clone(),
             ConnectError::PropertyNotAllowed { .. } => {

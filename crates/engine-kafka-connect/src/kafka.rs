@@ -1,8 +1,10 @@
-//! [`KafkaAdmin`]: deletes topics. Kafka Connect's REST interface has no call for that.
+//! [`KafkaAdmin`]: what Kafka Connect's REST interface has no call for: deletes topics, and says where they end and which
+//! consumer groups there are.
 //!
-//! Two requests of the Kafka protocol, in versions that every broker from 1.0 to 4.x speaks and that have no tagged
-//! fields: Metadata 1 finds the broker that decides, DeleteTopics 1 asks it. (Consumer groups go away when Kafka Connect
-//! forgets a sink's offsets.) Brokers are spoken to without TLS and without SASL; for others the commands are printed.
+//! Four requests of the Kafka protocol, in versions that every broker from 1.0 to 4.x speaks and that have no tagged
+//! fields: Metadata 1 finds brokers and topics, DeleteTopics 1, ListOffsets 1 and ListGroups 0 ask them. Metadata is
+//! always asked for all topics: naming one that is gone would have some brokers make it again. Brokers are spoken to
+//! without TLS and without SASL; for others the commands are printed.
 
 use std::io;
 use std::time::Duration;
@@ -12,6 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::error::ConnectError;
+use crate::kafka::wire::{Reader, Writer};
+
+mod wire;
 
 /// Longest time for one exchange with a broker.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,6 +31,13 @@ const MAX_ANSWER: usize = 4 << 20;
 const METADATA: i16 = 3;
 /// The same.
 const DELETE_TOPICS: i16 = 20;
+/// The same.
+const LIST_OFFSETS: i16 = 2;
+/// The same.
+const LIST_GROUPS: i16 = 16;
+
+/// The position behind the last message, as ListOffsets takes it.
+const LATEST: i64 = -1;
 
 /// UNKNOWN_TOPIC_OR_PARTITION
 const UNKNOWN_TOPIC: i16 = 3;
@@ -91,11 +103,67 @@ impl KafkaAdmin {
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_PROTOCOL`.
     pub async fn topics(&self) -> Result<Vec<String>, ConnectError> {
-        let mut request = Writer::request(METADATA, 1);
-        // Null: all topics.
+        Ok(self.metadata("list topics").await?.topics.into_iter().map(|topic| topic.name).collect())
+    }
+
+    /// How many messages each of these topics of one partition has ever had, in their order; `None` for one that is not
+    /// there, or has no leader at the moment.
+    ///
+    /// # Errors
+    /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
+    pub async fn ends(&self, topics: &[String]) -> Result<Vec<Option<u64>>, ConnectError> {
+        let found = self.metadata("find topics").await?;
+        let mut ends = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let leader =
+                found.topics.iter().find(|known| known.name == *topic).and_then(|known| known.leader);
+            let address = leader.and_then(|leader| found.address(leader));
+            ends.push(match address {
+                Some(address) => Some(self.end(topic, address).await?),
+                None => None,
+            });
+        }
+        Ok(ends)
+    }
+
+    async fn end(&self, topic: &str, leader: &(String, u16)) -> Result<u64, ConnectError> {
+        let what = "ask where a topic ends";
+        let mut request = Writer::request(LIST_OFFSETS, 1);
+        // As a client, and no replica.
         request.int32(-1);
-        let answer = self.ask_any(request, "list topics").await?;
-        Ok(metadata(&answer).ok_or(ConnectError::KafkaProtocol { what: "list topics" })?.topics)
+        request.array(&[topic], |writer, topic| {
+            writer.string(topic);
+            writer.array(&[0], |writer, partition| {
+                writer.int32(*partition);
+                writer.int64(LATEST);
+            });
+        });
+        let answer = ask(leader, request).await.map_err(|cause| self.unreachable(cause))?;
+        match listed(&answer).ok_or(ConnectError::KafkaProtocol { what })? {
+            (0, offset) => u64::try_from(offset).map_err(|_| ConnectError::KafkaProtocol { what }),
+            (number, _) => {
+                Err(ConnectError::KafkaRefused { what: format!("say where topic {topic} ends"), number })
+            }
+        }
+    }
+
+    /// Names of all consumer groups.
+    ///
+    /// # Errors
+    /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
+    pub async fn consumer_groups(&self) -> Result<Vec<String>, ConnectError> {
+        let what = "list consumer groups";
+        let mut names = Vec::new();
+        // Each broker knows the groups that it coordinates.
+        for (_, address) in self.metadata("find the brokers").await?.brokers {
+            let request = Writer::request(LIST_GROUPS, 0);
+            let answer = ask(&address, request).await.map_err(|cause| self.unreachable(cause))?;
+            match groups(&answer).ok_or(ConnectError::KafkaProtocol { what })? {
+                (0, found) => names.extend(found),
+                (number, _) => return Err(ConnectError::KafkaRefused { what: what.to_owned(), number }),
+            }
+        }
+        Ok(names)
     }
 
     /// Deletes topics; those that are not there count as deleted.
@@ -103,16 +171,13 @@ impl KafkaAdmin {
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
     pub async fn delete_topics(&self, topics: &[String]) -> Result<(), ConnectError> {
-        let mut request = Writer::request(METADATA, 1);
-        // No topics: only the brokers are of interest.
-        request.int32(0);
-        let answer = self.ask_any(request, "find the controller").await?;
-        let unreadable = || ConnectError::KafkaProtocol { what: "find the controller" };
-        let controller = metadata(&answer).and_then(|found| found.controller).ok_or_else(unreadable)?;
+        let what = "find the controller";
+        let found = self.metadata(what).await?;
+        let controller = found.address(found.controller).ok_or(ConnectError::KafkaProtocol { what })?;
         let mut request = Writer::request(DELETE_TOPICS, 1);
         request.array(topics, |writer, topic| writer.string(topic));
         request.int32(DELETE_MS);
-        let answer = ask(&controller, request).await.map_err(|cause| self.unreachable(cause))?;
+        let answer = ask(controller, request).await.map_err(|cause| self.unreachable(cause))?;
         for (topic, number) in
             deleted(&answer).ok_or(ConnectError::KafkaProtocol { what: "delete topics" })?
         {
@@ -121,6 +186,15 @@ impl KafkaAdmin {
             }
         }
         Ok(())
+    }
+
+    /// Brokers and topics.
+    async fn metadata(&self, what: &'static str) -> Result<Metadata, ConnectError> {
+        let mut request = Writer::request(METADATA, 1);
+        // Null: all topics.
+        request.int32(-1);
+        let answer = self.ask_any(request, what).await?;
+        metadata(&answer).ok_or(ConnectError::KafkaProtocol { what })
     }
 
     /// Asks the first broker that answers.
@@ -163,8 +237,25 @@ async fn ask((host, port): &(String, u16), request: Writer) -> io::Result<Vec<u8
 /// What Metadata answers.
 #[derive(Debug, PartialEq, Eq)]
 struct Metadata {
-    controller: Option<(String, u16)>,
-    topics: Vec<String>,
+    brokers: Vec<(i32, (String, u16))>,
+    controller: i32,
+    topics: Vec<Topic>,
+}
+
+/// A topic.
+#[derive(Debug, PartialEq, Eq)]
+struct Topic {
+    name: String,
+    /// The broker that leads its first partition.
+    leader: Option<i32>,
+}
+
+// === impl Metadata ===
+
+impl Metadata {
+    fn address(&self, broker: i32) -> Option<&(String, u16)> {
+        self.brokers.iter().find(|(id, _)| *id == broker).map(|(_, address)| address)
+    }
 }
 
 /// Reads the answer to Metadata 1.
@@ -174,26 +265,56 @@ fn metadata(answer: &[u8]) -> Option<Metadata> {
     for _ in 0..reader.length()? {
         let (id, host, port) = (reader.int32()?, reader.string()?, reader.int32()?);
         let _rack = reader.nullable_string()?;
-        brokers.push((id, host, u16::try_from(port).ok()?));
+        brokers.push((id, (host, u16::try_from(port).ok()?)));
     }
     let controller = reader.int32()?;
     let mut topics = Vec::new();
     for _ in 0..reader.length()? {
         let _error = reader.int16()?;
-        topics.push(reader.string()?);
+        let name = reader.string()?;
         let _internal = reader.int8()?;
+        let mut first = None;
         for _ in 0..reader.length()? {
-            let (_error, _partition, _leader) = (reader.int16()?, reader.int32()?, reader.int32()?);
+            let (_error, partition, leader) = (reader.int16()?, reader.int32()?, reader.int32()?);
+            if partition == 0 {
+                first = Some(leader).filter(|leader| *leader >= 0);
+            }
             for _ in 0..2 {
                 for _ in 0..reader.length()? {
                     reader.int32()?;
                 }
             }
         }
+        topics.push(Topic { name, leader: first });
     }
-    let controller =
-        brokers.into_iter().find(|(id, _, _)| *id == controller).map(|(_, host, port)| (host, port));
-    Some(Metadata { controller, topics })
+    Some(Metadata { brokers, controller, topics })
+}
+
+/// Reads the answer to ListOffsets 1 about one partition: error number and position.
+fn listed(answer: &[u8]) -> Option<(i16, i64)> {
+    let mut reader = Reader { rest: answer };
+    if reader.length()? != 1 {
+        return None;
+    }
+    let _topic = reader.string()?;
+    if reader.length()? != 1 {
+        return None;
+    }
+    let (_partition, error, _at) = (reader.int32()?, reader.int16()?, reader.int64()?);
+    Some((error, reader.int64()?))
+}
+
+/// Reads the answer to ListGroups 0: error number and groups.
+fn groups(answer: &[u8]) -> Option<(i16, Vec<String>)> {
+    let mut reader = Reader { rest: answer };
+    let error = reader.int16()?;
+    let length = reader.length()?;
+    let name_of = |reader: &mut Reader<'_>| {
+        let name = reader.string()?;
+        let _protocol = reader.string()?;
+        Some(name)
+    };
+    Some((error, (0..length).map(|_| name_of(&mut reader)).collect::<Option<_>>()?))
 }
 
 /// Reads the answer to DeleteTopics 1: topics and error numbers.
@@ -202,104 +323,6 @@ fn deleted(answer: &[u8]) -> Option<Vec<(String, i16)>> {
     let _throttle_ms = reader.int32()?;
     let length = reader.length()?;
     (0..length).map(|_| Some((reader.string()?, reader.int16()?))).collect()
-}
-
-/// Writes a request.
-#[derive(Debug, Clone)]
-struct Writer {
-    bytes: Vec<u8>,
-}
-
-// === impl Writer ===
-
-impl Writer {
-    /// A request with its header.
-    fn request(key: i16, version: i16) -> Self {
-        let mut writer = Writer { bytes: Vec::new() };
-        writer.bytes.extend(key.to_be_bytes());
-        writer.bytes.extend(version.to_be_bytes());
-        // The number of the request; a connection carries one.
-        writer.int32(1);
-        writer.string("segcdc");
-        writer
-    }
-
-    fn int32(&mut self, value: i32) {
-        self.bytes.extend(value.to_be_bytes());
-    }
-
-    fn string(&mut self, text: &str) {
-        // Topic names have at most 249 characters; what is longer is cut and refused by the broker.
-        let text = text.get(..text.len().min(1_000)).unwrap_or_default();
-        self.bytes.extend(i16::try_from(text.len()).unwrap_or_default().to_be_bytes());
-        self.bytes.extend(text.as_bytes());
-    }
-
-    fn array<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
-        self.int32(i32::try_from(items.len()).unwrap_or_default());
-        for item in items {
-            write(self, item);
-        }
-    }
-
-    /// The whole request with its length.
-    fn finish(self) -> Vec<u8> {
-        let mut framed = i32::try_from(self.bytes.len()).unwrap_or_default().to_be_bytes().to_vec();
-        framed.extend(self.bytes);
-        framed
-    }
-}
-
-/// Reads an answer; `None` when it ends too early or is none.
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-// === impl Reader ===
-
-impl Reader<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, rest) = self.rest.split_first_chunk::<N>()?;
-        self.rest = rest;
-        Some(*head)
-    }
-
-    fn int8(&mut self) -> Option<i8> {
-        self.take().map(i8::from_be_bytes)
-    }
-
-    fn int16(&mut self) -> Option<i16> {
-        self.take().map(i16::from_be_bytes)
-    }
-
-    fn int32(&mut self) -> Option<i32> {
-        self.take().map(i32::from_be_bytes)
-    }
-
-    /// Length of an array; an item has at least two bytes, so there cannot be more items than that.
-    fn length(&mut self) -> Option<usize> {
-        let length = usize::try_from(self.int32()?).ok()?;
-        (length <= self.rest.len()).then_some(length)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        self.nullable_string()?
-    }
-
-    #[expect(
-        clippy::option_option,
-        reason = "the outer one says that the answer is broken, the inner one null"
-    )]
-    fn nullable_string(&mut self) -> Option<Option<String>> {
-        let length = self.int16()?;
-        if length == -1 {
-            return Some(None);
-        }
-        let length = usize::try_from(length).ok()?;
-        let (head, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(Some(String::from_utf8(head.to_vec()).ok()?))
-    }
 }
 
 #[cfg(test)]
@@ -350,10 +373,26 @@ mod tests {
         writer.bytes
     }
 
+    /// An answer to ListOffsets 1 about one partition.
+    fn listed_answer(error: i16, offset: i64) -> Vec<u8> {
+        let mut writer = Writer { bytes: Vec::new() };
+        writer.int32(1);
+        writer.string("t");
+        writer.int32(1);
+        writer.int32(0);
+        writer.bytes.extend(error.to_be_bytes());
+        writer.int64(-1);
+        writer.int64(offset);
+        writer.bytes
+    }
+
     #[test]
     fn brokers_and_topics_are_read() {
-        let expected =
-            Metadata { controller: Some(("127.0.0.1".to_owned(), 9)), topics: vec!["t".to_owned()] };
+        let expected = Metadata {
+            brokers: vec![(7, ("127.0.0.1".to_owned(), 9))],
+            controller: 7,
+            topics: vec![Topic { name: "t".to_owned(), leader: Some(7) }],
+        };
         assert_eq!(metadata(&metadata_answer(9)), Some(expected));
         let whole = metadata_answer(9);
         for length in 0..whole.len() {
@@ -366,6 +405,8 @@ mod tests {
         fn no_answer_breaks_the_readers(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _any = metadata(&bytes);
             let _any = deleted(&bytes);
+            let _any = listed(&bytes);
+            let _any = groups(&bytes);
         }
     }
 
@@ -417,6 +458,28 @@ mod tests {
             (error.code(), error.to_string().as_str()),
             ("KAFKA_REFUSED", "Kafka refuses to delete the topic a: error 29")
         );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_topic_is_asked_for_at_its_leader() {
+        let answers = |port: u16, error| vec![metadata_answer(i32::from(port)), listed_answer(error, 42)];
+        let topics = ["t".to_owned(), "gone".to_owned()];
+        let admin = KafkaAdmin::new(broker(move |port| answers(port, 0)).await);
+        assert_eq!(admin.ends(&topics).await.unwrap(), [Some(42), None]);
+        let admin = KafkaAdmin::new(broker(move |port| answers(port, 6)).await);
+        assert_eq!(admin.ends(&topics).await.unwrap_err().code(), "KAFKA_REFUSED");
+    }
+
+    #[tokio::test]
+    async fn all_brokers_are_asked_for_groups() {
+        let mut answer = Writer { bytes: vec![0, 0] };
+        answer.array(&["a", "b"], |writer, name| {
+            writer.string(name);
+            writer.string("consumer");
+        });
+        let admin =
+            KafkaAdmin::new(broker(|port| vec![metadata_answer(i32::from(port)), answer.bytes]).await);
+        assert_eq!(admin.consumer_groups().await.unwrap(), ["a", "b"]);
     }
 
     #[tokio::test]

@@ -15,7 +15,8 @@
 //! - [`http`], [`rest`], [`kafka`]: the worker and the brokers
 //! - [`plugin`], [`carried`], [`exception`]: what the worker's plugins can and cannot do
 //! - [`layout`], [`heartbeat`], [`property`], [`source_connector`], [`sink_connector`]: the pipeline, to the last property
-//! - [`mod@prepare`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`], [`mod@remove`]: its life
+//! - [`mod@prepare`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`],
+//!   [`mod@steer`], [`mod@remove`], [`mod@reset`]: its life
 //! - [`migrate`]: from one engine to the other
 //! - [`trace`], [`offset`]: what the worker says, understood
 //! - [`error`]: what can go wrong
@@ -41,12 +42,14 @@ pub mod plugin;
 pub mod prepare;
 pub mod property;
 pub mod remove;
+pub mod reset;
 pub mod rest;
 pub mod run;
 pub mod secrets;
 pub mod sink_connector;
 pub mod source_connector;
 pub mod status;
+pub mod steer;
 pub mod trace;
 mod values;
 
@@ -62,10 +65,12 @@ pub use migrate::{MigrationStep, plan_to_connect, plan_to_native, to_connect, to
 pub use overrides::Override;
 pub use prepare::{Prepared, prepare};
 pub use remove::remove;
+pub use reset::reset;
 pub use rest::Rest;
 pub use run::{Round, run};
 pub use secrets::Secrets;
 pub use status::{ConnectStatus, ConnectorReport, status};
+pub use steer::{Order, SteerReport, steer};
 
 #[cfg(test)]
 mod generator_tests;

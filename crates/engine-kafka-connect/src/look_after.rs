@@ -98,6 +98,7 @@ mod tests {
             word: Some(if trace.is_some() { ConnectorWord::Failed } else { ConnectorWord::Running }),
             tasks: (0, 1),
             cause: trace.map(trace::cause),
+            lag_messages: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! [`source_position`]: how far a source connector has come, from what it stored in Kafka; [`starting_at`]: where one
+//! [`source_position`]: how far a source connector has come, from what it stored in Kafka; [`sink_position`]: the same for a sink; [`starting_at`]: where one
 //! that has not come to be yet is to begin.
 
 use segcdc_model::Lsn;
@@ -36,6 +36,15 @@ pub fn starting_at(topic_prefix: &str, lsn: Lsn) -> Offset {
     }
 }
 
+/// How many messages of its topic a sink has written, as it stored it; `None` before the first time.
+pub fn sink_position(offsets: &[Offset], topic: &str) -> Option<u64> {
+    let ours = |offset: &&Offset| {
+        let name = offset.partition.get("kafka_topic").and_then(Value::as_str);
+        name == Some(topic) && offset.partition.get("kafka_partition").and_then(Value::as_u64) == Some(0)
+    };
+    offsets.iter().find(ours)?.offset.get("kafka_offset")?.as_u64()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +79,17 @@ mod tests {
         check(json!([{"partition": partition, "offset": {"lsn": -1}}]), None);
         check(json!([{"partition": {"server": "other"}, "offset": {"lsn": 7}}]), None);
         check(json!([{"partition": {"foo": "bar"}, "offset": {"lsn": 7}}]), None);
+    }
+
+    #[test]
+    fn a_sinks_position_is_that_in_its_topic() {
+        let stored = |topic: &str, partition: u64| {
+            offsets(&json!([{"partition": {"kafka_topic": topic, "kafka_partition": partition},
+                             "offset": {"kafka_offset": 7}}]))
+        };
+        assert_eq!(sink_position(&stored("t", 0), "t"), Some(7));
+        assert_eq!(sink_position(&stored("t", 1), "t"), None);
+        assert_eq!(sink_position(&stored("other", 0), "t"), None);
+        assert_eq!(sink_position(&[], "t"), None);
     }
 }

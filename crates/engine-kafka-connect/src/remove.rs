@@ -40,6 +40,25 @@ pub async fn remove(
     rest: &Rest,
     removal: Removal,
 ) -> Result<DownReport, ConnectError> {
+    take_away(config, rest, removal, Rows::Stay).await
+}
+
+/// What becomes of the target's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// They stay as they are.
+    Stay,
+    /// Tables that the pipeline made are dropped, those that were there before are emptied.
+    Go,
+}
+
+/// Takes a pipeline away.
+pub(crate) async fn take_away(
+    config: &ConnectConfig,
+    rest: &Rest,
+    removal: Removal,
+    rows: Rows,
+) -> Result<DownReport, ConnectError> {
     let engine = &config.engine;
     let mut target = Target::connect(&engine.target).await?;
     let state = target.load_state(&engine.name).await?;
@@ -69,6 +88,13 @@ pub async fn remove(
     source.close().await;
     for heartbeat in &spec.heartbeats {
         target.drop_table(&heartbeat.target).await?;
+    }
+    // Behind the slot: a pipeline without one does not go on by mistake.
+    for table in state.tables.iter().filter(|_| rows == Rows::Go) {
+        match table.table_is_ours {
+            true => target.drop_table(&table.target).await?,
+            false => target.empty_named(&table.target).await?,
+        }
     }
     spec.secrets.remove()?;
     target.remove_pipeline(&engine.name).await?;
@@ -194,6 +220,10 @@ fn plan(
     {
         let call = format!("DELETE {}/connectors/{connector}", spec.connect_url);
         removed.push(thing(format!("connector {connector} with its offsets"), side, call));
+    }
+    for sink in &spec.sink_connectors {
+        let call = format!("DELETE {}/connectors/{sink}/offsets", spec.connect_url);
+        removed.push(thing(format!("consumer group connect-{sink}"), Side::Source, call));
     }
     for topic in &spec.topics {
         let command =

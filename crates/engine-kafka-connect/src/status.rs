@@ -12,8 +12,10 @@ use serde::Serialize;
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
+use crate::kafka::KafkaAdmin;
 use crate::offset;
 use crate::property::Role;
+use crate::remove::brokers;
 use crate::rest::{ConnectorStatus, ConnectorWord, Rest};
 use crate::trace::{self, Cause};
 
@@ -69,6 +71,9 @@ pub struct ConnectorReport {
     pub tasks: (usize, usize),
     /// Why it failed.
     pub cause: Option<Cause>,
+    /// Of a sink: messages of its topic that it has not written yet, marks of Kafka's transactions among them; `None` when
+    /// the brokers cannot be asked.
+    pub lag_messages: Option<u64>,
 }
 
 /// What the servers say, before anything is concluded from it.
@@ -92,7 +97,7 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     let state = target.load_state(pipeline).await?;
     let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
     let spec = Spec::of(&state)?;
-    let connectors = connectors(rest, &spec).await?;
+    let mut connectors = connectors(rest, &spec).await?;
     let offsets = match rest.offsets(&spec.source_connector).await {
         Ok(offsets) => offsets,
         // No such connector: said below.
@@ -101,6 +106,9 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     };
     let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?;
     let mut notes = Vec::new();
+    if let Err(error) = measure_sinks(config, rest, &spec, &mut connectors).await {
+        notes.push(note(&error));
+    }
     let mut seen = match look_at_source(config).await {
         Ok((source_lsn, now_us, slot)) => Seen {
             source_lsn: Some(source_lsn),
@@ -119,6 +127,28 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     Ok(report(&state, &spec, connectors, seen, notes))
 }
 
+/// How far the sinks are behind, if there are brokers that can be asked.
+async fn measure_sinks(
+    config: &ConnectConfig,
+    rest: &Rest,
+    spec: &Spec,
+    reports: &mut [ConnectorReport],
+) -> Result<(), ConnectError> {
+    let Some(bootstrap) = brokers(config, spec)? else { return Ok(()) };
+    // Sinks and their topics have the same order.
+    let topics = spec.topics.get(..spec.sink_connectors.len()).unwrap_or_default();
+    let ends = KafkaAdmin::new(bootstrap).ends(topics).await?;
+    for ((sink, topic), end) in spec.sink_connectors.iter().zip(topics).zip(ends) {
+        let Some(report) = reports.iter_mut().find(|report| report.name == *sink && report.word.is_some())
+        else {
+            continue;
+        };
+        let written = offset::sink_position(&rest.offsets(sink).await?, topic).unwrap_or(0);
+        report.lag_messages = end.map(|end| end.saturating_sub(written));
+    }
+    Ok(())
+}
+
 /// What the worker says of all connectors, the source first.
 pub(crate) async fn connectors(rest: &Rest, spec: &Spec) -> Result<Vec<ConnectorReport>, ConnectError> {
     let source = (&spec.source_connector, Role::Source);
@@ -132,7 +162,14 @@ pub(crate) async fn connectors(rest: &Rest, spec: &Spec) -> Result<Vec<Connector
 
 /// What one connector's state comes to.
 pub(crate) fn connector(name: &str, role: Role, status: Option<&ConnectorStatus>) -> ConnectorReport {
-    let mut report = ConnectorReport { name: name.to_owned(), role, word: None, tasks: (0, 0), cause: None };
+    let mut report = ConnectorReport {
+        name: name.to_owned(),
+        role,
+        word: None,
+        tasks: (0, 0),
+        cause: None,
+        lag_messages: None,
+    };
     let Some(status) = status else { return report };
     let failed = status.tasks.iter().find(|task| task.state == ConnectorWord::Failed);
     let trace = failed.map(|task| task.trace.as_deref()).or_else(|| {
@@ -228,7 +265,7 @@ pub(crate) fn report(
     }
     let health = match word {
         PipelineStateWord::Failed => Health::Error,
-        PipelineStateWord::Degraded | PipelineStateWord::Stopped => Health::Warn,
+        PipelineStateWord::Degraded | PipelineStateWord::Paused | PipelineStateWord::Stopped => Health::Warn,
         PipelineStateWord::Running | PipelineStateWord::Starting if stale => Health::Warn,
         PipelineStateWord::Running | PipelineStateWord::Starting if seen.source_lsn.is_none() => {
             Health::Unknown
@@ -267,6 +304,8 @@ fn state_word(connectors: &[ConnectorReport], slot_lost: bool) -> PipelineStateW
     } else if all(ConnectorWord::Running) {
         let busy = connectors.iter().all(|report| report.tasks.0 > 0 && report.tasks.0 == report.tasks.1);
         if busy { PipelineStateWord::Running } else { PipelineStateWord::Starting }
+    } else if all(ConnectorWord::Paused) {
+        PipelineStateWord::Paused
     } else if connectors
         .iter()
         .all(|report| matches!(report.word, Some(ConnectorWord::Stopped | ConnectorWord::Paused)))
@@ -334,6 +373,9 @@ mod tests {
         check(status(Running, &[(Unassigned, None)]), PipelineStateWord::Starting);
         check(status(Stopped, &[]), PipelineStateWord::Degraded);
         check(status(Paused, &[(Paused, None)]), PipelineStateWord::Degraded);
+        let paused = status(Paused, &[(Paused, None)]);
+        assert_eq!(word_of(&[paused.clone(), paused.clone()]), PipelineStateWord::Paused);
+        assert_eq!(word_of(&[status(Stopped, &[]), paused]), PipelineStateWord::Stopped);
         let stopped = status(Stopped, &[(Unassigned, None)]);
         assert_eq!(word_of(&[stopped.clone(), stopped]), PipelineStateWord::Stopped);
         assert_eq!(state_word(&[connector("c", Role::Sink, None)], false), PipelineStateWord::Failed);

@@ -66,6 +66,8 @@ pub enum PipelineStateWord {
     Degraded,
     /// Tables are being set up or copied, and the process gives signs of life.
     Starting,
+    /// Its tasks wait until they are told to go on; only an engine whose tasks run elsewhere has this.
+    Paused,
     /// Nothing reads its slot, and nothing gives signs of life.
     Stopped,
     /// It cannot go on: the slot is gone or lost, or the publication is gone.

@@ -12,9 +12,11 @@ pub(crate) use crate::arguments::deadletter::{
     DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
 };
 pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
+pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 
 mod deadletter;
 mod engine;
+mod steer;
 
 /// What `segcdc --help` ends with.
 const EXAMPLES: &str = "\
@@ -192,6 +194,29 @@ pub(crate) enum Command {
                             stay; the SQL that drops them is printed. A slot or publication that was given with\n\
                             --slot or --publication stays too.")]
     Down(DownArguments),
+    /// Kafka Connect: have the connectors wait; they keep slot and consumer groups
+    #[command(
+        after_help = "Examples:\n  segcdc pause && segcdc resume\n\nThe source keeps WAL for the slot meanwhile: \
+                            `segcdc slot` shows how much."
+    )]
+    Pause(SteerArguments),
+    /// Kafka Connect: let connectors that wait or are stopped go on where they were
+    Resume(SteerArguments),
+    /// Kafka Connect: end the connectors' tasks; they let go of slot and consumer groups
+    #[command(
+        after_help = "Examples:\n  segcdc stop\n  segcdc resume         they go on where they were\n\nThe source \
+                            keeps WAL for the slot meanwhile: `segcdc slot` shows how much."
+    )]
+    Stop(SteerArguments),
+    /// Kafka Connect: end the connectors' tasks and start new ones
+    #[command(after_help = "Examples:\n  segcdc restart\n  segcdc restart --only-failed")]
+    Restart(RestartArguments),
+    /// Kafka Connect: forget all progress and empty the target's tables, so that the next `up` copies anew
+    #[command(
+        after_help = "Examples:\n  segcdc reset           what would go\n  segcdc reset --drop    asks, and \
+                            does it\n\nTables that the pipeline made are dropped, tables that were there before are emptied."
+    )]
+    Reset(DownArguments),
     /// Show the version
     Version,
     /// Print a completion script for a shell
@@ -408,7 +433,7 @@ pub(crate) struct MigrateArguments {
     pub(crate) yes: bool,
 }
 
-/// `segcdc down`
+/// `segcdc down`, `segcdc reset`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DownArguments {
     /// The pipeline.
@@ -417,7 +442,7 @@ pub(crate) struct DownArguments {
     /// Where its worker is.
     #[command(flatten)]
     pub(crate) worker: WorkerArguments,
-    /// Remove slot, publication and state; without it nothing is changed
+    /// Do it; without it nothing is changed
     #[arg(
         long, action = ArgAction::SetTrue, env = "SEGCDC_DROP", hide_env_values = true,
         value_parser = BoolishValueParser::new()

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use segcdc_engine_kafka_connect::Order;
 use segcdc_engine_native::{EngineConfig, SnapshotMode};
 
 use crate::arguments::{Command, Engine, PipelineArguments, SetupArguments, Snapshot};
@@ -18,8 +19,10 @@ mod doctor;
 mod down;
 mod migrate;
 mod plan;
+mod reset;
 mod slot;
 mod status;
+mod steer;
 mod table;
 mod up;
 mod verify;
@@ -54,6 +57,14 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Migrate(arguments) => migrate::run(arguments, console).await,
         Command::Deadletter { command } => deadletter::run(command, console).await,
         Command::Down(arguments) => down::run(arguments, console).await,
+        Command::Pause(arguments) => steer::run(arguments, Order::Pause, console).await,
+        Command::Resume(arguments) => steer::run(arguments, Order::Resume, console).await,
+        Command::Stop(arguments) => steer::run(arguments, Order::Stop, console).await,
+        Command::Restart(arguments) => {
+            let order = Order::Restart { only_failed: arguments.only_failed };
+            steer::run(arguments.steer, order, console).await
+        }
+        Command::Reset(arguments) => reset::run(arguments, console).await,
         Command::Version => version::run(console),
         Command::Completion { shell } => completion::run(shell, console),
     }

@@ -10,6 +10,7 @@ pub(crate) fn state(state: PipelineStateWord, health: Health, paint: Paint) -> S
         PipelineStateWord::Running => "running",
         PipelineStateWord::Degraded => "degraded",
         PipelineStateWord::Starting => "starting",
+        PipelineStateWord::Paused => "paused",
         PipelineStateWord::Stopped => "stopped",
         PipelineStateWord::Failed => "failed",
     };

@@ -43,18 +43,40 @@ pub(crate) fn setup(
     Ok((config, rest))
 }
 
+/// Who runs a pipeline, by the target's state.
+#[derive(Debug)]
+pub(crate) enum Runs {
+    /// Connectors.
+    OnKafkaConnect(Box<ConnectConfig>, Rest),
+    /// `segcdc up`.
+    Natively,
+    /// There is no such pipeline.
+    Nowhere,
+}
+
 /// The pipeline on Kafka Connect that the target's state speaks of; `None` for one that the native engine runs, and for
 /// one that is not there.
 ///
 /// # Errors
-/// When the target cannot be asked; the first thing that is wrong with the arguments.
+/// As [`find`].
 pub(crate) async fn existing(
     arguments: &WorkerArguments,
     engine: &EngineConfig,
 ) -> Result<Option<(ConnectConfig, Rest)>, CliError> {
-    let Some(state) = state(engine).await? else { return Ok(None) };
+    Ok(match find(arguments, engine).await? {
+        Runs::OnKafkaConnect(config, rest) => Some((*config, rest)),
+        Runs::Natively | Runs::Nowhere => None,
+    })
+}
+
+/// Who runs the pipeline.
+///
+/// # Errors
+/// When the target cannot be asked; the first thing that is wrong with the arguments.
+pub(crate) async fn find(arguments: &WorkerArguments, engine: &EngineConfig) -> Result<Runs, CliError> {
+    let Some(state) = state(engine).await? else { return Ok(Runs::Nowhere) };
     if EngineKind::of(&state) == EngineKind::Native {
-        return Ok(None);
+        return Ok(Runs::Natively);
     }
     let spec = Spec::of(&state)?;
     let url = arguments.connect_url.as_deref().unwrap_or(&spec.connect_url);
@@ -68,7 +90,7 @@ pub(crate) async fn existing(
         full_load: FullLoad::default(),
     };
     let rest = Rest::new(config.http.clone())?;
-    Ok(Some((config, rest)))
+    Ok(Runs::OnKafkaConnect(Box::new(config), rest))
 }
 
 /// The pipeline's state.

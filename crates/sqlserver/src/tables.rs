@@ -125,10 +125,17 @@ impl Target {
     /// # Errors
     /// The server's refusal.
     pub async fn empty_table(&mut self, table: &TablePlan) -> Result<u64, TargetError> {
-        let sql = format!("DELETE FROM {}", quote::qualified(&table.target));
-        let deleted = self.batch("emptying a table", &sql).await;
+        let deleted = self.batch("emptying a table", &sql::create_table::empty(&table.target)).await;
         let at = |error: TargetError| error.at_table(table, "on request");
         Ok(deleted.map_err(at)?.total_row_count())
+    }
+
+    /// The same for a table of which only the name is known.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn empty_named(&mut self, table: &segcdc_model::QualifiedName) -> Result<(), TargetError> {
+        self.batch("emptying a table", &sql::create_table::empty(table)).await.map(drop)
     }
 
     /// Removes the table where it is there.

@@ -328,6 +328,7 @@ mod tests {
             word,
             tasks: (done, 1),
             cause: None,
+            lag_messages: None,
         };
         let stands = |report| !connector_reasons(&[report]).is_empty();
         assert!(!stands(report(Some(ConnectorWord::Running), 1)));

@@ -144,12 +144,20 @@ async fn no_secret_is_shown(rig: &Rig) {
 }
 
 async fn nothing_is_left_after_removal(rig: &Rig, topics_before: Vec<String>) {
+    let admin = KafkaAdmin::new(rig.config.bootstrap.clone().unwrap());
+    let groups = admin.consumer_groups().await.unwrap();
+    assert!(groups.iter().any(|group| group == "connect-segcdc_shop_sink_dbo"), "{groups:?}");
+    assert!(!rig.cluster.stored_offsets().unwrap().is_empty());
     let dry = Box::pin(remove(&rig.config, &rig.rest, Removal::DryRun)).await.unwrap();
     assert!(!dry.done && dry.removed.iter().any(|thing| thing.what.contains("slot")));
     assert_eq!(rig.rest.connectors().await.unwrap().len(), 2);
     Box::pin(remove(&rig.config, &rig.rest, Removal::Drop)).await.unwrap();
     assert_eq!(rig.rest.connectors().await.unwrap(), [""; 0]);
     let admin = KafkaAdmin::new(rig.config.bootstrap.clone().unwrap());
+    // By us and by Kafka's own command.
+    let groups = [admin.consumer_groups().await.unwrap(), rig.cluster.consumer_groups().unwrap()].concat();
+    assert!(!groups.iter().any(|group| group.contains("segcdc_shop")), "{groups:?}");
+    assert_eq!(rig.cluster.stored_offsets().unwrap(), [""; 0]);
     becomes("the topics are gone", || async {
         let topics = admin.topics().await.unwrap();
         !topics.iter().any(|topic| topic.contains("segcdc_shop") && !topics_before.contains(topic))

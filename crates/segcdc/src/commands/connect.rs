@@ -262,6 +262,7 @@ pub(crate) fn render(report: &ConnectStatus, paint: Paint) -> String {
             connector.role.as_str().to_owned(),
             connector.word.map_or("missing".to_owned(), |word| word.as_str().to_lowercase()),
             format!("{} of {}", connector.tasks.0, connector.tasks.1),
+            connector.lag_messages.map(text::count).unwrap_or_default(),
             connector
                 .cause
                 .as_ref()
@@ -274,6 +275,7 @@ pub(crate) fn render(report: &ConnectStatus, paint: Paint) -> String {
         ("ROLE", Side::Left),
         ("STATE", Side::Left),
         ("TASKS", Side::Right),
+        ("TO WRITE", Side::Right),
         ("REASON", Side::Left),
     ];
     lines.push(text::table(&columns, rows.collect()));

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may panic, and tells what it did")]
 
+mod connect_verbs;
 #[cfg(feature = "failpoints")]
 mod failpoints;
 mod faults;

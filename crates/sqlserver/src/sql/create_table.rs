@@ -112,6 +112,11 @@ pub fn truncate(table: &TablePlan) -> String {
     format!("TRUNCATE TABLE {}", quote::qualified(&table.target))
 }
 
+/// Empties the table by a statement that foreign keys do not stand in the way of.
+pub fn empty(table: &QualifiedName) -> String {
+    format!("DELETE FROM {}", quote::qualified(table))
+}
+
 /// Removes the table: what `down` prints for a person to run.
 pub fn drop_table(table: &QualifiedName) -> String {
     format!("DROP TABLE {}", quote::qualified(table))

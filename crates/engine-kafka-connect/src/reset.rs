@@ -1,0 +1,61 @@
+//! [`reset`]: has a pipeline forget everything, so that the next `up` copies anew.
+//!
+//! ```text
+//! connectors, offsets, topics, slot go          as with `down --drop`; old messages would bring old rows back
+//! the target's tables                           what the pipeline made is dropped, what was there before is emptied
+//! state                                         last: until then it can be repeated
+//! ```
+
+use segcdc_engine_native::down::{DownReport, Removal, Thing};
+use segcdc_model::Side;
+use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
+
+use crate::config::{ConnectConfig, Spec};
+use crate::error::ConnectError;
+use crate::remove::{Rows, brokers, take_away};
+use crate::rest::Rest;
+
+/// Has a pipeline forget everything, or says what would go.
+///
+/// # Errors
+/// `CONNECT_UNSUPPORTED` for a pipeline that did not copy its rows, and without brokers; as [`crate::remove::remove`]. Can be repeated after any error.
+pub async fn reset(
+    config: &ConnectConfig,
+    rest: &Rest,
+    removal: Removal,
+) -> Result<DownReport, ConnectError> {
+    let pipeline = &config.engine.name;
+    let mut target = Target::connect(&config.engine.target).await?;
+    let state = target.load_state(pipeline).await?;
+    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let spec = Spec::of(&state)?;
+    if !spec.snapshot {
+        return Err(ConnectError::Unsupported {
+            what: "reset of a pipeline that only follows: rows that it did not copy would be lost",
+            instead: "remove it with `segcdc down --drop`, and make it again",
+        });
+    }
+    if brokers(config, &spec)?.is_none() {
+        return Err(ConnectError::Unsupported {
+            what: "reset without --kafka-bootstrap: messages that stay in a topic would bring old rows back",
+            instead: "give --kafka-bootstrap; for brokers with TLS or SASL use `segcdc down --drop`, run the commands that it \
+                      prints for topics and tables, and make the pipeline again",
+        });
+    }
+    let report = take_away(config, rest, removal, Rows::Go).await?;
+    Ok(with_tables(report, &state))
+}
+
+/// The report of a removal, with the tables among what goes. Pure.
+fn with_tables(mut report: DownReport, state: &PipelineState) -> DownReport {
+    for table in &state.tables {
+        let drop = sql::create_table::drop_table(&table.target);
+        report.left.retain(|thing| thing.sql != drop);
+        let (what, sql) = match table.table_is_ours {
+            true => (format!("table {}", table.target), drop),
+            false => (format!("rows of table {}", table.target), sql::create_table::empty(&table.target)),
+        };
+        report.removed.push(Thing { what, side: Side::Target, sql });
+    }
+    report
+}
