@@ -5,8 +5,8 @@
 //! the topic, and the sink is told to begin at its start and never to choose (`auto.offset.reset=none`).
 
 use crate::config::Spec;
-use crate::deploy::reach;
 use crate::error::ConnectError;
+use crate::reach::reach;
 use crate::rest::{ConnectorWord, Rest};
 
 /// Lets a sink begin; `false` while its topic is not there: no row of its tables and no heartbeat has been written.

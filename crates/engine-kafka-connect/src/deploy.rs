@@ -18,11 +18,8 @@ use crate::heartbeat;
 use crate::offset::{source_position, starting_at};
 use crate::prepare::{Prepared, heartbeat_plan, published, rows, validate};
 use crate::property::Connector;
+use crate::reach::{STATE_PATIENCE, reach};
 use crate::rest::{ConnectorWord, InitialState, Rest};
-
-/// How long a connector may take to reach a state that it was asked for. A worker takes a new configuration over within
-/// seconds, unless its cluster rebalances.
-const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How long the set-up waits for the first message of a topic. Heartbeats come every five seconds, but not while large
 /// tables are copied.
@@ -392,27 +389,6 @@ async fn place_offset(
         if started.elapsed() > STATE_PATIENCE {
             let (wanted, found) = ("at the position where it is to begin", "elsewhere".to_owned());
             let (connector, after_s) = (connector.to_owned(), started.elapsed().as_secs());
-            return Err(ConnectError::ConnectorState { connector, wanted, found, after_s });
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-/// Waits until a connector is in a state.
-///
-/// # Errors
-/// `CONNECTOR_STATE` when it does not get there, and when the worker cannot be asked.
-pub(crate) async fn reach(rest: &Rest, connector: &str, wanted: ConnectorWord) -> Result<(), ConnectError> {
-    let started = Instant::now();
-    loop {
-        let found = rest.status(connector).await?.map(|status| status.connector.state);
-        if found == Some(wanted) {
-            return Ok(());
-        }
-        if started.elapsed() > STATE_PATIENCE {
-            let found = found.map_or("not known to the worker", ConnectorWord::as_str).to_owned();
-            let after_s = started.elapsed().as_secs();
-            let (connector, wanted) = (connector.to_owned(), wanted.as_str());
             return Err(ConnectError::ConnectorState { connector, wanted, found, after_s });
         }
         sleep(PAUSE).await;

@@ -438,9 +438,7 @@ impl Fault for ConnectError {
             ConnectError::SecretsForm { .. } => {
                 "give file:/path, read:/path or env:PREFIX; a path is absolute, a prefix has letters, digits and _"
             }
-            ConnectError::SecretsFile { .. } => {
-                "check that the folder exists and that this user may write there"
-            }
+            ConnectError::SecretsFile { .. } => "check that the folder exists, writable for this user",
             ConnectError::SecretsProvider { .. } => {
                 "set config.providers in the worker's properties; docs/guides/kafka-connect.md shows how"
             }

@@ -41,6 +41,7 @@ pub mod overrides;
 pub mod plugin;
 pub mod prepare;
 pub mod property;
+mod reach;
 pub mod remove;
 pub mod reset;
 pub mod rest;

@@ -18,10 +18,10 @@ use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ConnectConfig, Spec};
-use crate::deploy::reach;
 use crate::error::ConnectError;
 use crate::heartbeat;
 use crate::kafka::{Bootstrap, KafkaAdmin};
+use crate::reach::reach;
 use crate::rest::{ConnectorWord, Rest};
 use crate::secrets::Secrets;
 

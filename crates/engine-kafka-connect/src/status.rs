@@ -198,6 +198,27 @@ async fn clock_us(source: &Session) -> Result<i64, ConnectError> {
     Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
 }
 
+/// Names connectors that are missing or have failed.
+fn note_connectors(connectors: &[ConnectorReport], notes: &mut Vec<StatusNote>) {
+    for report in connectors {
+        match (report.word, &report.cause) {
+            (None, _) => {
+                let detail = format!("the worker has no connector {}", report.name);
+                notes.push(named(
+                    "CONNECTOR_MISSING",
+                    detail,
+                    "run `segcdc up` again, which makes what is missing",
+                ));
+            }
+            (_, Some(cause)) => {
+                let detail = format!("connector {} failed: {}", report.name, cause.detail);
+                notes.push(named(cause.code, detail, cause.advice));
+            }
+            (Some(_), None) => {}
+        }
+    }
+}
+
 /// What it all comes to. Pure.
 pub(crate) fn report(
     state: &PipelineState,
@@ -228,22 +249,8 @@ pub(crate) fn report(
         let hint = "`segcdc migrate --engine native` goes on with what was interrupted";
         notes.push(named("MIGRATION_UNFINISHED", detail.to_owned(), hint));
     }
-    for report in connectors.iter().filter(|_| !loads) {
-        match (report.word, &report.cause) {
-            (None, _) => {
-                let detail = format!("the worker has no connector {}", report.name);
-                notes.push(named(
-                    "CONNECTOR_MISSING",
-                    detail,
-                    "run `segcdc up` again, which makes what is missing",
-                ));
-            }
-            (_, Some(cause)) => {
-                let detail = format!("connector {} failed: {}", report.name, cause.detail);
-                notes.push(named(cause.code, detail, cause.advice));
-            }
-            (Some(_), None) => {}
-        }
+    if !loads {
+        note_connectors(&connectors, &mut notes);
     }
     let word = match loads {
         true => PipelineStateWord::Starting,

@@ -16,9 +16,9 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ConnectConfig, Spec};
-use crate::deploy::reach;
 use crate::error::ConnectError;
 use crate::property::Role;
+use crate::reach::reach;
 use crate::rest::{ConnectorWord, Rest};
 use crate::status::{ConnectorReport, connectors};
 
