@@ -18,6 +18,14 @@ if [ "$(uname -sm)" != "Linux x86_64" ]; then
 fi
 tests/postgres/fetch.sh || exit 1
 
+# Started by root, a server runs as the user postgres, who may not be allowed to see the folder of this checkout.
+servers=$PWD/.cache/postgres
+if [ "$(id -u)" = 0 ] && ! runuser -u postgres -- test -x "$servers/14/bin/postgres"; then
+  servers=$(mktemp -d /tmp/segcdc-servers-XXXXXX) && chmod 755 "$servers" && cp -a .cache/postgres/. "$servers" || exit 1
+  trap 'rm -rf "$servers"' EXIT
+  printf 'the user postgres cannot reach %s: servers copied to %s\n' "$PWD" "$servers"
+fi
+
 export SEGCDC_TEST_PYTHON=${SEGCDC_TEST_PYTHON:-$PWD/.cache/venv/bin/python}
 export SEGCDC_KILLS=${SEGCDC_KILLS:-12}
 
@@ -44,7 +52,7 @@ run() {
 
 [ $# -gt 0 ] || set -- 14 16 17 18
 for version in "$@"; do
-  export SEGCDC_TEST_PG_BIN=$PWD/.cache/postgres/$version/bin
+  export SEGCDC_TEST_PG_BIN=$servers/$version/bin
   "$SEGCDC_TEST_PG_BIN/postgres" --version || exit 1
   run postgres it
   run segcdc e2e matrix::every_type versions:: kill_loop::
