@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use segcdc_testkit::ConnectOptions;
 use tokio::time::Instant;
 use tokio_postgres::Client;
@@ -104,14 +104,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
         rows_verified,
         differences,
     };
-    narrator.step("Summary");
-    narrator.print(&summary.render());
-    narrator.print(&format!("\n  {}", crate::servers::DISCLAIMER));
-    if differences > 0 {
-        bail!("{differences} differences between source and target");
-    }
-    narrator.succeed(&format!("Done in {} s. differences: 0", narrator.seconds()));
-    Ok(())
+    crate::summary::conclude(narrator, &summary.render(), differences)
 }
 
 /// Starts everything and says what it is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -102,14 +102,7 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
         differences,
     };
     take_away(commands, &client, narrator).await?;
-    narrator.step("Summary");
-    narrator.print(&summary.render());
-    narrator.print(&format!("\n  {}", crate::servers::DISCLAIMER));
-    if differences > 0 {
-        bail!("{differences} differences between source and target");
-    }
-    narrator.succeed(&format!("Done in {} s. differences: 0", narrator.seconds()));
-    Ok(())
+    crate::summary::conclude(narrator, &summary.render(), differences)
 }
 
 /// Starts both servers and says what they are.

@@ -1,9 +1,11 @@
 //! [`Summary`]: the table at the end.
 
+use anyhow::{Result, bail};
+
 use crate::bench::per_second;
 use crate::load::LoadReport;
 use crate::measure::{Latency, Measure};
-use crate::narrator::grouped;
+use crate::narrator::{Narrator, grouped};
 
 /// What the demo came to.
 #[derive(Debug)]
@@ -26,6 +28,18 @@ pub(crate) struct Summary {
     pub(crate) rows_verified: u64,
     /// What differed.
     pub(crate) differences: u64,
+}
+
+/// Prints the table and ends the demo: well only when nothing differs.
+pub(crate) fn conclude(narrator: &Narrator, table: &str, differences: u64) -> Result<()> {
+    narrator.step("Summary");
+    narrator.print(table);
+    narrator.print(&format!("\n  {}", crate::servers::DISCLAIMER));
+    if differences > 0 {
+        bail!("{differences} differences between source and target");
+    }
+    narrator.succeed(&format!("Done in {} s. differences: 0", narrator.seconds()));
+    Ok(())
 }
 
 // === impl Summary ===

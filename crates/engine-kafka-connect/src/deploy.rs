@@ -7,7 +7,7 @@ use std::time::Duration;
 use segcdc_engine_native::{EngineError, heartbeat_row, table_state};
 use segcdc_model::{Lineage, Lsn, Secret, TablePhase};
 use segcdc_postgres::{Replication, Session, SlotSnapshot, SourceError, catalog, publication, session, slot};
-use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
+use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::begin::begin;
@@ -18,15 +18,12 @@ use crate::heartbeat;
 use crate::offset::{source_position, starting_at};
 use crate::prepare::{Prepared, heartbeat_plan, published, rows, validate};
 use crate::property::Connector;
-use crate::reach::{STATE_PATIENCE, reach};
+use crate::reach::{PAUSE, STATE_PATIENCE, reach};
 use crate::rest::{ConnectorWord, InitialState, Rest};
 
 /// How long the set-up waits for the first message of a topic. Heartbeats come every five seconds, but not while large
 /// tables are copied.
 const TOPIC_PATIENCE: Duration = Duration::from_secs(20);
-
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// What the state calls the process that sets a pipeline up.
 const OWNER: &str = "kafka connect";
@@ -66,21 +63,21 @@ async fn observe(
     target: &mut Target,
 ) -> Result<Observed, ConnectError> {
     let state = target.load_state(&config.engine.name).await?;
+    let layout = &prepared.layout;
     let mut connectors = BTreeMap::new();
+    let mut has_offset = false;
     for connector in &prepared.connectors {
         if let Some(properties) = rest.config(&connector.name).await? {
             let word = rest.status(&connector.name).await?.map(|status| status.connector.state);
-            let has_progress = !rest.offsets(&connector.name).await?.is_empty();
+            let offsets = rest.offsets(&connector.name).await?;
+            has_offset |= connector.name == layout.source_connector
+                && source_position(&offsets, &layout.base).is_some();
+            let has_progress = !offsets.is_empty();
             let seen = ObservedConnector { properties, word, has_progress };
             connectors.insert(connector.name.clone(), seen);
         }
     }
-    let layout = &prepared.layout;
     let publication = publication::inspect(source, &layout.publication).await?;
-    let has_offset = match connectors.contains_key(&layout.source_connector) {
-        true => source_position(&rest.offsets(&layout.source_connector).await?, &layout.base).is_some(),
-        false => false,
-    };
     let mut has_heartbeats = !layout.groups.is_empty();
     for heartbeat in layout.heartbeats() {
         let published = publication
@@ -243,9 +240,7 @@ impl Deployment<'_> {
     }
 
     async fn load_state(&mut self) -> Result<PipelineState, ConnectError> {
-        let pipeline = &self.config.engine.name;
-        let state = self.target.load_state(pipeline).await?;
-        Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
+        Ok(self.target.known_state(&self.config.engine.name).await?)
     }
 }
 
@@ -259,10 +254,9 @@ pub(crate) async fn create_state(
     target: &mut Target,
     lineage: Lineage,
 ) -> Result<(), ConnectError> {
-    let pipeline = config.engine.name.clone();
     target.ensure_state_schema().await?;
     let new = NewPipeline {
-        pipeline: pipeline.clone(),
+        pipeline: config.engine.name.clone(),
         owner: OWNER.to_owned(),
         lineage,
         slot_is_ours: true,
@@ -271,7 +265,7 @@ pub(crate) async fn create_state(
         spec: Some(prepared.spec.to_json()),
     };
     target.create_pipeline(&new).await?;
-    let state = target.load_state(&pipeline).await?.ok_or(TargetError::StateMissing { pipeline })?;
+    let state = target.known_state(&config.engine.name).await?;
     store_tables(prepared, target, &state, TablePhase::Queued, Lsn::ZERO).await
 }
 

@@ -17,7 +17,7 @@ use segcdc_engine_native::{EngineConfig, EngineKind, Outcome, Progress, Snapshot
 use segcdc_model::{Lsn, TablePhase};
 use segcdc_plan::Rules;
 use segcdc_postgres::session;
-use segcdc_sqlserver::{ExistingRows, PipelineState, Target, TargetError};
+use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConnectConfig, Spec};
@@ -123,7 +123,5 @@ fn refuse_incomplete(state: &PipelineState) -> Result<(), ConnectError> {
 }
 
 async fn state(config: &ConnectConfig, target: &mut Target) -> Result<PipelineState, ConnectError> {
-    let pipeline = &config.engine.name;
-    let state = target.load_state(pipeline).await?;
-    Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
+    Ok(target.known_state(&config.engine.name).await?)
 }

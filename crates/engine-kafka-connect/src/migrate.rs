@@ -19,7 +19,7 @@ mod to_connect;
 mod to_native;
 
 use segcdc_engine_native::EngineKind;
-use segcdc_sqlserver::{PipelineState, Target, TargetError};
+use segcdc_sqlserver::{PipelineState, Target};
 use serde::Serialize;
 
 use crate::config::ConnectConfig;
@@ -121,8 +121,7 @@ async fn load(
     target: &mut Target,
 ) -> Result<(EngineKind, PipelineState), ConnectError> {
     let pipeline = &config.engine.name;
-    let state = target.load_state(pipeline).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let state = target.known_state(pipeline).await?;
     Ok((EngineKind::of(&state), state))
 }
 

@@ -12,7 +12,7 @@ use crate::rest::{ConnectorWord, Rest};
 pub(crate) const STATE_PATIENCE: Duration = Duration::from_secs(60);
 
 /// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(300);
+pub(crate) const PAUSE: Duration = Duration::from_millis(300);
 
 /// Waits until a connector is in a state.
 ///

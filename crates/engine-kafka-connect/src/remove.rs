@@ -14,22 +14,19 @@ use std::time::Duration;
 use segcdc_engine_native::down::{DownReport, Removal, Thing};
 use segcdc_model::Side;
 use segcdc_postgres::{Session, catalog, publication, quote, session, slot};
-use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
+use segcdc_sqlserver::{PipelineState, Target, sql};
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
 use crate::heartbeat;
 use crate::kafka::{Bootstrap, KafkaAdmin};
-use crate::reach::reach;
+use crate::reach::{PAUSE, reach};
 use crate::rest::{ConnectorWord, Rest};
 use crate::secrets::Secrets;
 
 /// How long the source may take to notice that a stopped connector has let go of its slot.
 const SLOT_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// Takes a pipeline away, or says what would go.
 ///
@@ -61,8 +58,7 @@ pub(crate) async fn take_away(
 ) -> Result<DownReport, ConnectError> {
     let engine = &config.engine;
     let mut target = Target::connect(&engine.target).await?;
-    let state = target.load_state(&engine.name).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: engine.name.clone() })?;
+    let state = target.known_state(&engine.name).await?;
     let spec = Spec::of(&state)?;
     let others = target.pipelines().await?.into_iter().any(|name| name != engine.name);
     let brokers = brokers(config, &spec)?;

@@ -8,7 +8,7 @@
 
 use segcdc_engine_native::down::{DownReport, Removal, Thing};
 use segcdc_model::Side;
-use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
+use segcdc_sqlserver::{PipelineState, Target, sql};
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
@@ -26,8 +26,7 @@ pub async fn reset(
 ) -> Result<DownReport, ConnectError> {
     let pipeline = &config.engine.name;
     let mut target = Target::connect(&config.engine.target).await?;
-    let state = target.load_state(pipeline).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let state = target.known_state(pipeline).await?;
     let spec = Spec::of(&state)?;
     if !spec.snapshot {
         return Err(ConnectError::Unsupported {

@@ -7,7 +7,7 @@ use segcdc_engine_native::heartbeat_row::{self, NOW_US};
 use segcdc_engine_native::{Health, PipelineStateWord, SlotReport, StatusNote, TableReport};
 use segcdc_model::{Fault, Lsn, TablePhase};
 use segcdc_postgres::{Session, catalog, session};
-use segcdc_sqlserver::{PipelineState, Target, TargetError};
+use segcdc_sqlserver::{PipelineState, Target};
 use serde::Serialize;
 
 use crate::config::{ConnectConfig, Spec};
@@ -94,8 +94,7 @@ pub(crate) struct Seen {
 pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus, ConnectError> {
     let mut target = Target::connect(&config.engine.target).await?;
     let pipeline = &config.engine.name;
-    let state = target.load_state(pipeline).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let state = target.known_state(pipeline).await?;
     let spec = Spec::of(&state)?;
     let mut connectors = connectors(rest, &spec).await?;
     let offsets = match rest.offsets(&spec.source_connector).await {

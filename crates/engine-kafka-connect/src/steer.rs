@@ -11,22 +11,19 @@
 
 use std::time::Duration;
 
-use segcdc_sqlserver::{Target, TargetError};
+use segcdc_sqlserver::Target;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
 use crate::property::Role;
-use crate::reach::reach;
+use crate::reach::{PAUSE, reach};
 use crate::rest::{ConnectorWord, Rest};
 use crate::status::{ConnectorReport, connectors};
 
 /// How long new tasks may take until all of them run.
 const TASKS_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pause between two looks.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// What is to be done with the connectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,8 +81,7 @@ struct Call {
 pub async fn steer(config: &ConnectConfig, rest: &Rest, order: Order) -> Result<SteerReport, ConnectError> {
     let pipeline = &config.engine.name;
     let mut target = Target::connect(&config.engine.target).await?;
-    let state = target.load_state(pipeline).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?;
+    let state = target.known_state(pipeline).await?;
     let calls = calls(&connectors(rest, &Spec::of(&state)?).await?, order)?;
     for call in calls.iter().filter(|call| call.made) {
         let connector = &call.connector;

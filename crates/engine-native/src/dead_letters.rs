@@ -3,7 +3,7 @@
 use segcdc_model::{Disposition, Fault, Lsn, QualifiedName, Value};
 use segcdc_plan::canonical;
 use segcdc_postgres::Pattern;
-use segcdc_sqlserver::{Letter, LetterCount, LetterFilter, Target, TargetError};
+use segcdc_sqlserver::{Letter, LetterCount, LetterFilter, Target};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -136,8 +136,7 @@ pub async fn show(config: &EngineConfig, number: i64) -> Result<DeadLetterReport
 /// A session with a target that knows the pipeline as ours.
 async fn connect(config: &EngineConfig) -> Result<Target, EngineError> {
     let mut target = Target::connect(&config.target).await?;
-    let state = target.load_state(&config.name).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    let state = target.known_state(&config.name).await?;
     EngineKind::Native.require(&state)?;
     Ok(target)
 }

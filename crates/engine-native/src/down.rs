@@ -2,7 +2,7 @@
 
 use segcdc_model::Side;
 use segcdc_postgres::{Operation, ServerError, SlotState, SourceError, publication, quote, session, slot};
-use segcdc_sqlserver::{PipelineState, Target, TargetError, sql};
+use segcdc_sqlserver::{PipelineState, Target, sql};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -53,8 +53,7 @@ pub struct Thing {
 /// repeated after any error: the state goes last.
 pub async fn down(config: &EngineConfig, removal: Removal) -> Result<DownReport, EngineError> {
     let mut target = Target::connect(&config.target).await?;
-    let state = target.load_state(&config.name).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    let state = target.known_state(&config.name).await?;
     EngineKind::Native.require(&state)?;
     let others = target.pipelines().await?.into_iter().any(|name| name != config.name);
     let things = plan(&state, others)?;

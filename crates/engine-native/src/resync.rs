@@ -16,7 +16,7 @@ use segcdc_plan::table_plan::check_target_names;
 use segcdc_plan::{TablePlan, target_name};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
 use segcdc_sqlserver::tables::{self, Difference};
-use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target, TargetError};
+use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -63,8 +63,7 @@ pub struct ResyncedTable {
 /// repeated after any error.
 pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<ResyncReport, EngineError> {
     let mut target = Target::connect(&config.target).await?;
-    let state = target.load_state(&config.name).await?;
-    let state = state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?;
+    let state = target.known_state(&config.name).await?;
     EngineKind::Native.require(&state)?;
     let config = &rules_in_force::with_rules(config, Some(&state))?;
     let source = session::connect(&config.source).await?;

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use segcdc_model::{Lineage, TablePhase};
 use segcdc_plan::{TablePlan, table_plan};
 use segcdc_postgres::{Replication, Session, catalog, publication, slot};
-use segcdc_sqlserver::{PipelineState, TableState, Target, TargetError};
+use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
@@ -153,9 +153,7 @@ async fn look(
 
 /// The state, which must be there.
 async fn load(context: &Context, target: &mut Target) -> Result<PipelineState, EngineError> {
-    let pipeline = &context.config.name;
-    let state = target.load_state(pipeline).await?;
-    Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.clone() })?)
+    Ok(target.known_state(&context.config.name).await?)
 }
 
 /// What is known of each table of the state.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use segcdc_model::{Fault, Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
-use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, TableState, Target, TargetError};
+use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, TableState, Target};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -198,8 +198,7 @@ pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
 
 /// The state of the pipeline, which must be there.
 async fn load(config: &EngineConfig, target: &mut Target) -> Result<PipelineState, EngineError> {
-    let state = target.load_state(&config.name).await?;
-    Ok(state.ok_or_else(|| TargetError::StateMissing { pipeline: config.name.clone() })?)
+    Ok(target.known_state(&config.name).await?)
 }
 
 /// What the source says of the pipeline.

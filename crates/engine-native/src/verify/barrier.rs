@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
 use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
-use segcdc_sqlserver::{PipelineState, Target, TargetConfig, TargetError};
+use segcdc_sqlserver::{PipelineState, Target, TargetConfig};
 use tokio::time::{Instant, sleep};
 
 use crate::config::EngineConfig;
@@ -48,8 +48,7 @@ impl Barrier {
     /// `STATE_MISSING` when there is no such pipeline.
     pub(crate) async fn open(config: &EngineConfig) -> Result<(Self, PipelineState), EngineError> {
         let mut target = Target::connect(&config.target).await?;
-        let missing = || TargetError::StateMissing { pipeline: config.name.clone() };
-        let state = target.load_state(&config.name).await?.ok_or_else(missing)?;
+        let state = target.known_state(&config.name).await?;
         let source = session::connect(&config.source).await?;
         let slot = state.checkpoint.lineage.slot.clone();
         let mut barrier = Barrier {
@@ -145,17 +144,16 @@ impl Barrier {
     }
 
     async fn state(&mut self) -> Result<PipelineState, EngineError> {
-        let missing = || TargetError::StateMissing { pipeline: self.pipeline.clone() };
         for _ in 1..ATTEMPTS {
-            match self.target.load_state(&self.pipeline).await {
-                Ok(state) => return Ok(state.ok_or_else(missing)?),
+            match self.target.known_state(&self.pipeline).await {
+                Ok(state) => return Ok(state),
                 Err(error) if error.disposition() == Disposition::Retry => {
                     self.target = Target::connect(&self.target_config).await?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(self.target.load_state(&self.pipeline).await?.ok_or_else(missing)?)
+        Ok(self.target.known_state(&self.pipeline).await?)
     }
 
     /// Whether somebody reads the slot.

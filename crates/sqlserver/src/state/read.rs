@@ -16,6 +16,15 @@ const DAY_US: i64 = 86_400_000_000;
 // === impl Target ===
 
 impl Target {
+    /// The state of a pipeline, which must be there.
+    ///
+    /// # Errors
+    /// [`TargetError::StateMissing`]; as [`Target::load_state`].
+    pub async fn known_state(&mut self, pipeline: &str) -> Result<PipelineState, TargetError> {
+        let state = self.load_state(pipeline).await?;
+        state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.to_owned() })
+    }
+
     /// The state of a pipeline; `None` when the target has none. Changes nothing and takes no lock.
     ///
     /// # Errors
