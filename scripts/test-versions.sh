@@ -55,6 +55,6 @@ for version in "$@"; do
   export SEGCDC_TEST_PG_BIN=$servers/$version/bin
   "$SEGCDC_TEST_PG_BIN/postgres" --version || exit 1
   run postgres it
-  run segcdc e2e matrix::every_type versions:: kill_loop::
+  run segcdc e2e matrix::every_type versions:: failover:: kill_loop::
 done
 exit "$failed"

@@ -11,12 +11,14 @@ use serde::Serialize;
 
 use crate::config::{EngineConfig, SnapshotMode};
 use crate::context::naming;
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::names;
 use crate::provision;
-use crate::provision::decide::begins_anew;
+use crate::provision::decide::{begins_anew, is_copy_only};
 use crate::rules_in_force;
-use crate::startup::decide::check_identity;
+use crate::startup::decide::{check_history, check_identity};
+use crate::startup::read_history;
 
 mod numbers;
 
@@ -96,8 +98,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
     findings.extend(check_rules(&config.rules, &plans, &left_out));
-    let identity = catalog::identity(&source).await?;
-    match existing.as_ref().map_or(Ok(()), |state| check_identity(&state.checkpoint, &identity)) {
+    match check_lineage(config, &source, existing.as_ref()).await? {
         Ok(()) => {
             let request = source_request(config, &source, existing.as_ref(), &plans).await?;
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
@@ -128,6 +129,27 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     };
     source.close().await;
     Ok(Preflight { findings, plans, left_out, sql, existing, rules: config.rules.clone() })
+}
+
+/// Whether the source is the one that a pipeline which exists was made with, and has all that was applied of it.
+async fn check_lineage(
+    config: &EngineConfig,
+    source: &Session,
+    existing: Option<&PipelineState>,
+) -> Result<Result<(), EngineError>, EngineError> {
+    let Some(state) = existing else { return Ok(Ok(())) };
+    let identity = catalog::identity(source).await?;
+    if let Err(error) = check_identity(&state.checkpoint, &identity) {
+        return Ok(Err(error));
+    }
+    if config.engine != EngineKind::Native || begins_anew(state) || is_copy_only(state) {
+        return Ok(Ok(()));
+    }
+    match read_history(&config.source, source, state.checkpoint.lineage.timeline).await {
+        Ok(history) => Ok(check_history(&state.checkpoint, &history)),
+        // That no replication session can be opened is a finding of its own.
+        Err(_) => Ok(Ok(())),
+    }
 }
 
 /// What the pipeline wants of the source. Of what an interrupted set-up has made nothing need be there, and nothing is

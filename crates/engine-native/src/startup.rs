@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Lineage, TablePhase};
 use segcdc_plan::{TablePlan, table_plan};
-use segcdc_postgres::{Replication, Session, catalog, publication, slot};
+use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, catalog, publication, slot};
 use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::context::{Context, Memory};
@@ -31,7 +31,7 @@ use crate::provision::decide::is_copy_only;
 use crate::provision::{self, Provisioned};
 use crate::quarantine;
 use crate::rules_in_force;
-use crate::startup::decide::{Faulty, ResumeFacts, TableFacts};
+use crate::startup::decide::{Faulty, ResumeFacts, SourceHistory, TableFacts};
 
 pub(crate) mod decide;
 
@@ -128,27 +128,39 @@ async fn look(
         decide::check_identity(&state.checkpoint, &catalog::identity(source).await?)?;
         return Ok(Checked { state, tables, faulty: Vec::new(), timeline });
     }
-    let mut replication = Replication::connect(&context.config.source).await?;
-    let timeline = replication.identify_system().await?.timeline;
-    let history = match timeline == lineage.timeline {
-        true => Vec::new(),
-        false => replication.timeline_history(timeline).await?,
-    };
-    replication.close().await;
     let publication = publication::inspect(source, &lineage.publication).await?;
+    let history = read_history(&context.config.source, source, lineage.timeline).await?;
     let identity = catalog::identity(source).await?;
     let facts = ResumeFacts {
         checkpoint: &state.checkpoint,
         seen: memory.seen,
         identity: &identity,
-        timeline,
         history: &history,
         slot: slot.as_ref(),
         publication: publication.as_ref(),
         tables: &tables,
     };
     let faulty = decide::decide(&facts)?;
-    Ok(Checked { state, tables, faulty, timeline })
+    Ok(Checked { state, tables, faulty, timeline: history.timeline })
+}
+
+/// What the source has been through since it was on timeline `known`.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn read_history(
+    config: &SourceConfig,
+    source: &Session,
+    known: u32,
+) -> Result<SourceHistory, SourceError> {
+    let mut replication = Replication::connect(config).await?;
+    let timeline = replication.identify_system().await?.timeline;
+    let left = match timeline == known {
+        true => Vec::new(),
+        false => replication.timeline_history(timeline).await?,
+    };
+    replication.close().await;
+    Ok(SourceHistory { timeline, left, end: catalog::identity(source).await?.flush_lsn })
 }
 
 /// The state, which must be there.

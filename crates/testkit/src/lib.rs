@@ -22,7 +22,7 @@ pub mod wait;
 
 pub use connect::{ConnectCluster, ConnectOptions};
 pub use port::free_port;
-pub use postgres::{PostgresCluster, PostgresOptions, StopMode};
+pub use postgres::{ClusterCopy, PostgresCluster, PostgresOptions, StopMode};
 pub use proxy::{Direction, Proxy, Rule, Then, When};
 pub use sandbox::{Sandbox, SandboxOptions};
 pub use wait::until;

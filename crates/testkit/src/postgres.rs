@@ -66,6 +66,14 @@ pub struct PostgresCluster {
     _temporary: Option<TempDir>,
 }
 
+/// A copy of a cluster's data directory, removed when it is dropped.
+#[derive(Debug)]
+pub struct ClusterCopy {
+    temporary: TempDir,
+    bin_dir: PathBuf,
+    settings: Vec<(String, String)>,
+}
+
 /// Names the PostgreSQL that sources are.
 pub(crate) const BIN_VARIABLE: &str = "SEGCDC_TEST_PG_BIN";
 
@@ -273,10 +281,72 @@ impl PostgresCluster {
         }
     }
 
+    /// Copies the data directory of a server that is down, replication slots included, as a snapshot of its disk does.
+    pub fn copy(&self) -> Result<ClusterCopy> {
+        ensure!(self.child.is_none(), "a server has to be down to be copied");
+        let temporary = scratch::temp_dir("segcdc-pg-")?;
+        let data_dir = temporary.path().join("data");
+        prepare_dir(&data_dir, Some(temporary.path()), self.owner)?;
+        let copied = Command::new("cp").arg("-a").arg(self.data_dir.join(".")).arg(&data_dir).status()?;
+        ensure!(copied.success(), "could not copy {}", self.data_dir.display());
+        Ok(ClusterCopy { temporary, bin_dir: self.bin_dir.clone(), settings: self.settings.clone() })
+    }
+
+    /// Makes the server a standby of `primary`, which it is a copy of, for its next start: without replication slots, as
+    /// `pg_basebackup` makes it.
+    pub fn follow(&mut self, primary: &PostgresCluster, application_name: &str) -> Result<()> {
+        ensure!(self.child.is_none(), "a server has to be down to become a standby");
+        for slot in fs::read_dir(self.data_dir.join("pg_replslot"))? {
+            fs::remove_dir_all(slot?.path())?;
+        }
+        let signal = self.data_dir.join("standby.signal");
+        fs::write(&signal, "")?;
+        if let Some((user, group)) = self.owner {
+            chown(&signal, Some(user), Some(group))?;
+        }
+        let address = format!(
+            "host=127.0.0.1 port={} user={SUPERUSER} dbname=postgres application_name={application_name}",
+            primary.port
+        );
+        self.set("primary_conninfo", &address);
+        self.set("hot_standby_feedback", "on");
+        Ok(())
+    }
+
+    /// Sets or changes a setting for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has the server listen on another port from its next start on, as an address does that moves to another machine.
+    pub fn set_port(&mut self, port: u16) {
+        self.port = port;
+    }
+
     /// Stops and starts the server.
     pub async fn restart(&mut self, mode: StopMode) -> Result<()> {
         self.stop(mode)?;
         self.start_server().await
+    }
+}
+
+// === impl ClusterCopy ===
+
+impl ClusterCopy {
+    /// A server on the copy, with the settings of the original and a port of its own. It is down.
+    pub fn into_cluster(self) -> Result<PostgresCluster> {
+        let ClusterCopy { temporary, bin_dir, settings } = self;
+        Ok(PostgresCluster {
+            bin_dir,
+            data_dir: temporary.path().join("data"),
+            port: free_port()?,
+            settings,
+            locales: None,
+            owner: server_owner()?,
+            child: None,
+            _temporary: Some(temporary),
+        })
     }
 }
 

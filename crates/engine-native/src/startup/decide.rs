@@ -23,16 +23,25 @@ pub(crate) struct ResumeFacts<'a> {
     pub(crate) seen: Lsn,
     /// Who the source is.
     pub(crate) identity: &'a SourceIdentity,
-    /// The source's timeline, and the timelines that it descends from with the position at which each was left.
-    pub(crate) timeline: u32,
-    /// See [`ResumeFacts::timeline`].
-    pub(crate) history: &'a [(u32, Lsn)],
+    /// What the source has been through.
+    pub(crate) history: &'a SourceHistory,
     /// The slot of the checkpoint's lineage.
     pub(crate) slot: Option<&'a SlotState>,
     /// The publication of the checkpoint's lineage.
     pub(crate) publication: Option<&'a Publication>,
     /// The tables of the state.
     pub(crate) tables: &'a [TableFacts],
+}
+
+/// What a source has been through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceHistory {
+    /// Its timeline.
+    pub(crate) timeline: u32,
+    /// The timelines that this one descends from, each with the position at which it was left.
+    pub(crate) left: Vec<(u32, Lsn)>,
+    /// How far its WAL reaches.
+    pub(crate) end: Lsn,
 }
 
 /// What is known of one table.
@@ -67,7 +76,7 @@ pub(crate) type Faulty = Vec<(u32, EngineError)>;
 /// What keeps the whole pipeline from going on.
 pub(crate) fn decide(facts: &ResumeFacts<'_>) -> Result<Faulty, EngineError> {
     check_identity(facts.checkpoint, facts.identity)?;
-    check_timeline(facts)?;
+    check_history(facts.checkpoint, facts.history)?;
     check_slot(facts)?;
     let publication = check_publication(facts.checkpoint, facts.publication)?;
     let live = facts.tables.iter().filter(|table| table.state.phase != TablePhase::Quarantined);
@@ -97,14 +106,14 @@ pub(crate) fn check_identity(checkpoint: &Checkpoint, identity: &SourceIdentity)
 }
 
 /// Steps 2 and 3: the source's history holds what was applied.
-fn check_timeline(facts: &ResumeFacts<'_>) -> Result<(), EngineError> {
-    let applied = facts.checkpoint.applied_lsn;
-    let known = facts.checkpoint.lineage.timeline;
+pub(crate) fn check_history(checkpoint: &Checkpoint, source: &SourceHistory) -> Result<(), EngineError> {
+    let applied = checkpoint.applied_lsn;
+    let known = checkpoint.lineage.timeline;
     let rewound = |detail| Err(EngineError::SourceRewound { applied, detail });
-    if facts.timeline != known {
-        match facts.history.iter().find(|(timeline, _)| *timeline == known) {
+    if source.timeline != known {
+        match source.left.iter().find(|(timeline, _)| *timeline == known) {
             None => {
-                let detail = format!("its timeline {} does not descend from {known}", facts.timeline);
+                let detail = format!("its timeline {} does not descend from {known}", source.timeline);
                 return rewound(detail);
             }
             Some((_, left)) if *left < applied => {
@@ -113,7 +122,7 @@ fn check_timeline(facts: &ResumeFacts<'_>) -> Result<(), EngineError> {
             Some(_) => {}
         }
     }
-    let end = facts.identity.flush_lsn;
+    let end = source.end;
     if end < applied { rewound(format!("its WAL ends at {end}")) } else { Ok(()) }
 }
 

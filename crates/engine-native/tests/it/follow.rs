@@ -5,6 +5,8 @@ use std::time::Duration;
 use segcdc_engine_native::{Outcome, SnapshotMode};
 use segcdc_model::{Lsn, Phase, TablePhase};
 
+use segcdc_testkit::until;
+
 use crate::rig::{PATIENCE, Rig};
 use crate::workload::{NAMES, TABLES, Workload};
 
@@ -62,17 +64,32 @@ async fn a_run_ends_when_it_has_caught_up() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_pipeline_lets_go_of_wal_of_its_neighbours() {
+    // A server of its own: transactions that other tests leave open would hold the slot's position back.
     let rig =
-        Rig::shared("follow_idle", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
-    rig.servers.postgres.execute("postgres", "CREATE TABLE IF NOT EXISTS noise (n int)").await.unwrap();
+        Rig::private("follow_idle", "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
+    rig.servers.postgres.execute("postgres", "CREATE TABLE noise (n int, filler text)").await.unwrap();
     let running = rig.start();
     running.until_streaming().await;
-    for _ in 0..3 {
-        let noise = "INSERT INTO noise SELECT generate_series(1, 10000)";
+    let written = rig.ask("SELECT pg_current_wal_insert_lsn() - '0/0'").await;
+    let noise = "INSERT INTO noise SELECT n, repeat('x', 1000) FROM generate_series(1, 14000) n";
+    for _ in 0..4 {
         rig.servers.postgres.execute("postgres", noise).await.unwrap();
         let lsn: Lsn = rig.ask("SELECT pg_current_wal_insert_lsn()").await.parse().unwrap();
         running.until("the checkpoint moves", |snapshot| snapshot.applied_lsn >= lsn).await;
     }
+    let written = format!("SELECT (pg_current_wal_insert_lsn() - '0/0' - {written})::bigint >> 20");
+    let written: i64 = rig.ask(&written).await.parse().unwrap();
+    assert!(written >= 56, "the neighbour has written {written} MiB only");
+    let slot = rig.slot().await;
+    let kept = format!(
+        "SELECT (pg_current_wal_insert_lsn() - restart_lsn)::bigint >> 20 FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    );
+    let let_go = || async {
+        // A checkpoint writes down which transactions run, from where on WAL is needed no more.
+        rig.sql("CHECKPOINT").await;
+        (rig.ask(&kept).await == "0").then_some(())
+    };
+    until("the slot keeps nothing of it", PATIENCE, let_go).await.unwrap();
     assert_eq!(running.progress.snapshot().lag_ms, 0);
     running.stop().await;
 }
@@ -114,7 +131,7 @@ async fn readers_of_one_table_copy_side_by_side() {
     let readers =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = 'follow_readers' AND query ILIKE 'COPY%big%'";
     let seen = || async { (rig.ask(readers).await.parse::<u32>().unwrap() >= 2).then_some(()) };
-    segcdc_testkit::until("two readers are seen", PATIENCE, seen).await.unwrap();
+    until("two readers are seen", PATIENCE, seen).await.unwrap();
     running.until_streaming().await;
     rig.assert_equal(&["big", "small"]).await;
     running.stop().await;

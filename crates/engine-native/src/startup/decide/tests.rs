@@ -10,8 +10,7 @@ struct World {
     checkpoint: Checkpoint,
     seen: Lsn,
     identity: SourceIdentity,
-    timeline: u32,
-    history: Vec<(u32, Lsn)>,
+    history: SourceHistory,
     slot: Option<SlotState>,
     publication: Option<Publication>,
     tables: Vec<TableFacts>,
@@ -91,8 +90,7 @@ fn world() -> World {
             server_encoding: "UTF8".to_owned(),
             user: "u".to_owned(),
         },
-        timeline: 2,
-        history: Vec::new(),
+        history: SourceHistory { timeline: 2, left: Vec::new(), end: Lsn::new(2000) },
         slot: Some(SlotState {
             name: "segcdc_p_g1".to_owned(),
             plugin: Some("pgoutput".to_owned()),
@@ -130,7 +128,6 @@ fn decided(change: impl FnOnce(&mut World)) -> Result<Vec<&'static str>, &'stati
         checkpoint: &world.checkpoint,
         seen: world.seen,
         identity: &world.identity,
-        timeline: world.timeline,
         history: &world.history,
         slot: world.slot.as_ref(),
         publication: world.publication.as_ref(),
@@ -154,7 +151,7 @@ fn publication_of(world: &mut World) -> &mut Publication {
 fn all_as_it_was_goes_on() {
     assert_eq!(decided(|_| {}), Ok(vec![]));
     assert_eq!(decided(|world| slot_of(world).confirmed_flush_lsn = Some(Lsn::new(10))), Ok(vec![]));
-    assert_eq!(decided(|world| world.identity.flush_lsn = Lsn::new(1000)), Ok(vec![]));
+    assert_eq!(decided(|world| world.history.end = Lsn::new(1000)), Ok(vec![]));
 }
 
 #[test]
@@ -166,11 +163,11 @@ fn another_source_is_refused() {
 
 #[test]
 fn a_source_that_went_back_is_refused() {
-    assert_eq!(decided(|world| world.identity.flush_lsn = Lsn::new(999)), Err("SOURCE_REWOUND"));
-    let promoted = |history: &[(u32, Lsn)]| {
+    assert_eq!(decided(|world| world.history.end = Lsn::new(999)), Err("SOURCE_REWOUND"));
+    let promoted = |left: &[(u32, Lsn)]| {
         decided(|world| {
-            world.timeline = 3;
-            world.history = history.to_vec();
+            world.history.timeline = 3;
+            world.history.left = left.to_vec();
         })
     };
     assert_eq!(promoted(&[(1, Lsn::new(5)), (2, Lsn::new(1000))]), Ok(vec![]));
