@@ -28,7 +28,7 @@ pub(crate) async fn begin(rest: &Rest, spec: &Spec, sink: &str) -> Result<bool, 
         match rest.begin_at_start(sink, topic).await {
             Ok(()) => {}
             // The brokers do not know the topic yet.
-            Err(ConnectError::Answer { message, .. }) => {
+            Err(ConnectError::Answer { status: 400 | 500, message, .. }) => {
                 tracing::debug!(sink, message, "the sink cannot begin yet");
                 return Ok(false);
             }
@@ -45,7 +45,7 @@ async fn is_there(rest: &Rest, source: &str, topic: &str) -> Result<bool, Connec
     match rest.topics(source).await {
         Ok(topics) => Ok(topics.iter().any(|used| used == topic)),
         // A worker with topic.tracking.enable=false refuses to say; the brokers will.
-        Err(ConnectError::Unauthorized { .. } | ConnectError::Answer { .. }) => Ok(true),
+        Err(ConnectError::Unauthorized { status: 403, .. }) => Ok(true),
         Err(error) => Err(error),
     }
 }

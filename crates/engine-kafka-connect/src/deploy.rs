@@ -158,7 +158,7 @@ impl Deployment<'_> {
     async fn begin(&mut self, sink: &str) -> Result<(), ConnectError> {
         let started = Instant::now();
         while !begin(self.rest, &self.prepared.spec, sink).await? {
-            if started.elapsed() > TOPIC_PATIENCE {
+            if started.elapsed() > self.rest.patience(TOPIC_PATIENCE) {
                 tracing::info!(sink, "nothing has been written for this sink yet");
                 return Ok(());
             }
@@ -367,20 +367,18 @@ async fn place_offset(
     start: Lsn,
 ) -> Result<(), ConnectError> {
     let wanted = [starting_at(topic_prefix, start)];
-    let started = Instant::now();
+    let (started, patience) = (Instant::now(), rest.patience(STATE_PATIENCE));
     loop {
         // A worker says that a connector stopped a moment before it lets its progress be changed.
         let placed = match rest.patch_offsets(connector, &wanted).await {
             Ok(()) => source_position(&rest.offsets(connector).await?, topic_prefix) == Some(start),
-            Err(ConnectError::Answer { status: 400 | 500, .. }) if started.elapsed() < STATE_PATIENCE => {
-                false
-            }
+            Err(ConnectError::Answer { status: 400 | 500, .. }) if started.elapsed() < patience => false,
             Err(error) => return Err(error),
         };
         if placed {
             return Ok(());
         }
-        if started.elapsed() > STATE_PATIENCE {
+        if started.elapsed() > patience {
             let (wanted, found) = ("at the position where it is to begin", "elsewhere".to_owned());
             let (connector, after_s) = (connector.to_owned(), started.elapsed().as_secs());
             return Err(ConnectError::ConnectorState { connector, wanted, found, after_s });

@@ -160,7 +160,7 @@ async fn forget(rest: &Rest, connector: &str) -> Result<(), ConnectError> {
         match rest.delete_offsets(connector).await {
             Ok(()) => return Ok(()),
             Err(error @ ConnectError::Answer { status: 400 | 500, .. }) => {
-                if started.elapsed() > SLOT_PATIENCE {
+                if started.elapsed() > rest.patience(SLOT_PATIENCE) {
                     return Err(error);
                 }
                 tracing::debug!(connector, error = %error, "its progress cannot be removed yet");

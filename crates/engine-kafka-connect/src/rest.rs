@@ -1,18 +1,22 @@
 //! [`Rest`]: Kafka Connect's REST interface, typed.
 //!
-//! Every call says what it asks for and what the worker may answer. A worker whose cluster rebalances answers 409 to
-//! whatever changes something; that is waited out here, once for all calls.
+//! Every call says what it asks for and what the worker may answer. What passes by itself is waited out here, once for
+//! all calls: a worker whose cluster rebalances answers 409 to whatever changes something; one that has answered before and
+//! now is gone, or whose proxy has nobody to ask (502, 503, 504), is being started again. Every request can be made twice:
+//! making a connector is followed by a look at what is there.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Method;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::error::ConnectError;
 use crate::http::{Answer, Http, HttpConfig};
-use crate::property::Properties;
+use crate::property::{Properties, differences};
 
 pub use crate::rest::answer::{
     ConnectorInfo, ConnectorStatus, ConnectorWord, FieldError, InstalledPlugin, Offset, TaskStatus,
@@ -23,13 +27,6 @@ mod answer;
 #[cfg(test)]
 mod tests;
 
-/// How long a rebalance is waited out. Kafka Connect waits five minutes for a worker that left; what changes something
-/// is refused only for the seconds in which the group joins.
-const REBALANCE_PATIENCE: Duration = Duration::from_secs(60);
-
-/// Pauses between two attempts: at first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(3));
-
 /// Longest message of a worker that is repeated, characters.
 const MAX_MESSAGE: usize = 600;
 
@@ -37,7 +34,33 @@ const MAX_MESSAGE: usize = 600;
 #[derive(Debug, Clone)]
 pub struct Rest {
     http: Http,
-    patience: Duration,
+    patience: Patience,
+    /// Whether the worker has answered anything: before that, what cannot be reached is most likely a wrong URL.
+    has_answered: Arc<AtomicBool>,
+}
+
+/// How long is waited for what passes by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// For a cluster that rebalances, and for a worker that refuses what it will take in a moment. Kafka Connect waits five
+    /// minutes for a worker that left; what changes something is refused only for the seconds in which the group joins.
+    pub rebalance: Duration,
+    /// For a worker that has answered before and now is gone: about as long as one takes to start.
+    pub outage: Duration,
+    /// Pause before the second attempt; it doubles with each.
+    pub first_pause: Duration,
+    /// Longest pause.
+    pub longest_pause: Duration,
+}
+
+/// How long one request has been tried, and why it is tried again.
+struct Attempts {
+    request: String,
+    started: Instant,
+    pause: Duration,
+    longest_pause: Duration,
+    /// A worker that gave no answer may have done what it was asked for.
+    may_be_done: bool,
 }
 
 /// In which state a connector begins.
@@ -57,13 +80,27 @@ impl Rest {
     /// # Errors
     /// `CONNECT_TLS` for certificates that cannot be read.
     pub fn new(config: HttpConfig) -> Result<Self, ConnectError> {
-        Ok(Rest { http: Http::new(config)?, patience: REBALANCE_PATIENCE })
+        Ok(Rest {
+            http: Http::new(config)?,
+            patience: Patience::default(),
+            has_answered: Arc::new(AtomicBool::new(false)),
+        })
     }
 
-    /// The same client with another patience for rebalances.
-    pub fn with_patience(mut self, patience: Duration) -> Self {
+    /// The same client with another patience.
+    pub fn with_patience(mut self, patience: Patience) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// The same client for somebody who asks again and again anyway: it does not wait for a worker that is gone.
+    pub(crate) fn at_once(&self) -> Self {
+        self.clone().with_patience(Patience { outage: Duration::ZERO, ..self.patience })
+    }
+
+    /// How long is waited for a worker that refuses what it will take in a moment, and at most this.
+    pub(crate) fn patience(&self, most: Duration) -> Duration {
+        most.min(self.patience.rebalance)
     }
 
     /// Version of the worker and identity of its Kafka cluster.
@@ -141,19 +178,23 @@ impl Rest {
             InitialState::Running => "RUNNING",
         };
         let body = json!({ "name": connector, "config": properties, "initial_state": state });
-        let request = "POST /connectors".to_owned();
-        let started = Instant::now();
-        let mut pause = PAUSES.0;
+        let path = &["connectors"];
+        let mut attempts = self.attempts(&Method::POST, path);
         loop {
-            let answer = self.send(Method::POST, &["connectors"], "", Some(&body)).await?;
+            let Some(answer) = self.attempt(Method::POST, path, "", Some(&body), &mut attempts).await? else {
+                continue;
+            };
             if answer.status != 409 {
-                return self.check(&request, answer).map(drop);
+                return self.read::<ConnectorInfo>(&attempts.request, answer).map(drop);
             }
             // 409 says both: the cluster rebalances, or there is one of this name.
-            if self.config(connector).await?.is_some() {
-                return Err(ConnectError::ConnectorExists { connector: connector.to_owned() });
+            match self.config(connector).await? {
+                Some(found) if attempts.may_be_done && differences(&found, properties).is_empty() => {
+                    return Ok(());
+                }
+                Some(_) => return Err(ConnectError::ConnectorExists { connector: connector.to_owned() }),
+                None => self.wait_for_rebalance(&mut attempts).await?,
             }
-            self.wait(&request, started, &mut pause).await?;
         }
     }
 
@@ -214,11 +255,12 @@ impl Rest {
     /// # Errors
     /// When the worker cannot be asked.
     pub async fn delete(&self, connector: &str) -> Result<bool, ConnectError> {
-        match self.order(Method::DELETE, &["connectors", connector], "").await {
-            Ok(()) => Ok(true),
-            Err(ConnectError::Answer { status: 404, .. }) => Ok(false),
-            Err(error) => Err(error),
+        let path = &["connectors", connector];
+        let answer = self.patient(Method::DELETE, path, "", None).await?;
+        if answer.is_missing() {
+            return Ok(false);
         }
+        self.nothing_or_json(&self.request_name(&Method::DELETE, path), answer).map(|()| true)
     }
 
     /// What a connector has stored of its progress; empty when it has stored nothing.
@@ -237,7 +279,7 @@ impl Rest {
     pub async fn begin_at_start(&self, sink: &str, topic: &str) -> Result<(), ConnectError> {
         let partition = json!({ "kafka_topic": topic, "kafka_partition": 0 });
         let body = json!({ "offsets": [{ "partition": partition, "offset": { "kafka_offset": 0 } }] });
-        self.patient(Method::PATCH, &["connectors", sink, "offsets"], "", Some(body)).await.map(drop)
+        self.done(Method::PATCH, &["connectors", sink, "offsets"], "", Some(body)).await
     }
 
     /// Has a stopped connector forget its progress.
@@ -254,7 +296,7 @@ impl Rest {
     /// `CONNECT_ERROR` for one that is not stopped.
     pub async fn patch_offsets(&self, connector: &str, offsets: &[Offset]) -> Result<(), ConnectError> {
         let body = json!({ "offsets": offsets });
-        self.patient(Method::PATCH, &["connectors", connector, "offsets"], "", Some(body)).await.map(drop)
+        self.done(Method::PATCH, &["connectors", connector, "offsets"], "", Some(body)).await
     }
 
     /// The topics that a connector has used.
@@ -268,11 +310,11 @@ impl Rest {
 
     /// Reads something that may not be there.
     async fn find<T: DeserializeOwned>(&self, path: &[&str]) -> Result<Option<T>, ConnectError> {
-        match self.get(path, "").await {
-            Ok(found) => Ok(Some(found)),
-            Err(ConnectError::Answer { status: 404, .. }) => Ok(None),
-            Err(error) => Err(error),
+        let answer = self.patient(Method::GET, path, "", None).await?;
+        if answer.is_missing() {
+            return Ok(None);
         }
+        self.read(&self.request_name(&Method::GET, path), answer).map(Some)
     }
 
     /// Reads something.
@@ -282,7 +324,20 @@ impl Rest {
 
     /// Asks for something whose answer says nothing.
     async fn order(&self, method: Method, path: &[&str], query: &str) -> Result<(), ConnectError> {
-        self.patient(method, path, query, None).await.map(drop)
+        self.done(method, path, query, None).await
+    }
+
+    /// The same with a body.
+    async fn done(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &str,
+        body: Option<serde_json::Value>,
+    ) -> Result<(), ConnectError> {
+        let request = self.request_name(&method, path);
+        let answer = self.patient(method, path, query, body).await?;
+        self.nothing_or_json(&request, answer)
     }
 
     /// Asks for something, and reads the answer.
@@ -295,14 +350,10 @@ impl Rest {
     ) -> Result<T, ConnectError> {
         let request = self.request_name(&method, path);
         let answer = self.patient(method, path, query, body).await?;
-        serde_json::from_slice(&answer.body).map_err(|error| ConnectError::Answer {
-            status: answer.status,
-            request,
-            message: format!("what it sends is not what Kafka Connect answers: {error}"),
-        })
+        self.read(&request, answer)
     }
 
-    /// Sends a request, again while the cluster rebalances.
+    /// Sends a request, again while the cluster rebalances or the worker is gone.
     async fn patient(
         &self,
         method: Method,
@@ -310,25 +361,53 @@ impl Rest {
         query: &str,
         body: Option<serde_json::Value>,
     ) -> Result<Answer, ConnectError> {
-        let request = self.request_name(&method, path);
-        let started = Instant::now();
-        let mut pause = PAUSES.0;
+        let mut attempts = self.attempts(&method, path);
         loop {
-            let answer = self.send(method.clone(), path, query, body.as_ref()).await?;
-            if answer.status != 409 {
-                return self.check(&request, answer);
+            match self.attempt(method.clone(), path, query, body.as_ref(), &mut attempts).await? {
+                Some(answer) if answer.status == 409 => self.wait_for_rebalance(&mut attempts).await?,
+                Some(answer) => return Ok(answer),
+                None => {}
             }
-            self.wait(&request, started, &mut pause).await?;
         }
     }
 
-    async fn wait(&self, request: &str, started: Instant, pause: &mut Duration) -> Result<(), ConnectError> {
-        if started.elapsed() + *pause > self.patience {
-            let after_s = started.elapsed().as_secs();
-            return Err(ConnectError::Rebalancing { request: request.to_owned(), after_s });
+    /// Sends a request once. `None` when there was no answer and it is to be sent again: the pause is over then.
+    async fn attempt(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &str,
+        body: Option<&serde_json::Value>,
+        attempts: &mut Attempts,
+    ) -> Result<Option<Answer>, ConnectError> {
+        let error = match self.send(method, path, query, body).await {
+            Ok(answer) if matches!(answer.status, 502..=504) => {
+                let message = answer::message(&answer.body, MAX_MESSAGE);
+                ConnectError::Answer { status: answer.status, request: attempts.request.clone(), message }
+            }
+            Ok(answer) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                return Ok(Some(answer));
+            }
+            Err(error @ ConnectError::Unreachable { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        if !self.has_answered.load(Ordering::Relaxed) || !attempts.may_go_on(self.patience.outage) {
+            return Err(error);
         }
-        sleep(*pause).await;
-        *pause = (*pause * 2).min(PAUSES.1);
+        let request = &attempts.request;
+        tracing::warn!(request, error = %segcdc_model::fault::chain(&error), "the worker is asked again");
+        attempts.may_be_done = true;
+        attempts.pause().await;
+        Ok(None)
+    }
+
+    async fn wait_for_rebalance(&self, attempts: &mut Attempts) -> Result<(), ConnectError> {
+        if !attempts.may_go_on(self.patience.rebalance) {
+            let after_s = attempts.started.elapsed().as_secs();
+            return Err(ConnectError::Rebalancing { request: attempts.request.clone(), after_s });
+        }
+        attempts.pause().await;
         Ok(())
     }
 
@@ -361,7 +440,63 @@ impl Rest {
         }
     }
 
+    /// Reads the answer to what was done.
+    fn read<T: DeserializeOwned>(&self, request: &str, answer: Answer) -> Result<T, ConnectError> {
+        let answer = self.check(request, answer)?;
+        serde_json::from_slice(&answer.body).map_err(|error| ConnectError::Answer {
+            status: answer.status,
+            request: request.to_owned(),
+            message: format!("what it sends is not what Kafka Connect answers: {error}"),
+        })
+    }
+
+    /// Takes an answer that says nothing: no body, or some JSON. A page that says 200 is somebody else's, and nothing was
+    /// done.
+    fn nothing_or_json(&self, request: &str, answer: Answer) -> Result<(), ConnectError> {
+        let answer = self.check(request, answer)?;
+        if answer.body.is_empty() {
+            return Ok(());
+        }
+        self.read::<IgnoredAny>(request, answer).map(drop)
+    }
+
+    fn attempts(&self, method: &Method, path: &[&str]) -> Attempts {
+        Attempts {
+            request: self.request_name(method, path),
+            started: Instant::now(),
+            pause: self.patience.first_pause,
+            longest_pause: self.patience.longest_pause,
+            may_be_done: false,
+        }
+    }
+
     fn request_name(&self, method: &Method, path: &[&str]) -> String {
         format!("{method} {}", self.http.url().path(path))
+    }
+}
+
+// === impl Patience ===
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            rebalance: Duration::from_secs(60),
+            outage: Duration::from_secs(60),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(3),
+        }
+    }
+}
+
+// === impl Attempts ===
+
+impl Attempts {
+    fn may_go_on(&self, patience: Duration) -> bool {
+        self.started.elapsed() + self.pause <= patience
+    }
+
+    async fn pause(&mut self) {
+        sleep(self.pause).await;
+        self.pause = (self.pause * 2).min(self.longest_pause);
     }
 }

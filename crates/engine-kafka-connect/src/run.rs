@@ -59,6 +59,8 @@ pub async fn run(
         }
         false => None,
     };
+    // A worker that is gone is noticed here, and shown.
+    let rest = &rest.at_once();
     let mut caretaker = Caretaker::new();
     let mut target: Option<Target> = None;
     let mut waiting: Option<Vec<String>> = None;

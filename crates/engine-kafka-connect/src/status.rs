@@ -100,7 +100,7 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     let offsets = match rest.offsets(&spec.source_connector).await {
         Ok(offsets) => offsets,
         // No such connector: said below.
-        Err(ConnectError::Answer { .. }) => Vec::new(),
+        Err(ConnectError::Answer { status: 404, .. }) => Vec::new(),
         Err(error) => return Err(error),
     };
     let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?;

@@ -4,6 +4,7 @@
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`connect`]: a Kafka broker and a Kafka Connect worker with Debezium's connectors
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
+//! - [`http_proxy`]: an HTTP proxy that answers wrongly on purpose
 //! - [`scratch`]: where temporary clusters live
 //! - [`values`]: random values of every kind of type
 //! - [`wait`]: conditions with a deadline, instead of sleeps
@@ -11,6 +12,7 @@
 //! - [`port`]: free loopback ports
 
 pub mod connect;
+pub mod http_proxy;
 pub mod locale;
 pub mod port;
 pub mod postgres;
@@ -21,6 +23,7 @@ pub mod values;
 pub mod wait;
 
 pub use connect::{ConnectCluster, ConnectOptions};
+pub use http_proxy::{Fault, HttpProxy, Trouble};
 pub use port::free_port;
 pub use postgres::{ClusterCopy, PostgresCluster, PostgresOptions, StopMode};
 pub use proxy::{Direction, Proxy, Rule, Then, When};

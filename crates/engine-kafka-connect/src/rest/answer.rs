@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::http::Answer;
+
 /// `GET /`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Worker {
@@ -193,6 +195,21 @@ pub(super) type Topics = BTreeMap<String, UsedTopics>;
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct UsedTopics {
     pub(super) topics: Vec<String>,
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// Whether the worker says that there is no such thing. A 404 of somebody else says that the URL is wrong: the worker
+    /// repeats the number in JSON.
+    pub(super) fn is_missing(&self) -> bool {
+        #[derive(Deserialize)]
+        struct Problem {
+            error_code: u16,
+        }
+        let problem = |body: &[u8]| serde_json::from_slice::<Problem>(body).ok();
+        self.status == 404 && problem(&self.body).is_some_and(|problem| problem.error_code == 404)
+    }
 }
 
 /// The message of an error answer: what the worker says, on one line, without control characters.

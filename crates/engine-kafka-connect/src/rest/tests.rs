@@ -21,6 +21,8 @@ enum Reply {
     Raw(Vec<u8>),
     /// A body without end.
     Endless,
+    /// The connection ends without an answer.
+    Nothing,
 }
 
 /// A server that gives its replies one after another, the last one again and again; and what it was asked.
@@ -51,12 +53,18 @@ impl Server {
 
     fn client(&self) -> Rest {
         let config = HttpConfig { timeout: Duration::from_millis(700), ..HttpConfig::new(self.url.clone()) };
-        Rest::new(config).unwrap().with_patience(Duration::from_secs(5))
+        Rest::new(config).unwrap().with_patience(patience(5_000))
     }
 
     fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
+}
+
+/// A patience of so many milliseconds for everything.
+fn patience(millis: u64) -> Patience {
+    let all = Duration::from_millis(millis);
+    Patience { rebalance: all, outage: all, first_pause: Duration::from_millis(50), ..Patience::default() }
 }
 
 async fn serve(mut stream: TcpStream, reply: Reply, seen: Arc<std::sync::Mutex<Vec<String>>>) {
@@ -76,6 +84,7 @@ async fn serve(mut stream: TcpStream, reply: Reply, seen: Arc<std::sync::Mutex<V
             stream.write_all(&bytes).await.ok();
             std::future::pending::<()>().await;
         }
+        Reply::Nothing => {}
         Reply::Endless => {
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000000\r\n\r\n").await.ok();
             while stream.write_all(&[b' '; 64 << 10]).await.is_ok() {}
@@ -130,7 +139,7 @@ async fn a_rebalance_is_waited_out() {
 #[tokio::test]
 async fn a_rebalance_without_end_is_named() {
     let server = Server::start(vec![rebalancing()]).await;
-    let error = server.client().with_patience(Duration::from_millis(400)).delete("c").await.unwrap_err();
+    let error = server.client().with_patience(patience(400)).delete("c").await.unwrap_err();
     assert_eq!((error.code(), error.disposition()), ("CONNECT_REBALANCING", Disposition::Retry));
 }
 
@@ -149,6 +158,77 @@ async fn a_connector_is_made_after_a_rebalance() {
     let missing = r#"{"error_code":404,"message":"Connector c not found"}"#;
     let server = Server::start(vec![rebalancing(), json(404, missing), json(201, r#"{"name":"c"}"#)]).await;
     server.client().create("c", &Properties::new(), InitialState::Stopped).await.unwrap();
+}
+
+/// What a worker answers to [`Rest::worker`].
+fn root() -> Reply {
+    json(200, r#"{"version":"4.3.0","kafka_cluster_id":"x"}"#)
+}
+
+#[tokio::test]
+async fn a_worker_that_has_answered_may_be_gone_for_a_while() {
+    let gateway = || Reply::Json(502, "<html>nobody there</html>".to_owned());
+    let server = Server::start(vec![root(), gateway(), Reply::Nothing, json(503, ""), json(204, "")]).await;
+    let client = server.client();
+    client.worker().await.unwrap();
+    client.pause("c").await.unwrap();
+    assert_eq!(server.requests().len(), 5);
+
+    // One that has never answered is most likely another server.
+    for (reply, code) in [(gateway(), "CONNECT_ERROR"), (Reply::Nothing, "CONNECT_UNREACHABLE")] {
+        let server = Server::start(vec![reply, root()]).await;
+        assert_eq!(server.client().worker().await.unwrap_err().code(), code);
+        assert_eq!(server.requests().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_outage_without_end_is_named() {
+    let server = Server::start(vec![root(), json(503, r#"{"error_code":503,"message":"no"}"#)]).await;
+    let client = server.client().with_patience(patience(400));
+    client.worker().await.unwrap();
+    let error = client.pause("c").await.unwrap_err();
+    assert_eq!((error.code(), error.disposition()), ("CONNECT_ERROR", Disposition::Retry));
+    assert!(server.requests().len() > 2, "{:?}", server.requests());
+    // Who asks again anyway is told at once.
+    let asked = server.requests().len();
+    client.at_once().pause("c").await.unwrap_err();
+    assert_eq!(server.requests().len(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_connector_whose_answer_was_lost_is_ours_if_it_is_as_wanted() {
+    let conflict = || json(409, r#"{"error_code":409,"message":"Connector c already exists"}"#);
+    let wanted = Properties::from([("a".to_owned(), "1".to_owned())]);
+    let check = async |found: &str| {
+        let server = Server::start(vec![root(), Reply::Nothing, conflict(), json(200, found)]).await;
+        let client = server.client();
+        client.worker().await.unwrap();
+        client.create("c", &wanted, InitialState::Stopped).await
+    };
+    check(r#"{"name":"c","a":"1"}"#).await.unwrap();
+    let error = check(r#"{"name":"c","a":"2"}"#).await.unwrap_err();
+    assert_eq!(error.code(), "CONNECTOR_EXISTS");
+}
+
+#[tokio::test]
+async fn what_somebody_else_answers_is_neither_done_nor_missing() {
+    let page = || Reply::Json(200, "<html>log in</html>".to_owned());
+    let elsewhere = || Reply::Json(404, "<html>not found</html>".to_owned());
+    let server = Server::start(vec![page(), page(), elsewhere(), elsewhere(), page()]).await;
+    let client = server.client();
+    let codes = [
+        client.resume("c").await.unwrap_err().code(),
+        client.delete("c").await.unwrap_err().code(),
+        client.delete("c").await.unwrap_err().code(),
+        client.config("c").await.unwrap_err().code(),
+        client.create("c", &Properties::new(), InitialState::Stopped).await.unwrap_err().code(),
+    ];
+    assert_eq!(codes, ["CONNECT_ERROR"; 5]);
+    let missing = r#"{"error_code":404,"message":"Connector c not found"}"#;
+    let server = Server::start(vec![json(404, missing)]).await;
+    assert!(!server.client().delete("c").await.unwrap());
+    assert_eq!(server.client().config("c").await.unwrap(), None);
 }
 
 #[tokio::test]

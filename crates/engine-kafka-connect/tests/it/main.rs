@@ -6,3 +6,5 @@ mod handover;
 mod life;
 #[cfg(test)]
 mod rig;
+#[cfg(test)]
+mod worker_faults;
