@@ -51,6 +51,8 @@ struct OpenTransaction {
     changes: Vec<TaggedChange>,
     relations: RelationCache,
     memory_bytes: usize,
+    /// See [`Transaction::large_bytes`].
+    large_bytes: u64,
 }
 
 /// Collects changes until their transaction is committed. Holds whole transactions in memory and counts the bytes.
@@ -64,6 +66,7 @@ pub(crate) struct Assembler {
     /// The streamed transaction whose block is open.
     block: Option<u32>,
     memory_bytes: usize,
+    large_bytes: u64,
 }
 
 // === impl Assembler ===
@@ -83,6 +86,11 @@ impl Assembler {
     /// Bytes of changes that are held.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.memory_bytes
+    }
+
+    /// Bytes outside of memory that the changes keep alive.
+    pub(crate) fn large_bytes(&self) -> u64 {
+        self.large_bytes
     }
 
     /// As [`Assembler::push_with`], of a message without large fields.
@@ -172,12 +180,15 @@ impl Assembler {
         // The server may report a transaction of which it has streamed nothing.
         let Some(mut open) = self.streamed.remove(&xid) else { return };
         self.memory_bytes -= open.memory_bytes;
+        self.large_bytes -= open.large_bytes;
         if xid == subxid {
             return;
         }
         open.changes.retain(|tagged| tagged.subxid != subxid);
         open.memory_bytes = open.changes.iter().map(|tagged| change_bytes(&tagged.change)).sum();
+        open.large_bytes = open.changes.iter().map(|tagged| large_bytes(&tagged.change)).sum();
         self.memory_bytes += open.memory_bytes;
+        self.large_bytes += open.large_bytes;
         self.streamed.insert(xid, open);
     }
 
@@ -194,9 +205,11 @@ impl Assembler {
             (None, current) => current.as_mut().map(|(_, open)| open),
         };
         let open = open.ok_or_else(|| protocol("a change outside of a transaction"))?;
-        let bytes = change_bytes(&change);
+        let (bytes, large) = (change_bytes(&change), large_bytes(&change));
         open.memory_bytes += bytes;
+        open.large_bytes += large;
         self.memory_bytes += bytes;
+        self.large_bytes += large;
         open.changes.push(TaggedChange { subxid: xid.unwrap_or(0), change });
         Ok(())
     }
@@ -204,12 +217,13 @@ impl Assembler {
     /// A transaction that is whole.
     fn complete(&mut self, xid: u32, open: OpenTransaction, position: Position) -> Assembled {
         self.memory_bytes -= open.memory_bytes;
+        self.large_bytes -= open.large_bytes;
         Assembled::Transaction(Transaction {
             xid,
             commit_lsn: position.lsn,
             end_lsn: position.end_lsn,
             commit_time_us: position.time_us,
-            large_bytes: open.changes.iter().map(|tagged| large_bytes(&tagged.change)).sum(),
+            large_bytes: open.large_bytes,
             changes: open.changes.into_iter().map(|tagged| tagged.change).collect(),
             memory_bytes: open.memory_bytes,
         })

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use segcdc_model::Secret;
 
+use crate::spill::SpillSpace;
+
 pub use crate::config::error::ConfigError;
 
 mod error;
@@ -79,8 +81,8 @@ pub struct SourceConfig {
     pub application_name: String,
     /// Bound of one connection attempt, handshakes included.
     pub connect_timeout: Duration,
-    /// Directory for values that are too large for memory.
-    pub spill_dir: PathBuf,
+    /// Where what is too large for memory is kept: one for all sessions of this configuration and its clones.
+    pub spill: SpillSpace,
 }
 
 // === impl Endpoint ===

@@ -217,14 +217,27 @@ pub enum SourceError {
         /// The role.
         role: String,
     },
-    /// A value that is too large for memory cannot be kept on disk.
-    #[error("cannot keep a large value in {}", .directory.display())]
+    /// What is too large for memory cannot be kept on disk.
+    #[error("cannot keep what is too large for memory in {}", .directory.display())]
     Spill {
         /// The directory.
         directory: PathBuf,
         /// What the operating system said.
         #[source]
         cause: io::Error,
+    },
+    /// What is too large for memory does not fit into the limit on disk, even when nothing else is there.
+    #[error(
+        "{needed} more bytes would be needed in {}, where --spill-limit allows {limit} in all",
+        .directory.display()
+    )]
+    SpillLimit {
+        /// The directory.
+        directory: PathBuf,
+        /// Bytes that may be there at once.
+        limit: u64,
+        /// Bytes that had to be added.
+        needed: u64,
     },
     /// The position to start at lies behind what the slot has already let go: rows would be lost silently.
     #[error("the slot \"{slot}\" has moved to {confirmed}, past the wanted start {wanted}")]
@@ -330,6 +343,7 @@ impl Fault for SourceError {
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
             SourceError::Spill { cause, .. } if is_full(cause) => "SPILL_DISK_FULL",
             SourceError::Spill { .. } => "SPILL_FAILED",
+            SourceError::SpillLimit { .. } => "SPILL_LIMIT",
         }
     }
 
@@ -360,6 +374,7 @@ impl Fault for SourceError {
             | SourceError::VersionUnsupported { .. }
             | SourceError::SlotName { .. }
             | SourceError::Spill { .. }
+            | SourceError::SpillLimit { .. }
             | SourceError::InvalidName { .. }
             | SourceError::Pattern { .. }
             | SourceError::MoneyLocale { .. }
@@ -421,6 +436,10 @@ impl Fault for SourceError {
             }
             SourceError::Spill { .. } => {
                 "the directory must exist or be creatable, and be writable; name another with --spill-dir"
+            }
+            SourceError::SpillLimit { .. } => {
+                "give a larger --spill-limit: one row, or one transaction of the source, needs more; nothing is lost, and \
+                 the next start goes on from the checkpoint"
             }
             SourceError::SlotAheadOfCheckpoint { .. } => {
                 "something else has consumed the slot, or it was made again; the tables must be copied again"

@@ -15,6 +15,7 @@
 //! - [`profile`]: what the numbers of a table look like
 //! - [`key_scan`]: keys of rows that the target could not tell apart or hold
 //! - [`quote`]: the one place that writes identifiers and literals into SQL
+//! - [`SpillSpace`]: where what is too large for memory is kept, and how much of it
 //! - [`error`]: what can go wrong
 
 pub mod catalog;
@@ -54,4 +55,5 @@ pub use replication::{CreatedSlot, FieldForm, Replication, SlotSnapshot, SystemI
 pub use session::Session;
 pub use slot::SlotState;
 pub use snapshot::{CopyRange, CopyRequest, ExportedSnapshot, RowDecoder, RowStream};
+pub use spill::SpillSpace;
 pub use stream::{StreamEvent, StreamOptions, TransactionStream};

@@ -66,7 +66,7 @@ impl Replication {
     /// Opens a replication session in the configured database.
     pub async fn connect(config: &SourceConfig) -> Result<Self, SourceError> {
         let mut wire = startup::connect(config, SessionKind::Replication).await?;
-        wire.spill_into(&config.spill_dir, Grammar::Changes { in_stream: false });
+        wire.spill_into(&config.spill, Grammar::Changes { in_stream: false });
         let sql = "SELECT name, setting FROM pg_catalog.pg_settings \
                    WHERE name IN ('server_version_num', 'wal_sender_timeout')";
         let rows = wire.query(Operation::Identify, sql).await?;

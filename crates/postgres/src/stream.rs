@@ -29,6 +29,9 @@ mod reader;
 /// Bytes of decoded changes that may wait for the consumer.
 const DEFAULT_QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
+/// Bytes outside of memory that may wait for the consumer.
+const DEFAULT_QUEUE_LARGE_BYTES: u64 = 1 << 30;
+
 /// How long the server may be silent although it was asked for an answer.
 const DEFAULT_SILENCE: Duration = Duration::from_secs(60);
 
@@ -45,6 +48,8 @@ pub struct StreamOptions {
     pub streaming: bool,
     /// Bytes of decoded changes that may wait for the consumer. One transaction that is larger passes whole.
     pub queue_bytes: usize,
+    /// Bytes outside of memory that may wait for the consumer, as with `queue_bytes`.
+    pub queue_large_bytes: u64,
     /// How long the server may be silent although it was asked for an answer. Never below `wal_sender_timeout`: a
     /// walsender that works on a large transaction answers nothing for a while.
     pub silence: Duration,
@@ -92,6 +97,8 @@ struct State {
     queue: VecDeque<StreamEvent>,
     /// Memory of the transactions in the queue.
     queue_bytes: usize,
+    /// What the transactions in the queue have outside of memory.
+    queue_large_bytes: u64,
     /// Memory of transactions that are not complete.
     open_bytes: usize,
     acknowledged: Lsn,
@@ -113,6 +120,7 @@ impl Default for StreamOptions {
             fields: FieldForm::Text,
             streaming: false,
             queue_bytes: DEFAULT_QUEUE_BYTES,
+            queue_large_bytes: DEFAULT_QUEUE_LARGE_BYTES,
             silence: DEFAULT_SILENCE,
         }
     }
@@ -131,6 +139,7 @@ impl TransactionStream {
         let state = State {
             queue: VecDeque::new(),
             queue_bytes: 0,
+            queue_large_bytes: 0,
             open_bytes: 0,
             acknowledged: from,
             server_wal_end: from,
@@ -156,6 +165,8 @@ impl TransactionStream {
                 if let Some(event) = state.queue.pop_front() {
                     if let StreamEvent::Transaction(transaction) = &event {
                         state.queue_bytes = state.queue_bytes.saturating_sub(transaction.memory_bytes);
+                        state.queue_large_bytes =
+                            state.queue_large_bytes.saturating_sub(transaction.large_bytes);
                     }
                     if state.reader_waits {
                         self.shared.attention.notify_one();

@@ -1,7 +1,6 @@
 //! [`Wire`]: PostgreSQL's message framing over a [`Transport`].
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use bytes::{Buf, Bytes, BytesMut};
 use fallible_iterator::FallibleIterator;
@@ -13,7 +12,7 @@ use crate::error::{Operation, ServerError, SourceError};
 use segcdc_model::LargeValue;
 
 use crate::socket::Transport;
-use crate::spill::{Grammar, LARGE_MESSAGE_BYTES, Scanner, SpillError};
+use crate::spill::{Grammar, LARGE_MESSAGE_BYTES, Scanner, SpillError, SpillSpace, is_refusal};
 
 /// Size of the read buffer: the walsender writes one message at a time, so a large buffer saves system calls only
 /// when it is behind; 256 KiB is where the gain was found to end.
@@ -49,13 +48,17 @@ pub(crate) struct Wire {
     spill: Option<Spill>,
     /// A large message that is being read.
     open: Option<Scanner>,
+    /// Bytes that a large message needs, which is not read until they are there.
+    wanted: Option<u64>,
 }
 
 /// How large CopyData messages are cut.
 #[derive(Debug)]
 struct Spill {
-    directory: PathBuf,
+    space: SpillSpace,
     grammar: Grammar,
+    /// Bytes of the space that the reader of this connection holds itself: those it must not wait for.
+    held: u64,
 }
 
 // === impl Frame ===
@@ -102,6 +105,7 @@ impl Wire {
             busy: false,
             spill: None,
             open: None,
+            wanted: None,
         }
     }
 
@@ -125,9 +129,22 @@ impl Wire {
         self.limit = MAX_MESSAGE_BYTES;
     }
 
-    /// From now on takes large fields out of large CopyData messages of this grammar, into files of `directory`.
-    pub(crate) fn spill_into(&mut self, directory: &Path, grammar: Grammar) {
-        self.spill = Some(Spill { directory: directory.to_owned(), grammar });
+    /// From now on takes large fields out of large CopyData messages of this grammar, into files of `space`. A message
+    /// for which it has no room is not read until others have given enough back.
+    pub(crate) fn spill_into(&mut self, space: &SpillSpace, grammar: Grammar) {
+        self.spill = Some(Spill { space: space.clone(), grammar, held: 0 });
+    }
+
+    /// Tells how many bytes of the space the caller holds, and will not give back before the next message has come.
+    pub(crate) fn set_held(&mut self, bytes: u64) {
+        if let Some(spill) = &mut self.spill {
+            spill.held = bytes;
+        }
+    }
+
+    /// Whether a message is here that is not read because there is no room for its large fields.
+    pub(crate) fn wants_room(&self) -> bool {
+        self.wanted.is_some()
     }
 
     /// Tells what the next message has to be read by.
@@ -173,8 +190,19 @@ impl Wire {
             && header.tag() == b'd'
             && length > LARGE_MESSAGE_BYTES
         {
+            let needed = length as u64;
+            let share = match spill.space.try_claim(needed) {
+                Ok(share) => share,
+                // Others hold it and will give it back.
+                Err(refused) if is_refusal(&refused) && spill.space.used() > spill.held => {
+                    self.wanted = Some(needed);
+                    return Ok(None);
+                }
+                Err(refused) => return Err(refused),
+            };
+            self.wanted = None;
+            self.open = Some(Scanner::new(&spill.space, share, spill.grammar, length - 4));
             self.inbound.advance(5);
-            self.open = Some(Scanner::new(&spill.directory, spill.grammar, length - 4));
             return self.take_frame();
         }
         if self.inbound.len() < whole {
@@ -185,8 +213,13 @@ impl Wire {
         Ok(Some(Frame { whole: self.inbound.split_to(whole), large: Vec::new() }))
     }
 
-    /// Waits for more bytes. Cancel-safe: bytes that have come are in the buffer.
+    /// Waits for more bytes, or for room for the large message that is here. Cancel-safe: bytes that have come are in
+    /// the buffer.
     pub(crate) async fn fill(&mut self) -> io::Result<()> {
+        if let (Some(wanted), Some(spill)) = (self.wanted, &self.spill) {
+            spill.space.wait(wanted, spill.held).await;
+            return Ok(());
+        }
         if self.inbound.capacity() - self.inbound.len() < READ_BUFFER_BYTES / 16 {
             self.inbound.reserve(READ_BUFFER_BYTES);
         }
@@ -307,7 +340,10 @@ pub(crate) fn server_error(mut fields: ErrorFields<'_>) -> Result<ServerError, S
 /// A broken connection, or bytes that are no message.
 pub(crate) fn lost(cause: io::Error) -> SourceError {
     let cause = match cause.downcast::<SpillError>() {
-        Ok(SpillError { directory, cause }) => return SourceError::Spill { directory, cause },
+        Ok(SpillError::Failed { directory, cause }) => return SourceError::Spill { directory, cause },
+        Ok(SpillError::Limit { directory, limit, needed }) => {
+            return SourceError::SpillLimit { directory, limit, needed };
+        }
         Err(cause) => cause,
     };
     match cause.kind() {

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::logs::LogFormat;
+use crate::text;
 
 pub(crate) use crate::arguments::deadletter::{
     DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
@@ -272,9 +273,15 @@ pub(crate) struct PipelineArguments {
     /// The pipeline's name; without it, the name of the source's database
     #[arg(long, value_name = "NAME", env = "SEGCDC_NAME", hide_env_values = true)]
     pub(crate) name: Option<String>,
-    /// Directory for values that are too large for memory; without it, the system's directory for temporary files
+    /// Directory for what is too large for memory; without it, the system's directory for temporary files
     #[arg(long, value_name = "DIRECTORY", env = "SEGCDC_SPILL_DIR", hide_env_values = true)]
     pub(crate) spill_dir: Option<PathBuf>,
+    /// The most that may be in --spill-dir at once, like 500MiB or 20GiB; without it, 1 GiB of its disk stays free for
+    /// others (of a disk below 10 GiB, a tenth)
+    #[arg(
+        long, value_name = "SIZE", value_parser = text::parse_bytes, env = "SEGCDC_SPILL_LIMIT", hide_env_values = true
+    )]
+    pub(crate) spill_limit: Option<u64>,
 }
 
 /// Which pipeline, and how it is to be set up.

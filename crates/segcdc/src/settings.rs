@@ -3,7 +3,7 @@
 use std::io::BufRead;
 
 use segcdc_plan::{RuleTexts, Rules};
-use segcdc_postgres::{Pattern, SourceConfig};
+use segcdc_postgres::{Pattern, SourceConfig, SpillSpace};
 use segcdc_sqlserver::TargetConfig;
 
 use crate::arguments::{PipelineArguments, RuleArguments};
@@ -34,9 +34,8 @@ impl Endpoints {
     pub(crate) fn read(arguments: &PipelineArguments, input: &mut dyn BufRead) -> Result<Self, CliError> {
         let source = url("--source", "SEGCDC_SOURCE_URL", arguments.source.as_deref(), input)?;
         let mut source = SourceConfig::parse(&source)?;
-        if let Some(directory) = &arguments.spill_dir {
-            source.spill_dir.clone_from(directory);
-        }
+        let directory = arguments.spill_dir.as_deref().unwrap_or(source.spill.directory());
+        source.spill = SpillSpace::new(directory, arguments.spill_limit);
         let target = url("--target", "SEGCDC_TARGET_URL", arguments.target.as_deref(), input)?;
         let target = TargetConfig::parse(&target)?;
         let name = match &arguments.name {
@@ -178,6 +177,7 @@ mod tests {
             target: (!target.is_empty()).then(|| target.to_owned()),
             name: name.map(str::to_owned),
             spill_dir: None,
+            spill_limit: None,
         };
         Endpoints::read(&arguments, &mut Cursor::new(""))
     }

@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table};
 
+/// Units of bytes above the byte, ascending.
+const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
 /// Which side of its column a cell's text stands on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -65,11 +68,27 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
+/// A size as people write it: `20GiB`, `500 MiB`, `1048576`. The units are those in which [`bytes`] prints.
+///
+/// # Errors
+/// A sentence that says what a size is.
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
+    let digits = text.trim().trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text.trim().strip_prefix(digits).unwrap_or_default().trim();
+    let factor = match unit {
+        "" | "B" => Some(1),
+        unit => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
+    };
+    let size = factor.and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor));
+    size.filter(|size| *size > 0)
+        .ok_or_else(|| "a size is a whole number with a unit: B, KiB, MiB, GiB or TiB, like 20GiB".to_owned())
+}
+
 /// Bytes in the largest unit that leaves at least one before the point: `1.5 GiB`.
 pub(crate) fn bytes(bytes: u64) -> String {
     let mut unit = "B";
     let mut divisor = 1_u64;
-    for (name, size) in [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)] {
+    for (name, size) in UNITS {
         if bytes >= size {
             (unit, divisor) = (name, size);
         }
@@ -125,6 +144,14 @@ mod tests {
         check(1023, "1023 B");
         check(1536, "1.5 KiB");
         check(5 << 30, "5.0 GiB");
+        let read = |text| parse_bytes(text).ok();
+        assert_eq!(
+            [read("7"), read("7B"), read(" 7 kib "), read("20GiB")],
+            [Some(7), Some(7), Some(7168), Some(20 << 30)]
+        );
+        for text in ["", "GiB", "1.5GiB", "-1", "0", "7 GB", "7 GiB or so", "99999999999TiB"] {
+            assert_eq!(read(text), None, "{text}");
+        }
         let check = |ms, expected: &str| assert_eq!(duration(Duration::from_millis(ms)), expected);
         check(85, "85ms");
         check(12_440, "12.4s");

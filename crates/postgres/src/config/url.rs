@@ -12,6 +12,7 @@ use segcdc_model::Secret;
 use super::{
     ClientCertificate, ConfigError, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, Endpoint, SourceConfig, TlsMode,
 };
+use crate::spill::SpillSpace;
 
 /// Longest name that PostgreSQL keeps whole (`NAMEDATALEN` - 1); it would silently cut a longer one.
 const MAX_NAME_BYTES: usize = 63;
@@ -212,7 +213,7 @@ impl Parts {
             client_certificate,
             application_name: self.application_name.unwrap_or_else(|| "segcdc".to_owned()),
             connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-            spill_dir: std::env::temp_dir(),
+            spill: SpillSpace::new(std::env::temp_dir(), None),
         })
     }
 }

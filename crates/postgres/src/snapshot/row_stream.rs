@@ -50,7 +50,7 @@ pub async fn copy(config: &SourceConfig, request: CopyRequest<'_>) -> Result<Row
         // Whatever the statistics say: a range is read by its pages, never by reading the whole table.
         wire.query(Operation::Copy, "SET LOCAL enable_seqscan = off").await?;
     }
-    wire.spill_into(&config.spill_dir, Grammar::CopyHeader);
+    wire.spill_into(&config.spill, Grammar::CopyHeader);
     wire.begin(&sql).await?;
     match wire.next_message(Operation::Copy).await? {
         Message::CopyOutResponse(_) => {}

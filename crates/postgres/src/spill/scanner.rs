@@ -5,11 +5,11 @@
 //! case type in pgoutput. Whatever is not as it should be is kept as it is, for them to refuse.
 
 use std::io;
-use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BytesMut};
 use segcdc_model::LargeValue;
 
+use super::space::{Share, SpillSpace};
 use super::store::SpillWriter;
 
 /// Fields above this length are taken out.
@@ -42,7 +42,9 @@ pub(crate) enum Grammar {
 /// Reads one message.
 #[derive(Debug)]
 pub(crate) struct Scanner {
-    directory: PathBuf,
+    space: SpillSpace,
+    /// What the message may take of the space.
+    share: Share,
     grammar: Grammar,
     /// Bytes of the message that have not been seen.
     remaining: usize,
@@ -109,15 +111,16 @@ enum Part {
 // === impl Scanner ===
 
 impl Scanner {
-    /// A scanner of a message with `length` bytes behind tag and length.
-    pub(crate) fn new(directory: &Path, grammar: Grammar, length: usize) -> Self {
+    /// A scanner of a message with `length` bytes behind tag and length, whose large fields take their place from `share`.
+    pub(crate) fn new(space: &SpillSpace, share: Share, grammar: Grammar, length: usize) -> Self {
         let part = match grammar {
             Grammar::CopyHeader => Part::CopyHeader,
             Grammar::CopyRow => Part::CopyCount,
             Grammar::Changes { .. } => Part::Kind,
         };
         Scanner {
-            directory: directory.to_owned(),
+            space: space.clone(),
+            share,
             grammar,
             remaining: length,
             kept: BytesMut::from(&b"d\0\0\0\0"[..]),
@@ -304,7 +307,8 @@ impl Scanner {
             self.kept.extend_from_slice(&[self.field.to_ascii_uppercase()]);
             self.kept.extend_from_slice(&place.to_be_bytes());
         }
-        let writer = SpillWriter::create(&self.directory, copy || self.field == b'b')?;
+        let file = self.space.file(self.share.split(bytes as u64))?;
+        let writer = SpillWriter::new(file, copy || self.field == b'b');
         self.state = State::Spill(bytes, Box::new(writer));
         Ok(())
     }

@@ -121,7 +121,7 @@ impl Reader {
                 () = attention => {}
                 () = sleep_until(next_status) => {}
             }
-            if !has_room {
+            if !has_room || self.wire.wants_room() {
                 // Whoever does not listen cannot call the other silent.
                 self.last_heard = Instant::now();
             } else if self.last_heard.elapsed() > self.silence {
@@ -135,8 +135,10 @@ impl Reader {
         let mut state = self.shared.lock();
         state.open_bytes = self.assembler.memory_bytes();
         // An empty queue always has room: a transaction that is larger than the bound has to be completed somewhere.
-        let has_room =
-            state.queue.is_empty() || state.queue_bytes + state.open_bytes < self.options.queue_bytes;
+        let large_bytes = state.queue_large_bytes + self.assembler.large_bytes();
+        let has_room = state.queue.is_empty()
+            || (state.queue_bytes + state.open_bytes < self.options.queue_bytes
+                && large_bytes < self.options.queue_large_bytes);
         state.reader_waits = !has_room;
         Sight { has_room, closing: state.closing }
     }
@@ -145,6 +147,7 @@ impl Reader {
     fn take_frames(&mut self) -> Result<(), SourceError> {
         loop {
             self.wire.set_grammar(Grammar::Changes { in_stream: self.assembler.in_block() });
+            self.wire.set_held(self.assembler.large_bytes());
             let Some(frame) = self.wire.take_frame().map_err(lost)? else { return Ok(()) };
             if self.take_frame(frame)? && !self.look_around().has_room {
                 return Ok(());
@@ -198,6 +201,7 @@ impl Reader {
             Assembled::Transaction(transaction) => {
                 self.told = self.told.max(transaction.end_lsn);
                 state.queue_bytes += transaction.memory_bytes;
+                state.queue_large_bytes += transaction.large_bytes;
                 state.queue.push_back(StreamEvent::Transaction(transaction));
             }
             Assembled::Message { prefix, lsn } => {

@@ -19,6 +19,8 @@ mod snapshot;
 #[cfg(test)]
 mod snapshot_values;
 #[cfg(test)]
+mod spill;
+#[cfg(test)]
 mod stream_changes;
 #[cfg(test)]
 mod stream_life;

@@ -16,10 +16,17 @@ fn content(length: usize) -> Vec<u8> {
     (0..length).map(|at| b'a' + u8::try_from((at * 7 + length) % 26).unwrap()).collect()
 }
 
+/// A scanner of a message of this length, and the directory of its files.
+fn scanner(grammar: Grammar, length: usize) -> (tempfile::TempDir, Scanner) {
+    let directory = tempfile::tempdir().unwrap();
+    let space = SpillSpace::new(directory.path(), None);
+    let share = space.try_claim(length as u64).unwrap();
+    (directory, Scanner::new(&space, share, grammar, length))
+}
+
 /// A message in pieces of these sizes, by turns.
 fn scanned(grammar: Grammar, message: &[u8], pieces: &[usize]) -> (Bytes, Vec<LargeValue>) {
-    let directory = tempfile::tempdir().unwrap();
-    let mut scanner = Scanner::new(directory.path(), grammar, message.len());
+    let (_directory, mut scanner) = scanner(grammar, message.len());
     let mut rest = message;
     for piece in pieces.iter().cycle() {
         let (now, later) = rest.split_at((*piece).min(rest.len()));
@@ -143,8 +150,7 @@ fn many_fields_of_medium_size_are_not_all_kept() {
         message.put_i32(500_000);
         message.extend(vec![b'x'; 500_000]);
     }
-    let directory = tempfile::tempdir().unwrap();
-    let mut scanner = Scanner::new(directory.path(), Grammar::CopyRow, message.len());
+    let (_directory, mut scanner) = scanner(Grammar::CopyRow, message.len());
     assert!(scanner.take(&mut BytesMut::from(&message[..])).unwrap());
     let (kept, large) = scanner.finish();
     assert!(kept.len() < KEPT_BYTES + LARGE_FIELD_BYTES);
@@ -158,7 +164,9 @@ fn directory_that_cannot_be_written_is_named() {
     message.put_i16(1);
     message.put_i32(2 << 20);
     message.extend_from_slice(&[0; 4096]);
-    let mut scanner = Scanner::new(file.path(), Grammar::CopyRow, 6 + (2 << 20));
+    let space = SpillSpace::new(file.path(), Some(8 << 20));
+    let share = space.try_claim(2 << 20).unwrap();
+    let mut scanner = Scanner::new(&space, share, Grammar::CopyRow, 6 + (2 << 20));
     let error = crate::wire::lost(scanner.take(&mut message).unwrap_err());
     assert_eq!(segcdc_model::Fault::code(&error), "SPILL_FAILED");
 }
