@@ -47,7 +47,7 @@ pub(crate) fn setup(
 #[derive(Debug)]
 pub(crate) enum Runs {
     /// Connectors.
-    OnKafkaConnect(Box<ConnectConfig>, Rest),
+    OnKafkaConnect(Box<ConnectConfig>, Box<Rest>),
     /// `segcdc up`.
     Natively,
     /// There is no such pipeline.
@@ -64,7 +64,7 @@ pub(crate) async fn existing(
     engine: &EngineConfig,
 ) -> Result<Option<(ConnectConfig, Rest)>, CliError> {
     Ok(match find(arguments, engine).await? {
-        Runs::OnKafkaConnect(config, rest) => Some((*config, rest)),
+        Runs::OnKafkaConnect(config, rest) => Some((*config, *rest)),
         Runs::Natively | Runs::Nowhere => None,
     })
 }
@@ -90,7 +90,7 @@ pub(crate) async fn find(arguments: &WorkerArguments, engine: &EngineConfig) -> 
         full_load: FullLoad::default(),
     };
     let rest = Rest::new(config.http.clone())?;
-    Ok(Runs::OnKafkaConnect(Box::new(config), rest))
+    Ok(Runs::OnKafkaConnect(Box::new(config), Box::new(rest)))
 }
 
 /// The pipeline's state.
