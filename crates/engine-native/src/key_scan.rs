@@ -42,8 +42,8 @@ fn form(mssql_type: MssqlType) -> KeyForm {
         | MssqlType::VarBinary { length: Length::Max }
         | MssqlType::Date
         | MssqlType::Time
-        | MssqlType::DateTime2
-        | MssqlType::DateTimeOffset
+        | MssqlType::DateTime2 { .. }
+        | MssqlType::DateTimeOffset { .. }
         | MssqlType::UniqueIdentifier => KeyForm::Exact,
     }
 }

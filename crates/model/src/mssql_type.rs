@@ -51,15 +51,28 @@ pub enum MssqlType {
     Date,
     /// `time(6)`
     Time,
-    /// `datetime2(6)`
-    DateTime2,
-    /// `datetimeoffset(6)`, always written at +00:00.
-    DateTimeOffset,
+    /// `datetime2(scale)`
+    DateTime2 {
+        /// Digits of a second's fraction, 0 to 7.
+        scale: u8,
+    },
+    /// `datetimeoffset(scale)`, always written at +00:00.
+    DateTimeOffset {
+        /// Digits of a second's fraction, 0 to 7.
+        scale: u8,
+    },
     /// `uniqueidentifier`
     UniqueIdentifier,
 }
 
 // === impl MssqlType ===
+
+impl MssqlType {
+    /// `datetime2` with the microseconds that PostgreSQL has.
+    pub const DATETIME2: MssqlType = MssqlType::DateTime2 { scale: 6 };
+    /// `datetimeoffset` with the microseconds that PostgreSQL has.
+    pub const DATETIMEOFFSET: MssqlType = MssqlType::DateTimeOffset { scale: 6 };
+}
 
 /// The type as T-SQL spells it, without a COLLATE clause.
 impl fmt::Display for MssqlType {
@@ -76,8 +89,8 @@ impl fmt::Display for MssqlType {
             MssqlType::VarBinary { length } => write!(f, "varbinary({length})"),
             MssqlType::Date => f.write_str("date"),
             MssqlType::Time => f.write_str("time(6)"),
-            MssqlType::DateTime2 => f.write_str("datetime2(6)"),
-            MssqlType::DateTimeOffset => f.write_str("datetimeoffset(6)"),
+            MssqlType::DateTime2 { scale } => write!(f, "datetime2({scale})"),
+            MssqlType::DateTimeOffset { scale } => write!(f, "datetimeoffset({scale})"),
             MssqlType::UniqueIdentifier => f.write_str("uniqueidentifier"),
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use segcdc_model::{Field, PgType, Relation, RelationColumn, Tuple};
 
 use crate::error::PlanError;
-use crate::rules::ValuePolicy;
 use crate::table_plan::TablePlan;
 
 /// Which field of a tuple each column of a [`TablePlan`] is. Valid for the tuples of one [`Relation`], or of one COPY.
@@ -78,7 +77,7 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
             return Err(changed(format!("column \"{}\" is not sent any more", column.source_name)));
         };
         // Every type has a text, which is all that is asked of such a column.
-        let any_type = column.policy == ValuePolicy::Text;
+        let any_type = column.as_text;
         if !any_type && !may_carry(sent, &column.pg_type) {
             return Err(changed(format!("column \"{}\" has another type", column.source_name)));
         }

@@ -1,9 +1,9 @@
 //! [`PlanError`]: why a table or a batch cannot be planned.
 
-use segcdc_model::{Disposition, Fault, QualifiedName};
+use segcdc_model::{Disposition, Fault, MssqlType, QualifiedName};
 
 use crate::convert::ValueError;
-use crate::rules::{ValuePolicy, rename_column, rename_table};
+use crate::rules::{ValuePolicy, of_column, rename_column, rename_table};
 use crate::target_name;
 
 /// Why something cannot be planned. Each case but the last two concerns one table.
@@ -147,6 +147,34 @@ pub enum PlanError {
         /// Why not.
         detail: &'static str,
     },
+    /// A rule gives a column a type that it cannot have.
+    #[error("column \"{column}\" of {table} ({source_type}) cannot be {target} in the target: {detail}")]
+    TypeImpossible {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// Its type, as PostgreSQL writes it.
+        source_type: Box<str>,
+        /// The target type.
+        target: MssqlType,
+        /// Why not.
+        detail: &'static str,
+    },
+    /// A rule gives a column a type that does not hold all values, and no policy says what becomes of the others.
+    #[error("{target} does not hold all that column \"{column}\" of {table} can have: {lost} do not fit")]
+    TypeNarrows {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// The target type.
+        target: MssqlType,
+        /// What does not fit.
+        lost: String,
+        /// Whether it is part of the key.
+        in_key: bool,
+    },
     /// More rows are set aside than a table may have.
     #[error("more than {limit} rows of {table} do not fit the target and would be set aside")]
     DeadLetterLimit {
@@ -217,6 +245,8 @@ impl PlanError {
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
             | PlanError::PolicyImpossible { .. }
+            | PlanError::TypeImpossible { .. }
+            | PlanError::TypeNarrows { .. }
             | PlanError::EmptyBatch
             | PlanError::OutOfOrder { .. } => None,
         }
@@ -235,6 +265,8 @@ impl Fault for PlanError {
             PlanError::TargetNameClash { .. } => "DUPLICATE_MAPPING",
             PlanError::KeyTooWide { .. } => "KEY_TOO_WIDE",
             PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
+            PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
+            PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
             PlanError::SchemaChanged { .. } => "SCHEMA_CHANGED",
             PlanError::TableRecreated { .. } => "TABLE_RECREATED",
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
@@ -259,6 +291,8 @@ impl Fault for PlanError {
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
             | PlanError::PolicyImpossible { .. }
+            | PlanError::TypeImpossible { .. }
+            | PlanError::TypeNarrows { .. }
             | PlanError::SchemaChanged { .. }
             | PlanError::TableRecreated { .. }
             | PlanError::ReplicaIdentityChanged { .. }
@@ -302,6 +336,15 @@ impl Fault for PlanError {
             }
             PlanError::PolicyImpossible { .. } => {
                 "give the column another policy: text, set_aside, or the default halt"
+            }
+            PlanError::TypeImpossible { .. } => {
+                "give the column one of these types with --type, or leave the rule away: the usual type holds every value \
+                 (docs/reference/types.md)"
+            }
+            PlanError::TypeNarrows { table, column, in_key, .. } => {
+                let flag = of_column("--on-value", table, column, "set_aside");
+                let others = if *in_key { "halt (the table)" } else { "halt (the table), null or clamp" };
+                return format!("say what becomes of them: {flag}, or {others}; or choose a wider type");
             }
             PlanError::SchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"

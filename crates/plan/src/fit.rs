@@ -18,6 +18,7 @@ use segcdc_model::{Field, Length, MssqlType, Value};
 use crate::convert::{self, NumericExtent, ValueError};
 use crate::rules::ValuePolicy;
 use crate::table_plan::ColumnPlan;
+use crate::type_map;
 
 /// Days from 2000-01-01 to 0001-01-01.
 const FIRST_DAY: i32 = -730_119;
@@ -98,6 +99,15 @@ impl Misfit {
             Misfit::Null => "VALUE_NULL",
         }
     }
+
+    /// The same of a column that is part of the key, where what is too long is too long for an index.
+    #[must_use]
+    pub const fn of_key(self, in_key: bool) -> Self {
+        match self {
+            Misfit::TooLong if in_key => Misfit::KeyTooLong,
+            other => other,
+        }
+    }
 }
 
 /// What a field of the source becomes in its column.
@@ -105,7 +115,7 @@ impl Misfit {
 /// # Errors
 /// [`ValueError::NotSent`], [`ValueError::Malformed`], and [`ValueError::NotUtf8`] where the policy does not help.
 pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, ValueError> {
-    let decoded = convert::decode(&column.pg_type, field);
+    let decoded = convert::decode(&column.pg_type, field).map(|value| of_kind(column.mssql_type, value));
     if matches!(column.policy, ValuePolicy::Halt | ValuePolicy::Text) {
         return decoded.map(Fitted::Exact);
     }
@@ -131,6 +141,33 @@ pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, Valu
     })
 }
 
+/// A value as the target's type spells it, where a rule gave the column a type of another kind. What has no place there
+/// stays as it is, to be refused.
+fn of_kind(mssql_type: MssqlType, value: Value<'_>) -> Value<'_> {
+    match (mssql_type, value) {
+        (MssqlType::DateTime2 { .. }, Value::TimestampTz(us)) => Value::Timestamp(us),
+        (MssqlType::DateTime2 { .. }, Value::Date(days)) => Value::Timestamp(match days {
+            i32::MIN => i64::MIN,
+            i32::MAX => i64::MAX,
+            // PostgreSQL has dates that are beyond its timestamps, and far beyond SQL Server's.
+            days => i64::from(days).saturating_mul(DAY_US),
+        }),
+        (MssqlType::Float, Value::Float4(value)) => Value::Float8(value.into()),
+        (
+            MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt,
+            Value::Decimal { negative, magnitude, scale },
+        ) => whole(negative, magnitude, scale).map_or(value, Value::Int),
+        _ => value,
+    }
+}
+
+/// A decimal as a whole number of 64 bits, if it is one.
+fn whole(negative: bool, magnitude: u128, scale: u8) -> Option<i64> {
+    let unit = power(scale);
+    let number = i128::try_from(magnitude / unit).ok().filter(|_| magnitude.is_multiple_of(unit))?;
+    i64::try_from(if negative { -number } else { number }).ok()
+}
+
 /// Why the column cannot hold the value, if it cannot. Agrees with what the encoder of the target takes; values of another
 /// kind than the column's are the encoder's to refuse.
 fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Misfit> {
@@ -150,9 +187,18 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
         (Value::Decimal { negative, magnitude, scale: digits }, MssqlType::Decimal { precision, scale }) => {
             decimal(negative, magnitude, digits, precision, scale)
         }
+        // Not a whole number of 64 bits.
+        (
+            Value::Decimal { negative, magnitude, scale },
+            kind @ (MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt),
+        ) => not_whole(negative, magnitude / power(scale), kind),
         (Value::NumericOutOfRange, MssqlType::Decimal { precision, scale }) => {
             Some(out_of_range(field, precision.saturating_sub(scale)))
         }
+        // More than 38 digits: those behind the point are too many, or those before it.
+        (Value::NumericOutOfRange, MssqlType::SmallInt) => Some(out_of_range(field, 5)),
+        (Value::NumericOutOfRange, MssqlType::Int) => Some(out_of_range(field, 10)),
+        (Value::NumericOutOfRange, MssqlType::BigInt) => Some(out_of_range(field, 19)),
         (Value::Text(text), kind @ MssqlType::NVarChar { length, .. }) => {
             let fits = match length {
                 Length::Limited(units) => fits_units(text, units.into()),
@@ -170,11 +216,12 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
         (Value::Large(_), kind @ MssqlType::NVarChar { length: Length::Limited(_), .. }) => {
             Some(too_long(kind))
         }
-        (Value::Large(_), MssqlType::VarBinary { length: Length::Limited(_) }) => Some(Misfit::KeyTooLong),
+        (Value::Large(_), MssqlType::VarBinary { length: Length::Limited(_) }) => Some(Misfit::TooLong),
         (Value::Date(days), MssqlType::Date) => outside(days.into(), FIRST_DAY.into(), LAST_DAY.into()),
         (Value::Time(time_us), MssqlType::Time) => outside(time_us, 0, DAY_US - 1),
-        (Value::Timestamp(us), MssqlType::DateTime2)
-        | (Value::TimestampTz(us), MssqlType::DateTimeOffset) => outside(us, FIRST_US, LAST_US),
+        (Value::Timestamp(us), MssqlType::DateTime2 { scale })
+        | (Value::TimestampTz(us), MssqlType::DateTimeOffset { scale }) => outside(us, FIRST_US, LAST_US)
+            .or_else(|| (us.rem_euclid(unit_us(scale)) != 0).then_some(Misfit::TooPrecise)),
         _ => None,
     }
 }
@@ -190,6 +237,7 @@ fn nearest(mssql_type: MssqlType, value: Value<'_>, misfit: Misfit) -> Option<Va
     Some(match (mssql_type, value) {
         (MssqlType::SmallInt, _) => Value::Int(bound(i16::MIN.into(), i16::MAX.into())),
         (MssqlType::Int, _) => Value::Int(bound(i32::MIN.into(), i32::MAX.into())),
+        (MssqlType::BigInt, _) => Value::Int(bound(i64::MIN, i64::MAX)),
         (MssqlType::Decimal { precision, scale }, _) => {
             let power = u32::from(precision).min(MAX_POWER);
             Value::Decimal { negative: !above, magnitude: 10_u128.pow(power) - 1, scale }
@@ -198,10 +246,33 @@ fn nearest(mssql_type: MssqlType, value: Value<'_>, misfit: Misfit) -> Option<Va
         (_, Value::Float8(_)) => Value::Float8(if above { f64::MAX } else { f64::MIN }),
         (MssqlType::Date, _) => Value::Date(if above { LAST_DAY } else { FIRST_DAY }),
         (MssqlType::Time, _) => Value::Time(bound(0, DAY_US - 1)),
-        (MssqlType::DateTime2, _) => Value::Timestamp(bound(FIRST_US, LAST_US)),
-        (MssqlType::DateTimeOffset, _) => Value::TimestampTz(bound(FIRST_US, LAST_US)),
+        (MssqlType::DateTime2 { scale }, _) => Value::Timestamp(bound(FIRST_US, last_us(scale))),
+        (MssqlType::DateTimeOffset { scale }, _) => Value::TimestampTz(bound(FIRST_US, last_us(scale))),
         _ => return None,
     })
+}
+
+/// Microseconds of the last digit of a second that a type of this scale keeps.
+fn unit_us(scale: u8) -> i64 {
+    10_i64.pow(u32::from(6_u8.saturating_sub(scale)))
+}
+
+/// The last instant of SQL Server's calendar that a type of this scale keeps.
+fn last_us(scale: u8) -> i64 {
+    LAST_US + 1 - unit_us(scale)
+}
+
+/// Why an integer type cannot hold a number whose digits before the point are these, and which is no whole number of
+/// 64 bits.
+fn not_whole(negative: bool, whole: u128, mssql_type: MssqlType) -> Option<Misfit> {
+    let (low, high) = type_map::integer_range(&mssql_type)?;
+    let bound = if negative { low } else { high }.unsigned_abs();
+    Some(if whole > u128::from(bound) { beyond(negative) } else { Misfit::TooPrecise })
+}
+
+/// A power of ten; 10^38 is the largest that there is, and a number has no more digits anyway.
+fn power(exponent: u8) -> u128 {
+    10_u128.checked_pow(exponent.into()).unwrap_or(u128::MAX)
 }
 
 fn outside(value: i64, low: i64, high: i64) -> Option<Misfit> {
@@ -228,8 +299,6 @@ fn not_finite(value: f64) -> Option<Misfit> {
 
 /// Why a decimal of `precision` and `scale` cannot hold a number of `digits` digits behind the point.
 fn decimal(negative: bool, magnitude: u128, digits: u8, precision: u8, scale: u8) -> Option<Misfit> {
-    // 10^38 is the largest power that there is; a number has no more digits anyway.
-    let power = |exponent: u8| 10_u128.checked_pow(exponent.into()).unwrap_or(u128::MAX);
     if magnitude / power(digits) >= power(precision.saturating_sub(scale)) {
         return Some(beyond(negative));
     }
@@ -256,7 +325,7 @@ fn fits_units(text: &str, units: u64) -> bool {
 
 fn binary(length: u64, limit: Length) -> Option<Misfit> {
     match limit {
-        Length::Limited(limit) => (length > u64::from(limit)).then_some(Misfit::KeyTooLong),
+        Length::Limited(limit) => (length > u64::from(limit)).then_some(Misfit::TooLong),
         Length::Max => (length > MAX_BYTES).then_some(Misfit::TooLong),
     }
 }

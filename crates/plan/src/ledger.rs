@@ -263,10 +263,7 @@ impl<'a> Ledger<'a> {
     }
 
     fn code(&self, column: usize, misfit: Misfit) -> &'static str {
-        match misfit {
-            Misfit::TooLong if self.table.is_key(column) => Misfit::KeyTooLong.code(),
-            other => other.code(),
-        }
+        misfit.of_key(self.table.is_key(column)).code()
     }
 
     /// The open letter of a row's key.

@@ -13,6 +13,7 @@
 //!
 //! - [`rules`]: what a user says about tables and columns
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
+//! - [`target_type`], [`type_override`]: T-SQL types that a user wishes for columns, and whether they can be
 //! - [`mod@table_plan`]: the wanted target table
 //! - [`target_name`]: which names are one name to the target, and which it has not
 //! - [`key`]: which columns identify a row, and when two keys are the same key
@@ -45,7 +46,9 @@ mod spelling;
 pub mod table_plan;
 pub mod table_set;
 pub mod target_name;
+pub mod target_type;
 pub mod type_map;
+pub mod type_override;
 mod whole_row;
 
 pub use acknowledge::{Acknowledgement, StreamState, acknowledgeable};

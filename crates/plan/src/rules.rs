@@ -19,7 +19,9 @@ mod selector;
 mod value_policy;
 
 use segcdc_model::name_pattern::parse_dotted;
-use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
+use segcdc_model::{Disposition, Fault, MssqlType, QualifiedName, SourceColumn, SourceTable};
+
+use crate::target_type;
 
 pub use flag::{of_column, rename_column, rename_table};
 pub use selector::Selector;
@@ -30,8 +32,8 @@ pub use value_policy::ValuePolicy;
 pub struct Rules {
     /// What becomes of values that the target cannot hold.
     pub values: Vec<Rule<ValuePolicy>>,
-    /// Target types, as they were written.
-    pub types: Vec<Rule<String>>,
+    /// Target types.
+    pub types: Vec<Rule<MssqlType>>,
     /// Names in the target.
     pub renames: Vec<Rule<NewName>>,
 }
@@ -126,8 +128,8 @@ impl Rules {
         most_specific(&self.values, |selector| selector.matches_column(table, column))
     }
 
-    /// The target type that is wished for a column, as it was written.
-    pub fn target_type(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<String>> {
+    /// The target type that is wished for a column.
+    pub fn target_type(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<MssqlType>> {
         most_specific(&self.types, |selector| selector.matches_column(table, column))
     }
 
@@ -184,14 +186,12 @@ fn value_rule(text: &str) -> Result<Rule<ValuePolicy>, RuleError> {
 }
 
 /// `SELECTOR=TYPE`.
-fn type_rule(text: &str) -> Result<Rule<String>, RuleError> {
+fn type_rule(text: &str) -> Result<Rule<MssqlType>, RuleError> {
     let bad = |reason| rule_error("--type", text, reason);
     let (selector, says) = split(text).ok_or_else(|| bad("it has no target type behind an equals sign"))?;
     let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;
-    if says.is_empty() {
-        return Err(bad("the target type is empty"));
-    }
-    Ok(Rule { selector, says: says.to_owned(), text: text.to_owned() })
+    let says = target_type::parse(says).map_err(bad)?;
+    Ok(Rule { selector, says, text: text.to_owned() })
 }
 
 /// `TABLE=NAME`, `TABLE=SCHEMA.NAME` or `COLUMN=NAME`.
@@ -253,7 +253,7 @@ impl Fault for RuleError {
     }
 
     fn hint(&self) -> String {
-        "examples: --on-value 'public.orders.total=text', --type 'timestamptz=datetime2', \
+        "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
          --rename 'public.orders=dbo.Orders2'"
             .to_owned()
     }

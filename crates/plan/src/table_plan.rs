@@ -9,6 +9,7 @@ use crate::key;
 use crate::rules::{Rules, ValuePolicy};
 use crate::target_name;
 use crate::type_map;
+use crate::type_override::{self, Override};
 
 /// Columns that an ordinary SQL Server table may have.
 const MAX_COLUMNS: usize = 1024;
@@ -31,8 +32,8 @@ pub struct Naming {
 /// A wanted target table and where its columns come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TablePlan {
-    /// The table as the source's catalog described it when the plan was made; columns with the policy
-    /// [`ValuePolicy::Text`] as [`PgType::Other`], so that their values are asked for as text.
+    /// The table as the source's catalog described it when the plan was made; columns
+    /// whose text is wanted ([`ColumnPlan::as_text`]) as [`PgType::Other`], so that their values are asked for as text.
     pub source: SourceTable,
     /// Schema and name in the target.
     pub target: QualifiedName,
@@ -59,6 +60,8 @@ pub struct ColumnPlan {
     pub nullable: bool,
     /// What becomes of values that the target's type cannot hold.
     pub policy: ValuePolicy,
+    /// The values of whatever type are asked for as the text that PostgreSQL prints.
+    pub as_text: bool,
 }
 
 /// What identifies a row of the target table.
@@ -132,8 +135,13 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
             continue;
         }
         let nullable = !column.not_null && !in_key;
-        let policy = policy(&source.name, column, in_key, &naming.rules)?;
-        if policy == ValuePolicy::Text {
+        let wanted = type_override::decide(&source.name, column, in_key, &naming.rules)?;
+        if wanted.is_some_and(|wanted| wanted.as_text) {
+            column.pg_type = PgType::Other;
+        }
+        let policy = policy(&source.name, column, in_key, &naming.rules, wanted)?;
+        let as_text = policy == ValuePolicy::Text || wanted.is_some_and(|wanted| wanted.as_text);
+        if as_text {
             column.pg_type = PgType::Other;
         }
         columns.push(ColumnPlan {
@@ -141,9 +149,10 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
             source_name: column.name.clone(),
             name: column_name(&source.name, column, &naming.rules)?,
             pg_type: column.pg_type.clone(),
-            mssql_type: type_map::map(column, in_key),
+            mssql_type: wanted.map_or_else(|| type_map::map(column, in_key), |wanted| wanted.mssql_type),
             nullable,
             policy,
+            as_text,
         });
     }
     let source = &source;
@@ -163,8 +172,10 @@ fn policy(
     column: &SourceColumn,
     in_key: bool,
     rules: &Rules,
+    wanted: Option<Override>,
 ) -> Result<ValuePolicy, PlanError> {
     let Some(rule) = rules.value_policy(table, column) else { return Ok(ValuePolicy::Halt) };
+    let names_column = rule.selector.is_column();
     let impossible = match rule.says {
         ValuePolicy::Halt | ValuePolicy::SetAside | ValuePolicy::Text => None,
         ValuePolicy::Null | ValuePolicy::Clamp if in_key => {
@@ -177,21 +188,22 @@ fn policy(
         ValuePolicy::Null | ValuePolicy::Clamp => None,
     };
     match impossible {
-        Some(detail) if rule.selector.is_column() => Err(PlanError::PolicyImpossible {
+        Some(detail) if names_column => Err(PlanError::PolicyImpossible {
             table: table.clone(),
             column: column.name.clone(),
             policy: rule.says,
             detail,
         }),
         Some(_) => Ok(ValuePolicy::Halt),
-        None if rule.selector.is_column()
-            || matches!(rule.says, ValuePolicy::Halt | ValuePolicy::SetAside) =>
-        {
+        None if names_column || matches!(rule.says, ValuePolicy::Halt | ValuePolicy::SetAside) => {
             Ok(rule.says)
         }
         None => {
-            let lacks = type_map::narrowing(&column.pg_type, &type_map::map(column, in_key)).is_some();
-            Ok(if lacks { rule.says } else { ValuePolicy::Halt })
+            let mssql_type = wanted.map_or_else(|| type_map::map(column, in_key), |wanted| wanted.mssql_type);
+            let lacks = type_map::narrowing(&column.pg_type, &mssql_type, in_key).is_some();
+            // A type that was asked for stays, whatever is said of everything.
+            let can = lacks && !(rule.says == ValuePolicy::Text && wanted.is_some());
+            Ok(if can { rule.says } else { ValuePolicy::Halt })
         }
     }
 }

@@ -4,6 +4,8 @@
 //! the nearest one is taken, [`narrowing`] says what it lacks, and a value that does not fit is refused by the encoder
 //! with a named error: it is never rounded, cut or clamped.
 
+use std::borrow::Cow;
+
 use segcdc_model::{Length, MssqlType, PgType, SourceColumn};
 
 /// Digits that a T-SQL decimal can hold.
@@ -53,30 +55,39 @@ pub fn map(column: &SourceColumn, in_key: bool) -> MssqlType {
         PgType::Uuid => MssqlType::UniqueIdentifier,
         PgType::Date => MssqlType::Date,
         PgType::Time => MssqlType::Time,
-        PgType::Timestamp => MssqlType::DateTime2,
-        PgType::TimestampTz => MssqlType::DateTimeOffset,
+        PgType::Timestamp => MssqlType::DATETIME2,
+        PgType::TimestampTz => MssqlType::DATETIMEOFFSET,
     }
 }
 
 /// What the target type refuses of the source type's values, for people; `None` when it holds them all.
-pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<&'static str> {
-    match (pg_type, mssql_type) {
-        (PgType::Numeric { bounds: None }, _) => {
-            Some("more than 20 digits before or 18 behind the point, NaN and infinities are refused")
+pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Option<Cow<'static, str>> {
+    let text = match (pg_type, mssql_type) {
+        (PgType::Numeric { bounds }, MssqlType::Decimal { precision, scale }) => {
+            return Some(numeric_narrowing(*bounds, *precision, *scale));
         }
-        (PgType::Numeric { bounds: Some((precision, scale)) }, _) => {
-            Some(if exact_decimal(*precision, *scale) {
-                "NaN and infinities are refused"
-            } else {
-                "more than 38 digits, NaN and infinities are refused"
-            })
+        (PgType::Numeric { .. }, _) => {
+            let (low, high) = integer_range(mssql_type)?;
+            let text = format!(
+                "numbers outside of {low} to {high} or with digits behind the point, NaN and infinities"
+            );
+            return Some(format!("{text} are refused").into());
         }
-        (PgType::Float4 | PgType::Float8, _) => Some("NaN and infinities are refused"),
-        (PgType::Date | PgType::Timestamp | PgType::TimestampTz, _) => {
-            Some("years outside of 1 to 9999 and infinities are refused")
+        (PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid | PgType::Money { .. }, _) => {
+            return whole_narrowing(pg_type, mssql_type);
         }
-        (PgType::Time, _) => Some("24:00:00 is refused"),
-        (_, MssqlType::NVarChar { length: Length::Limited(units), binary_collation: true }) => {
+        (PgType::Float4 | PgType::Float8, _) => "NaN and infinities are refused",
+        (PgType::Date | PgType::Timestamp | PgType::TimestampTz, _) => match mssql_type {
+            MssqlType::DateTime2 { scale } | MssqlType::DateTimeOffset { scale } if *scale < 6 => {
+                let text = format!(
+                    "years outside of 1 to 9999, infinities and more than {scale} digits of a second are refused"
+                );
+                return Some(text.into());
+            }
+            _ => "years outside of 1 to 9999 and infinities are refused",
+        },
+        (PgType::Time, _) => "24:00:00 is refused",
+        (_, MssqlType::NVarChar { length: Length::Limited(units), .. }) => {
             let needed = match pg_type {
                 PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
                     length.saturating_mul(2)
@@ -84,13 +95,81 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<&'static st
                 PgType::Name | PgType::Enum => u32::from(NAME_UNITS),
                 _ => u32::MAX,
             };
-            (u32::from(*units) < needed).then_some("longer keys are refused: a SQL Server key has 900 bytes")
+            if u32::from(*units) >= needed {
+                return None;
+            }
+            if !in_key {
+                return Some(format!("texts of more than {units} UTF-16 units are refused").into());
+            }
+            LONG_KEYS
         }
-        (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(_) }) => {
-            Some("longer keys are refused: a SQL Server key has 900 bytes")
+        (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(_) }) if in_key => LONG_KEYS,
+        (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(bytes) }) => {
+            return Some(format!("values of more than {bytes} bytes are refused").into());
         }
-        _ => None,
+        _ => return None,
+    };
+    Some(Cow::Borrowed(text))
+}
+
+/// What a key refuses.
+const LONG_KEYS: &str = "longer keys are refused: a SQL Server key has 900 bytes";
+
+/// What a decimal refuses of a numeric.
+fn numeric_narrowing(bounds: Option<(u16, i16)>, precision: u8, scale: u8) -> Cow<'static, str> {
+    let usual = decimal(bounds) == MssqlType::Decimal { precision, scale };
+    match bounds {
+        Some(bounds) if holds_numeric(bounds, precision, scale) => "NaN and infinities are refused".into(),
+        Some(_) if usual => "more than 38 digits, NaN and infinities are refused".into(),
+        _ => {
+            let whole = precision.saturating_sub(scale);
+            format!(
+                "more than {whole} digits before or {scale} behind the point, NaN and infinities are refused"
+            )
+            .into()
+        }
     }
+}
+
+/// What a target type refuses of integers and amounts of money.
+fn whole_narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Cow<'static, str>> {
+    if let MssqlType::Decimal { precision, scale } = mssql_type {
+        let digits = match pg_type {
+            PgType::Int2 => (5, 0),
+            PgType::Int4 | PgType::Oid => (10, 0),
+            PgType::Money { fraction_digits } => (MONEY_DIGITS.into(), i16::from(*fraction_digits)),
+            _ => (19, 0),
+        };
+        let whole = precision.saturating_sub(*scale);
+        return (!holds_numeric(digits, *precision, *scale)).then(|| {
+            format!("more than {whole} digits before or {scale} behind the point are refused").into()
+        });
+    }
+    let (low, high) = integer_range(mssql_type)?;
+    let fits = match pg_type {
+        PgType::Int2 => true,
+        PgType::Int4 => low <= i32::MIN.into(),
+        PgType::Oid => high >= u32::MAX.into(),
+        _ => low == i64::MIN,
+    };
+    (!fits).then(|| format!("numbers outside of {low} to {high} are refused").into())
+}
+
+/// Whether a decimal holds every finite value of `numeric(bounds)`.
+pub fn holds_numeric(bounds: (u16, i16), precision: u8, scale: u8) -> bool {
+    let (source_precision, source_scale) = (i32::from(bounds.0), i32::from(bounds.1));
+    i32::from(precision.saturating_sub(scale)) >= source_precision - source_scale
+        && i32::from(scale) >= source_scale
+}
+
+/// The lowest and highest number of an integer type.
+pub fn integer_range(mssql_type: &MssqlType) -> Option<(i64, i64)> {
+    Some(match mssql_type {
+        MssqlType::SmallInt => (i16::MIN.into(), i16::MAX.into()),
+        MssqlType::Int => (i32::MIN.into(), i32::MAX.into()),
+        MssqlType::BigInt => (i64::MIN, i64::MAX),
+        _ => return None,
+    })
 }
 
 /// Whether values of the type can have a nearest one where they do not fit.
@@ -132,9 +211,19 @@ pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
         }
         MssqlType::Date => 3,
         MssqlType::Time => 5,
-        MssqlType::DateTime2 => 8,
-        MssqlType::DateTimeOffset => 10,
+        // Bytes of the date, of the offset, and of the time for so many digits.
+        MssqlType::DateTime2 { scale } => 3 + time_bytes(*scale),
+        MssqlType::DateTimeOffset { scale } => 5 + time_bytes(*scale),
         MssqlType::UniqueIdentifier => 16,
+    }
+}
+
+/// Bytes of a time of day with so many digits of a second's fraction.
+fn time_bytes(scale: u8) -> u16 {
+    match scale {
+        0..=2 => 3,
+        3 | 4 => 4,
+        _ => 5,
     }
 }
 

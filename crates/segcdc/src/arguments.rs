@@ -325,8 +325,11 @@ pub(crate) struct RuleArguments {
     /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
-    /// Target type of columns: schema.table.column=TYPE or TYPE=TYPE; may be given several times
-    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true, hide = true)]
+    /// Type in the target of columns, spelled as in T-SQL: schema.table.column=TYPE, or TYPE=TYPE for a source type, as in
+    /// --type 'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC). A type that does not hold all
+    /// that the source's does is refused (TYPE_NARROWS) unless --on-value says what becomes of what does not fit; nothing
+    /// is ever rounded. `segcdc plan` shows what each column becomes. May be given several times
+    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]
     pub(crate) types: Vec<String>,
     /// Name in the target of a table (schema.table=NAME or schema.table=SCHEMA.NAME) or of a column
     /// (schema.table.column=NAME), as in --rename 'public."Order"=dbo.Orders' --rename 'public."Order".id=OrderId'; may be

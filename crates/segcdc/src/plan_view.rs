@@ -266,14 +266,15 @@ impl ColumnView {
 
     fn new(plan: &TablePlan, column: &segcdc_plan::ColumnPlan) -> Self {
         let source = plan.source.columns.get(column.source_index);
+        let in_key = plan.key_columns().iter().any(|index| plan.columns.get(*index) == Some(column));
         ColumnView {
             name: column.source_name.clone(),
             target_name: column.name.clone(),
             source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
             target_type: column.mssql_type.to_string(),
             nullable: column.nullable,
-            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type)
-                .map(|refused| becomes(refused, column.policy)),
+            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type, in_key)
+                .map(|refused| becomes(&refused, column.policy)),
             on_value: column.policy.word(),
         }
     }

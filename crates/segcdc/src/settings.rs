@@ -105,12 +105,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         types: split(&arguments.types),
         renames: split(&arguments.rename),
     };
-    let rules = Rules::parse(&texts)?;
-    if !rules.types.is_empty() {
-        let message = "--type has no effect yet";
-        return Err(CliError::usage("RULE_UNKNOWN", message, "leave it away"));
-    }
-    Ok(rules)
+    Ok(Rules::parse(&texts)?)
 }
 
 fn split_patterns(text: &str) -> Vec<String> {
@@ -224,12 +219,14 @@ mod tests {
     }
 
     #[test]
-    fn rules_that_have_no_effect_are_refused() {
+    fn rules_are_split_at_commas_and_read() {
         let given = |on_value: &[&str], types: &[&str]| {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
             let arguments =
                 RuleArguments { on_value: owned(on_value), types: owned(types), rename: Vec::new() };
-            rules(&arguments).map(|rules| rules.texts().values).map_err(|error| error.code.clone())
+            rules(&arguments)
+                .map(|rules| [rules.texts().values, rules.texts().types].concat())
+                .map_err(|error| error.code.clone())
         };
         assert_eq!(
             given(&["halt,public.t=text"], &[]),
@@ -238,7 +235,9 @@ mod tests {
         assert_eq!(given(&["public.t=nul"], &[]), Err("RULE_INVALID".to_owned()));
         let all = ["text", "public.t.c=clamp", "numeric=null", "public.t=set_aside"];
         assert_eq!(given(&all, &[]), Ok(all.map(str::to_owned).to_vec()));
-        assert_eq!(given(&[], &["numeric=decimal(28,6)"]), Err("RULE_UNKNOWN".to_owned()));
+        let types = ["numeric=decimal(28,6)", "public.t.c=nvarchar(40)"];
+        assert_eq!(given(&[], &[&types.join(", ")]), Ok(types.map(str::to_owned).to_vec()));
+        assert_eq!(given(&[], &["public.t.c=xml"]), Err("RULE_INVALID".to_owned()));
     }
 
     #[test]

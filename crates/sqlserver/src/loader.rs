@@ -256,7 +256,8 @@ impl<'t> Loader<'t> {
                 }
                 Ok(Fitted::Aside(misfit)) => {
                     buffer.cancel_row();
-                    return Ok(Encoded::Aside { column: index, code: misfit.code() });
+                    let code = misfit.of_key(table.is_key(index)).code();
+                    return Ok(Encoded::Aside { column: index, code });
                 }
                 Err(refused) => Err(refused),
             };

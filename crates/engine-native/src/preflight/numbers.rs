@@ -71,8 +71,21 @@ pub(super) async fn check(source: &Session, plans: &[Arc<TablePlan>]) -> Result<
 /// Whether a column's type allows numbers that its target does not hold.
 fn is_doubtful(column: &ColumnPlan) -> bool {
     let PgType::Numeric { bounds } = column.pg_type else { return false };
-    let exact = bounds.is_some_and(|(precision, scale)| type_map::exact_decimal(precision, scale));
-    matches!(column.mssql_type, MssqlType::Decimal { .. }) && !exact
+    let Some((whole, fraction)) = room(column.mssql_type) else { return false };
+    let exact = |bounds| type_map::holds_numeric(bounds, whole + fraction, fraction);
+    !bounds.is_some_and(exact)
+}
+
+/// Digits before and behind the point that a target type has room for; those of an integer are not all of one length, and
+/// the longest counts.
+fn room(mssql_type: MssqlType) -> Option<(u8, u8)> {
+    match mssql_type {
+        MssqlType::Decimal { precision, scale } => Some((precision.saturating_sub(scale), scale)),
+        MssqlType::SmallInt => Some((5, 0)),
+        MssqlType::Int => Some((10, 0)),
+        MssqlType::BigInt => Some((19, 0)),
+        _ => None,
+    }
 }
 
 /// A finding when numbers that are there do not fit.
@@ -82,8 +95,8 @@ fn judge(
     numbers: &NumericProfile,
     profile: &TableProfile,
 ) -> Option<Finding> {
-    let MssqlType::Decimal { precision, scale } = column.mssql_type else { return None };
-    let (whole, fraction) = (u32::from(precision.saturating_sub(scale)), u32::from(scale));
+    let (whole, fraction) = room(column.mssql_type)?;
+    let (whole, fraction) = (u32::from(whole), u32::from(fraction));
     if numbers.whole_digits <= whole && numbers.fraction_digits <= fraction && numbers.specials == 0 {
         return None;
     }
@@ -117,7 +130,7 @@ fn seen(profile: &TableProfile) -> String {
     }
 }
 
-/// What a person can do: the flag that makes the column text, and the declaration that would do without.
+/// What a person can do: the flag that makes the column text, and the decimal that would do without.
 fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> String {
     let rule = rules::of_column("--on-value", &plan.source.name, &column.source_name, "text");
     let halts = match column.policy {
@@ -135,10 +148,10 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
     };
     let text = format!("{rule} carries the column as text");
     if numbers.specials == 0 && numbers.whole_digits + numbers.fraction_digits <= MAX_DIGITS {
-        let scale = numbers.fraction_digits;
-        return format!(
-            "{halts}; {text}, and numeric({MAX_DIGITS},{scale}) at the source would fit what was seen"
-        );
+        let wanted = format!("decimal({MAX_DIGITS},{})", numbers.fraction_digits);
+        let fitting = rules::of_column("--type", &plan.source.name, &column.source_name, &wanted);
+        let rest = rules::of_column("--on-value", &plan.source.name, &column.source_name, "halt");
+        return format!("{halts}; {text}, and {fitting} {rest} would fit what was seen");
     }
     format!("{halts}; {text}, and no decimal holds what was seen")
 }
@@ -213,9 +226,13 @@ mod tests {
         check(
             (21, 3, 0),
             1_000_000,
-            &["21 digits before and 3 behind", "--on-value 'public.t.n=text'", "numeric(38,3)"],
+            &[
+                "21 digits before and 3 behind",
+                "--on-value 'public.t.n=text'",
+                "--type 'public.t.n=decimal(38,3)'",
+            ],
         );
-        check((1, 30, 0), 31_250, &["sample of 3.1250 %", "numeric(38,30)"]);
+        check((1, 30, 0), 31_250, &["sample of 3.1250 %", "decimal(38,30)"]);
         check((30, 9, 0), 1_000_000, &["no decimal holds"]);
         check((1, 0, 2), 1_000_000, &["NaN or infinity in 2 rows", "no decimal holds"]);
     }

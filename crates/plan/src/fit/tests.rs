@@ -19,6 +19,7 @@ fn column(pg_type: PgType, mssql_type: MssqlType, policy: ValuePolicy) -> Column
         mssql_type,
         nullable: true,
         policy,
+        as_text: false,
     }
 }
 
@@ -48,14 +49,14 @@ fn each_policy_does_what_it_says() {
     let float = "1.7976931348623157e308";
     let nines = "9".repeat(20) + "." + &"9".repeat(18);
     for (pg_type, mssql_type, text, clamped, misfit) in [
-        (PgType::Timestamp, MssqlType::DateTime2, "infinity", far, "Above"),
-        (PgType::Timestamp, MssqlType::DateTime2, "-infinity", near, "Below"),
-        (PgType::Timestamp, MssqlType::DateTime2, "0044-03-15 12:00:00 BC", near, "Below"),
-        (PgType::Timestamp, MssqlType::DateTime2, "10000-01-01 00:00:00", far, "Above"),
-        (PgType::TimestampTz, MssqlType::DateTimeOffset, "infinity", &format!("{far}Z"), "Above"),
+        (PgType::Timestamp, MssqlType::DATETIME2, "infinity", far, "Above"),
+        (PgType::Timestamp, MssqlType::DATETIME2, "-infinity", near, "Below"),
+        (PgType::Timestamp, MssqlType::DATETIME2, "0044-03-15 12:00:00 BC", near, "Below"),
+        (PgType::Timestamp, MssqlType::DATETIME2, "10000-01-01 00:00:00", far, "Above"),
+        (PgType::TimestampTz, MssqlType::DATETIMEOFFSET, "infinity", &format!("{far}Z"), "Above"),
         (
             PgType::TimestampTz,
-            MssqlType::DateTimeOffset,
+            MssqlType::DATETIMEOFFSET,
             "0001-12-31 23:59:59+00 BC",
             &format!("{near}Z"),
             "Below",
@@ -224,7 +225,7 @@ proptest! {
         let clock = if time { " 12:34:56.789" } else { "" };
         let text = format!("{:04}-{month:02}-{day:02}{clock}{era}", year.abs());
         let (pg_type, mssql_type) = match time {
-            true => (PgType::Timestamp, MssqlType::DateTime2),
+            true => (PgType::Timestamp, MssqlType::DATETIME2),
             false => (PgType::Date, MssqlType::Date),
         };
         let found = fitted(&column(pg_type, mssql_type, ValuePolicy::Clamp), &text);

@@ -44,6 +44,11 @@ impl Selector {
         }
     }
 
+    /// Whether it is about a source type.
+    pub fn is_type(&self) -> bool {
+        matches!(self, Selector::Type(_))
+    }
+
     /// Whether it is about tables.
     pub fn is_table(&self) -> bool {
         matches!(self, Selector::Table { .. })

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use segcdc_model::{PgType, SourceColumn};
+use segcdc_model::{MssqlType, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
 use segcdc_plan::type_map::{can_clamp, map, narrowing};
+use segcdc_plan::{Naming, RuleTexts, Rules, table_plan};
 
 /// What stands above the table.
 const HEAD: &str = "\
@@ -51,6 +52,46 @@ such rows, and `table resync` copies them again.
 Floating-point numbers arrive bit by bit, -0 and subnormal numbers too. SQL Server's manual gives the range of `float`
 without subnormal numbers (below 2.23E-308, for `real` below 1.18E-38); servers store them, but read a literal of one as 0.
 ";
+
+/// What stands above the table of types that can be asked for.
+const ASKED: &str = "
+## Other types
+
+`--type 'public.orders.total=decimal(28,6)'` gives a column another type, see
+[names and types](../guides/names-and-types.md#other-types). Each value of the source becomes the one that says the same there, or is
+refused; it is never rounded. A type that does not hold all that the usual one does is refused (`TYPE_NARROWS`) unless `--on-value`
+says what becomes of what does not fit. `tests/matrix/overrides.txt` lists the values by which each row is proven.
+
+| PostgreSQL | can be | in a key |
+|---|---|---|
+";
+
+/// What stands below it.
+const ASKED_FOOT: &str = "
+Any type can be `nvarchar(n)` or `nvarchar(max)`: the text that PostgreSQL prints. A `timestamptz` in a `datetime2` is the instant in
+UTC; a `date` is its midnight; a `real` is the same number as a `float`. Key columns have at most 900 bytes, `nvarchar(450)` or
+`varbinary(900)`, and share them. Not to be had: `xml` (SQL Server does not keep its text), `datetime` and `smalldatetime` (they round),
+`money` (`decimal(19,4)` holds the same), `char`, `nchar` and `binary` (they fill up), and a `float` for a `numeric`, which it would
+round.
+";
+
+/// Target types that can be asked for, as a person writes them, and one of each.
+const TARGETS: [(&str, &str); 14] = [
+    ("bit", "bit"),
+    ("smallint", "smallint"),
+    ("int", "int"),
+    ("bigint", "bigint"),
+    ("decimal(p,s)", "decimal(38,2)"),
+    ("real", "real"),
+    ("float", "float"),
+    ("nvarchar(n)", "nvarchar(40)"),
+    ("varbinary(n)", "varbinary(40)"),
+    ("date", "date"),
+    ("time(6)", "time(6)"),
+    ("datetime2(n)", "datetime2(6)"),
+    ("datetimeoffset(n)", "datetimeoffset(6)"),
+    ("uniqueidentifier", "uniqueidentifier"),
+];
 
 /// A row of the page: how a person writes the type, and what the product makes of it.
 fn rows() -> Vec<(&'static str, PgType)> {
@@ -153,15 +194,16 @@ fn row(name: &str, pg_type: &PgType) -> String {
     let column = column(name, pg_type);
     let (plain, key) = (map(&column, false), map(&column, true));
     let in_key = if plain == key { "the same".to_owned() } else { format!("`{key}`") };
-    let refused = [narrowing(pg_type, &plain), narrowing(pg_type, &key)];
-    let refused = refused
-        .map(|text| text.map(|text| text.trim_end_matches(" are refused").trim_end_matches(" is refused")));
+    let refused = [narrowing(pg_type, &plain, false), narrowing(pg_type, &key, true)];
+    let refused = refused.each_ref().map(|text| {
+        text.as_ref().map(|text| text.trim_end_matches(" are refused").trim_end_matches(" is refused"))
+    });
     let refused = match refused {
         [None, None] => "nothing".to_owned(),
         [None, Some(text)] => format!("in a key: {text}"),
         [Some(text), _] => text.to_owned(),
     };
-    let policies = match (narrowing(pg_type, &plain), narrowing(pg_type, &key)) {
+    let policies = match (narrowing(pg_type, &plain, false), narrowing(pg_type, &key, true)) {
         (Some(_), _) if can_clamp(pg_type) => {
             "`text`, `null`, `clamp`, `set_aside`; in a key `text`, `set_aside`"
         }
@@ -172,6 +214,72 @@ fn row(name: &str, pg_type: &PgType) -> String {
     format!("| {name} | `{plain}` | {in_key} | {refused} | {policies} |")
 }
 
+/// The target types that a column can be given, beside what any can; `in_key` as a column of the key.
+fn possible(name: &str, pg_type: &PgType, in_key: bool) -> Vec<&'static str> {
+    let can = |target: &str| {
+        let source = SourceTable {
+            oid: 1,
+            name: QualifiedName::new("public", "t"),
+            kind: TableKind::Ordinary,
+            columns: vec![column(name, pg_type)],
+            primary_key: if in_key { vec![0] } else { Vec::new() },
+            replica_identity: if in_key { ReplicaIdentity::Default } else { ReplicaIdentity::Full },
+            identity_index: Vec::new(),
+            estimated_rows: 0,
+            size_bytes: 0,
+            heap_pages: 0,
+            row_security: false,
+            owner: String::new(),
+        };
+        let texts = RuleTexts {
+            types: vec![format!("public.t.c={target}")],
+            values: vec!["public.t.c=set_aside".to_owned()],
+            ..RuleTexts::default()
+        };
+        let naming = Naming::new("dbo").with_rules(Rules::parse(&texts).expect("the type can be read"));
+        table_plan(&source, &naming).is_ok_and(|plan| !plan.columns.iter().any(|column| column.as_text))
+    };
+    TARGETS.iter().filter(|(_, target)| can(target)).map(|(shown, _)| *shown).collect()
+}
+
+/// Whether a type is the only one that a column can have.
+fn is_usual(targets: &[&str], pg_type: &PgType) -> bool {
+    let word = |text: &str| text.split('(').next().unwrap_or_default().to_owned();
+    let usual = word(&map(&column("c", pg_type), false).to_string());
+    !matches!(map(&column("c", pg_type), false), MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. })
+        && targets
+            .iter()
+            .all(|target| word(target) == usual && !target.contains("(n)") && !target.contains("(p,s)"))
+}
+
+/// The rows of the table of types that can be asked for: one for each variant that can have another.
+fn asked_rows() -> Vec<(&'static str, Vec<&'static str>, Vec<&'static str>)> {
+    let mut seen = BTreeSet::new();
+    let rows = rows().into_iter().filter(|(_, pg_type)| seen.insert(variant(pg_type)));
+    let rows = rows.map(|(name, pg_type)| {
+        let shown = match pg_type {
+            PgType::Other => "all others",
+            PgType::Numeric { .. } => "numeric",
+            PgType::Varchar { .. } => "varchar",
+            PgType::Char { .. } => "char",
+            _ => name,
+        };
+        ((shown, possible(name, &pg_type, false), possible(name, &pg_type, true)), pg_type)
+    });
+    rows.filter(|((_, targets, _), pg_type)| !is_usual(targets, pg_type)).map(|(row, _)| row).collect()
+}
+
+/// The table of types that can be asked for.
+fn asked() -> String {
+    let list =
+        |targets: &[&str]| targets.iter().map(|target| format!("`{target}`")).collect::<Vec<_>>().join(", ");
+    let rows = asked_rows().into_iter().map(|(name, plain, key)| {
+        let in_key = if plain == key { "the same".to_owned() } else { list(&key) };
+        format!("| {name} | {} | {in_key} |\n", list(&plain))
+    });
+    format!("{ASKED}{}{ASKED_FOOT}", rows.collect::<String>())
+}
+
 /// The page as it should be.
 fn page() -> String {
     let mut page = HEAD.to_owned();
@@ -180,6 +288,7 @@ fn page() -> String {
     }
     page.push_str("| domains | as their base type | | | |\n");
     page.push_str(FOOT);
+    page.push_str(&asked());
     page
 }
 
@@ -216,12 +325,40 @@ fn proven() -> BTreeMap<String, bool> {
 
 #[test]
 fn each_published_row_is_proven_and_each_proof_is_published() {
-    let refuses =
-        |pg_type: &PgType, name: &str| narrowing(pg_type, &map(&column(name, pg_type), false)).is_some();
+    let refuses = |pg_type: &PgType, name: &str| {
+        narrowing(pg_type, &map(&column(name, pg_type), false), false).is_some()
+    };
     let mut published: BTreeMap<String, bool> =
         rows().iter().map(|(name, pg_type)| ((*name).to_owned(), refuses(pg_type, name))).collect();
     published.insert("domains".to_owned(), true);
     assert_eq!(published, proven(), "each row, and whether values of it are refused");
+}
+
+#[test]
+fn each_type_that_can_be_asked_for_is_proven() {
+    let text =
+        std::fs::read_to_string(path("tests/matrix/overrides.txt")).expect("the list of values is there");
+    let word = |text: &str| text.split('(').next().unwrap_or_default().to_owned();
+    let proven: BTreeSet<(String, String)> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split_once("] "))
+        .filter_map(|(target, column)| Some((word(column.split_once(" | ")?.0), word(target))))
+        .map(|(source, target)| (if source == "matrix.mood" { "enums".to_owned() } else { source }, target))
+        .collect();
+    let mut missing = Vec::new();
+    for (name, targets, _) in asked_rows() {
+        // One of the names of a row.
+        let source = word(name.split(',').next().unwrap_or(name));
+        let usual = rows().into_iter().find(|(row, _)| row.starts_with(name)).map(|(_, pg_type)| pg_type);
+        let usual = usual.map(|pg_type| map(&column("c", &pg_type), false).to_string());
+        for target in targets {
+            let differs = usual.as_deref() != Some(target);
+            if differs && name != "all others" && !proven.contains(&(source.clone(), word(target))) {
+                missing.push((source.clone(), target));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "without values: {missing:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub(super) mod cases;
 mod encodings;
 mod hostile;
 mod keys;
+mod overrides;
 mod random;
 mod refused;
 

@@ -1,7 +1,7 @@
 //! Tables that are there already. Pure.
 
 use segcdc_model::{Finding, Side};
-use segcdc_plan::{TablePlan, rules};
+use segcdc_plan::{ColumnPlan, TablePlan, rules, type_override};
 
 use super::PreflightRequest;
 use crate::catalog::ExistingTable;
@@ -56,8 +56,14 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         Difference::Missing { column: name, .. } => {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))
         }
-        Difference::Type { column: name, .. }
-        | Difference::NotNull { column: name }
+        Difference::Type { column: name, found, .. } => {
+            let alter = column(name).map(|column| create_table::alter_column(&table.target, column));
+            match column(name).and_then(|column| offered(table, column, found)) {
+                Some(flag) => (&*format!("change the column, or carry it as it is there: {flag}"), alter),
+                None => ("change the column", alter),
+            }
+        }
+        Difference::NotNull { column: name }
         | Difference::NullableKey { column: name }
         | Difference::Collation { column: name, .. } => (
             "change the column",
@@ -75,6 +81,13 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         Some(sql) => finding.fix(sql),
         None => finding,
     }
+}
+
+/// The rule that takes a column as it is in the target.
+fn offered(table: &TablePlan, column: &ColumnPlan, found: &str) -> Option<String> {
+    let source = table.source.columns.get(column.source_index)?;
+    let index = table.columns.iter().position(|other| other == column)?;
+    type_override::offered(&table.source.name, source, table.is_key(index), found)
 }
 
 /// Triggers and foreign keys: they work, with consequences.

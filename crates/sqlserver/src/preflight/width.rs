@@ -31,8 +31,9 @@ fn row_bytes(columns: impl Iterator<Item = MssqlType>) -> usize {
             MssqlType::Date => fixed += 3,
             MssqlType::Int | MssqlType::Real => fixed += 4,
             MssqlType::Time => fixed += 5,
-            MssqlType::BigInt | MssqlType::Float | MssqlType::DateTime2 => fixed += 8,
-            MssqlType::DateTimeOffset => fixed += 10,
+            MssqlType::BigInt | MssqlType::Float => fixed += 8,
+            MssqlType::DateTime2 { scale } => fixed += 3 + time_bytes(scale),
+            MssqlType::DateTimeOffset { scale } => fixed += 5 + time_bytes(scale),
             MssqlType::UniqueIdentifier => fixed += 16,
             MssqlType::Decimal { precision, .. } => {
                 fixed += match precision {
@@ -48,6 +49,15 @@ fn row_bytes(columns: impl Iterator<Item = MssqlType>) -> usize {
     let bits = usize::div_ceil(bits, 8);
     let ends = if variable > 0 { 2 + 2 * variable } else { 0 };
     4 + 1 + 4 + fixed + bits + 2 + usize::div_ceil(count, 8) + ends
+}
+
+/// Bytes of a time of day with so many digits of a second's fraction.
+fn time_bytes(scale: u8) -> usize {
+    match scale {
+        0..=2 => 3,
+        3 | 4 => 4,
+        _ => 5,
+    }
 }
 
 #[cfg(test)]

@@ -41,10 +41,9 @@ pub(crate) struct Columns<'a> {
 
 /// Reads `types.txt`, makes what its types need in `database`, and returns the cases that the server can show.
 pub(crate) async fn prepare(source: &PostgresCluster, database: &str) -> Result<Vec<Case>> {
-    let folder = folder()?;
-    let cases = parse(&fs::read_to_string(folder.join("types.txt"))?)?;
+    let cases = listed("types.txt")?;
     let client = source.connect(database).await?;
-    client.batch_execute(&fs::read_to_string(folder.join("setup.sql"))?).await?;
+    client.batch_execute(&fs::read_to_string(folder()?.join("setup.sql"))?).await?;
     let mut shown = Vec::new();
     for case in cases {
         match lacking(&client, &case.conditions).await? {
@@ -54,6 +53,18 @@ pub(crate) async fn prepare(source: &PostgresCluster, database: &str) -> Result<
     }
     find_binary_forms(source, database, &mut shown).await?;
     Ok(shown)
+}
+
+/// The blocks of a list.
+pub(super) fn listed(name: &str) -> Result<Vec<Case>> {
+    parse(&fs::read_to_string(folder()?.join(name))?)
+}
+
+/// Makes what the types of cases without conditions need in `database`, and asks which have a binary form.
+pub(super) async fn make(source: &PostgresCluster, database: &str, cases: &mut [Case]) -> Result<()> {
+    let client = source.connect(database).await?;
+    client.batch_execute(&fs::read_to_string(folder()?.join("setup.sql"))?).await?;
+    find_binary_forms(source, database, cases).await
 }
 
 /// `tests/matrix` of the repository.

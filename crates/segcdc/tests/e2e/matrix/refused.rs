@@ -92,7 +92,7 @@ async fn numbers_that_will_not_fit_are_found_before_anything_is_changed() -> Res
     let shown = format!("{}{}", finished.stdout, finished.stderr);
     for expected in [
         "the column \"N n\" of public.whole has numbers with up to 21 digits before and 1 behind the point",
-        "numeric(38,1)",
+        "--type 'public.whole.\"N n\"=decimal(38,1)' --on-value 'public.whole.\"N n\"=halt'",
         "public.fraction has numbers with up to 1 digits before and 19 behind the point",
         "public.special has NaN or infinity in 1 rows",
         "public.huge has numbers with up to 131072 digits before and 16383 behind the point",

@@ -1,0 +1,188 @@
+//! Target types as a user writes them: `--type 'public.orders.total=decimal(28,6)'`.
+//!
+//! Spelled as T-SQL spells them. What SQL Server has, but what would change values or their spelling, is refused with the
+//! reason; whether a source type can become a target type is [`crate::type_override`]'s question.
+
+use segcdc_model::{Length, MssqlType};
+
+/// Digits of a second's fraction that PostgreSQL has, and that a type without digits gets.
+const MICROSECONDS: u8 = 6;
+
+/// Reads a T-SQL type.
+///
+/// # Errors
+/// Why it cannot be the type of a target column, for people.
+pub fn parse(text: &str) -> Result<MssqlType, &'static str> {
+    let lower = text.to_ascii_lowercase();
+    let (name, arguments) = split(&lower).ok_or("the parentheses of the type cannot be read")?;
+    let plain = |mssql_type| if arguments.is_empty() { Ok(mssql_type) } else { Err(NO_LENGTH) };
+    match name {
+        "bit" => plain(MssqlType::Bit),
+        "smallint" => plain(MssqlType::SmallInt),
+        "int" | "integer" => plain(MssqlType::Int),
+        "bigint" => plain(MssqlType::BigInt),
+        "real" => plain(MssqlType::Real),
+        "float" if matches!(arguments.as_slice(), [] | ["53"]) => Ok(MssqlType::Float),
+        "decimal" | "numeric" => decimal(&arguments),
+        "nvarchar" => Ok(MssqlType::NVarChar { length: length(&arguments, 4000)?, binary_collation: false }),
+        "varbinary" => Ok(MssqlType::VarBinary { length: length(&arguments, 8000)? }),
+        "date" => plain(MssqlType::Date),
+        "time" if matches!(arguments.as_slice(), [] | ["6"]) => Ok(MssqlType::Time),
+        "datetime2" => Ok(MssqlType::DateTime2 { scale: scale(&arguments)? }),
+        "datetimeoffset" => Ok(MssqlType::DateTimeOffset { scale: scale(&arguments)? }),
+        "uniqueidentifier" => plain(MssqlType::UniqueIdentifier),
+        other => Err(refusal(other)),
+    }
+}
+
+/// Said of digits or a length where the type takes none.
+const NO_LENGTH: &str = "the type takes nothing in parentheses";
+
+/// Why a type that is not made cannot be had.
+fn refusal(name: &str) -> &'static str {
+    match name {
+        "xml" => {
+            "SQL Server's xml does not keep the text: white space, the declaration and the spelling of entities change; \
+             nvarchar(max) holds the exact text, and CAST(... AS xml) in a view reads it"
+        }
+        "float" => "float has 53 bits here; real is the one with 24",
+        "time" => "a time has six digits here: time(6)",
+        "datetime" | "smalldatetime" => "it rounds: datetime2(n) keeps what the source has",
+        "money" | "smallmoney" => {
+            "it has four digits and a small range: decimal(19,4) holds the same numbers"
+        }
+        "char" | "nchar" | "binary" => {
+            "it fills values up: nvarchar(n) or varbinary(n) keep them as they are"
+        }
+        "text" | "ntext" | "image" => "it is deprecated: nvarchar(max) or varbinary(max)",
+        "tinyint" => "it has no negative numbers: smallint is the smallest integer here",
+        _ => {
+            "the target types are bit, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varbinary(n), date, \
+             time, datetime2(n), datetimeoffset(n) and uniqueidentifier"
+        }
+    }
+}
+
+/// The name, and what stands in parentheses behind it, between commas.
+fn split(text: &str) -> Option<(&str, Vec<&str>)> {
+    let text = text.trim();
+    let Some((name, behind)) = text.split_once('(') else { return Some((text, Vec::new())) };
+    let arguments = behind.strip_suffix(')')?.split(',').map(str::trim).collect();
+    Some((name.trim(), arguments))
+}
+
+fn decimal(arguments: &[&str]) -> Result<MssqlType, &'static str> {
+    const MALFORMED: &str =
+        "a decimal has 1 to 38 digits, and no more of them behind the point: decimal(28,6)";
+    let (precision, scale) = match arguments {
+        [precision, scale] => (number(precision), number(scale)),
+        [precision] => (number(precision), Some(0)),
+        _ => return Err(MALFORMED),
+    };
+    match (precision, scale) {
+        (Some(precision @ 1..=38), Some(scale)) if scale <= precision => {
+            Ok(MssqlType::Decimal { precision, scale })
+        }
+        _ => Err(MALFORMED),
+    }
+}
+
+fn length(arguments: &[&str], longest: u16) -> Result<Length, &'static str> {
+    match arguments {
+        ["max"] => Ok(Length::Max),
+        [text] => match number(text) {
+            Some(length) if length > 0 && length <= longest => Ok(Length::Limited(length)),
+            _ => Err("the length is 1 to 4000 for nvarchar, 1 to 8000 for varbinary, or max"),
+        },
+        // T-SQL would take it for a length of 1.
+        _ => Err("the type needs a length: nvarchar(100), nvarchar(max)"),
+    }
+}
+
+fn scale(arguments: &[&str]) -> Result<u8, &'static str> {
+    match arguments {
+        [] => Ok(MICROSECONDS),
+        [text] => {
+            number(text).filter(|scale| *scale <= 7).ok_or("a second has 0 to 7 digits of its fraction")
+        }
+        _ => Err("a second has 0 to 7 digits of its fraction"),
+    }
+}
+
+/// Decimal digits without a sign.
+fn number<N: std::str::FromStr>(text: &str) -> Option<N> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_read_as_they_are_spelled() {
+        for text in [
+            "bit",
+            "smallint",
+            "int",
+            "bigint",
+            "real",
+            "float",
+            "decimal(28,6)",
+            "decimal(38,38)",
+            "nvarchar(1)",
+            "nvarchar(4000)",
+            "nvarchar(max)",
+            "varbinary(8000)",
+            "varbinary(max)",
+            "date",
+            "time(6)",
+            "datetime2(0)",
+            "datetime2(7)",
+            "datetimeoffset(3)",
+            "uniqueidentifier",
+        ] {
+            assert_eq!(parse(text).map(|found| found.to_string()), Ok(text.to_owned()));
+        }
+        for (text, meant) in [
+            (" Decimal ( 28 , 6 ) ", "decimal(28,6)"),
+            ("NUMERIC(5)", "decimal(5,0)"),
+            ("float(53)", "float"),
+            ("INTEGER", "int"),
+            ("datetime2", "datetime2(6)"),
+            ("datetimeoffset", "datetimeoffset(6)"),
+            ("time", "time(6)"),
+        ] {
+            assert_eq!(parse(text).map(|found| found.to_string()), Ok(meant.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_is_no_target_type_is_refused_with_the_reason() {
+        for (text, part) in [
+            ("xml", "white space"),
+            ("decimal", "decimal(28,6)"),
+            ("decimal(39,0)", "38 digits"),
+            ("decimal(5,6)", "no more of them"),
+            ("decimal(-1,0)", "38 digits"),
+            ("decimal(5,2,1)", "38 digits"),
+            ("nvarchar", "needs a length"),
+            ("nvarchar(0)", "1 to 4000"),
+            ("nvarchar(4001)", "1 to 4000"),
+            ("varbinary(8001)", "8000"),
+            ("datetime2(8)", "0 to 7"),
+            ("int(4)", "parentheses"),
+            ("decimal(5", "parentheses"),
+            ("datetime", "rounds"),
+            ("money", "decimal(19,4)"),
+            ("nchar(5)", "fills"),
+            ("ntext", "deprecated"),
+            ("time(3)", "time(6)"),
+            ("float(24)", "real"),
+            ("varchr(9)", "target types are"),
+            ("", "target types are"),
+        ] {
+            let reason = parse(text).unwrap_err();
+            assert!(reason.contains(part), "{text}: {reason}");
+        }
+    }
+}
