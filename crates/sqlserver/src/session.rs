@@ -27,6 +27,8 @@ pub struct Target {
     /// Staging table number and shape (the CREATE statement) by source OID.
     pub(crate) staging: HashMap<u32, (usize, String)>,
     pub(crate) staging_count: usize,
+    /// Whether the server deletes through a query that numbers rows, once it was asked.
+    numbered: Option<bool>,
 }
 
 // === impl Target ===
@@ -59,6 +61,7 @@ impl Target {
             time: TimeForm::default(),
             staging: HashMap::new(),
             staging_count: 0,
+            numbered: None,
         };
         target.batch("setting session options", sql::session::OPTIONS).await?;
         target.time = target.probe_time().await?;
@@ -80,6 +83,25 @@ impl Target {
     /// How values are sent to this server.
     pub fn dialect(&self) -> Dialect {
         Dialect { collation: self.connection.server().collation, time: self.time }
+    }
+
+    /// Whether the server deletes through a query that numbers rows. Asked once a session, outside of a transaction.
+    pub(crate) async fn deletes_numbered(&mut self) -> Result<bool, TargetError> {
+        if let Some(known) = self.numbered {
+            return Ok(known);
+        }
+        let answer = self.query("probing deletes of numbered rows", sql::apply::NUMBERED_PROBE).await;
+        let numbered = match answer {
+            Ok(rows) => matches!(rows.first().map(Vec::as_slice), Some([Datum::Int(1)])),
+            Err(error) if !self.is_usable() => return Err(error),
+            Err(error) => {
+                tracing::debug!(error = %error, "rows without a key are deleted content by content");
+                self.roll_back().await;
+                false
+            }
+        };
+        self.numbered = Some(numbered);
+        Ok(numbered)
     }
 
     /// Whether the session can be used again after an error.

@@ -18,6 +18,7 @@ mod string;
 #[cfg(test)]
 mod tests;
 mod text;
+mod through;
 mod update;
 
 use std::collections::HashMap;
@@ -204,6 +205,10 @@ pub(crate) struct Translator<'a> {
     reads_data: bool,
     /// Tables to lock as a whole before the statement.
     locks: Vec<String>,
+    /// The query of FROM whose rows' places are wanted.
+    place_of: Option<String>,
+    /// The next SELECT is that one.
+    wants_place: bool,
 }
 
 /// Translates a statement that reads or writes rows.
@@ -362,6 +367,8 @@ impl<'a> Translator<'a> {
             aliases: 0,
             reads_data: false,
             locks: Vec::new(),
+            place_of: None,
+            wants_place: false,
         }
     }
 

@@ -106,6 +106,19 @@ async fn changes_join_limit_and_report() {
     client.ok("DELETE t FROM t JOIN #s AS s ON t.k = s.k + 10").await;
     client.ok("CREATE TABLE log (k int NULL); DELETE FROM t OUTPUT deleted.k INTO log WHERE k = 1").await;
     assert_eq!(client.rows("SELECT k FROM log").await, [[int(1)]]);
+    client.ok("CREATE TABLE bag (a int NULL, b nvarchar(max) NULL, f float NULL, x varbinary(9) NULL)").await;
+    client.ok("INSERT INTO bag VALUES (1, N'x', 1, 0x01), (1, N'x', 1, 0x01), (1, N'x', 1, 0x01), (1, N'x ', 1, 0x01), (1, N'X', 1, 0x01), (NULL, NULL, NULL, NULL), (NULL, NULL, NULL, NULL)").await;
+    let numbered = "DELETE d FROM (SELECT t.a AS e1, t.b COLLATE Latin1_General_100_BIN2 AS e2, DATALENGTH(t.b) AS e3, \
+        CONVERT(binary(8), t.f) AS e4, t.x AS e5, ROW_NUMBER() OVER (PARTITION BY t.a, t.b COLLATE Latin1_General_100_BIN2, \
+        DATALENGTH(t.b), CONVERT(binary(8), t.f), t.x ORDER BY (SELECT NULL)) AS n FROM bag AS t) AS d JOIN (VALUES (2, 1, N'x', 1e0), \
+        (1, NULL, NULL, NULL)) AS s (n, a, b, f) ON EXISTS (SELECT d.e1, d.e2, d.e3, d.e4 INTERSECT SELECT s.a, \
+        s.b, DATALENGTH(s.b), CONVERT(binary(8), CAST(s.f AS float))) WHERE d.n <= s.n";
+    assert_eq!(client.ok(numbered).await.counts, [3]);
+    let left = "SELECT a, b, COUNT(*) FROM bag GROUP BY a, b, DATALENGTH(b) ORDER BY a, DATALENGTH(b)";
+    let left = client.rows(left).await;
+    assert_eq!(left.len(), 3, "{left:?}");
+    client.fails("DELETE d FROM (SELECT DISTINCT a FROM bag) AS d", &[40510]).await;
+    client.fails("SELECT a FROM bag WHERE EXISTS (SELECT a INTERSECT SELECT 1, 2)", &[205]).await;
     client.fails("UPDATE t SET v = 1, v = 2", &[264]).await;
     client.fails("INSERT INTO t (k, v) VALUES (1)", &[109]).await;
     client.fails("INSERT INTO t (k) VALUES (1, 2)", &[110]).await;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may panic, and tells what it did")]
 
+mod bags;
 mod connect_verbs;
 mod failover;
 #[cfg(feature = "failpoints")]

@@ -180,11 +180,10 @@ impl Builder {
             self.push(1, MISCOUNTED, sql::direct::delete(table, &key));
         }
         let grouped = StagedChanges::new(changes);
-        for range in grouped.equal_deletes {
-            let Some(image) = changes.unkeyed_deletes.get(range.start) else { continue };
-            let content = self.content(table, image)?;
-            let sql = sql::direct::delete_equal(table, range.len(), &content);
-            self.push(range.len(), MISCOUNTED, sql);
+        for equal in grouped.equal_deletes {
+            let content = self.content(table, equal.image)?;
+            let sql = sql::direct::delete_equal(table, equal.rows, &content);
+            self.push(equal.rows, MISCOUNTED, sql);
         }
         for update in &changes.updates {
             for image in &update.rows {

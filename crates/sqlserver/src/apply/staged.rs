@@ -1,7 +1,7 @@
 //! The way for batches of any size: through staging tables, one set of statements a table.
 
 use segcdc_model::Checkpoint;
-use segcdc_plan::ApplyPlan;
+use segcdc_plan::{ApplyPlan, TableChanges};
 use segcdc_tds::BulkOptions;
 
 use super::staged_rows::{self, StagedChanges};
@@ -20,8 +20,12 @@ const ENCODE_AHEAD_BYTES: usize = 16 << 20;
 /// Encoded bytes that are sent at a time when a batch is encoded twice.
 const SEND_BYTES: usize = 1 << 20;
 
-/// Statements of one request: deletes of rows without a key need one for each content, and a request of thousands would
-/// be compiled for seconds.
+/// Contents of a table without a key from which on one statement removes them all, where the server can do that. Each
+/// statement for a single content reads the whole table; the one for all reads it once and sorts what it finds.
+const NUMBERED_FROM: usize = 4;
+
+/// Statements of one request: where deletes of rows without a key need one for each content, a request of thousands
+/// would be compiled for seconds.
 const STATEMENTS_PER_REQUEST: usize = 200;
 
 /// A table's changes with its staging table.
@@ -42,7 +46,9 @@ pub(super) async fn run(
     plan: &ApplyPlan,
     expected: &Checkpoint,
 ) -> Result<Checkpoint, TargetError> {
-    let mut stages = encode_all(target, plan)?;
+    let many = |changes: &TableChanges| changes.unkeyed_deletes.len() >= NUMBERED_FROM;
+    let numbered = plan.tables.iter().any(many) && target.deletes_numbered().await?;
+    let mut stages = encode_all(target, plan, numbered)?;
     create_staging(target, &mut stages).await?;
     begin(target, expected).await?;
     letters::write(target, &expected.pipeline, &plan.letters, &plan.uses, plan.end_lsn).await?;
@@ -69,12 +75,17 @@ async fn finish(target: &mut Target, plan: &ApplyPlan, expected: &Checkpoint) ->
 }
 
 /// Encodes and so checks every value of a plan before anything is sent.
-fn encode_all<'p>(target: &Target, plan: &'p ApplyPlan) -> Result<Vec<Stage<'p>>, TargetError> {
+fn encode_all<'p>(
+    target: &Target,
+    plan: &'p ApplyPlan,
+    numbered: bool,
+) -> Result<Vec<Stage<'p>>, TargetError> {
     let place = place(plan);
     let mut room = ENCODE_AHEAD_BYTES;
     let mut stages = Vec::with_capacity(plan.tables.len());
     for changes in &plan.tables {
-        let staged = StagedChanges::new(changes);
+        let mut staged = StagedChanges::new(changes);
+        staged.numbered = numbered && staged.equal_deletes.len() >= NUMBERED_FROM;
         let mut buffer = RowBuffer::new(staged.columns(target.dialect().time), target.write_path());
         let mut rows = staged.rows();
         let checked = staged_rows::encode(&changes.table, &mut rows, &mut buffer, &place, room)?;
@@ -209,9 +220,14 @@ fn statements<'p>(stage: &Stage<'p>) -> Vec<Statement<'p>> {
     if !changes.deletes.is_empty() {
         statements.push((sql::apply::delete(number, table), counted("DELETE", changes.deletes.len())));
     }
-    for (group, range) in stage.staged.equal_deletes.iter().enumerate() {
-        let sql = sql::apply::delete_equal(number, table, group, range.len());
-        statements.push((sql, counted("DELETE", range.len())));
+    if stage.staged.numbered {
+        let sql = sql::apply::delete_numbered(number, table);
+        statements.push((sql, counted("DELETE", changes.unkeyed_deletes.len())));
+    } else {
+        for (group, equal) in stage.staged.equal_deletes.iter().enumerate() {
+            let sql = sql::apply::delete_equal(number, table, group, equal.rows);
+            statements.push((sql, counted("DELETE", equal.rows)));
+        }
     }
     for (group, update) in changes.updates.iter().enumerate() {
         let sql = sql::apply::update(number, table, group, &update.present);

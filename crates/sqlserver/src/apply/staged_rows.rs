@@ -1,7 +1,10 @@
 //! The rows that a table's changes put into its staging table.
 
+use std::collections::HashMap;
+
 use segcdc_model::{MssqlType, Value};
-use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan};
+use segcdc_plan::canonical;
+use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan, ValueError};
 use segcdc_tds::{BulkColumn, Collation, ColumnType};
 
 use crate::dialect::TimeForm;
@@ -39,8 +42,19 @@ pub(super) struct StagedChanges<'p> {
     pub(super) changes: &'p TableChanges,
     /// Sets of columns that are taken from old rows, and how many rows take them; the group of a row is its place here.
     pub(super) fills: Vec<(&'p [usize], u64)>,
-    /// Contents that are removed, as a range of `changes.unkeyed_deletes`: equal ones lie beside each other.
-    pub(super) equal_deletes: Vec<std::ops::Range<usize>>,
+    /// Contents that are removed.
+    pub(super) equal_deletes: Vec<EqualDelete<'p>>,
+    /// One statement removes them all: the group of a row is the number of rows to remove.
+    pub(super) numbered: bool,
+}
+
+/// Rows of one content that are removed from a table without a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EqualDelete<'p> {
+    /// A row that has it.
+    pub(super) image: &'p RowImage,
+    /// How many are removed.
+    pub(super) rows: usize,
 }
 
 // === impl Values ===
@@ -67,19 +81,7 @@ impl<'p> StagedChanges<'p> {
                 None => fills.push((&fill.columns, 1)),
             }
         }
-        let mut equal_deletes: Vec<std::ops::Range<usize>> = Vec::new();
-        for (index, image) in changes.unkeyed_deletes.iter().enumerate() {
-            let columns = changes.table.columns.len();
-            let same =
-                |first: &RowImage| (0..columns).all(|column| first.field(column) == image.field(column));
-            match equal_deletes.last_mut() {
-                Some(last) if changes.unkeyed_deletes.get(last.start).is_some_and(same) => {
-                    last.end = index + 1
-                }
-                _ => equal_deletes.push(index..index + 1),
-            }
-        }
-        StagedChanges { changes, fills, equal_deletes }
+        StagedChanges { changes, fills, equal_deletes: equal_deletes(changes), numbered: false }
     }
 
     /// The columns of the staging table.
@@ -120,11 +122,11 @@ impl<'p> StagedChanges<'p> {
             key: Some(image),
             values: None,
         });
-        let equal_deletes = self.equal_deletes.iter().enumerate().map(|(group, range)| StagedRow {
+        let equal_deletes = self.equal_deletes.iter().enumerate().map(|(index, equal)| StagedRow {
             op: OP_DELETE_EQUAL,
-            group,
+            group: if self.numbered { equal.rows } else { index },
             key: None,
-            values: changes.unkeyed_deletes.get(range.start).map(|image| (image, Values::All)),
+            values: Some((equal.image, Values::All)),
         });
         let updates = changes.updates.iter().enumerate().flat_map(|(group, update)| {
             update.rows.iter().map(move |image| StagedRow {
@@ -155,6 +157,38 @@ impl<'p> StagedChanges<'p> {
             values: Some((&insert.image, Values::AllBut(&fill.columns))),
         }
     }
+}
+
+/// The contents that are removed, as the target holds them: rows that differ at the source, as `1.0` and `1.00` do, may
+/// be one content there, and so are values that a policy replaces.
+fn equal_deletes(changes: &TableChanges) -> Vec<EqualDelete<'_>> {
+    let columns = changes.table.columns.len();
+    let mut found: Vec<EqualDelete<'_>> = Vec::new();
+    let mut index_by_content: HashMap<Vec<u128>, usize> = HashMap::new();
+    let mut scratch = String::new();
+    for image in &changes.unkeyed_deletes {
+        let same = |first: &RowImage| (0..columns).all(|column| first.field(column) == image.field(column));
+        // Equal rows of the source lie beside each other.
+        if let Some(last) = found.last_mut().filter(|last| same(last.image)) {
+            last.rows += 1;
+            continue;
+        }
+        // A value that the target cannot hold is refused when it is encoded.
+        let hashes = (0..columns).map(|column| canonical::hash(&image.value(column)?, &mut scratch));
+        let content: Result<Vec<u128>, ValueError> = hashes.collect();
+        let known = content.ok().and_then(|content| match index_by_content.entry(content) {
+            std::collections::hash_map::Entry::Occupied(known) => Some(*known.get()),
+            std::collections::hash_map::Entry::Vacant(place) => {
+                place.insert(found.len());
+                None
+            }
+        });
+        match known.and_then(|index| found.get_mut(index)) {
+            Some(known) => known.rows += 1,
+            None => found.push(EqualDelete { image, rows: 1 }),
+        }
+    }
+    found
 }
 
 /// Encodes the next rows, until none is left or the buffer holds `limit_bytes`; returns how many there were.
@@ -319,8 +353,31 @@ mod tests {
             changes.unkeyed_deletes.push(RowImage::new(Arc::clone(&binding), Tuple::from_texts([text])));
         }
         let staged = StagedChanges::new(&changes);
-        assert_eq!(staged.equal_deletes, [0..2, 2..3, 3..6, 6..7]);
+        let rows = |staged: &StagedChanges<'_>| {
+            staged.equal_deletes.iter().map(|equal| equal.rows).collect::<Vec<_>>()
+        };
+        assert_eq!(rows(&staged), [2, 1, 3, 1]);
         assert_eq!(staged.row_count(), 4);
+        let groups = |numbered| {
+            let staged = StagedChanges { numbered, ..StagedChanges::new(&changes) };
+            staged.rows().map(|row| row.group).collect::<Vec<_>>()
+        };
+        assert_eq!((groups(false), groups(true)), (vec![0, 1, 2, 3], vec![2, 1, 3, 1]));
+    }
+
+    #[test]
+    fn rows_that_are_one_content_to_the_target_are_counted_together() {
+        let columns = [("n", PgType::Numeric { bounds: None }, false), ("f", PgType::Float8, false)];
+        let table = fixture::table(2, "bag", 0, &columns);
+        let binding = Arc::new(Binding::in_order(&table));
+        let mut changes = TableChanges::new(table);
+        for (n, f) in [("1.0", "0"), ("1.00", "0"), ("1", "-0"), ("1.0", "-0"), ("1", "0"), ("2", "0")] {
+            let row = Tuple::from_texts([Some(n), Some(f)]);
+            changes.unkeyed_deletes.push(RowImage::new(Arc::clone(&binding), row));
+        }
+        let staged = StagedChanges::new(&changes);
+        let rows: Vec<usize> = staged.equal_deletes.iter().map(|equal| equal.rows).collect();
+        assert_eq!(rows, [3, 2, 1], "-0 is another value than 0");
     }
 
     #[test]

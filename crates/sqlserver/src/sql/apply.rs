@@ -46,6 +46,60 @@ pub fn delete_equal(number: usize, table: &TablePlan, group: usize, rows: usize)
     )
 }
 
+/// Removes rows that equal a staged row in every column, as many of each as its `[grp]` says, of a table without a key.
+///
+/// The rows of the table that equal any staged one are numbered among those of their content; then each is one of so
+/// many. A query with ROW_NUMBER over one table is updatable (T-SQL manual, "CREATE VIEW", "Updatable Views"; "DELETE").
+/// INTERSECT compares lists of values and takes two NULLs as equal, in a form that a hash join can be made of.
+pub fn delete_numbered(number: usize, table: &TablePlan) -> String {
+    let staging = staging::name(number);
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for (index, column) in table.columns.iter().enumerate() {
+        left.extend(content("t", &quote::name(&column.name), column.mssql_type));
+        right.extend(content("s", &format!("[c{}]", index + 1), column.mssql_type));
+    }
+    let named: Vec<String> =
+        left.iter().enumerate().map(|(index, value)| format!("{value} AS [v{}]", index + 1)).collect();
+    let outer: Vec<String> = (1..=left.len()).map(|index| format!("d.[v{index}]")).collect();
+    let (left, right) = (left.join(", "), right.join(", "));
+    format!(
+        "DELETE d FROM (SELECT {}, ROW_NUMBER() OVER (PARTITION BY {left} ORDER BY (SELECT NULL)) AS [n] FROM {} AS t \
+         WHERE EXISTS (SELECT 1 FROM {staging} AS s WHERE s.[op] = {OP_DELETE_EQUAL} \
+         AND EXISTS (SELECT {left} INTERSECT SELECT {right}))) AS d \
+         JOIN {staging} AS s ON EXISTS (SELECT {} INTERSECT SELECT {right}) \
+         WHERE s.[op] = {OP_DELETE_EQUAL} AND d.[n] <= s.[grp]",
+        named.join(", "),
+        quote::qualified(&table.target),
+        outer.join(", ")
+    )
+}
+
+/// Shows whether the server deletes through a query that numbers rows: one row of two is left if it does. Babelfish
+/// says that it did, and deletes nothing.
+pub const NUMBERED_PROBE: &str = "CREATE TABLE [#numbered] ([a] int NULL); INSERT INTO [#numbered] VALUES (1), (1); \
+     DELETE d FROM (SELECT t.[a] AS [v1], ROW_NUMBER() OVER (PARTITION BY t.[a] ORDER BY (SELECT NULL)) AS [n] \
+     FROM [#numbered] AS t) AS d WHERE d.[n] <= 1; \
+     SELECT COUNT(*) FROM [#numbered]; DROP TABLE [#numbered]";
+
+/// What the content of a column is known by: values that differ differ in one of them.
+fn content(table: &str, name: &str, mssql_type: MssqlType) -> Vec<String> {
+    let column = format!("{table}.{name}");
+    match mssql_type {
+        MssqlType::NVarChar { .. } => {
+            vec![format!("{column} COLLATE {KEY_COLLATION}"), format!("DATALENGTH({column})")]
+        }
+        MssqlType::VarBinary { .. } => vec![column.clone(), format!("DATALENGTH({column})")],
+        MssqlType::Float | MssqlType::Real => vec![float_bits(mssql_type, &column)],
+        _ => vec![column],
+    }
+}
+
+/// A floating-point number by its bits: 0 and -0 are equal as numbers.
+pub(crate) fn float_bits(mssql_type: MssqlType, value: &str) -> String {
+    let bytes = if mssql_type == MssqlType::Real { 4 } else { 8 };
+    format!("CONVERT(binary({bytes}), {value})")
+}
+
 /// Changes rows in place.
 pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
     let set: Vec<String> = named(table, columns)
@@ -98,6 +152,9 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
         }
         MssqlType::VarBinary { .. } => {
             format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
+        }
+        MssqlType::Float | MssqlType::Real => {
+            format!("{} = {}", float_bits(column.mssql_type, &left), float_bits(column.mssql_type, &right))
         }
         _ => format!("{left} = {right}"),
     };

@@ -10,6 +10,7 @@ use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::quote;
+use crate::sql::apply::float_bits;
 use crate::sql::create_table::KEY_COLLATION;
 
 /// A column of a condition or assignment, and its parameter number; `None` for NULL in a condition.
@@ -110,6 +111,9 @@ fn content_is(table: &TablePlan, (column, parameter): Bound) -> Option<String> {
         }
         MssqlType::VarBinary { .. } => {
             format!("{name} = {value} AND DATALENGTH({name}) = DATALENGTH({value})")
+        }
+        MssqlType::Float | MssqlType::Real => {
+            format!("{} = {}", float_bits(column.mssql_type, &name), float_bits(column.mssql_type, &value))
         }
         _ => format!("{name} = {value}"),
     })

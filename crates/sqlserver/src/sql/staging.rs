@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! [op] tinyint   1 delete by key   2 update   3 insert   4 insert with values taken from the old row   5 delete equal
-//! [grp] int      op 2 and 4: which columns are set / taken; op 5: which content
+//! [grp] int      op 2 and 4: which columns are set / taken; op 5: which content, or how many rows of it
 //! [k1]..[kn]     key of the row to delete, update or take from
 //! [c1]..[cm]     values of the row afterwards; for op 5 of the rows to delete
 //! ```

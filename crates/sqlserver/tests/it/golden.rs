@@ -141,6 +141,8 @@ fn effects_of_staged_rows() {
         sql::apply::update(2, &hostile, 0, &[3]),
         sql::apply::insert(2, &hostile),
         sql::apply::delete_equal(3, &bag, 5, 2),
+        sql::apply::delete_numbered(3, &bag),
+        sql::apply::NUMBERED_PROBE.to_owned(),
         sql::apply::insert(3, &bag),
     ];
     insta::assert_snapshot!(paragraphs(&statements));

@@ -42,7 +42,11 @@ impl Translator<'_> {
             let mut keys = Vec::new();
             for key in &window.partition {
                 let key = self.value(key)?;
-                keys.push(comparable(&key.sql, key.column_type));
+                let collate = match key.family() {
+                    Family::Text => format!(" COLLATE {}", postgres_collation(&key.label)),
+                    _ => String::new(),
+                };
+                keys.push(format!("({}){collate}", comparable(&key.sql, key.column_type)));
             }
             parts.push(format!("PARTITION BY {}", keys.join(", ")));
         }

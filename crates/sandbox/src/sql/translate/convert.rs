@@ -149,6 +149,8 @@ impl Translator<'_> {
                 format!("int8send(({sql})::int8)")
             }
             (Family::Uuid, Purpose::Cast(_)) => format!("tsql.uuid_to_binary({sql})"),
+            (Family::Float, Purpose::Cast(_)) if from == ColumnType::Real => format!("float4send({sql})"),
+            (Family::Float, Purpose::Cast(_)) => format!("float8send({sql})"),
             _ => return Err(no_conversion(from, to, purpose)),
         };
         let Some(limit) = physical::limit(to) else { return Ok(bytes) };

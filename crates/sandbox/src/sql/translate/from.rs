@@ -30,9 +30,11 @@ impl Translator<'_> {
             TableSource::Derived { query, alias, columns } => {
                 // A derived table does not see its neighbours.
                 let hidden = std::mem::take(&mut self.scopes);
+                let place = self.place_of.take_if(|wanted| same_name(wanted, alias)).is_some();
+                self.wants_place = place;
                 let result = self.query(query);
                 self.scopes = hidden;
-                self.derived(result?, alias, columns, scope)
+                self.derived(result?, alias, columns, scope, place)
             }
             TableSource::Values { rows, alias, columns } => self.values(rows, alias, columns, scope),
             TableSource::Join { kind, left, right, on } => {
@@ -98,6 +100,7 @@ impl Translator<'_> {
         alias: &str,
         names: &[String],
         scope: &mut Scope,
+        place: bool,
     ) -> Result<String, SqlError> {
         let physical_alias = self.new_alias();
         if !names.is_empty() && names.len() != result.columns.len() {
@@ -115,7 +118,9 @@ impl Translator<'_> {
             }
             columns.push((name, inner_value(value, &physical_alias, index)));
         }
-        let sql = format!("({}) AS {physical_alias}{}", result.sql, column_list(columns.len()));
+        // The rows' places come behind the columns.
+        let list = column_list(columns.len() + usize::from(place));
+        let sql = format!("({}) AS {physical_alias}{list}", result.sql);
         scope.push(ScopeTable {
             name: alias.to_owned(),
             schema: None,

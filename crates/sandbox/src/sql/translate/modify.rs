@@ -177,6 +177,10 @@ impl Translator<'_> {
     /// DELETE
     pub(super) fn delete_plan(mut self, delete: &Delete) -> Result<Plan, SqlError> {
         let with = self.with(&delete.with)?;
+        if let Some((sql, table)) = self.derived_delete(delete)? {
+            let plan = self.into_plan(format!("{with}{sql}"), None);
+            return Ok(Plan { command: command::DELETE, target: Some(table), ..plan });
+        }
         let target = self.target(&delete.target, &delete.from)?;
         let table = Arc::clone(&target.table);
         let (sql, target) = if delete.top.is_none()

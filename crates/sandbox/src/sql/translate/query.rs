@@ -3,6 +3,7 @@
 use segcdc_tds::ColumnType;
 
 use super::compare::{comparable, orderable, postgres_collation};
+use super::through::{is_updatable, same_values};
 use super::{Label, Plan, Scope, Translator, Value, unsupported};
 use crate::answer::{OutColumn, SqlError};
 use crate::sql::ast::{Expr, Literal, OrderItem, Query, QueryBody, Select, SelectItem, TableSource};
@@ -172,6 +173,10 @@ impl Translator<'_> {
     }
 
     fn select(&mut self, select: &Select, tail: Tail<'_>) -> Result<QueryResult, SqlError> {
+        let place = std::mem::take(&mut self.wants_place);
+        if place && !is_updatable(select) {
+            return Err(unsupported("a change through a query that is not of single rows of one table"));
+        }
         let mut scope = Scope::new();
         let from = self.source_list(&select.from, &mut scope)?;
         let locked: Vec<String> =
@@ -179,7 +184,9 @@ impl Translator<'_> {
         self.scopes.push(scope);
         let shared = self.share_literals;
         self.share_literals |= !select.group.is_empty();
-        let result = self.select_inside(select, tail, &from, &locked);
+        let places = self.scopes.last().and_then(|scope| scope.first()).filter(|_| place);
+        let place = places.map(|table| format!(", {}.ctid", table.alias));
+        let result = self.select_inside(select, tail, &from, &locked, place.as_deref());
         self.share_literals = shared;
         self.scopes.pop();
         result
@@ -191,6 +198,7 @@ impl Translator<'_> {
         tail: Tail<'_>,
         from: &str,
         locked: &[String],
+        place: Option<&str>,
     ) -> Result<QueryResult, SqlError> {
         let columns = self.items(&select.items)?;
         let list: Vec<String> = columns.iter().map(|(_, value)| output_sql(value)).collect();
@@ -199,6 +207,7 @@ impl Translator<'_> {
             sql.push_str(&distinct(&columns));
         }
         sql.push_str(&list.join(", "));
+        sql.push_str(place.unwrap_or_default());
         if !from.is_empty() {
             sql.push_str(&format!(" FROM {from}"));
         }
@@ -337,6 +346,9 @@ impl Translator<'_> {
     }
 
     pub(super) fn exists(&mut self, query: &Query) -> Result<String, SqlError> {
+        if let Some(same) = same_values(query) {
+            return self.predicate(&same?);
+        }
         Ok(format!("EXISTS ({})", self.query(query)?.sql))
     }
 

@@ -108,6 +108,8 @@ fn statements_become_postgresqls() {
         "UPDATE t SET v = v + 1 OUTPUT inserted.v, deleted.v WHERE k = @p",
         "DELETE t FROM t AS t JOIN #s AS s ON t.k = s.k1 WHERE s.op = 1",
         "DELETE TOP (2) t FROM t AS t JOIN #s AS s ON t.v = s.c1 OR (t.v IS NULL AND s.c1 IS NULL)",
+        "DELETE d FROM (SELECT t.v AS e1, ROW_NUMBER() OVER (PARTITION BY t.v ORDER BY (SELECT NULL)) AS n FROM t AS t \
+         WHERE t.v > 0) AS d JOIN #s AS s ON EXISTS (SELECT d.e1 INTERSECT SELECT s.c1) WHERE d.n <= s.op",
         "MERGE INTO t WITH (HOLDLOCK) AS x USING (SELECT @p AS k) AS y ON x.k = y.k WHEN MATCHED THEN UPDATE SET v = 1 \
          WHEN NOT MATCHED THEN INSERT (k) VALUES (y.k);",
     ];
