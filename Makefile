@@ -1,9 +1,9 @@
 # Everything is a short call of cargo or of a script; read those for the details.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench soak setup clean
+.PHONY: help demo test check bench bench-peer soak setup clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Who runs the demo's pipeline: native, or kafka-connect for Debezium's connectors on a real Kafka.
 ENGINE ?= native
@@ -24,7 +24,12 @@ check: ## Format, lints, layers, sizes, licences, documentation, generated pages
 bench: ## Measure copying, following and latency on this machine (release build).
 	@bash scripts/setup.sh demo
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
-	@target/release/segcdc-demo --bench
+	@target/release/segcdc-demo --bench $(if $(PAGE),--page $(PAGE))
+
+bench-peer: ## Measure the native engine beside Kafka Connect, on the same data; takes minutes. PAGE=file.md: write it there.
+	@bash scripts/setup.sh connect
+	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
+	@target/release/segcdc-demo --peer $(if $(PAGE),--page $(PAGE))
 
 soak: ## Fuzz the decoders and repeat the kill loop for a long time.
 	@bash scripts/setup.sh test

@@ -23,6 +23,9 @@ pub(crate) struct Connected {
     pub(crate) versions: String,
 }
 
+/// Parameters of the target's URL with which a worker and segcdc can both use it.
+pub(crate) const TRUST: &str = "encrypt=true&trust_server_certificate=true";
+
 // === impl Connected ===
 
 impl Connected {
@@ -35,16 +38,8 @@ impl Connected {
         let (mut servers, cluster) = (servers?, cluster?);
         // Microsoft's driver in the worker does not know the authority that the sandbox has made up.
         let (base, _) = servers.commands.target_url.split_once('?').context("a URL with parameters")?;
-        servers.commands.target_url = format!("{base}?encrypt=true&trust_server_certificate=true");
-        let secrets = cluster.secrets_dir().join(format!("{PIPELINE}.properties"));
-        servers.commands.variables = vec![
-            ("SEGCDC_ENGINE", "kafka-connect".to_owned()),
-            // The rows go by way of Kafka too: the native load would leave nothing to see of Debezium's copy.
-            ("SEGCDC_FULL_LOAD", "debezium".to_owned()),
-            ("SEGCDC_CONNECT_URL", cluster.url()),
-            ("SEGCDC_KAFKA_BOOTSTRAP", cluster.bootstrap()),
-            ("SEGCDC_CONNECT_SECRETS", format!("file:{}", secrets.display())),
-        ];
+        servers.commands.target_url = format!("{base}?{TRUST}");
+        servers.commands.variables = variables(&cluster);
         let versions = versions(&cluster).await?;
         Ok(Connected { servers, cluster, versions })
     }
@@ -70,8 +65,21 @@ impl Connected {
     }
 }
 
+/// What `segcdc` is to know of the cluster.
+pub(crate) fn variables(cluster: &ConnectCluster) -> Vec<(&'static str, String)> {
+    let secrets = cluster.secrets_dir().join(format!("{PIPELINE}.properties"));
+    vec![
+        ("SEGCDC_ENGINE", "kafka-connect".to_owned()),
+        // The rows go by way of Kafka too: the native load would leave nothing to see of Debezium's copy.
+        ("SEGCDC_FULL_LOAD", "debezium".to_owned()),
+        ("SEGCDC_CONNECT_URL", cluster.url()),
+        ("SEGCDC_KAFKA_BOOTSTRAP", cluster.bootstrap()),
+        ("SEGCDC_CONNECT_SECRETS", format!("file:{}", secrets.display())),
+    ]
+}
+
 /// Versions of Kafka and of the connectors, and the driver's file.
-async fn versions(cluster: &ConnectCluster) -> Result<String> {
+pub(crate) async fn versions(cluster: &ConnectCluster) -> Result<String> {
     let worker = cluster.rest().get("/").await?.json()?;
     let kafka = worker.get("version").and_then(Value::as_str).context("a worker without a version")?;
     let plugins = cluster.rest().get("/connector-plugins").await?.json()?;

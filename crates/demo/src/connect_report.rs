@@ -22,6 +22,11 @@ pub(crate) struct ConnectReport {
 // === impl ConnectReport ===
 
 impl ConnectReport {
+    /// Whether there are connectors, and all of them run.
+    pub(crate) fn runs(&self) -> bool {
+        !self.connectors.is_empty() && self.connectors.iter().all(|(_, state)| state == "RUNNING")
+    }
+
     fn take(&mut self, value: &Value) -> Option<()> {
         let text = |value: &Value, name: &str| Some(value.get(name)?.as_str()?.to_owned());
         let list = |name: &str| value.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -88,5 +93,9 @@ mod tests {
             r#"{"event":"status","connectors":[{"name":"a","state":"RUNNING"}],"applied_lsn":"0/1"}"#,
         );
         assert_eq!(report.describe().as_deref(), Some("segcdc  a RUNNING; target at 0/1"));
+        assert!(report.runs() && !ConnectReport::default().runs());
+        let waits = r#"{"event":"status","connectors":[{"name":"a","state":"RUNNING"},{"name":"b","state":"UNASSIGNED"}]}"#;
+        report.absorb(waits);
+        assert!(!report.runs());
     }
 }

@@ -21,6 +21,7 @@ use crate::probe::{self, Probe};
 use crate::process;
 use crate::story::{finish_load, follow, read_verdict, removed, wait_until_applied};
 use crate::summary::{latency, table};
+use crate::target::TargetSession;
 
 /// How long copying may take.
 const COPY_LIMIT: Duration = Duration::from_secs(240);
@@ -65,10 +66,12 @@ pub(crate) async fn tell(arguments: Arguments, narrator: &Narrator) -> Result<()
         arguments.seconds
     ));
     let probe = connected.servers.source.connect(DATABASE).await?;
-    let probe = Probe::start(probe, &connected.servers.target).await?;
+    let session = TargetSession::connect(&connected.servers.target).await?;
+    let probe = Probe::start(probe, session).await?;
     let load = Load::start(&connected.servers.source, arguments.pace()).await?;
     follow(&mut engine, narrator, arguments.load_time() / 2).await?;
-    let (lag, commits) = probe.finish().await?;
+    let (seen, commits) = probe.finish().await?;
+    let lag = Latency { p50_ms: seen.p50, p99_ms: seen.p99 };
     narrator.tell(&format!("{commits} commits watched from COMMIT to the target: {}", latency(lag)));
 
     narrator.step("kill -9 of the Kafka Connect worker, in mid-stream, and again");
@@ -188,7 +191,7 @@ async fn take_away(connected: &Connected, client: &Client, narrator: &Narrator) 
         .await?
         .get(0);
     ensure!(counted == 0, "{counted} slots, publications and schemas are left at the source");
-    let mut target = crate::target::TargetSession::connect(&connected.servers.target).await?;
+    let mut target = TargetSession::connect(&connected.servers.target).await?;
     let tables = "SELECT COUNT(*) FROM sys.tables WHERE [name] LIKE N'%heartbeat%' OR [name] = N'pipeline'";
     let tables = target.number(tables).await?.context("no count of tables")?;
     ensure!(tables == 0, "{tables} tables of the engine are left in the target");

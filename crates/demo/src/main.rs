@@ -7,13 +7,13 @@
 //!         segcdc status -o json ... segcdc verify ... segcdc down --drop
 //! ```
 //!
-//! - [`story`]: what happens, in order; [`mod@bench`]: what `make bench` measures
+//! - [`story`]: what happens, in order; [`mod@bench`]: what `make bench` measures; [`mod@peer`]: `make bench-peer`
 //! - [`connect_story`]: the same on Kafka Connect, `make demo ENGINE=kafka-connect`
 //! - [`servers`]: the two servers; [`cluster`]: Kafka beside them; [`fill`]: the source's tables; [`load`]: the changes
 //! - [`engine`]: `segcdc up` as a child process; [`command`]: the other commands
 //! - [`report`], [`measure`], [`connect_report`]: what the engines report; [`summary`]: the table at the end
 //! - [`probe`], [`target`], [`process`]: what is measured from outside
-//! - [`narrator`]: what is printed
+//! - [`narrator`]: what is printed; [`page`]: what is written; [`machine`]: where it was measured
 //!
 //! On Kafka Connect a broker and a worker stand between, and the worker is what is killed.
 //!
@@ -27,8 +27,11 @@ mod connect_story;
 mod engine;
 mod fill;
 mod load;
+mod machine;
 mod measure;
 mod narrator;
+mod page;
+mod peer;
 mod probe;
 mod process;
 mod report;
@@ -69,6 +72,15 @@ pub(crate) struct Arguments {
     /// Measure instead of showing
     #[arg(long)]
     pub(crate) bench: bool,
+    /// Measure the native engine beside Kafka Connect
+    #[arg(long, conflicts_with = "bench")]
+    pub(crate) peer: bool,
+    /// How much --peer does
+    #[command(flatten)]
+    pub(crate) amounts: peer::PeerArguments,
+    /// With --bench or --peer: the page whose section is written anew, docs/reference/performance.md say
+    #[arg(long)]
+    pub(crate) page: Option<PathBuf>,
     /// Folder of the programs `segcdc` and `segcdc-sandbox`; the demo's own without it
     #[arg(long)]
     pub(crate) programs: Option<PathBuf>,
@@ -121,6 +133,7 @@ async fn main() -> ExitCode {
 /// Does what was asked for.
 async fn run(arguments: Arguments, narrator: &Narrator) -> anyhow::Result<()> {
     match arguments.engine {
+        _ if arguments.peer => peer::run(arguments, narrator).await,
         _ if arguments.bench => bench::run(arguments, narrator).await,
         EngineName::Native => story::tell(arguments, narrator).await,
         EngineName::KafkaConnect => connect_story::tell(arguments, narrator).await,

@@ -9,25 +9,34 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use segcdc_testkit::sandbox::Sandbox;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
-use crate::measure::Latency;
 use crate::target::TargetSession;
 
 /// The probe's table at the source; it has to be there before a pipeline is made.
 pub(crate) const TABLE: &str =
     "CREATE TABLE probe (id integer PRIMARY KEY, n bigint NOT NULL); INSERT INTO probe VALUES (1, 0)";
 /// The probe in the target.
-const READ: &str = "SELECT [n] FROM [dbo].[probe] WHERE [id] = 1";
+pub(crate) const READ: &str = "SELECT [n] FROM [dbo].[probe] WHERE [id] = 1";
 /// Pause between two commits.
 const WRITE_PAUSE: Duration = Duration::from_millis(50);
 /// Pause between two looks.
 const READ_PAUSE: Duration = Duration::from_millis(1);
 /// How long the last commit may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Commit at the source to visible in the target, milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Percentiles {
+    /// Half of the commits took at most this.
+    pub(crate) p50: f64,
+    /// 95 of 100 took at most this.
+    pub(crate) p95: f64,
+    /// 99 of 100 took at most this.
+    pub(crate) p99: f64,
+}
 
 /// Commits that were not seen yet: number, and when COMMIT was answered.
 type Pending = Arc<Mutex<VecDeque<(i64, Instant)>>>;
@@ -43,8 +52,7 @@ pub(crate) struct Probe {
 
 impl Probe {
     /// Begins; the pipeline must follow already.
-    pub(crate) async fn start(client: Client, target: &Sandbox) -> Result<Self> {
-        let mut session = TargetSession::connect(target).await?;
+    pub(crate) async fn start(client: Client, mut session: TargetSession) -> Result<Self> {
         let row = client.query_one("SELECT n FROM probe WHERE id = 1", &[]).await?;
         let from: i64 = row.get(0);
         let stop = Arc::new(AtomicBool::new(false));
@@ -73,7 +81,7 @@ impl Probe {
     }
 
     /// Ends; returns when the last commit was seen, with what was measured.
-    pub(crate) async fn finish(self) -> Result<(Latency, usize)> {
+    pub(crate) async fn finish(self) -> Result<(Percentiles, usize)> {
         self.stop.store(true, Ordering::Release);
         self.writer.await??;
         let seen = timeout(PATIENCE, self.reader).await.context("the last commit did not arrive")???;
@@ -96,14 +104,14 @@ async fn write(client: Client, from: i64, stop: Arc<AtomicBool>, pending: Pendin
 }
 
 /// Percentiles by the nearest rank.
-fn summary(seen: &[Duration]) -> Latency {
+fn summary(seen: &[Duration]) -> Percentiles {
     let mut sorted = seen.to_vec();
     sorted.sort_unstable();
     let at = |percent: usize| {
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         sorted.get(rank - 1).map_or(0.0, |time| time.as_secs_f64() * 1000.0)
     };
-    Latency { p50_ms: at(50), p99_ms: at(99) }
+    Percentiles { p50: at(50), p95: at(95), p99: at(99) }
 }
 
 #[cfg(test)]
@@ -113,7 +121,7 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_nearest_rank() {
         let times: Vec<_> = (1..=200).rev().map(Duration::from_millis).collect();
-        assert_eq!(summary(&times), Latency { p50_ms: 100.0, p99_ms: 198.0 });
-        assert_eq!(summary(&[Duration::from_millis(7)]), Latency { p50_ms: 7.0, p99_ms: 7.0 });
+        assert_eq!(summary(&times), Percentiles { p50: 100.0, p95: 190.0, p99: 198.0 });
+        assert_eq!(summary(&[Duration::from_millis(7)]), Percentiles { p50: 7.0, p95: 7.0, p99: 7.0 });
     }
 }

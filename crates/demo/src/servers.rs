@@ -35,12 +35,7 @@ pub(crate) struct Servers {
 impl Servers {
     /// Starts both; returns when both take connections.
     pub(crate) async fn start(programs: Option<PathBuf>) -> Result<Self> {
-        let programs = match programs {
-            Some(dir) => dir,
-            None => std::env::current_exe()?.parent().context("a program lies in a folder")?.to_owned(),
-        };
-        let program = programs.join("segcdc");
-        ensure!(program.is_file(), "there is no {}; `make demo` builds it", program.display());
+        let program = program(programs)?;
         // As a server is set up in production. Otherwise commits reach the log, and so the stream, only when the WAL
         // writer comes by: five times a second.
         let options = PostgresOptions::default().setting("synchronous_commit", "on");
@@ -55,4 +50,15 @@ impl Servers {
         let target_shown = target.url().replace(target.password(), "***");
         Ok(Servers { source, commands, target_shown, target })
     }
+}
+
+/// Where `segcdc` is.
+pub(crate) fn program(programs: Option<PathBuf>) -> Result<PathBuf> {
+    let programs = match programs {
+        Some(dir) => dir,
+        None => std::env::current_exe()?.parent().context("a program lies in a folder")?.to_owned(),
+    };
+    let program = programs.join("segcdc");
+    ensure!(program.is_file(), "there is no {}; `make demo` builds it", program.display());
+    Ok(program)
 }

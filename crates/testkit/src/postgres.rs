@@ -178,6 +178,11 @@ impl PostgresCluster {
         self.port
     }
 
+    /// Process id of the server; `None` when it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// The data directory, which also holds the socket and `server.log`.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir

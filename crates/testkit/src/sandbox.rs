@@ -127,6 +127,11 @@ impl Sandbox {
         &self.ready.ca_file
     }
 
+    /// Process id; `None` when it is down. Its PostgreSQL is a child of it.
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.as_ref().map(|process| process.child.id())
+    }
+
     /// Port of the private PostgreSQL: a back door for tests. It changes with a restart.
     pub fn postgres_port(&self) -> u16 {
         self.ready.postgres_port
