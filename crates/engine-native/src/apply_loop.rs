@@ -31,6 +31,7 @@ use crate::source_clock::SourceClock;
 
 mod apply;
 mod intake;
+mod slot_watch;
 mod watch;
 
 /// Time between two looks at how large the transaction is that is being received.
@@ -78,6 +79,7 @@ impl Follow<'_> {
         let Follow { context, memory, source, target, mut tables } = self;
         let checkpoint = memory.checkpoint()?;
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
+        target.ensure_slot_watch().await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
@@ -210,7 +212,8 @@ impl Loop<'_> {
         for (oid, error) in self.watch.look(self.source, checkpoint, &self.tables).await? {
             self.set_aside(oid, &error).await?;
         }
-        self.write_lag().await
+        self.write_lag().await?;
+        self.write_slot_watch().await
     }
 
     /// Looks at what is being received: a transaction that cannot be held is refused before it fills the memory.
@@ -259,6 +262,9 @@ impl Loop<'_> {
         }
         if !matches!(end, Err(EngineError::Source(_))) {
             match tokio::time::timeout(LAST_WORDS, self.intake.stream.close()).await {
+                Ok(Ok(())) if end.is_ok() => {
+                    slot_watch::leave(self.context, self.memory, self.source, self.target).await;
+                }
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(error = %error, "the stream did not end in an orderly way"),
                 Err(_) => {

@@ -7,6 +7,7 @@ use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
 use crate::engine_kind::EngineKind;
+use crate::wal::WalLimit;
 
 /// How many readers copy at once when nothing else is asked for. Each holds one session and, through its snapshot,
 /// holds back vacuum at the source.
@@ -102,6 +103,8 @@ pub struct EngineConfig {
     pub heartbeat: Duration,
     /// How long making the slot may wait for transactions that are open at the source.
     pub slot_patience: Duration,
+    /// How much WAL the source may keep for the pipeline.
+    pub wal: WalLimit,
 }
 
 // === impl MemoryLimits ===
@@ -148,6 +151,7 @@ impl EngineConfig {
             retry: RetryPolicy::default(),
             heartbeat: DEFAULT_HEARTBEAT,
             slot_patience: DEFAULT_SLOT_PATIENCE,
+            wal: WalLimit::default(),
         }
     }
 }

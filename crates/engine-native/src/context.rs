@@ -11,6 +11,7 @@ use crate::claim::{Claim, Held, reclaim};
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::progress::{Progress, TableProgress};
+use crate::slot_view::SlotView;
 
 /// What everything in one run shares.
 #[derive(Debug, Clone)]
@@ -23,6 +24,8 @@ pub(crate) struct Context {
     pub(crate) shutdown: CancellationToken,
     /// What the state calls this process.
     pub(crate) owner: String,
+    /// What is seen of the slot.
+    pub(crate) slot_view: Arc<SlotView>,
 }
 
 /// What a run remembers from one attempt to the next.

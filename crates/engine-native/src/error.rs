@@ -240,6 +240,22 @@ pub enum EngineError {
         /// What is allowed.
         limit: usize,
     },
+    /// A slot that was given is to be given up by policy.
+    #[error("the slot \"{slot}\" was given by the user, and a given slot is never dropped")]
+    SlotNotOurs {
+        /// The slot.
+        slot: String,
+    },
+    /// The slot kept more WAL than the pipeline may, and was given up.
+    #[error("the slot \"{slot}\" held back {} MiB of WAL, the limit is {} MiB: it was given up", retained_bytes >> 20, limit_bytes >> 20)]
+    WalLimitReached {
+        /// The slot.
+        slot: String,
+        /// What it kept, bytes.
+        retained_bytes: u64,
+        /// What it may keep, bytes.
+        limit_bytes: u64,
+    },
     /// A batch was given up because the run was to end. Never leaves the engine.
     #[error("a batch was abandoned because the run was to end")]
     Abandoned,
@@ -325,6 +341,8 @@ impl Fault for EngineError {
             EngineError::SourceSchemaChanged { .. } => "SCHEMA_CHANGED",
             EngineError::TargetSchemaDrift { .. } => "TARGET_SCHEMA_DRIFT",
             EngineError::TransactionTooLarge { .. } => "TRANSACTION_TOO_LARGE",
+            EngineError::SlotNotOurs { .. } => "SLOT_NOT_OURS",
+            EngineError::WalLimitReached { .. } => "WAL_LIMIT_REACHED",
             EngineError::GaveUp { last, .. } => last.code(),
             EngineError::Abandoned | EngineError::TaskBroken { .. } => "INTERNAL",
         }
@@ -361,6 +379,8 @@ impl Fault for EngineError {
             | EngineError::PublicationMissing { .. }
             | EngineError::PublicationChanged { .. }
             | EngineError::TransactionTooLarge { .. }
+            | EngineError::SlotNotOurs { .. }
+            | EngineError::WalLimitReached { .. }
             | EngineError::GaveUp { .. }
             | EngineError::Abandoned
             | EngineError::TaskBroken { .. } => Disposition::Halt,
@@ -396,8 +416,12 @@ impl Fault for EngineError {
                 "the target was restored from a backup, or failed over to a replica that lacked the last changes: \
                  the tables must be copied again"
             }
+            EngineError::SlotNotOurs { .. } => "take --wal-policy alert, or have the pipeline make a slot",
+            EngineError::WalLimitReached { .. } => {
+                "the next `segcdc up` with --wal-policy give-up copies the tables again: see first why the target did not keep up"
+            }
             EngineError::SlotMissing { .. } => {
-                "the slot was dropped or lost in a failover: remove the pipeline and copy the tables again"
+                "it was dropped or lost in a failover: `segcdc up --wal-policy give-up` makes another and copies all tables again"
             }
             EngineError::SlotExists { .. } => {
                 "another pipeline of the same name may use it: choose another pipeline name, or drop the slot if nobody needs it"

@@ -26,6 +26,7 @@ pub(crate) enum Failpoint {
     BeforeQuarantine,
     AfterQuarantine,
     AfterSlotDropped,
+    AfterGivenUp,
 }
 
 /// Dies here if it was asked for.
@@ -76,6 +77,7 @@ mod enabled {
             Failpoint::BeforeQuarantine => "before_quarantine",
             Failpoint::AfterQuarantine => "after_quarantine",
             Failpoint::AfterSlotDropped => "after_slot_dropped",
+            Failpoint::AfterGivenUp => "after_given_up",
         }
     }
 }

@@ -17,6 +17,7 @@
 //! - `table_sync`, `apply_loop`: copying and following
 //! - `rules_in_force`: what the user says of tables and columns, now and before
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
+//! - `wal`, `slot_view`, `slot_watch`: the WAL that the source keeps meanwhile, and when that is too much
 //! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
 //! - [`dead_letters`]: the rows that are set aside, for people
 //! - [`mod@key_scan`]: whether the target can tell the keys of the rows apart
@@ -41,16 +42,21 @@ mod apply_loop;
 mod claim;
 mod context;
 mod failpoint;
+mod give_up;
 #[cfg(test)]
 mod lifecycle;
+mod note;
 mod provision;
 mod quarantine;
 mod retry;
 mod rules_in_force;
 mod shape;
+mod slot_view;
+mod slot_watch;
 mod source_clock;
 mod startup;
 mod table_sync;
+mod wal;
 
 pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
@@ -59,13 +65,14 @@ pub use engine_kind::EngineKind;
 pub use error::{EngineError, RulesError, Unreadable};
 pub use heartbeat_row::HeartbeatRow;
 pub use key_scan::scan_keys;
+pub use note::StatusNote;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{
-    Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, StatusReport, TableReport, slot,
-    status,
+    Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusReport, TableReport, slot, status,
 };
 pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
+pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};

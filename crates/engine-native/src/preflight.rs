@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Fault, Finding, QualifiedName, Severity, Side, SourceTable};
+use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
 use segcdc_plan::{Naming, Rules, TableKey, TablePlan};
-use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session};
+use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session, slot};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
 
@@ -15,10 +15,11 @@ use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::names;
 use crate::provision;
-use crate::provision::decide::{begins_anew, is_copy_only};
+use crate::provision::decide::{begins_anew, is_copy_only, is_given_up};
 use crate::rules_in_force;
 use crate::startup::decide::{check_history, check_identity};
 use crate::startup::read_history;
+use crate::wal;
 
 mod numbers;
 
@@ -86,7 +87,8 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     }
     let config = &rules_in_force::with_rules(config, existing.as_ref())?;
     let keeps = |state: &PipelineState| config.patterns.is_empty() && !state.tables.is_empty();
-    let known = existing.as_ref().filter(|state| !begins_anew(state) || keeps(state));
+    let anew = is_made_anew(config, &source, existing.as_ref()).await?;
+    let known = existing.as_ref().filter(|state| !anew || keeps(state));
     let Selection { plans, left_out } = match known {
         Some(state) => select_known(&source, state, &naming(config)).await?,
         None => select(config, &source).await?,
@@ -98,9 +100,10 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
     findings.extend(check_rules(&config.rules, &plans, &left_out));
-    match check_lineage(config, &source, existing.as_ref()).await? {
+    match check_lineage(config, &source, &mut target, existing.as_ref().zip(Some(anew))).await? {
         Ok(()) => {
-            let request = source_request(config, &source, existing.as_ref(), &plans).await?;
+            let request = source_request(config, &source, existing.as_ref().zip(Some(anew)), &plans).await?;
+            findings.extend(existing.as_ref().and_then(|state| check_copied_again(state, anew)));
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
             if let Some(state) = known {
@@ -131,22 +134,53 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     Ok(Preflight { findings, plans, left_out, sql, existing, rules: config.rules.clone() })
 }
 
+/// Whether everything of a pipeline that exists will be made again: its set-up was interrupted, or its slot was given up.
+async fn is_made_anew(
+    config: &EngineConfig,
+    source: &Session,
+    existing: Option<&PipelineState>,
+) -> Result<bool, EngineError> {
+    let Some(state) = existing else { return Ok(false) };
+    if begins_anew(state) {
+        return Ok(true);
+    }
+    let slot = slot::inspect(source, &state.checkpoint.lineage.slot).await?;
+    Ok(is_given_up(config, state, slot.as_ref()))
+}
+
+/// A finding when tables that were live once will be copied again.
+fn check_copied_again(state: &PipelineState, anew: bool) -> Option<Finding> {
+    let told = state.tables.iter().filter_map(|table| table.error.as_ref());
+    let why = match told.into_iter().find(|(code, _)| code == wal::REACHED) {
+        Some((_, why)) => why.clone(),
+        None if state.checkpoint.applied_lsn > Lsn::ZERO => {
+            format!("the slot \"{}\" is gone or lost", state.checkpoint.lineage.slot)
+        }
+        None => return None,
+    };
+    let detail = format!("{why}; all tables are copied again");
+    let finding = Finding::warning("engine.slot", Side::Source, "COPIED_AGAIN", detail);
+    anew.then(|| finding.hint("the target tables are emptied first"))
+}
+
 /// Whether the source is the one that a pipeline which exists was made with, and has all that was applied of it.
 async fn check_lineage(
     config: &EngineConfig,
     source: &Session,
-    existing: Option<&PipelineState>,
+    target: &mut Target,
+    existing: Option<(&PipelineState, bool)>,
 ) -> Result<Result<(), EngineError>, EngineError> {
-    let Some(state) = existing else { return Ok(Ok(())) };
+    let Some((state, anew)) = existing else { return Ok(Ok(())) };
     let identity = catalog::identity(source).await?;
     if let Err(error) = check_identity(&state.checkpoint, &identity) {
         return Ok(Err(error));
     }
-    if config.engine != EngineKind::Native || begins_anew(state) || is_copy_only(state) {
+    if config.engine != EngineKind::Native || anew || is_copy_only(state) {
         return Ok(Ok(()));
     }
-    match read_history(&config.source, source, state.checkpoint.lineage.timeline).await {
-        Ok(history) => Ok(check_history(&state.checkpoint, &history)),
+    let watch = target.slot_watch(&config.name).await?;
+    match read_history(&config.source, source, &state.checkpoint.lineage).await {
+        Ok(history) => Ok(check_history(&state.checkpoint, watch.as_ref(), &history)),
         // That no replication session can be opened is a finding of its own.
         Err(_) => Ok(Ok(())),
     }
@@ -157,10 +191,11 @@ async fn check_lineage(
 async fn source_request(
     config: &EngineConfig,
     source: &Session,
-    existing: Option<&PipelineState>,
+    existing: Option<(&PipelineState, bool)>,
     plans: &[Arc<TablePlan>],
 ) -> Result<segcdc_postgres::PreflightRequest, EngineError> {
-    let interrupted = existing.filter(|state| begins_anew(state));
+    let interrupted = existing.filter(|(_, anew)| *anew).map(|(state, _)| state);
+    let existing = existing.map(|(state, _)| state);
     let purpose = match (existing, interrupted) {
         (Some(_), None) => segcdc_postgres::Purpose::KnownPipeline,
         (None, _) | (_, Some(_)) => segcdc_postgres::Purpose::NewPipeline,

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::progress::latency::Latency;
+use crate::wal::SlotWal;
 
 mod latency;
 
@@ -61,6 +62,8 @@ pub struct ProgressSnapshot {
     pub retries: u64,
     /// The last trouble that was waited out.
     pub last_retry: Option<RetryNote>,
+    /// The WAL that the source keeps for the pipeline; `None` before it was looked at.
+    pub wal: Option<SlotWal>,
     /// Highest resident memory of the process, bytes; 0 where the system does not tell.
     pub peak_rss_bytes: u64,
     /// Time since the engine began.
@@ -190,6 +193,7 @@ impl Progress {
             rates: RateSnapshot::default(),
             retries: 0,
             last_retry: None,
+            wal: None,
             peak_rss_bytes: 0,
             elapsed_ms: 0,
         };

@@ -13,11 +13,14 @@ use crate::apply_loop::{Follow, table_set};
 use crate::config::{EngineConfig, SnapshotMode};
 use crate::context::{Context, Memory, needs_copy};
 use crate::error::EngineError;
+use crate::give_up;
 use crate::progress::{Activity, Progress, RetryNote};
 use crate::provision::decide::{SetupAction, SetupFacts, decide, slot_and_publication};
 use crate::provision::{self, Provisioned};
 use crate::retry::Pauses;
 use crate::rules_in_force;
+use crate::slot_view::SlotView;
+use crate::slot_watch;
 use crate::startup;
 use crate::table_sync::{CopyEnd, copy_tables};
 
@@ -59,7 +62,8 @@ pub async fn run(
     progress: Arc<Progress>,
     shutdown: CancellationToken,
 ) -> Result<Outcome, EngineError> {
-    let context = Context { config: Arc::new(config), progress, shutdown, owner: owner() };
+    let slot_view = Arc::new(SlotView::default());
+    let context = Context { config: Arc::new(config), progress, shutdown, owner: owner(), slot_view };
     let outcome = match provision::check_name(&context.config.name) {
         Ok(()) => supervise(&context).await,
         Err(error) => Err(error),
@@ -68,14 +72,23 @@ pub async fn run(
     outcome
 }
 
-/// Attempts until one ends for good.
+/// Runs until an attempt ends for good, or the slot keeps more WAL than it may.
 async fn supervise(context: &Context) -> Result<Outcome, EngineError> {
     let mut memory = Memory::default();
+    let reached = tokio::select! {
+        outcome = Box::pin(attempts(context, &mut memory)) => return outcome,
+        reached = Box::pin(slot_watch::watch(context)) => reached,
+    };
+    Err(give_up::give_up(context, &mut memory, reached).await)
+}
+
+/// Attempts until one ends for good.
+async fn attempts(context: &Context, memory: &mut Memory) -> Result<Outcome, EngineError> {
     let mut pauses = Pauses::new(context.config.retry);
     loop {
         memory.advanced = false;
         context.progress.update(|snapshot| snapshot.activity = Activity::Starting);
-        let error = match bounded_attempt(context, &mut memory).await {
+        let error = match bounded_attempt(context, memory).await {
             Ok(outcome) => return Ok(outcome),
             Err(error) => error,
         };
@@ -135,6 +148,7 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
     let Prepared { context, source, mut target, mut provisioned } = prepared;
     let context = &context;
     let config = &context.config;
+    context.slot_view.follow(&memory.checkpoint()?.lineage);
     context
         .progress
         .update(|snapshot| (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::CatchUp));

@@ -3,7 +3,7 @@
 //! ```text
 //!  1  system identifier and database OID are those of the checkpoint      SOURCE_IDENTITY_MISMATCH
 //!  2  the timeline descends from the checkpoint's, left behind it         SOURCE_REWOUND
-//!  3  the WAL reaches the checkpoint                                      SOURCE_REWOUND
+//!  3  the WAL reaches the checkpoint, and the slot has not gone back      SOURCE_REWOUND
 //!  4  the slot is there, of pgoutput, in this database                    SLOT_MISSING, SLOT_WRONG_...
 //!  5  it was not invalidated                                              SLOT_LOST
 //!  6  it has let go of nothing behind the checkpoint                      SLOT_AHEAD_OF_CHECKPOINT
@@ -129,12 +129,14 @@ async fn look(
         return Ok(Checked { state, tables, faulty: Vec::new(), timeline });
     }
     let publication = publication::inspect(source, &lineage.publication).await?;
-    let history = read_history(&context.config.source, source, lineage.timeline).await?;
+    let watch = target.slot_watch(&context.config.name).await?;
+    let history = read_history(&context.config.source, source, lineage).await?;
     let identity = catalog::identity(source).await?;
     let facts = ResumeFacts {
         checkpoint: &state.checkpoint,
         seen: memory.seen,
         identity: &identity,
+        watch: watch.as_ref(),
         history: &history,
         slot: slot.as_ref(),
         publication: publication.as_ref(),
@@ -144,23 +146,24 @@ async fn look(
     Ok(Checked { state, tables, faulty, timeline: history.timeline })
 }
 
-/// What the source has been through since it was on timeline `known`.
+/// What the source has been through since the lineage was written down.
 ///
 /// # Errors
 /// The source's.
 pub(crate) async fn read_history(
     config: &SourceConfig,
     source: &Session,
-    known: u32,
+    lineage: &Lineage,
 ) -> Result<SourceHistory, SourceError> {
     let mut replication = Replication::connect(config).await?;
     let timeline = replication.identify_system().await?.timeline;
-    let left = match timeline == known {
+    let left = match timeline == lineage.timeline {
         true => Vec::new(),
         false => replication.timeline_history(timeline).await?,
     };
     replication.close().await;
-    Ok(SourceHistory { timeline, left, end: catalog::identity(source).await?.flush_lsn })
+    let slot_restart = slot::inspect(source, &lineage.slot).await?.and_then(|slot| slot.restart_lsn);
+    Ok(SourceHistory { timeline, left, end: catalog::identity(source).await?.flush_lsn, slot_restart })
 }
 
 /// The state, which must be there.

@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
-use segcdc_model::{Fault, Lsn, Phase, QualifiedName, TablePhase};
+use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
-use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, TableState, Target};
+use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, SlotWatch, TableState, Target};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::note::StatusNote;
+use crate::slot_view::{limits, sample};
 use crate::source_clock::SourceClock;
 use crate::status::derive::{Seen, derive};
+use crate::wal::{self, WalForecast, WalSample};
 
 mod derive;
 
@@ -128,17 +131,6 @@ struct Notes {
     uses: Vec<CountedUse>,
 }
 
-/// Something that a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StatusNote {
-    /// Stable code.
-    pub code: String,
-    /// What is the matter.
-    pub detail: String,
-    /// What a person can do.
-    pub hint: String,
-}
-
 /// A pipeline's slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SlotReport {
@@ -162,6 +154,10 @@ pub struct SlotReport {
     pub retained_bytes: u64,
     /// Bytes that can still be written before it is in danger; `None` when unlimited or lost.
     pub safe_wal_bytes: Option<i64>,
+    /// What is to be expected of the WAL that it keeps, from when it was last looked at.
+    pub forecast: WalForecast,
+    /// What a person should know of that.
+    pub alerts: Vec<StatusNote>,
 }
 
 /// Where the pipeline stands, as the two servers tell.
@@ -176,7 +172,8 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
         letters: target.letter_counts(&config.name).await?,
         uses: target.policy_uses(&config.name).await?,
     };
-    let source = match look_at_source(config, &state).await {
+    let watch = target.slot_watch(&config.name).await?;
+    let source = match look_at_source(config, &state, watch.as_ref()).await {
         Ok(seen) => Ok(seen),
         Err(error) => Err(StatusNote::of(&error)),
     };
@@ -190,10 +187,12 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
 pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
     let mut target = Target::connect(&config.target).await?;
     let state = load(config, &mut target).await?;
+    let watch = target.slot_watch(&config.name).await?;
     let source = session::connect(&config.source).await?;
+    let clock = SourceClock::read(&source).await?;
     let found = slots::inspect(&source, &state.checkpoint.lineage.slot).await?;
     source.close().await;
-    Ok(slot_report(&state, found))
+    Ok(slot_report(&state, found, clock, watch.as_ref()))
 }
 
 /// The state of the pipeline, which must be there.
@@ -210,13 +209,18 @@ struct SourceView {
 }
 
 /// Asks the source.
-async fn look_at_source(config: &EngineConfig, state: &PipelineState) -> Result<SourceView, EngineError> {
+async fn look_at_source(
+    config: &EngineConfig,
+    state: &PipelineState,
+    watch: Option<&SlotWatch>,
+) -> Result<SourceView, EngineError> {
     let source = session::connect(&config.source).await?;
     let lineage = &state.checkpoint.lineage;
+    let clock = SourceClock::read(&source).await?;
     let view = SourceView {
         source_lsn: source_position(&source).await?,
-        clock: SourceClock::read(&source).await?,
-        slot: slot_report(state, slots::inspect(&source, &lineage.slot).await?),
+        clock,
+        slot: slot_report(state, slots::inspect(&source, &lineage.slot).await?, clock, watch),
         has_publication: publication::inspect(&source, &lineage.publication).await?.is_some(),
     };
     source.close().await;
@@ -240,6 +244,7 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         phases: state.tables.iter().map(|table| table.phase).collect(),
         is_set_up: checkpoint.applied_lsn > Lsn::ZERO,
         copy_only,
+        given_up: given_up(state),
         set_aside: kept.letters.iter().map(|count| count.open).sum(),
         last_sign_ms,
         slot: view.map(|view| &view.slot),
@@ -281,11 +286,23 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
     }
 }
 
+/// Why the slot was given up, when the tables wait to be copied again for it.
+fn given_up(state: &PipelineState) -> Option<&str> {
+    let waiting = state.tables.iter().filter(|table| table.phase == TablePhase::Queued);
+    let mut errors = waiting.filter_map(|table| table.error.as_ref());
+    errors.find(|(code, _)| code == wal::REACHED).map(|(_, why)| why.as_str())
+}
+
 /// The slot as it was found.
-fn slot_report(state: &PipelineState, found: Option<SlotState>) -> SlotReport {
+fn slot_report(
+    state: &PipelineState,
+    found: Option<SlotState>,
+    clock: SourceClock,
+    watch: Option<&SlotWatch>,
+) -> SlotReport {
     let (name, ours) = (state.checkpoint.lineage.slot.clone(), state.slot_is_ours);
-    match found {
-        None => SlotReport {
+    let Some(slot) = found else {
+        return SlotReport {
             name,
             ours,
             exists: false,
@@ -296,19 +313,35 @@ fn slot_report(state: &PipelineState, found: Option<SlotState>) -> SlotReport {
             invalidation: None,
             retained_bytes: 0,
             safe_wal_bytes: None,
-        },
-        Some(slot) => SlotReport {
-            name,
-            ours,
-            exists: true,
-            active_pid: slot.active_pid,
-            confirmed_flush_lsn: slot.confirmed_flush_lsn,
-            restart_lsn: slot.restart_lsn,
-            wal_status: slot.wal_status,
-            invalidation: slot.invalidation,
-            retained_bytes: slot.retained_bytes,
-            safe_wal_bytes: slot.safe_wal_size,
-        },
+            forecast: WalForecast::default(),
+            alerts: Vec::new(),
+        };
+    };
+    let watch = watch.filter(|watch| watch.slot == name);
+    let before = watch.map(|watch| WalSample {
+        at_us: watch.seen_at_us,
+        source_lsn: watch.source_lsn,
+        retained_bytes: watch.retained_bytes,
+    });
+    let limits = limits(&slot, watch.and_then(|watch| watch.limit_bytes));
+    let forecast = wal::forecast(before, sample(&slot, clock), limits);
+    let alerts = match slot.is_lost() {
+        true => Vec::new(),
+        false => wal::alerts(&name, slot.retained_bytes, limits, &forecast),
+    };
+    SlotReport {
+        name,
+        ours,
+        exists: true,
+        active_pid: slot.active_pid,
+        confirmed_flush_lsn: slot.confirmed_flush_lsn,
+        restart_lsn: slot.restart_lsn,
+        wal_status: slot.wal_status,
+        invalidation: slot.invalidation,
+        retained_bytes: slot.retained_bytes,
+        safe_wal_bytes: slot.safe_wal_size,
+        forecast,
+        alerts,
     }
 }
 
@@ -336,18 +369,5 @@ fn table_report(table: &TableState, kept: &Notes) -> TableReport {
         error,
         set_aside: open.sum(),
         policy_uses: uses.collect(),
-    }
-}
-
-// === impl StatusNote ===
-
-impl StatusNote {
-    /// What an error says of itself.
-    fn of(error: &EngineError) -> Self {
-        StatusNote {
-            code: error.code().to_owned(),
-            detail: segcdc_model::fault::chain(error),
-            hint: error.hint(),
-        }
     }
 }

@@ -31,6 +31,10 @@ pub struct SlotState {
     pub safe_wal_size: Option<i64>,
     /// WAL that it keeps the server from removing, bytes.
     pub retained_bytes: u64,
+    /// How far the server has written; on a standby, how far it was replayed.
+    pub source_lsn: Lsn,
+    /// WAL that slots may keep (`max_slot_wal_keep_size`), bytes; `None` for any amount.
+    pub limit_bytes: Option<u64>,
 }
 
 /// What `wal_status` or `invalidation_reason` of a lost slot means, and what keeps the next slot from the same.
@@ -105,9 +109,10 @@ pub async fn inspect(session: &Session, name: &str) -> Result<Option<SlotState>,
     let sql = format!(
         "SELECT slot_name, plugin, database, temporary, active_pid, confirmed_flush_lsn, restart_lsn, wal_status, \
          {invalidation}, safe_wal_size, \
-         greatest(coalesce(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
-           ELSE pg_current_wal_lsn() END - restart_lsn, 0), 0)::int8 \
-         FROM pg_replication_slots WHERE slot_name = {}",
+         greatest(coalesce(written - restart_lsn, 0), 0)::int8, coalesce(written, '0/0'), \
+         (SELECT setting::int8 * 1048576 FROM pg_settings WHERE name = 'max_slot_wal_keep_size' AND setting::int8 >= 0) \
+         FROM pg_replication_slots, (SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
+           ELSE pg_current_wal_lsn() END AS written) AS position WHERE slot_name = {}",
         quote::literal(name)?
     );
     let Some(mut row) = session.rows(Operation::Query, &sql).await?.pop() else { return Ok(None) };
@@ -123,6 +128,8 @@ pub async fn inspect(session: &Session, name: &str) -> Result<Option<SlotState>,
         invalidation: row.optional()?,
         safe_wal_size: row.optional_value()?,
         retained_bytes: row.value()?,
+        source_lsn: row.lsn()?,
+        limit_bytes: row.optional_value()?,
     }))
 }
 

@@ -14,10 +14,12 @@ pub(crate) use crate::arguments::deadletter::{
 };
 pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
+pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 
 mod deadletter;
 mod engine;
 mod steer;
+mod wal;
 
 /// What `segcdc --help` ends with.
 const EXAMPLES: &str = "\
@@ -311,6 +313,9 @@ pub(crate) struct SetupArguments {
         env = "SEGCDC_READERS", hide_env_values = true
     )]
     pub(crate) readers: u8,
+    /// WAL at the source.
+    #[command(flatten)]
+    pub(crate) wal: WalArguments,
     /// Who runs it.
     #[command(flatten)]
     pub(crate) engine: EngineArguments,

@@ -3,9 +3,9 @@
 use std::io;
 
 use segcdc_engine_kafka_connect::Order;
-use segcdc_engine_native::{EngineConfig, SnapshotMode};
+use segcdc_engine_native::{EngineConfig, SnapshotMode, WalLimit, WalPolicy};
 
-use crate::arguments::{Command, Engine, PipelineArguments, SetupArguments, Snapshot};
+use crate::arguments::{Command, Engine, PipelineArguments, SetupArguments, Snapshot, WalPolicyChoice};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -89,6 +89,15 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
         let hint = "leave the rules away, or take --engine native";
         return Err(CliError::usage("RULES_WITH_ENGINE", message, hint));
     }
+    let gives_up = arguments.wal.wal_policy == WalPolicyChoice::GiveUp;
+    if arguments.engine.engine == Engine::KafkaConnect
+        && (gives_up || arguments.wal.max_retained_wal.is_some())
+    {
+        let message =
+            "limits of retained WAL are the native engine's; nobody watches the slot of a connector";
+        let hint = "leave them away and set max_slot_wal_keep_size at the source, or take --engine native";
+        return Err(CliError::usage("WAL_LIMIT_WITH_ENGINE", message, hint));
+    }
     if arguments.slot.is_some() && arguments.snapshot != Snapshot::None {
         let message =
             "--slot needs --snapshot none: the position of an existing slot has no snapshot to copy by";
@@ -106,5 +115,9 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
     config.publication.clone_from(&arguments.publication);
     config.slot.clone_from(&arguments.slot);
     config.readers = usize::from(arguments.readers);
+    config.wal = WalLimit {
+        max_retained_bytes: arguments.wal.max_retained_wal,
+        policy: if gives_up { WalPolicy::GiveUp } else { WalPolicy::Alert },
+    };
     Ok((endpoints, config))
 }

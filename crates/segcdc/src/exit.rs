@@ -46,7 +46,7 @@ const UNREACHABLE: [&str; 20] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 70] = [
+const USAGE: [&str; 72] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -99,6 +99,8 @@ const USAGE: [&str; 70] = [
     "PUBLICATION_EXISTS",
     "SLOT_EXISTS",
     "SLOT_WITH_SNAPSHOT",
+    "SLOT_NOT_OURS",
+    "WAL_LIMIT_WITH_ENGINE",
     "LOG_LEVEL",
     "ENGINE_MISMATCH",
     "CONNECT_URL",

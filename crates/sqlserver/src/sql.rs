@@ -9,5 +9,6 @@ pub mod letter_changes;
 pub mod letters;
 pub mod rows;
 pub mod session;
+pub mod slot_watch;
 pub mod staging;
 pub mod state;

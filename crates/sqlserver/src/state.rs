@@ -13,6 +13,7 @@
 mod load;
 mod read;
 mod remove;
+mod slot_watch;
 mod write;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
@@ -60,6 +61,25 @@ pub struct Lag {
     pub source_lsn: Lsn,
     /// Age of the oldest change that is not applied, microseconds; 0 when all is applied.
     pub lag_us: i64,
+}
+
+/// What was last seen of a pipeline's slot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotWatch {
+    /// The slot.
+    pub slot: String,
+    /// The source's timeline.
+    pub timeline: u32,
+    /// A position that the slot had let go of for good: on the same timeline it never needs WAL from before it again.
+    pub restart_lsn: Lsn,
+    /// When it was seen, microseconds since 2000-01-01 UTC, by the source's clock.
+    pub seen_at_us: i64,
+    /// How far the source had written.
+    pub source_lsn: Lsn,
+    /// WAL that the slot kept, bytes.
+    pub retained_bytes: u64,
+    /// How much it may keep by the pipeline's own setting, bytes.
+    pub limit_bytes: Option<u64>,
 }
 
 /// What the target knows of one table of a pipeline.

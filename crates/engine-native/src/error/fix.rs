@@ -46,6 +46,8 @@ pub(super) fn sql(error: &EngineError) -> Option<String> {
         | EngineError::SourceSchemaChanged { .. }
         | EngineError::TargetSchemaDrift { .. }
         | EngineError::TransactionTooLarge { .. }
+        | EngineError::SlotNotOurs { .. }
+        | EngineError::WalLimitReached { .. }
         | EngineError::Abandoned
         | EngineError::TaskBroken { .. } => None,
     }

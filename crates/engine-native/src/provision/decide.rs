@@ -7,6 +7,7 @@ use segcdc_sqlserver::PipelineState;
 use crate::config::{EngineConfig, SnapshotMode};
 use crate::error::EngineError;
 use crate::names;
+use crate::wal::WalPolicy;
 
 /// What is there before a start.
 #[derive(Debug, Clone, Copy)]
@@ -64,22 +65,42 @@ pub(crate) fn begins_anew(state: &PipelineState) -> bool {
     !complete || !any_finished && ours_to_drop
 }
 
+/// Whether the slot of a pipeline is gone or lost, and the user has said that the tables are to be copied again then.
+pub(crate) fn is_given_up(config: &EngineConfig, state: &PipelineState, slot: Option<&SlotState>) -> bool {
+    let agreed = config.wal.policy == WalPolicy::GiveUp && state.slot_is_ours && !is_copy_only(state);
+    agreed && slot.is_none_or(SlotState::is_lost)
+}
+
 /// Decides what the start has to do.
 ///
 /// # Errors
 /// When what is there cannot be ours, or is not what was asked for. Nothing has been changed then.
 pub(crate) fn decide(config: &EngineConfig, facts: SetupFacts<'_>) -> Result<SetupAction, EngineError> {
+    refuse_giving_up_what_is_given(config, facts.state)?;
     let Some(state) = facts.state else {
         refuse_what_is_not_ours(config, facts)?;
         return Ok(SetupAction::Create);
     };
     refuse_other_wishes(config, state)?;
-    if !begins_anew(state) {
+    if !begins_anew(state) && !is_given_up(config, state, facts.slot) {
         return Ok(SetupAction::Resume);
     }
     let slot = &state.checkpoint.lineage.slot;
     let slot = if state.slot_is_ours { names::next_slot(&config.name, slot) } else { slot.clone() };
     Ok(SetupAction::BeginAnew { slot })
+}
+
+/// A slot that was given is never dropped.
+fn refuse_giving_up_what_is_given(
+    config: &EngineConfig,
+    state: Option<&PipelineState>,
+) -> Result<(), EngineError> {
+    let known = state.filter(|state| !state.slot_is_ours && !is_copy_only(state));
+    let given = known.map(|state| &state.checkpoint.lineage.slot).or(config.slot.as_ref());
+    match (given, config.wal.policy) {
+        (Some(slot), WalPolicy::GiveUp) => Err(EngineError::SlotNotOurs { slot: slot.clone() }),
+        _ => Ok(()),
+    }
 }
 
 /// A new pipeline takes nothing that is there already, but what it was given.

@@ -9,7 +9,7 @@ use segcdc_model::{Checkpoint, Lsn, QualifiedName, TablePhase};
 use segcdc_plan::{ColumnPlan, PlanError, TablePlan, ValuePolicy};
 use segcdc_postgres::publication::PublishedTable;
 use segcdc_postgres::{Publication, SlotState, SourceIdentity};
-use segcdc_sqlserver::TableState;
+use segcdc_sqlserver::{SlotWatch, TableState};
 
 use crate::error::EngineError;
 use crate::shape::{self, ShapeDifference};
@@ -23,6 +23,8 @@ pub(crate) struct ResumeFacts<'a> {
     pub(crate) seen: Lsn,
     /// Who the source is.
     pub(crate) identity: &'a SourceIdentity,
+    /// What was last seen of the slot.
+    pub(crate) watch: Option<&'a SlotWatch>,
     /// What the source has been through.
     pub(crate) history: &'a SourceHistory,
     /// The slot of the checkpoint's lineage.
@@ -42,6 +44,8 @@ pub(crate) struct SourceHistory {
     pub(crate) left: Vec<(u32, Lsn)>,
     /// How far its WAL reaches.
     pub(crate) end: Lsn,
+    /// The oldest WAL that the pipeline's slot needs.
+    pub(crate) slot_restart: Option<Lsn>,
 }
 
 /// What is known of one table.
@@ -76,7 +80,7 @@ pub(crate) type Faulty = Vec<(u32, EngineError)>;
 /// What keeps the whole pipeline from going on.
 pub(crate) fn decide(facts: &ResumeFacts<'_>) -> Result<Faulty, EngineError> {
     check_identity(facts.checkpoint, facts.identity)?;
-    check_history(facts.checkpoint, facts.history)?;
+    check_history(facts.checkpoint, facts.watch, facts.history)?;
     check_slot(facts)?;
     let publication = check_publication(facts.checkpoint, facts.publication)?;
     let live = facts.tables.iter().filter(|table| table.state.phase != TablePhase::Quarantined);
@@ -106,7 +110,14 @@ pub(crate) fn check_identity(checkpoint: &Checkpoint, identity: &SourceIdentity)
 }
 
 /// Steps 2 and 3: the source's history holds what was applied.
-pub(crate) fn check_history(checkpoint: &Checkpoint, source: &SourceHistory) -> Result<(), EngineError> {
+///
+/// A source that was put back by its disk keeps its timeline, and may have written beyond the checkpoint again. Its slot
+/// is back where it was, behind what it had let go of for good before.
+pub(crate) fn check_history(
+    checkpoint: &Checkpoint,
+    watch: Option<&SlotWatch>,
+    source: &SourceHistory,
+) -> Result<(), EngineError> {
     let applied = checkpoint.applied_lsn;
     let known = checkpoint.lineage.timeline;
     let rewound = |detail| Err(EngineError::SourceRewound { applied, detail });
@@ -123,7 +134,17 @@ pub(crate) fn check_history(checkpoint: &Checkpoint, source: &SourceHistory) -> 
         }
     }
     let end = source.end;
-    if end < applied { rewound(format!("its WAL ends at {end}")) } else { Ok(()) }
+    if end < applied {
+        return rewound(format!("its WAL ends at {end}"));
+    }
+    let lineage = &checkpoint.lineage;
+    let same = |watch: &&SlotWatch| watch.slot == lineage.slot && watch.timeline == source.timeline;
+    match (watch.filter(same).map(|watch| watch.restart_lsn), source.slot_restart) {
+        (Some(seen), Some(found)) if found < seen => rewound(format!(
+            "its slot needs WAL from {found} on, and had let go of everything before {seen} already"
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Steps 4 to 6: the slot is there, is ours to read, and has kept everything behind the checkpoint.

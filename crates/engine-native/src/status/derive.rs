@@ -3,13 +3,12 @@
 use segcdc_model::{Phase, TablePhase};
 use segcdc_postgres::slot::Loss;
 
+use crate::wal;
+
 use super::{Health, PipelineStateWord, SlotReport, StatusNote};
 
 /// How old the last sign of life may be for a process that runs: three heartbeats.
 const SIGN_OF_LIFE_MS: u64 = 35_000;
-
-/// How much WAL a slot may still take before a person should know, bytes.
-const NARROW_WAL_BYTES: i64 = 1 << 30;
 
 /// What the servers say.
 #[derive(Debug)]
@@ -20,6 +19,8 @@ pub(super) struct Seen<'a> {
     pub(super) is_set_up: bool,
     /// There is no slot, and none is wanted.
     pub(super) copy_only: bool,
+    /// Why the slot was given up, when it was and the tables are not copied again yet.
+    pub(super) given_up: Option<&'a str>,
     /// Rows of all tables that are dead letters.
     pub(super) set_aside: u64,
     /// Since the last write of the process.
@@ -49,7 +50,8 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
     let quarantined = seen.phases.iter().filter(|phase| **phase == TablePhase::Quarantined).count();
     let reading = seen.slot.is_some_and(|slot| slot.active_pid.is_some());
     let recent = seen.last_sign_ms <= SIGN_OF_LIFE_MS;
-    let copies_now = (copying || !seen.is_set_up) && recent;
+    // Tables that wait for a run to copy them again are not being copied.
+    let copies_now = (copying || !seen.is_set_up) && recent && seen.given_up.is_none();
     let alive = reading || copies_now || (seen.slot.is_none() && recent && !seen.copy_only);
     let phase = match (seen.is_set_up, copying) {
         (false, _) => Phase::Setup,
@@ -69,6 +71,10 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
         PipelineStateWord::Running
     };
     let failed = !notes.is_empty();
+    if let Some(why) = seen.given_up {
+        let hint = "the next `segcdc up` copies all tables again; see first why the target did not keep up";
+        notes.push(note(wal::REACHED, why.to_owned(), hint));
+    }
     if quarantined > 0 {
         notes.push(note(
             "TABLE_QUARANTINED",
@@ -85,7 +91,7 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
             "`segcdc deadletter list` names them; a version of the row that fits brings it back by itself",
         ));
     }
-    notes.extend(seen.slot.and_then(narrow_note));
+    notes.extend(seen.slot.into_iter().flat_map(|slot| slot.alerts.clone()));
     let health = if failed {
         Health::Error
     } else if !notes.is_empty() {
@@ -129,19 +135,6 @@ fn fatal_notes(seen: &Seen<'_>) -> Vec<StatusNote> {
     notes
 }
 
-/// A slot that is running out of WAL.
-fn narrow_note(slot: &SlotReport) -> Option<StatusNote> {
-    let left = slot.safe_wal_bytes.filter(|left| *left < NARROW_WAL_BYTES)?;
-    if slot.wal_status.as_deref() == Some("lost") {
-        return None;
-    }
-    Some(note(
-        "SLOT_AT_RISK",
-        format!("after {left} more bytes of WAL the source may give the slot \"{}\" up", slot.name),
-        "start the pipeline, or raise max_slot_wal_keep_size at the source",
-    ))
-}
-
 /// A note.
 fn note(code: &str, detail: String, hint: &str) -> StatusNote {
     StatusNote { code: code.to_owned(), detail, hint: hint.to_owned() }
@@ -165,6 +158,8 @@ mod tests {
             invalidation: None,
             retained_bytes: 0,
             safe_wal_bytes: None,
+            forecast: wal::WalForecast::default(),
+            alerts: Vec::new(),
         }
     }
 
@@ -184,6 +179,7 @@ mod tests {
                 phases: phases.to_vec(),
                 is_set_up: true,
                 copy_only: false,
+                given_up: None,
                 set_aside: 0,
                 last_sign_ms,
                 slot,
@@ -213,6 +209,7 @@ mod tests {
             phases: vec![Queued],
             is_set_up,
             copy_only: false,
+            given_up: None,
             set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&unread),
@@ -228,6 +225,7 @@ mod tests {
             phases: vec![Streaming],
             is_set_up: true,
             copy_only: true,
+            given_up: None,
             set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&slot(false, None, "")),
@@ -239,11 +237,12 @@ mod tests {
     #[test]
     fn a_slot_that_runs_out_of_wal_is_noted() {
         let mut narrow = slot(true, Some(1), "unreserved");
-        narrow.safe_wal_bytes = Some(1000);
+        narrow.alerts = vec![note("SLOT_AT_RISK", String::new(), "")];
         let seen = Seen {
             phases: vec![Streaming],
             is_set_up: true,
             copy_only: false,
+            given_up: None,
             set_aside: 0,
             last_sign_ms: 0,
             slot: Some(&narrow),

@@ -14,4 +14,6 @@ mod setup;
 #[cfg(test)]
 mod start_up;
 #[cfg(test)]
+mod wal;
+#[cfg(test)]
 mod workload;

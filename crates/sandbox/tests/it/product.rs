@@ -218,6 +218,7 @@ async fn every_statement_of_the_product_is_known() {
     for name in [
         "staging_tables",
         "state_of_pipelines",
+        "what_was_seen_of_slots",
         "dead_letters_and_counters",
         "questions_to_the_catalog",
         "effects_of_staged_rows",

@@ -1,6 +1,8 @@
 //! `segcdc slot`
 
-use segcdc_engine_native::{SlotReport, slot};
+use std::time::Duration;
+
+use segcdc_engine_native::{SlotReport, WalForecast, slot};
 
 use crate::arguments::{Output, PipelineArguments};
 use crate::commands;
@@ -43,6 +45,7 @@ pub(crate) fn render(slot: &SlotReport) -> String {
     if let Some(reason) = &slot.invalidation {
         lines.push(format!("invalidated {reason}"));
     }
+    lines.extend(forecast(&slot.forecast));
     lines.push(match slot.safe_wal_bytes.map(u64::try_from) {
         Some(Ok(bytes)) => format!("limit       {} until the source may drop it", text::bytes(bytes)),
         Some(Err(_)) => "limit       passed: the source may drop it at its next checkpoint".to_owned(),
@@ -50,6 +53,35 @@ pub(crate) fn render(slot: &SlotReport) -> String {
             .to_owned(),
     });
     lines.join("\n")
+}
+
+/// What is to be expected of the WAL that a slot keeps, for people.
+pub(super) fn forecast(forecast: &WalForecast) -> Vec<String> {
+    let mut lines = Vec::new();
+    let time = |seconds: u64| text::duration(Duration::from_secs(seconds));
+    if let (Some(written), Some(growth)) = (forecast.written_per_second, forecast.growth_per_second) {
+        let change = match u64::try_from(growth) {
+            Ok(0) => "what is held back stays as it is".to_owned(),
+            Ok(growth) => format!("what is held back grows by {}/s", text::bytes(growth)),
+            Err(_) => format!("what is held back shrinks by {}/s", text::bytes(growth.unsigned_abs())),
+        };
+        lines.push(format!("pace        the source writes {}/s, {change}", text::bytes(written)));
+    }
+    let limit = forecast.limit_bytes.map(text::bytes).unwrap_or_default();
+    match (forecast.limit_in_seconds, forecast.outage_seconds) {
+        (Some(seconds), _) => {
+            lines.push(format!(
+                "forecast    the limit of {limit} is reached in {} if that goes on",
+                time(seconds)
+            ));
+        }
+        (None, Some(seconds)) => lines.push(format!(
+            "forecast    the limit of {limit} is {} away for a pipeline that stands still from now on",
+            time(seconds)
+        )),
+        (None, None) => {}
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -70,8 +102,23 @@ mod tests {
             invalidation: None,
             retained_bytes: 3 << 29,
             safe_wal_bytes: None,
+            forecast: WalForecast::default(),
+            alerts: Vec::new(),
         };
         insta::assert_snapshot!("slot_running", render(&slot));
+        let stands = WalForecast {
+            limit_bytes: Some(64 << 30),
+            left_bytes: Some(62 << 30),
+            written_per_second: Some(5 << 20),
+            growth_per_second: Some(5 << 20),
+            limit_in_seconds: Some(12_697),
+            outage_seconds: Some(12_697),
+        };
+        let grows = SlotReport { forecast: stands, safe_wal_bytes: Some(62 << 30), ..slot.clone() };
+        insta::assert_snapshot!("slot_grows", render(&grows));
+        let keeps_up = WalForecast { growth_per_second: Some(-2048), limit_in_seconds: None, ..stands };
+        let keeps_up = SlotReport { forecast: keeps_up, ..grows };
+        insta::assert_snapshot!("slot_keeps_up", render(&keeps_up));
         let lost = SlotReport {
             active_pid: None,
             wal_status: Some("lost".to_owned()),

@@ -7,7 +7,7 @@ use segcdc_engine_native::{StatusReport, TableReport, status};
 use serde::Serialize;
 
 use crate::arguments::{Output, StatusArguments};
-use crate::commands::{self, connect};
+use crate::commands::{self, connect, slot};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -99,6 +99,7 @@ pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String 
             slot.name,
             text::bytes(slot.retained_bytes)
         ));
+        lines.extend(slot::forecast(&slot.forecast).iter().map(|line| line.replacen("  ", "", 1)));
     }
     if wide {
         lines.push(format!("published {}", report.publication));
@@ -171,7 +172,9 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_engine_native::{Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote};
+    use segcdc_engine_native::{
+        Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, WalForecast,
+    };
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
     fn report() -> StatusReport {
@@ -217,6 +220,14 @@ mod tests {
                 invalidation: None,
                 retained_bytes: 65_536,
                 safe_wal_bytes: None,
+                forecast: WalForecast {
+                    written_per_second: Some(3 << 20),
+                    growth_per_second: Some(0),
+                    limit_bytes: Some(8 << 30),
+                    outage_seconds: Some(2730),
+                    ..WalForecast::default()
+                },
+                alerts: Vec::new(),
             }),
             publication: "segcdc_shop".to_owned(),
             tables: vec![

@@ -44,7 +44,7 @@ pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
         Activity::Running => phases::pipeline(snapshot.phase).to_owned(),
         Activity::Waiting { attempt, pause_ms } => {
             let pause = text::duration(Duration::from_millis(*pause_ms));
-            return format!("waiting {pause} before attempt {attempt}");
+            return format!("waiting {pause} before attempt {attempt}{}", held_back(snapshot));
         }
         Activity::Stopping => return "stopping: finishing what is being applied".to_owned(),
         Activity::Stopped => return "stopped".to_owned(),
@@ -69,12 +69,26 @@ pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
                 format!("lag {}", text::duration(Duration::from_millis(snapshot.lag_ms)))
             };
             format!(
-                "{state}: {lag}, {} tx/s, {} changes/s, applied {}",
+                "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}",
                 text::count(snapshot.rates.transactions_per_second),
                 text::count(snapshot.rates.changes_per_second),
-                snapshot.applied_lsn
+                snapshot.applied_lsn,
+                held_back(snapshot)
             )
         }
+    }
+}
+
+/// How much WAL the source keeps, when that is something to know: while the target is away, and near a limit.
+fn held_back(snapshot: &ProgressSnapshot) -> String {
+    let waits = matches!(snapshot.activity, Activity::Waiting { .. });
+    match &snapshot.wal {
+        Some(wal) if waits || !wal.alerts.is_empty() => {
+            let limit = wal.forecast.limit_bytes.map(|limit| format!(" of {}", text::bytes(limit)));
+            let limit = limit.unwrap_or_default();
+            format!(", {}{limit} of WAL held back", text::bytes(wal.retained_bytes))
+        }
+        _ => String::new(),
     }
 }
 

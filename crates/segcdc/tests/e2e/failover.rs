@@ -116,9 +116,20 @@ async fn a_restored_backup_is_refused() -> Result<()> {
     let mut backup = stage.source.copy()?.into_cluster()?;
     stage.source.start_server().await?;
     stage.source.execute(DATABASE, &rows(1000, 5000)).await?;
-    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let restart = "SELECT restart_lsn FROM pg_replication_slots";
+    let at_backup = ask(&stage.source, restart).await?;
+    while ask(&stage.source, restart).await? == at_backup {
+        stage.source.execute(DATABASE, "CHECKPOINT; UPDATE t SET v = 'seen' WHERE id = 1").await?;
+        stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    }
     stage.source.stop(StopMode::Fast)?;
     backup.start_server().await?;
+    ensure_refused(&mut stage, &backup, "SOURCE_REWOUND").await?;
+    // Beyond the checkpoint its positions mean something else than they did, and its timeline is the same.
+    backup.execute(DATABASE, &rows(50_000, 50_000)).await?;
+    let beyond = ask(&backup, "SELECT pg_current_wal_flush_lsn() - '0/0'").await?.parse::<u64>()?;
+    let applied = stage.state().await?.map(|state| state.applied_lsn);
+    ensure!(applied.is_some_and(|applied| beyond > applied), "{beyond} is not beyond {applied:?}");
     ensure_refused(&mut stage, &backup, "SOURCE_REWOUND").await?;
     backup.stop(StopMode::Fast)?;
     stage.source.start_server().await?;

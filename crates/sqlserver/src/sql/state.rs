@@ -4,7 +4,7 @@
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
-use crate::sql::letters;
+use crate::sql::{letters, slot_watch};
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -352,8 +352,9 @@ pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> S
 pub fn remove(pipeline: &str) -> String {
     let name = quote::text(pipeline);
     let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
+    let watch = letters::remove_if_there(slot_watch::TABLE, pipeline);
     format!(
-        "BEGIN TRANSACTION; {letters}; {uses}; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
 }
@@ -361,8 +362,9 @@ pub fn remove(pipeline: &str) -> String {
 /// Number of pipelines; keeps new ones out until the transaction ends.
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
-/// Remove the tables. Pipelines of older versions had no letters and counted nothing.
-pub const DROP_TABLES: [&str; 4] = [
+/// Remove the tables. Those that older versions did not have may be missing.
+pub const DROP_TABLES: [&str; 5] = [
+    "DROP TABLE IF EXISTS [segcdc].[slot_watch]",
     "DROP TABLE IF EXISTS [segcdc].[dead_letter]",
     "DROP TABLE IF EXISTS [segcdc].[policy_use]",
     "DROP TABLE [segcdc].[pipeline_table]",

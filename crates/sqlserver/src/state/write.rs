@@ -33,6 +33,7 @@ impl Target {
             ("pipeline_table", sql::state::CREATE_PIPELINE_TABLE),
             letters,
             uses,
+            (sql::slot_watch::TABLE, sql::slot_watch::CREATE_SLOT_WATCH),
         ] {
             let table = QualifiedName::new(sql::state::SCHEMA, name);
             self.create_once(during, &sql::catalog::object(&table), create).await?;

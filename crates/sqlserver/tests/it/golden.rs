@@ -213,6 +213,27 @@ fn state_of_pipelines() {
 }
 
 #[test]
+fn what_was_seen_of_slots() {
+    let seen = segcdc_sqlserver::SlotWatch {
+        slot: "segcdc_p_g1".to_owned(),
+        timeline: 2,
+        restart_lsn: Lsn::new(3),
+        seen_at_us: 4,
+        source_lsn: Lsn::new(5),
+        retained_bytes: 6,
+        limit_bytes: None,
+    };
+    let limited = segcdc_sqlserver::SlotWatch { limit_bytes: Some(7), ..seen.clone() };
+    let statements = [
+        sql::slot_watch::CREATE_SLOT_WATCH.to_owned(),
+        sql::slot_watch::select("it's"),
+        sql::slot_watch::update("it's", 1, &seen),
+        sql::slot_watch::insert_where_missing("it's", 1, &limited),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
 fn dead_letters_and_counters() {
     let filter = LetterFilter {
         tables: Some(vec![1, 2]),

@@ -73,6 +73,8 @@ fn slot(name: &str) -> SlotState {
         invalidation: None,
         safe_wal_size: None,
         retained_bytes: 0,
+        source_lsn: Lsn::ZERO,
+        limit_bytes: None,
     }
 }
 

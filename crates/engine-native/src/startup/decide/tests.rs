@@ -10,6 +10,7 @@ struct World {
     checkpoint: Checkpoint,
     seen: Lsn,
     identity: SourceIdentity,
+    watch: Option<SlotWatch>,
     history: SourceHistory,
     slot: Option<SlotState>,
     publication: Option<Publication>,
@@ -90,7 +91,13 @@ fn world() -> World {
             server_encoding: "UTF8".to_owned(),
             user: "u".to_owned(),
         },
-        history: SourceHistory { timeline: 2, left: Vec::new(), end: Lsn::new(2000) },
+        watch: None,
+        history: SourceHistory {
+            timeline: 2,
+            left: Vec::new(),
+            end: Lsn::new(2000),
+            slot_restart: Some(Lsn::new(900)),
+        },
         slot: Some(SlotState {
             name: "segcdc_p_g1".to_owned(),
             plugin: Some("pgoutput".to_owned()),
@@ -103,6 +110,8 @@ fn world() -> World {
             invalidation: None,
             safe_wal_size: None,
             retained_bytes: 0,
+            source_lsn: Lsn::ZERO,
+            limit_bytes: None,
         }),
         publication: Some(Publication {
             oid: 9,
@@ -128,6 +137,7 @@ fn decided(change: impl FnOnce(&mut World)) -> Result<Vec<&'static str>, &'stati
         checkpoint: &world.checkpoint,
         seen: world.seen,
         identity: &world.identity,
+        watch: world.watch.as_ref(),
         history: &world.history,
         slot: world.slot.as_ref(),
         publication: world.publication.as_ref(),
@@ -174,6 +184,28 @@ fn a_source_that_went_back_is_refused() {
     assert_eq!(promoted(&[(1, Lsn::new(5)), (2, Lsn::new(999))]), Err("SOURCE_REWOUND"));
     assert_eq!(promoted(&[(1, Lsn::new(5000))]), Err("SOURCE_REWOUND"));
     assert_eq!(promoted(&[]), Err("SOURCE_REWOUND"));
+}
+
+#[test]
+fn a_source_whose_slot_went_back_is_refused() {
+    let seen = |slot: &str, timeline, restart| {
+        decided(|world| {
+            world.watch = Some(SlotWatch {
+                slot: slot.to_owned(),
+                timeline,
+                restart_lsn: Lsn::new(restart),
+                seen_at_us: 0,
+                source_lsn: Lsn::new(950),
+                retained_bytes: 0,
+                limit_bytes: None,
+            });
+        })
+    };
+    assert_eq!(seen("segcdc_p_g1", 2, 900), Ok(vec![]));
+    assert_eq!(seen("segcdc_p_g1", 2, 901), Err("SOURCE_REWOUND"));
+    // A slot that was copied to a standby may be behind, and another slot says nothing.
+    assert_eq!(seen("segcdc_p_g1", 1, 901), Ok(vec![]));
+    assert_eq!(seen("segcdc_p_g0", 2, 901), Ok(vec![]));
 }
 
 #[test]
