@@ -6,7 +6,7 @@
 use segcdc_model::{QualifiedName, ReplicaIdentity};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::SourceConfig;
-use segcdc_postgres::config::{Endpoint, TlsMode};
+use segcdc_postgres::config::{ChannelBinding, Endpoint, TlsSettings};
 
 use crate::carried::can_be_toasted;
 use crate::error::ConnectError;
@@ -110,12 +110,13 @@ pub fn source_connector(request: &SourceRequest<'_>) -> Result<Connector, Connec
 
 fn connection(lines: &mut Builder<'_>, request: &SourceRequest<'_>) -> Result<(), ConnectError> {
     let source = request.source;
-    let Endpoint::Tcp { host, port } = &source.endpoint else {
+    let [Endpoint::Tcp { host, address: None, port }] = source.hosts.as_slice() else {
         return Err(ConnectError::Unsupported {
-            what: "a source at a Unix-domain socket",
-            instead: "give the source's URL with a host that the worker can reach",
+            what: "a source at a Unix-domain socket, with hostaddr, or with several hosts",
+            instead: "give the source's URL with one host that the worker can reach by its name",
         });
     };
+    check_protection(source)?;
     lines
         .set("database.hostname", host.as_str(), "as the worker reaches it")
         .set("database.port", port.to_string(), "as the worker reaches it")
@@ -126,27 +127,43 @@ fn connection(lines: &mut Builder<'_>, request: &SourceRequest<'_>) -> Result<()
             "a placeholder: what is in a configuration can be read by everybody who may ask the worker";
         lines.set("database.password", request.secrets.source_password(), reason);
     }
-    let mode = match source.tls {
-        TlsMode::Disable => "disable",
-        TlsMode::Require => "require",
-        TlsMode::VerifyCa => "verify-ca",
-        TlsMode::VerifyFull => "verify-full",
-    };
     lines.set(
         "database.sslmode",
-        mode,
+        source.tls.mode.as_str(),
         "as in the source's URL; the default, prefer, trusts whoever answers",
     );
     let file = "a file of the worker, at the same path as here";
-    if let Some(path) = &source.root_certificate {
+    if let Some(path) = &source.tls.root_certificate {
         lines.set("database.sslrootcert", path.display().to_string(), file);
     }
-    if let Some(certificate) = &source.client_certificate {
+    if let Some(certificate) = &source.tls.client_certificate {
         lines.set("database.sslcert", certificate.certificate.display().to_string(), file);
         lines.set("database.sslkey", certificate.key.display().to_string(), file);
     }
     lines.set("database.tcpKeepAlive", "true", "a firewall must not cut a quiet stream");
     Ok(())
+}
+
+/// Refuses what the URL asks for and the connector has no property for: it would only be thought to be there.
+fn check_protection(source: &SourceConfig) -> Result<(), ConnectError> {
+    let usual = TlsSettings {
+        mode: source.tls.mode,
+        root_certificate: source.tls.root_certificate.clone(),
+        client_certificate: source.tls.client_certificate.clone(),
+        ..TlsSettings::default()
+    };
+    if source.tls == usual
+        && source.channel_binding != ChannelBinding::Require
+        && source.options.is_none()
+        && source.password_file.is_none()
+    {
+        return Ok(());
+    }
+    Err(ConnectError::Unsupported {
+        what: "sslnegotiation, sslcrl, ssl_min_protocol_version, ssl_max_protocol_version, ssl_sni, channel_binding=require, \
+               options or passfile of the source's URL",
+        instead: "leave them away, or use the native engine",
+    })
 }
 
 fn tables(lines: &mut Builder<'_>, layout: &Layout) {

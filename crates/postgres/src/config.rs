@@ -1,6 +1,7 @@
 //! [`SourceConfig`]: where the source is, who we are there, and how the connection is protected.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,15 @@ use segcdc_model::Secret;
 use crate::spill::SpillSpace;
 
 pub use crate::config::error::ConfigError;
+pub use crate::config::protection::{
+    ChannelBinding, ClientCertificate, TlsMode, TlsNegotiation, TlsSettings, TlsVersion,
+};
 
 mod error;
+mod hosts;
+mod parameter;
+mod protection;
+mod redacted;
 mod url;
 
 /// PostgreSQL's port, used when the URL names none.
@@ -19,64 +27,93 @@ pub const DEFAULT_PORT: u16 = 5432;
 /// How long one connection attempt may take, handshakes included, when the URL does not say.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where the server listens.
+/// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A host name or address and a port.
     Tcp {
-        /// Host name or IP address, IPv6 without brackets.
+        /// Host name or IP address, IPv6 without brackets. It is what a certificate is compared with.
         host: String,
+        /// Address to connect to; `None` asks the DNS for `host`.
+        address: Option<IpAddr>,
         /// TCP port.
         port: u16,
     },
     /// A Unix-domain socket, `.s.PGSQL.<port>` in a directory.
     Unix {
-        /// The directory, absolute.
+        /// The directory, absolute; `@name` for Linux's sockets without a file.
         directory: PathBuf,
         /// The port in the socket's name.
         port: u16,
     },
 }
 
-/// How much TLS is asked for. Has no effect on a Unix-domain socket, as in libpq.
+/// What a server has to be, `target_session_attrs`.
+///
+/// Sessions of ours ask for `default_transaction_read_only = off` themselves, so that a server can be written exactly
+/// if it is a primary: libpq's `read-write` is [`ServerRole::Primary`] here, its `read-only` [`ServerRole::Standby`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// `disable`: no TLS. Only ever by an explicit wish of the user.
-    Disable,
-    /// `require`: TLS with any certificate; with a root certificate given, as [`TlsMode::VerifyCa`] (libpq does so).
-    Require,
-    /// `verify-ca`: the certificate must come from a trusted authority; its name does not matter.
-    VerifyCa,
-    /// `verify-full`: the certificate must be trusted and be the host's. The default.
-    VerifyFull,
+pub enum ServerRole {
+    /// `any`. The default with one host.
+    Any,
+    /// `primary` or `read-write`. The default with several hosts.
+    Primary,
+    /// `standby` or `read-only`.
+    Standby,
+    /// `prefer-standby`: a standby, and any server if none of the hosts is one.
+    PreferStandby,
 }
 
-/// A certificate that proves who the client is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// PEM file with the certificate and its intermediates.
-    pub certificate: PathBuf,
-    /// PEM file with the unencrypted private key.
-    pub key: PathBuf,
+/// In which order several hosts are tried, `load_balance_hosts`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostOrder {
+    /// `disable`: as they are written. The default.
+    AsWritten,
+    /// `random`: another order for each session.
+    Random,
+}
+
+/// How a vanished server is noticed on TCP. Has no effect on a Unix-domain socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keepalive {
+    /// Whether the kernel asks at all, `keepalives`.
+    pub enabled: bool,
+    /// Silence before the first question, `keepalives_idle`. Firewalls forget idle connections after some minutes.
+    pub idle: Duration,
+    /// Time between questions, `keepalives_interval`.
+    pub interval: Duration,
+    /// Questions without an answer that end the connection, `keepalives_count`; `None` leaves it to the system.
+    pub count: Option<u32>,
+    /// Time after which sent bytes that nobody acknowledges end the connection, `tcp_user_timeout`: a peer that vanished
+    /// without a reset. `None` leaves it to the system.
+    pub user_timeout: Option<Duration>,
 }
 
 /// All that is needed to connect to the source.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SourceConfig {
-    /// Where the server listens.
-    pub endpoint: Endpoint,
+    /// Where servers listen, in the order of the URL. At least one.
+    pub hosts: Vec<Endpoint>,
+    /// What the server has to be.
+    pub role: ServerRole,
+    /// In which order the hosts are tried.
+    pub host_order: HostOrder,
     /// Database name.
     pub database: String,
     /// Role name.
     pub user: String,
-    /// Password; `None` where the server trusts the socket or the certificate.
+    /// Password; `None` where the server trusts the socket or the certificate, or the password is in a file.
     pub password: Option<Secret<String>>,
-    /// How much TLS.
-    pub tls: TlsMode,
-    /// PEM file with the trusted authorities; `None` means those of the operating system.
-    pub root_certificate: Option<PathBuf>,
-    /// Certificate of the client.
-    pub client_certificate: Option<ClientCertificate>,
+    /// File with passwords in the form of `~/.pgpass`; read at each connection, when there is no password.
+    pub password_file: Option<PathBuf>,
+    /// How the connection is protected.
+    pub tls: TlsSettings,
+    /// Whether the password's proof has to be bound to the TLS session.
+    pub channel_binding: ChannelBinding,
+    /// How a vanished server is noticed.
+    pub keepalive: Keepalive,
+    /// Further settings of the server's session, as `-c name=value`; those that the product depends on win over them.
+    pub options: Option<String>,
     /// What the server shows in `pg_stat_activity.application_name`.
     pub application_name: String,
     /// Bound of one connection attempt, handshakes included.
@@ -91,23 +128,37 @@ pub struct SourceConfig {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Endpoint::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
-            Endpoint::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Endpoint::Tcp { host, port, .. } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Endpoint::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
             Endpoint::Unix { directory, port } => write!(f, "{}/.s.PGSQL.{port}", directory.display()),
         }
     }
 }
 
-// === impl TlsMode ===
+// === impl ServerRole ===
 
-impl TlsMode {
+impl ServerRole {
     /// The word of the URL.
     pub const fn as_str(self) -> &'static str {
         match self {
-            TlsMode::Disable => "disable",
-            TlsMode::Require => "require",
-            TlsMode::VerifyCa => "verify-ca",
-            TlsMode::VerifyFull => "verify-full",
+            ServerRole::Any => "any",
+            ServerRole::Primary => "primary",
+            ServerRole::Standby => "standby",
+            ServerRole::PreferStandby => "prefer-standby",
+        }
+    }
+}
+
+// === impl Keepalive ===
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive {
+            enabled: true,
+            idle: Duration::from_secs(30),
+            interval: Duration::from_secs(10),
+            count: None,
+            user_timeout: Some(Duration::from_secs(60)),
         }
     }
 }
@@ -122,17 +173,33 @@ impl SourceConfig {
 
     /// The URL without the password, for people.
     pub fn redacted(&self) -> String {
-        url::redacted(self)
+        redacted::redacted(self)
     }
 
-    /// `host:port` or the socket's path, for messages.
+    /// `host:port` or the socket's path of each host, separated by commas, for messages.
     pub fn server(&self) -> String {
-        self.endpoint.to_string()
+        let hosts: Vec<_> = self.hosts.iter().map(ToString::to_string).collect();
+        hosts.join(",")
     }
 
-    /// Whether connections travel without TLS over a network: something to show to the user.
+    /// Whether connections may travel without TLS over a network: something to show to the user.
     pub fn is_unprotected(&self) -> bool {
-        matches!(self.endpoint, Endpoint::Tcp { .. }) && self.tls == TlsMode::Disable
+        self.is_remote() && matches!(self.tls.mode, TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer)
+    }
+
+    /// Whether any certificate is accepted on a network: something to show to the user.
+    pub fn trusts_any_certificate(&self) -> bool {
+        self.is_remote() && self.tls.mode == TlsMode::Require && self.tls.root_certificate.is_none()
+    }
+
+    /// The same with one host, which messages name then.
+    pub(crate) fn at(&self, endpoint: &Endpoint) -> SourceConfig {
+        SourceConfig { hosts: vec![endpoint.clone()], ..self.clone() }
+    }
+
+    /// Whether a host is reached over a network.
+    fn is_remote(&self) -> bool {
+        self.hosts.iter().any(|host| matches!(host, Endpoint::Tcp { .. }))
     }
 }
 

@@ -7,7 +7,13 @@ use std::time::Duration;
 use segcdc_model::{Disposition, Fault, Lsn};
 
 use crate::config::ConfigError;
+use crate::error::tls_problem::TlsProblem;
 use crate::sqlstate::{self, Cause};
+
+pub use crate::error::link::LinkError;
+
+mod link;
+mod tls_problem;
 
 /// What was being done when the server answered with an error. The same SQLSTATE means different things in different
 /// places: 42704 is a missing slot at START_REPLICATION and a missing publication afterwards.
@@ -57,6 +63,9 @@ pub enum SourceError {
     /// The URL cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The way to the source cannot be used as it was asked for.
+    #[error(transparent)]
+    Link(#[from] LinkError),
     /// No connection could be made.
     #[error("cannot connect to PostgreSQL at {server}")]
     Unreachable {
@@ -80,7 +89,7 @@ pub enum SourceError {
         /// `host:port`.
         server: String,
     },
-    /// The TLS handshake failed, most often because the certificate is not trusted.
+    /// The TLS handshake failed.
     #[error("no trusted TLS connection to PostgreSQL at {server}")]
     Tls {
         /// `host:port`.
@@ -318,10 +327,11 @@ impl Fault for SourceError {
     fn code(&self) -> &'static str {
         match self {
             SourceError::Config(error) => error.code(),
+            SourceError::Link(error) => error.code(),
             SourceError::Unreachable { .. } => "SOURCE_UNREACHABLE",
             SourceError::ConnectTimeout { .. } => "SOURCE_CONNECT_TIMEOUT",
             SourceError::TlsRefused { .. } => "TLS_NOT_OFFERED",
-            SourceError::Tls { .. } => "TLS_FAILED",
+            SourceError::Tls { cause, .. } => TlsProblem::of(cause).code(),
             SourceError::CertificateFile { .. } => "CA_INVALID",
             SourceError::NoRootCertificates => "CA_MISSING",
             SourceError::PasswordMissing { .. } => "AUTH_PASSWORD_MISSING",
@@ -360,9 +370,10 @@ impl Fault for SourceError {
             // A server that goes down in the middle of a handshake says nothing about certificates.
             SourceError::Tls { cause, .. } if is_cut(cause) => Disposition::Retry,
             SourceError::Server { .. } => self.cause().map_or(Disposition::Halt, Cause::disposition),
+            SourceError::Link(error) => error.disposition(),
+            SourceError::Tls { cause, .. } => TlsProblem::of(cause).disposition(),
             SourceError::Config(_)
             | SourceError::TlsRefused { .. }
-            | SourceError::Tls { .. }
             | SourceError::CertificateFile { .. }
             | SourceError::NoRootCertificates
             | SourceError::PasswordMissing { .. }
@@ -385,6 +396,7 @@ impl Fault for SourceError {
     fn hint(&self) -> String {
         match self {
             SourceError::Config(error) => return error.hint(),
+            SourceError::Link(error) => return error.hint(),
             SourceError::Server { .. } => return self.cause().map_or("", Cause::hint).to_owned(),
             SourceError::Unreachable { .. } | SourceError::ConnectTimeout { .. } => {
                 "check host and port, that the server runs and listens there, and firewalls in between"
@@ -392,13 +404,11 @@ impl Fault for SourceError {
             SourceError::TlsRefused { .. } => {
                 "set ssl = on at the server, or give sslmode=disable if the network is trusted"
             }
-            SourceError::Tls { .. } => {
-                "give the authority that signed the server's certificate with sslrootcert=FILE; \
-                 sslmode=verify-ca does not compare the host name"
-            }
+            SourceError::Tls { cause, .. } => TlsProblem::of(cause).hint(),
             SourceError::CertificateFile { .. } => "give a PEM file of the right kind",
             SourceError::NoRootCertificates => "give the authority's certificate with sslrootcert=FILE",
-            SourceError::PasswordMissing { .. } => "put the password into the source URL",
+            SourceError::PasswordMissing { .. } => "put the password into the source URL, or name a file of passwords with passfile=FILE; PGPASSWORD and ~/.pgpass \
+                 are not read by themselves",
             SourceError::AuthenticationMethod { .. } => {
                 "let pg_hba.conf ask for scram-sha-256, or for md5, trust or cert; a password in clear is \
                  sent only over TLS"
@@ -470,7 +480,7 @@ fn is_full(error: &io::Error) -> bool {
 }
 
 /// Whether a connection ended under its user, whatever it was used for.
-fn is_cut(error: &io::Error) -> bool {
+pub(crate) fn is_cut(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionReset

@@ -37,6 +37,8 @@ pub mod stream;
 mod assembler;
 mod authentication;
 mod certificate;
+mod hosts;
+mod passfile;
 mod relation_cache;
 mod socket;
 mod spill;
@@ -47,7 +49,7 @@ mod wire;
 
 pub use catalog::{Pattern, SourceIdentity};
 pub use config::{ConfigError, SourceConfig};
-pub use error::{Operation, ServerError, SourceError};
+pub use error::{LinkError, Operation, ServerError, SourceError};
 pub use key_scan::{KeyForm, KeyScan};
 pub use preflight::{PreflightRequest, Purpose};
 pub use publication::Publication;

@@ -1,9 +1,10 @@
 //! [`Socket`] and [`Transport`]: the byte stream to the server, with or without TLS.
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -12,15 +13,29 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-use crate::config::{Endpoint, SourceConfig, TlsMode};
+use crate::config::{Keepalive, SourceConfig, TlsNegotiation};
 use crate::error::SourceError;
 use crate::tls::TlsClient;
 
-/// Idle time before TCP probes whether the peer is alive. Firewalls forget idle connections after some minutes.
-const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+/// One place to connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A Unix-domain socket; a path that begins with NUL is one without a file.
+    Unix(PathBuf),
+}
 
-/// Time after which the kernel gives up on sent bytes that nobody acknowledges: a peer that vanished without a reset.
-const TCP_USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// What is wanted of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// No TLS.
+    Plain,
+    /// TLS, or none where the server has none.
+    TlsIfOffered,
+    /// TLS.
+    Tls,
+}
 
 /// A connected socket.
 #[derive(Debug)]
@@ -49,25 +64,33 @@ pub(crate) enum Transport {
 
 impl Socket {
     /// Connects, without a bound of its own: the caller bounds the whole attempt.
-    async fn connect(config: &SourceConfig) -> Result<Self, SourceError> {
+    async fn connect(config: &SourceConfig, place: &Place) -> Result<Self, SourceError> {
         let unreachable = |cause| SourceError::Unreachable { server: config.server(), cause };
-        match &config.endpoint {
-            Endpoint::Tcp { host, port } => {
-                let stream = TcpStream::connect((host.as_str(), *port)).await.map_err(unreachable)?;
+        match place {
+            Place::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
-                let socket = SockRef::from(&stream);
-                let keepalive = TcpKeepalive::new().with_time(TCP_KEEPALIVE).with_interval(TCP_KEEPALIVE / 3);
-                socket.set_tcp_keepalive(&keepalive).map_err(unreachable)?;
-                #[cfg(target_os = "linux")]
-                socket.set_tcp_user_timeout(Some(TCP_USER_TIMEOUT)).map_err(unreachable)?;
+                keep_alive(&stream, &config.keepalive).map_err(unreachable)?;
                 Ok(Socket::Tcp(stream))
             }
-            Endpoint::Unix { directory, port } => {
-                let path = directory.join(format!(".s.PGSQL.{port}"));
-                Ok(Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?))
-            }
+            Place::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await.map_err(unreachable)?)),
         }
     }
+}
+
+/// Has the kernel notice a peer that vanished.
+fn keep_alive(stream: &TcpStream, wanted: &Keepalive) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    if wanted.enabled {
+        let mut keepalive = TcpKeepalive::new().with_time(wanted.idle).with_interval(wanted.interval);
+        if let Some(count) = wanted.count {
+            keepalive = keepalive.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(wanted.user_timeout)?;
+    Ok(())
 }
 
 impl AsyncRead for Socket {
@@ -105,15 +128,28 @@ impl AsyncWrite for Socket {
 // === impl Transport ===
 
 impl Transport {
-    /// Connects and, unless the configuration says otherwise, takes the connection under TLS.
-    pub(crate) async fn open(config: &SourceConfig) -> Result<Self, SourceError> {
-        let wants_tls = matches!(config.endpoint, Endpoint::Tcp { .. }) && config.tls != TlsMode::Disable;
+    /// Connects and takes the connection under TLS, as far as that is wanted. The configuration must have one host.
+    pub(crate) async fn open(
+        config: &SourceConfig,
+        place: &Place,
+        protection: Protection,
+    ) -> Result<Self, SourceError> {
         // Files are read first: a bad file shall not look like an unreachable server.
-        let tls = if wants_tls { Some(TlsClient::new(config)?) } else { None };
-        let mut socket = Socket::connect(config).await?;
+        let tls = if protection == Protection::Plain { None } else { Some(TlsClient::new(config)?) };
+        let mut socket = Socket::connect(config, place).await?;
         let Some(tls) = tls else { return Ok(Transport::Plain(socket)) };
-        request_tls(&mut socket, config).await?;
+        if config.tls.negotiation == TlsNegotiation::Ask && !request_tls(&mut socket, config).await? {
+            return match protection {
+                Protection::Tls => Err(SourceError::TlsRefused { server: config.server() }),
+                Protection::TlsIfOffered | Protection::Plain => Ok(Transport::Plain(socket)),
+            };
+        }
         tls.handshake(socket).await
+    }
+
+    /// Whether there is a TLS session.
+    pub(crate) fn has_tls(&self) -> bool {
+        matches!(self, Transport::Tls { .. })
     }
 
     /// Hash of the server's certificate for SCRAM channel binding.
@@ -133,16 +169,16 @@ impl Transport {
     }
 }
 
-/// Asks the server for TLS (PostgreSQL manual, "SSL Session Encryption").
-async fn request_tls(socket: &mut Socket, config: &SourceConfig) -> Result<(), SourceError> {
+/// Asks the server for TLS (PostgreSQL manual, "SSL Session Encryption"); returns whether it has it.
+async fn request_tls(socket: &mut Socket, config: &SourceConfig) -> Result<bool, SourceError> {
     let lost = |cause| SourceError::ConnectionLost { cause };
     let mut request = BytesMut::new();
     frontend::ssl_request(&mut request);
     socket.write_all(&request).await.map_err(lost)?;
     // Exactly one byte is read: anything more would be bytes that somebody put in front of the TLS session.
     match socket.read_u8().await.map_err(lost)? {
-        b'S' => Ok(()),
-        b'N' => Err(SourceError::TlsRefused { server: config.server() }),
+        b'S' => Ok(true),
+        b'N' => Ok(false),
         _ => Err(SourceError::NotPostgres {
             server: config.server(),
             problem: "the request for TLS was answered with neither yes nor no",

@@ -5,14 +5,17 @@
 //! `ALTER DATABASE ... SET` would change them otherwise: a client's start-up settings take precedence over both
 //! (PostgreSQL manual, "Parameter Interaction via the Configuration File").
 
+use std::error::Error;
+
 use postgres_protocol::message::backend::Message;
 use postgres_protocol::message::frontend;
 
 use crate::authentication::authenticate;
-use crate::config::SourceConfig;
-use crate::error::{Operation, SourceError};
-use crate::socket::Transport;
+use crate::config::{ServerRole, SourceConfig, TlsMode};
+use crate::error::{LinkError, Operation, SourceError};
+use crate::socket::{Place, Protection, Transport};
 use crate::wire::{Wire, lost, protocol};
+use crate::{hosts, passfile};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,38 +63,111 @@ const PINNED: [(&str, &str); 21] = [
 const PIN_LATER: &str = "SELECT pg_catalog.set_config(name, CASE name WHEN 'lc_monetary' THEN 'C' ELSE '0' END, false) \
      FROM pg_catalog.pg_settings WHERE name IN ('transaction_timeout', 'lc_monetary')";
 
-/// Connects, authenticates and pins the settings, all within the configured time.
+/// Connects, authenticates and pins the settings. Each address has the configured time.
 pub(crate) async fn connect(config: &SourceConfig, kind: SessionKind) -> Result<Wire, SourceError> {
-    let after = config.connect_timeout;
     // Boxed: a TLS handshake's state is large, and this future is awaited deep inside others.
-    match tokio::time::timeout(after, Box::pin(open(config, kind))).await {
-        Ok(result) => result,
-        Err(_) => Err(SourceError::ConnectTimeout { server: config.server(), after }),
+    Box::pin(hosts::first_that_fits(config, &kind)).await
+}
+
+impl hosts::Attempt for SessionKind {
+    type Session = Wire;
+
+    async fn at(&self, config: &SourceConfig, place: &Place, role: ServerRole) -> Result<Wire, SourceError> {
+        open(config, *self, place, role).await
     }
 }
 
-/// [`connect`] without a bound.
-async fn open(config: &SourceConfig, kind: SessionKind) -> Result<Wire, SourceError> {
+/// One session of one place, without a bound.
+async fn open(
+    config: &SourceConfig,
+    kind: SessionKind,
+    place: &Place,
+    role: ServerRole,
+) -> Result<Wire, SourceError> {
+    let config = &passfile::with_password(config)?;
+    let mut refused = None;
+    for protection in protections(config.tls.mode, place) {
+        match begin(config, kind, place, *protection).await {
+            Ok(mut wire) => {
+                check_role(&mut wire, config, role).await?;
+                return Ok(wire);
+            }
+            // Without, or with, TLS the server may think otherwise. Of two refusals the first is worth telling.
+            Err(error) if refused.is_none() && asks_for_another(*protection, &error) => refused = Some(error),
+            Err(error) => return Err(refused.unwrap_or(error)),
+        }
+    }
+    Err(refused.unwrap_or_else(|| protocol("there was no way to connect")))
+}
+
+/// What is tried one after the other, as libpq does.
+fn protections(mode: TlsMode, place: &Place) -> &'static [Protection] {
+    match (place, mode) {
+        (Place::Unix(_), _) | (_, TlsMode::Disable) => &[Protection::Plain],
+        (_, TlsMode::Allow) => &[Protection::Plain, Protection::Tls],
+        (_, TlsMode::Prefer) => &[Protection::TlsIfOffered, Protection::Plain],
+        (_, TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull) => &[Protection::Tls],
+    }
+}
+
+/// Whether an attempt failed in a way that another protection may mend. A wrong password is not one: it would only be
+/// sent a second time, unprotected.
+fn asks_for_another(tried: Protection, error: &SourceError) -> bool {
+    match (tried, error) {
+        (Protection::TlsIfOffered, SourceError::Tls { .. }) => true,
+        (Protection::TlsIfOffered | Protection::Plain, SourceError::Server { error, .. }) => {
+            error.sqlstate == "28000"
+        }
+        _ => false,
+    }
+}
+
+/// A session up to its settings.
+async fn begin(
+    config: &SourceConfig,
+    kind: SessionKind,
+    place: &Place,
+    protection: Protection,
+) -> Result<Wire, SourceError> {
     let operation = match kind {
         SessionKind::Ordinary => Operation::Connect,
         SessionKind::Replication => Operation::ConnectReplication,
     };
-    let mut wire = Wire::new(Transport::open(config).await?);
+    let mut wire = Wire::new(Transport::open(config, place, protection).await?);
     let mut parameters = vec![
         ("user", config.user.as_str()),
         ("database", config.database.as_str()),
         ("application_name", config.application_name.as_str()),
     ];
+    // The server reads these first, so that what is pinned wins.
+    parameters.extend(config.options.as_deref().map(|options| ("options", options)));
     parameters.extend(PINNED);
     if kind == SessionKind::Replication {
         parameters.push(("replication", "database"));
     }
     wire.queue(|buffer| frontend::startup_message(parameters, buffer)).map_err(lost)?;
     wire.flush().await.map_err(lost)?;
-    wait_until_ready(&mut wire, config, operation).await.map_err(|error| not_postgres(config, error))?;
+    let ready = wait_until_ready(&mut wire, config, operation).await;
+    ready.map_err(|error| of_startup(config, error))?;
     wire.lift_limit();
     wire.query(operation, PIN_LATER).await?;
     Ok(wire)
+}
+
+/// Refuses a server that is not what it has to be.
+async fn check_role(wire: &mut Wire, config: &SourceConfig, role: ServerRole) -> Result<(), SourceError> {
+    let wanted = match role {
+        ServerRole::Any | ServerRole::PreferStandby => return Ok(()),
+        ServerRole::Primary => "primary",
+        ServerRole::Standby => "standby",
+    };
+    let rows = wire.query(Operation::Query, "SELECT pg_catalog.pg_is_in_recovery()").await?;
+    let in_recovery = rows.first().and_then(|row| row.first()).and_then(Option::as_deref) == Some("t");
+    let found = if in_recovery { "standby" } else { "primary" };
+    if found == wanted {
+        return Ok(());
+    }
+    Err(LinkError::WrongRole { server: config.server(), found, wanted }.into())
 }
 
 /// Authenticates and waits for the first ReadyForQuery.
@@ -100,7 +176,8 @@ async fn wait_until_ready(
     config: &SourceConfig,
     operation: Operation,
 ) -> Result<(), SourceError> {
-    authenticate(wire, config, operation).await?;
+    let method = authenticate(wire, config, operation).await?;
+    wire.set_method(method);
     loop {
         match wire.next_message(operation).await? {
             Message::ReadyForQuery(_) => return Ok(()),
@@ -110,13 +187,53 @@ async fn wait_until_ready(
     }
 }
 
-/// Whatever breaks the protocol before the session has begun was never PostgreSQL.
-fn not_postgres(config: &SourceConfig, error: SourceError) -> SourceError {
+/// What an error means that came before the session has begun.
+fn of_startup(config: &SourceConfig, error: SourceError) -> SourceError {
     match error {
+        // Whatever breaks the protocol here was never PostgreSQL.
         SourceError::Protocol { .. } => SourceError::NotPostgres {
             server: config.server(),
             problem: "the start-up message was not answered as PostgreSQL does",
         },
+        // With TLS 1.3 the server's verdict about our certificate comes behind the handshake.
+        SourceError::ConnectionLost { cause }
+            if cause.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) =>
+        {
+            SourceError::Tls { server: config.server(), cause }
+        }
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ServerError;
+
+    #[test]
+    fn what_is_tried_follows_the_mode() {
+        use Protection::{Plain, Tls, TlsIfOffered};
+        let tcp = Place::Tcp("127.0.0.1:1".parse().unwrap());
+        let check = |mode, expected: &[Protection]| assert_eq!(protections(mode, &tcp), expected, "{mode:?}");
+        check(TlsMode::Disable, &[Plain]);
+        check(TlsMode::Allow, &[Plain, Tls]);
+        check(TlsMode::Prefer, &[TlsIfOffered, Plain]);
+        for mode in [TlsMode::Require, TlsMode::VerifyCa, TlsMode::VerifyFull] {
+            check(mode, &[Tls]);
+            assert_eq!(protections(mode, &Place::Unix("/s".into())), [Plain]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_tried_again_with_a_wrong_password() {
+        let server = |sqlstate: &str| SourceError::Server {
+            operation: Operation::Connect,
+            error: ServerError { sqlstate: sqlstate.to_owned(), message: String::new(), fatal: true },
+        };
+        for tried in [Protection::Plain, Protection::TlsIfOffered] {
+            assert!(asks_for_another(tried, &server("28000")));
+            assert!(!asks_for_another(tried, &server("28P01")));
+        }
+        assert!(!asks_for_another(Protection::Tls, &server("28000")));
     }
 }

@@ -1,55 +1,72 @@
 //! [`TlsClient`]: TLS with rustls, as strict as the user's `sslmode`.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
+};
 use rustls_pki_types::pem::{self, PemObject};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
 use tokio_rustls::TlsConnector;
 
 use crate::certificate;
-use crate::config::{Endpoint, SourceConfig, TlsMode};
-use crate::error::SourceError;
+use crate::config::{ClientCertificate, Endpoint, SourceConfig, TlsMode, TlsNegotiation, TlsVersion};
+use crate::error::{self, LinkError, SourceError};
 use crate::socket::{Socket, Transport};
+
+/// The protocol's name in TLS (IANA), which `sslnegotiation=direct` has to agree on.
+const ALPN: &[u8] = b"postgresql";
+
+/// Permission bits that let others use a key: of an ordinary owner, and of root, who may share it with a group.
+const OTHERS: [u32; 2] = [0o077, 0o037];
 
 /// A prepared TLS client for one server.
 pub(crate) struct TlsClient {
     connector: TlsConnector,
     server_name: ServerName<'static>,
     server: String,
+    direct: bool,
 }
 
-/// Accepts what the user's `sslmode` accepts, below `verify-full`.
+/// Accepts what the user's `sslmode` accepts.
 #[derive(Debug)]
-struct LaxVerifier {
+struct Verifier {
     /// Checks the chain; `None` accepts any certificate.
     chain: Option<Arc<WebPkiServerVerifier>>,
+    /// Whether the name has to be the host's.
+    names: bool,
+    /// The certificates of the user's file: each is also good as a server's own certificate, as with OpenSSL. That
+    /// matters for self-signed ones, most of which claim to be authorities.
+    pinned: Vec<CertificateDer<'static>>,
     provider: Arc<CryptoProvider>,
 }
 
 // === impl TlsClient ===
 
 impl TlsClient {
-    /// Reads the files that the configuration names.
+    /// Reads the files that the configuration names. It must have one host.
     pub(crate) fn new(config: &SourceConfig) -> Result<Self, SourceError> {
         // The provider is given explicitly: a process-wide default depends on which other crates are linked in.
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&versions(config))
             .map_err(|error| tls_error(config, error))?
             .dangerous()
             .with_custom_certificate_verifier(verifier(config, &provider)?);
-        let client = match &config.client_certificate {
+        let mut client = match &config.tls.client_certificate {
             None => builder.with_no_client_auth(),
             Some(files) => {
                 let chain = read_certificates(&files.certificate, "client certificate")?;
-                let key = PrivateKeyDer::from_pem_file(&files.key)
-                    .map_err(|error| bad_file(&files.key, "client key", &error))?;
+                let key = read_key(files)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| SourceError::CertificateFile {
                     path: files.key.clone(),
                     role: "client key",
@@ -57,26 +74,37 @@ impl TlsClient {
                 })?
             }
         };
-        let host = match &config.endpoint {
-            Endpoint::Tcp { host, .. } => host.trim_end_matches('.').to_owned(),
-            Endpoint::Unix { .. } => String::new(),
+        client.enable_sni = config.tls.send_name;
+        let direct = config.tls.negotiation == TlsNegotiation::Direct;
+        if direct {
+            client.alpn_protocols = vec![ALPN.to_vec()];
+        }
+        let host = match config.hosts.first() {
+            Some(Endpoint::Tcp { host, .. }) => host.trim_end_matches('.').to_owned(),
+            Some(Endpoint::Unix { .. }) | None => String::new(),
         };
         let server_name = ServerName::try_from(host).map_err(|error| tls_error(config, error))?;
-        Ok(TlsClient {
-            connector: TlsConnector::from(Arc::new(client)),
-            server_name,
-            server: config.server(),
-        })
+        let connector = TlsConnector::from(Arc::new(client));
+        Ok(TlsClient { connector, server_name, server: config.server(), direct })
     }
 
     /// Takes the connected socket under TLS.
     pub(crate) async fn handshake(self, socket: Socket) -> Result<Transport, SourceError> {
-        let server = self.server;
-        let stream = self
-            .connector
-            .connect(self.server_name, socket)
-            .await
-            .map_err(|cause| SourceError::Tls { server, cause })?;
+        let (server, direct) = (self.server, self.direct);
+        let stream = match self.connector.connect(self.server_name, socket).await {
+            Ok(stream) => stream,
+            // A server before version 17 takes the handshake for a start-up message, and hangs up.
+            Err(cause) if direct && error::is_cut(&cause) => {
+                return Err(LinkError::TlsDirectRefused { server, cause }.into());
+            }
+            Err(cause) => return Err(SourceError::Tls { server, cause }),
+        };
+        if direct && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
+            // As libpq: whoever speaks TLS, but did not agree on the protocol, may be no PostgreSQL.
+            let cause =
+                io::Error::new(io::ErrorKind::InvalidData, "the protocol postgresql was not agreed on");
+            return Err(LinkError::TlsDirectRefused { server, cause }.into());
+        }
         let server_end_point = stream
             .get_ref()
             .1
@@ -87,49 +115,104 @@ impl TlsClient {
     }
 }
 
+/// The versions that are spoken, newest first.
+fn versions(config: &SourceConfig) -> Vec<&'static SupportedProtocolVersion> {
+    [(TlsVersion::V1_3, &rustls::version::TLS13), (TlsVersion::V1_2, &rustls::version::TLS12)]
+        .into_iter()
+        .filter(|(version, _)| (config.tls.oldest..=config.tls.newest).contains(version))
+        .map(|(_, supported)| supported)
+        .collect()
+}
+
 /// What checks the server's certificate.
 fn verifier(
     config: &SourceConfig,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, SourceError> {
-    let any_certificate = config.tls == TlsMode::Require && config.root_certificate.is_none();
-    if any_certificate {
-        return Ok(Arc::new(LaxVerifier { chain: None, provider: Arc::clone(provider) }));
-    }
-    let roots = Arc::new(roots(config.root_certificate.as_deref())?);
-    let strict = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .build()
-        .map_err(|error| tls_error(config, error))?;
-    Ok(match config.tls {
-        TlsMode::VerifyFull => strict,
-        TlsMode::VerifyCa | TlsMode::Require | TlsMode::Disable => {
-            Arc::new(LaxVerifier { chain: Some(strict), provider: Arc::clone(provider) })
+    let tls = &config.tls;
+    let names = tls.mode == TlsMode::VerifyFull;
+    let lax = match tls.mode {
+        TlsMode::Allow | TlsMode::Prefer | TlsMode::Require | TlsMode::Disable => {
+            tls.root_certificate.is_none()
         }
-    })
+        TlsMode::VerifyCa | TlsMode::VerifyFull => false,
+    };
+    let mut verifier = Verifier { chain: None, names, pinned: Vec::new(), provider: Arc::clone(provider) };
+    if lax {
+        return Ok(Arc::new(verifier));
+    }
+    let (roots, pinned) = roots(tls.root_certificate.as_deref())?;
+    let mut builder = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+    if let Some(path) = &tls.revocation_list {
+        builder = builder.with_crls(read_revocation_lists(path)?).enforce_revocation_expiration();
+    }
+    verifier.chain = Some(builder.build().map_err(|error| match &tls.revocation_list {
+        Some(path) => SourceError::CertificateFile {
+            path: path.clone(),
+            role: "list of revoked certificates",
+            problem: error.to_string(),
+        },
+        None => tls_error(config, error),
+    })?);
+    verifier.pinned = pinned;
+    Ok(Arc::new(verifier))
 }
 
-/// The trusted authorities: those of the file, or those of the operating system.
-fn roots(file: Option<&Path>) -> Result<RootCertStore, SourceError> {
+/// The trusted authorities: those of the file, which come a second time as they are, or those of the operating system.
+fn roots(file: Option<&Path>) -> Result<(RootCertStore, Vec<CertificateDer<'static>>), SourceError> {
     let mut store = RootCertStore::empty();
-    match file {
-        Some(path) => {
-            for certificate in read_certificates(path, "root certificate")? {
-                store.add(certificate).map_err(|error| SourceError::CertificateFile {
-                    path: path.to_owned(),
-                    role: "root certificate",
-                    problem: error.to_string(),
-                })?;
-            }
+    let Some(path) = file else {
+        // The system's bundle may hold certificates that rustls cannot read; those are passed over.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if store.is_empty() {
+            return Err(SourceError::NoRootCertificates);
         }
-        None => {
-            // The system's bundle may hold certificates that rustls cannot read; those are passed over.
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if store.is_empty() {
-                return Err(SourceError::NoRootCertificates);
-            }
-        }
+        return Ok((store, Vec::new()));
+    };
+    let certificates = read_certificates(path, "root certificate")?;
+    for certificate in &certificates {
+        store.add(certificate.clone()).map_err(|error| SourceError::CertificateFile {
+            path: path.to_owned(),
+            role: "root certificate",
+            problem: error.to_string(),
+        })?;
     }
-    Ok(store)
+    Ok((store, certificates))
+}
+
+/// The lists of a PEM file, at least one.
+fn read_revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, SourceError> {
+    const ROLE: &str = "list of revoked certificates";
+    let lists: Vec<_> = CertificateRevocationListDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|error| bad_file(path, ROLE, &error))?;
+    if lists.is_empty() {
+        let problem = "it holds no PEM list (X509 CRL)".to_owned();
+        return Err(SourceError::CertificateFile { path: path.to_owned(), role: ROLE, problem });
+    }
+    Ok(lists)
+}
+
+/// The private key of the client: PKCS #8, PKCS #1 or SEC 1, not encrypted, and closed to others.
+fn read_key(files: &ClientCertificate) -> Result<PrivateKeyDer<'static>, SourceError> {
+    const ROLE: &str = "client key";
+    let path = &files.key;
+    let bad = |problem: String| SourceError::CertificateFile { path: path.clone(), role: ROLE, problem };
+    let metadata = fs::metadata(path).map_err(|error| bad(error.to_string()))?;
+    let mode = metadata.mode() & 0o7777;
+    let [of_owner, of_root] = OTHERS;
+    if mode & if metadata.uid() == 0 { of_root } else { of_owner } != 0 {
+        return Err(LinkError::KeyPermissions { path: path.clone(), mode }.into());
+    }
+    let text = fs::read(path).map_err(|error| bad(error.to_string()))?;
+    let holds = |mark: &[u8]| text.windows(mark.len()).any(|window| window == mark);
+    if holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"Proc-Type: 4,ENCRYPTED") {
+        return Err(LinkError::KeyEncrypted { path: path.clone() }.into());
+    }
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| match error {
+        pem::Error::NoItemsFound => bad("it holds no PEM private key".to_owned()),
+        error => bad_file(path, ROLE, &error),
+    })
 }
 
 /// The certificates of a PEM file, at least one.
@@ -162,9 +245,16 @@ fn tls_error(config: &SourceConfig, error: impl std::error::Error + Send + Sync 
     SourceError::Tls { server: config.server(), cause: io::Error::new(io::ErrorKind::InvalidInput, error) }
 }
 
-// === impl LaxVerifier ===
+// === impl Verifier ===
 
-impl ServerCertVerifier for LaxVerifier {
+impl Verifier {
+    /// Whether the certificate is one of the user's file. Asked only once everything else about it was found good.
+    fn is_pinned(&self, certificate: &CertificateDer<'_>) -> bool {
+        self.pinned.iter().any(|pinned| pinned.as_ref() == certificate.as_ref())
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -178,7 +268,16 @@ impl ServerCertVerifier for LaxVerifier {
             // The name is compared after the chain was found good, so only the name is forgiven here.
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.names => Ok(ServerCertVerified::assertion()),
+            // An authority's own certificate, whose time was found good before.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if self.is_pinned(end_entity) =>
+            {
+                if self.names {
+                    verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             verdict => verdict,
         }
     }

@@ -25,6 +25,21 @@ const MAX_MESSAGE_BYTES: usize = 1 << 30;
 /// the gigabyte that its first bytes seem to announce.
 const MAX_STARTUP_MESSAGE_BYTES: usize = 64 * 1024;
 
+/// How the server was convinced of who we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// No password was asked for: the server trusts the address, the socket or the certificate.
+    NotAsked,
+    /// The password itself.
+    Password,
+    /// Its MD5 hash.
+    Md5,
+    /// SCRAM-SHA-256.
+    Scram,
+    /// SCRAM-SHA-256-PLUS: the proof is bound to the TLS session.
+    ScramBound,
+}
+
 /// One message as it came: a tag and the bytes behind the length.
 #[derive(Debug)]
 pub(crate) struct Frame {
@@ -42,6 +57,8 @@ pub(crate) struct Wire {
     limit: usize,
     /// The process that serves the session, as its start announced it.
     process: Option<i32>,
+    /// How the server was convinced of who we are.
+    method: Option<Method>,
     /// A request was begun and its end not yet seen; still set when a caller gave up waiting.
     busy: bool,
     /// How large messages are cut; `None` keeps them whole.
@@ -102,6 +119,7 @@ impl Wire {
             outbound: BytesMut::new(),
             limit: MAX_STARTUP_MESSAGE_BYTES,
             process: None,
+            method: None,
             busy: false,
             spill: None,
             open: None,
@@ -122,6 +140,11 @@ impl Wire {
     /// Remembers the process that serves the session.
     pub(crate) fn set_process(&mut self, process: i32) {
         self.process = Some(process);
+    }
+
+    /// Remembers how the server was convinced of who we are.
+    pub(crate) fn set_method(&mut self, method: Method) {
+        self.method = Some(method);
     }
 
     /// Allows messages of any size that PostgreSQL can send. Called once the server has authenticated us.
@@ -346,6 +369,9 @@ pub(crate) fn lost(cause: io::Error) -> SourceError {
         }
         Err(cause) => cause,
     };
+    if cause.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+        return SourceError::ConnectionLost { cause };
+    }
     match cause.kind() {
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => protocol(cause.to_string()),
         _ => SourceError::ConnectionLost { cause },

@@ -474,8 +474,10 @@ pub(crate) struct DownArguments {
 fn source_help() -> String {
     format!(
         "The PostgreSQL to read:\n\
-         postgres://user:password@host:port/database?sslmode=verify-full|verify-ca|require|disable\n\
-         &sslrootcert=FILE&sslcert=FILE&sslkey=FILE\n{URL_HELP}"
+         postgres://user:password@host:port/database?sslmode=verify-full|verify-ca|require|prefer|allow|disable\n\
+         &sslrootcert=FILE&sslcert=FILE&sslkey=FILE&channel_binding=require\n\
+         Several hosts, of which the primary is taken: postgres://user:password@host1,host2/database\n\
+         All parameters: docs/reference/urls.md\n{URL_HELP}"
     )
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 }
 
 /// Codes of errors that say that a server cannot be reached, or that what answers is not it.
-const UNREACHABLE: [&str; 20] = [
+const UNREACHABLE: [&str; 31] = [
     "SOURCE_UNREACHABLE",
     "SOURCE_CONNECT_TIMEOUT",
     "SOURCE_CONNECTION_LOST",
@@ -31,6 +31,17 @@ const UNREACHABLE: [&str; 20] = [
     "SOURCE_TOO_MANY_CONNECTIONS",
     "TLS_NOT_OFFERED",
     "TLS_FAILED",
+    "TLS_UNTRUSTED",
+    "TLS_HOST_MISMATCH",
+    "TLS_EXPIRED",
+    "TLS_NOT_YET_VALID",
+    "TLS_REVOKED",
+    "TLS_REVOCATION_UNKNOWN",
+    "TLS_CERTIFICATE_UNSUPPORTED",
+    "TLS_CLIENT_CERTIFICATE_REFUSED",
+    "TLS_DIRECT_REFUSED",
+    "SOURCE_ROLE",
+    "SOURCE_NO_HOST",
     "PROTOCOL_MISMATCH",
     "TARGET_UNREACHABLE",
     "TARGET_TLS_FAILED",
@@ -46,7 +57,7 @@ const UNREACHABLE: [&str; 20] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 72] = [
+const USAGE: [&str; 76] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -55,6 +66,10 @@ const USAGE: [&str; 72] = [
     "URL_PARAMETER_UNKNOWN",
     "URL_PARAMETER_DUPLICATE",
     "URL_PARAMETER_VALUE",
+    "URL_PARAMETER_UNSUPPORTED",
+    "CLIENT_KEY_ENCRYPTED",
+    "CLIENT_KEY_PERMISSIONS",
+    "PASSWORD_FILE",
     "TARGET_URL_INVALID",
     "HOST_INVALID",
     "PORT_RANGE",

@@ -49,9 +49,14 @@ impl Endpoints {
     pub(crate) fn consents(&self) -> Vec<String> {
         let mut consents = Vec::new();
         if self.source.is_unprotected() {
+            consents.push(format!(
+                "sslmode={}: what goes between here and the source can be read and changed on the way",
+                self.source.tls.mode.as_str()
+            ));
+        }
+        if self.source.trusts_any_certificate() {
             consents.push(
-                "sslmode=disable: what goes between here and the source can be read and changed on the way"
-                    .to_owned(),
+                "sslmode=require without sslrootcert: whoever answers is taken for the source".to_owned(),
             );
         }
         if self.target.is_unprotected() {
@@ -215,6 +220,11 @@ mod tests {
         let target = "sqlserver://u@h/d?trust_server_certificate=true";
         let consents = read("postgres://u@h/d", target, None).unwrap().consents();
         assert_eq!(consents, ["trust_server_certificate=true: whoever answers is taken for the target"]);
+        let source = |mode: &str| {
+            let source = format!("postgres://u@h/d?sslmode={mode}");
+            read(&source, "sqlserver://u@h/d", None).unwrap().consents().len()
+        };
+        assert_eq!(["allow", "prefer", "require", "verify-ca"].map(source), [1, 1, 1, 0]);
         assert!(read("postgres://u@h/d", "sqlserver://u@h/d", None).unwrap().consents().is_empty());
     }
 

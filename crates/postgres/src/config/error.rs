@@ -26,9 +26,15 @@ pub enum ConfigError {
     /// The host is empty, too long, or holds a character that host names do not have.
     #[error("the host of the source URL is not a host name, an address or an absolute socket directory")]
     Host,
-    /// Several hosts separated by commas.
-    #[error("the source URL names several hosts")]
-    SeveralHosts,
+    /// `hostaddr` holds something that is not a numeric address.
+    #[error("a hostaddr of the source URL is not an IP address")]
+    Address,
+    /// The lists of hosts, addresses and ports differ in length, or are endless.
+    #[error("the source URL does not give one host, address and port for each server")]
+    HostLists,
+    /// `load_balance_hosts=random` where any server will do.
+    #[error("the source URL asks for random hosts, and not for the primary")]
+    BalanceWithoutPrimary,
     /// The port is not a number from 1 to 65535.
     #[error("the port of the source URL is not a number from 1 to 65535")]
     Port,
@@ -43,6 +49,14 @@ pub enum ConfigError {
     UnknownParameter {
         /// Its name, at most 64 characters of it.
         name: String,
+    },
+    /// A parameter of libpq that has no effect here, and whose user would rely on it.
+    #[error("the source URL has the parameter \"{name}\", which is not supported")]
+    RefusedParameter {
+        /// Its name.
+        name: &'static str,
+        /// What to do instead.
+        instead: &'static str,
     },
     /// A parameter that is there twice, or repeats a part of the URL.
     #[error("the source URL gives \"{name}\" twice")]
@@ -71,7 +85,9 @@ impl Fault for ConfigError {
             ConfigError::Scheme => "URL_SCHEME",
             ConfigError::Missing { .. } => "URL_INCOMPLETE",
             ConfigError::Encoding { .. } | ConfigError::Fragment => "URL_ENCODING",
-            ConfigError::Host | ConfigError::SeveralHosts => "HOST_INVALID",
+            ConfigError::Host | ConfigError::Address | ConfigError::HostLists => "HOST_INVALID",
+            ConfigError::BalanceWithoutPrimary => "URL_PARAMETER_VALUE",
+            ConfigError::RefusedParameter { .. } => "URL_PARAMETER_UNSUPPORTED",
             ConfigError::Port => "PORT_RANGE",
             ConfigError::NameTooLong { .. } => "NAME_TOO_LONG",
             ConfigError::UnknownParameter { .. } => "URL_PARAMETER_UNKNOWN",
@@ -88,7 +104,7 @@ impl Fault for ConfigError {
     fn hint(&self) -> String {
         match self {
             ConfigError::Scheme | ConfigError::Missing { .. } => {
-                "write the URL as postgres://user:password@host:port/database"
+                "write the URL as postgres://user:password@host:port/database?sslmode=verify-full, not as host=... user=..."
             }
             ConfigError::Encoding { .. } | ConfigError::Fragment => {
                 "percent-encode special characters in user, password and database: \
@@ -98,12 +114,22 @@ impl Fault for ConfigError {
                 "give a host name, an IPv4 address, an IPv6 address in brackets, \
                  or host=/directory for a socket; encode special characters in the password (/ is %2F, @ is %40)"
             }
-            ConfigError::SeveralHosts => "name the one primary server that holds the replication slot",
+            ConfigError::Address => "write a name into host; hostaddr takes 10.0.0.5 or 2001:db8::5, without brackets",
+            ConfigError::HostLists => {
+                "give as many entries of hostaddr as of host, and one port for all hosts or one for each, at most 64"
+            }
+            ConfigError::BalanceWithoutPrimary => {
+                "give target_session_attrs=primary too, or leave load_balance_hosts away: the sessions of a pipeline \
+                 have to come to one and the same server"
+            }
+            ConfigError::RefusedParameter { instead, .. } => instead,
             ConfigError::Port => "the usual port is 5432; encode a \":\" in user or password as %3A",
             ConfigError::NameTooLong { .. } => "PostgreSQL names have at most 63 bytes",
             ConfigError::UnknownParameter { .. } => {
-                "known are host, port, dbname, user, password, sslmode, sslrootcert, sslcert, sslkey, \
-                 application_name and connect_timeout"
+                return format!(
+                    "known are {}; docs/reference/urls.md describes them",
+                    super::parameter::KNOWN.join(", ")
+                );
             }
             ConfigError::Duplicate { .. } => "give it once",
             ConfigError::ParameterValue { .. } => "correct the value",

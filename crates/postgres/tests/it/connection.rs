@@ -1,14 +1,12 @@
-//! Logging in and TLS.
+//! Logging in, sockets, settings of sessions.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use segcdc_model::{Disposition, Fault};
 use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, session};
 use segcdc_testkit::PostgresOptions;
 
+use crate::authority::{close, give_to_server};
 use crate::fixture::{PATIENCE, Source, ask};
 
 /// Who may come in how. The first line that fits counts.
@@ -18,43 +16,6 @@ const RULES: &str = "\
     host    all          scram     all           scram-sha-256\n\
     host    all          old       all           md5\n\
     host    all          clear     all           password\n";
-
-/// A private authority.
-struct Authority {
-    file: PathBuf,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn make(dir: &Path, name: &str) -> Authority {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        let key = KeyPair::generate().unwrap();
-        let file = dir.join(format!("{name}.pem"));
-        fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
-        Authority { file, issuer: Issuer::new(params, key) }
-    }
-
-    /// Writes a certificate and its key for a name.
-    fn issue(&self, dir: &Path, name: &str) -> (PathBuf, PathBuf) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let (file, key_file) = (dir.join(format!("{name}.crt")), dir.join(format!("{name}.key")));
-        fs::write(&file, params.signed_by(&key, &self.issuer).unwrap().pem()).unwrap();
-        fs::write(&key_file, key.serialize_pem()).unwrap();
-        (file, key_file)
-    }
-}
-
-/// A file of the server: its own, and nobody else's.
-fn give_to_server(source: &Source, path: &Path) {
-    let owner = fs::metadata(source.cluster.data_dir()).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
-    chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
-}
 
 /// Lets [`RULES`] count, behind further ones. The role `scram` must be there.
 async fn guard(source: &Source, further: &str) {
@@ -115,61 +76,6 @@ async fn passwords_are_proven_or_refused() {
 }
 
 #[tokio::test]
-async fn certificates_are_checked_as_strictly_as_asked() {
-    let setup = "CREATE ROLE scram LOGIN PASSWORD 'secret'; CREATE ROLE holder LOGIN; \
-         CREATE ROLE clear LOGIN PASSWORD 'x'";
-    let source = Source::private("certificates", PostgresOptions::default(), setup).await;
-    if source.session.query_text("ALTER SYSTEM SET ssl = on").await.is_err() {
-        eprintln!("skipped: this build of PostgreSQL has no TLS");
-        return;
-    }
-    let files = tempfile::tempdir().unwrap();
-    let (ours, theirs) = (Authority::make(files.path(), "ours"), Authority::make(files.path(), "theirs"));
-    let (certificate, key) = ours.issue(files.path(), "localhost");
-    let (holder, holder_key) = ours.issue(files.path(), "holder");
-    let data = source.cluster.data_dir();
-    for (from, to) in [(&certificate, "server.crt"), (&key, "server.key"), (&ours.file, "root.crt")] {
-        fs::copy(from, data.join(to)).unwrap();
-        give_to_server(&source, &data.join(to));
-    }
-    source.session.query_text("ALTER SYSTEM SET ssl_ca_file = 'root.crt'").await.unwrap();
-    guard(&source, "hostssl all holder all cert").await;
-    let require = async || connect(&source, "scram:secret", "sslmode=require").await.ok();
-    let session = segcdc_testkit::until("TLS is offered", PATIENCE, require).await.unwrap();
-    assert_eq!(ask(&session, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()").await, "t");
-
-    let (ours, theirs) = (ours.file.display(), theirs.file.display());
-    let full = format!("sslmode=verify-full&sslrootcert={ours}");
-    connect_to(&source, "localhost", "scram:secret", &full).await.unwrap();
-    // A password in clear is sent where nobody can read it.
-    connect_to(&source, "localhost", "clear:x", &full).await.unwrap();
-    let ca = format!("sslmode=verify-ca&sslrootcert={ours}");
-    connect(&source, "scram:secret", &ca).await.unwrap();
-    // As libpq: an authority that is given is checked whatever the mode.
-    let given = format!("sslmode=require&sslrootcert={theirs}");
-    let strangers = format!("sslmode=verify-full&sslrootcert={theirs}");
-    for (host, parameters) in [
-        ("127.0.0.1", full.as_str()),
-        ("localhost", strangers.as_str()),
-        ("127.0.0.1", given.as_str()),
-        ("localhost", "sslmode=verify-full"),
-    ] {
-        let error = connect_to(&source, host, "scram:secret", parameters).await.unwrap_err();
-        assert_eq!(
-            (error.code(), error.disposition()),
-            ("TLS_FAILED", Disposition::Halt),
-            "{host} {parameters}"
-        );
-    }
-
-    let error = connect_to(&source, "localhost", "holder", &full).await.unwrap_err();
-    assert_eq!(error.code(), "AUTH_FAILED", "no certificate, no entry: {error}");
-    let with = format!("{full}&sslcert={}&sslkey={}", holder.display(), holder_key.display());
-    let session = connect_to(&source, "localhost", "holder", &with).await.unwrap();
-    assert_eq!(ask(&session, "SELECT current_user").await, "holder");
-}
-
-#[tokio::test]
 async fn server_without_tls_is_refused_unless_told() {
     let source = Source::shared("without_tls", "").await;
     let error = connect(&source, "postgres", "sslmode=require").await.unwrap_err();
@@ -180,4 +86,73 @@ async fn server_without_tls_is_refused_unless_told() {
     assert!(error.is_ok());
     let missing = SourceConfig::parse(&source.cluster.url("no_such_database")).unwrap();
     assert_eq!(session::connect(&missing).await.unwrap_err().code(), "DATABASE_MISSING");
+}
+
+#[tokio::test]
+async fn sockets_with_and_without_a_file_and_ipv6_lead_to_the_server() {
+    let name = format!("segcdc-test-{}", std::process::id());
+    let ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+    let addresses = if ipv6 { "127.0.0.1,::1" } else { "127.0.0.1" };
+    let options = PostgresOptions::default()
+        .setting("listen_addresses", addresses)
+        .setting("unix_socket_directories", &format!("@{name}"));
+    let source = Source::private("sockets", options, "").await;
+    let port = source.cluster.port();
+    let mut urls = vec![format!("postgres://postgres@/sockets?host=@{name}&port={port}")];
+    if ipv6 {
+        // What the certificate is compared with, and where it is, are two things.
+        urls.push(format!("postgres://postgres@[::1]:{port}/sockets?sslmode=disable"));
+        urls.push(format!("postgres://postgres@somewhere:{port}/sockets?sslmode=disable&hostaddr=::1"));
+    } else {
+        eprintln!("skipped: this machine has no ::1");
+    }
+    for url in urls {
+        let config = SourceConfig::parse(&url).unwrap();
+        let session = session::connect(&config).await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        assert_eq!(ask(&session, "SELECT current_database()").await, "sockets");
+        Replication::connect(&config).await.unwrap().close().await;
+    }
+}
+
+#[tokio::test]
+async fn socket_directory_leads_to_the_server() {
+    let source = Source::shared("socket_directory", "").await;
+    let (directory, port) = (source.cluster.data_dir().display(), source.cluster.port());
+    let url = format!("postgres://postgres@/socket_directory?host={directory}&port={port}");
+    let session = session::connect(&SourceConfig::parse(&url).unwrap()).await.unwrap();
+    assert_eq!(ask(&session, "SELECT coalesce(inet_server_addr()::text, 'socket')").await, "socket");
+}
+
+#[tokio::test]
+async fn options_reach_the_session_but_not_what_the_product_depends_on() {
+    let source = Source::shared("options", "").await;
+    let options =
+        "options=-c%20work_mem%3D7MB%20-c%20statement_timeout%3D5%20-c%20DateStyle%3DGerman&sslmode=disable";
+    let session = connect(&source, "postgres", options).await.unwrap();
+    let sql = "SELECT concat_ws(' ', current_setting('work_mem'), current_setting('statement_timeout'), \
+         current_setting('DateStyle'))";
+    assert_eq!(ask(&session, sql).await, "7MB 0 ISO, YMD");
+}
+
+#[tokio::test]
+async fn password_comes_from_a_file_that_is_closed_to_others() {
+    let setup = "CREATE ROLE scram LOGIN PASSWORD 'a:b\\c'";
+    let source = Source::private("passfile", PostgresOptions::default(), setup).await;
+    guard(&source, "").await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let port = source.cluster.port();
+    let text = format!("elsewhere:*:*:*:no\n127.0.0.1:{port}:passfile:scram:a\\:b\\\\c\n");
+    fs::write(file.path(), text).unwrap();
+    let parameters = format!("sslmode=disable&passfile={}", file.path().display());
+    close(file.path());
+    connect(&source, "scram", &parameters).await.unwrap().close().await;
+    // A password in the URL wins; one for another host is none.
+    let error = connect(&source, "scram:wrong", &parameters).await.unwrap_err();
+    assert_eq!(error.code(), "AUTH_FAILED");
+    fs::write(file.path(), "elsewhere:*:*:*:no\n").unwrap();
+    assert_eq!(connect(&source, "scram", &parameters).await.unwrap_err().code(), "AUTH_PASSWORD_MISSING");
+    fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let error = connect(&source, "scram", &parameters).await.unwrap_err();
+    assert_eq!((error.code(), error.disposition()), ("PASSWORD_FILE", Disposition::Halt));
+    assert!(error.hint().contains("chmod 600"), "{}", error.hint());
 }

@@ -1,11 +1,15 @@
 //! The crate against real servers.
 
 #[cfg(test)]
+mod authority;
+#[cfg(test)]
 mod catalog;
 #[cfg(test)]
 mod connection;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod hosts;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
@@ -14,6 +18,8 @@ mod preflight_server;
 mod preflight_tables;
 #[cfg(test)]
 mod profile;
+#[cfg(test)]
+mod protection;
 #[cfg(test)]
 mod snapshot;
 #[cfg(test)]
