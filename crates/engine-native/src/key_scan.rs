@@ -40,6 +40,7 @@ fn form(mssql_type: MssqlType) -> KeyForm {
         // No key has a column without a bound.
         | MssqlType::NVarChar { length: Length::Max, .. }
         | MssqlType::VarBinary { length: Length::Max }
+        | MssqlType::VarChar { .. }
         | MssqlType::Date
         | MssqlType::Time
         | MssqlType::DateTime2 { .. }

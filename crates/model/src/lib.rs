@@ -51,4 +51,4 @@ pub use source_table::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
 pub use status::{Phase, TablePhase};
 pub use transaction::Transaction;
 pub use tuple::{Field, Tuple, TupleBuilder};
-pub use value::Value;
+pub use value::{ArrayElement, Value};

@@ -42,6 +42,11 @@ pub enum MssqlType {
         /// Whether the column compares by code unit instead of by the database's collation.
         binary_collation: bool,
     },
+    /// `varchar(n)` with a UTF-8 collation, `Latin1_General_100_CI_AS_SC_UTF8`; never in a key.
+    VarChar {
+        /// Bytes of UTF-8, 1 to 8000.
+        bytes: u16,
+    },
     /// `varbinary(n)` or `varbinary(max)`
     VarBinary {
         /// Bytes.
@@ -86,6 +91,7 @@ impl fmt::Display for MssqlType {
             MssqlType::Float => f.write_str("float"),
             MssqlType::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
             MssqlType::NVarChar { length, .. } => write!(f, "nvarchar({length})"),
+            MssqlType::VarChar { bytes } => write!(f, "varchar({bytes})"),
             MssqlType::VarBinary { length } => write!(f, "varbinary({length})"),
             MssqlType::Date => f.write_str("date"),
             MssqlType::Time => f.write_str("time(6)"),

@@ -45,6 +45,26 @@ pub enum Value<'a> {
     Timestamp(i64),
     /// Microseconds since 2000-01-01 00:00:00 UTC. `i64::MIN` and `i64::MAX` are the infinities.
     TimestampTz(i64),
+    /// An array, for a column that holds JSON: its text as PostgreSQL prints it.
+    Array {
+        /// The text.
+        text: &'a str,
+        /// What its elements are.
+        element: ArrayElement,
+    },
     /// Text or bytes that are kept outside of memory.
     Large(LargeRef<'a>),
+}
+
+/// What the elements of an array become in JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArrayElement {
+    /// true and false.
+    Bool,
+    /// Numbers.
+    Number,
+    /// JSON, as it is.
+    Json,
+    /// Strings.
+    Text,
 }

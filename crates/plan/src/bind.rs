@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Field, PgType, Relation, RelationColumn, Tuple};
+use segcdc_model::{ArrayElement, Field, PgType, Relation, RelationColumn, Tuple};
 
 use crate::error::PlanError;
+use crate::json_array;
 use crate::table_plan::TablePlan;
 
 /// Which field of a tuple each column of a [`TablePlan`] is. Valid for the tuples of one [`Relation`], or of one COPY.
@@ -78,7 +79,10 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
         };
         // Every type has a text, which is all that is asked of such a column.
         let any_type = column.as_text;
-        if !any_type && !may_carry(sent, &column.pg_type) {
+        let other_elements = column.array.is_some_and(|element| {
+            json_array::element_of_oid(sent.type_oid).unwrap_or(ArrayElement::Text) != element
+        });
+        if other_elements || !any_type && !may_carry(sent, &column.pg_type) {
             return Err(changed(format!("column \"{}\" has another type", column.source_name)));
         }
         fields.push(index);

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use segcdc_model::{Field, PgType, Value};
 
 use crate::convert::{self, ValueError};
+use crate::json_array;
 
 /// Microseconds of a day.
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
@@ -50,6 +51,14 @@ pub fn write_text(value: &Value<'_>, out: &mut String) {
         Value::Decimal { negative, magnitude, scale } => write_decimal(*negative, *magnitude, *scale, out),
         Value::NumericOutOfRange => out.write_str("(out of range)"),
         Value::Text(text) => out.write_str(text),
+        Value::Array { text, element } => {
+            let before = out.len();
+            // No column of the target holds such a text, which is no JSON.
+            json_array::write(text, *element, out).or_else(|_| {
+                out.truncate(before);
+                out.write_str("(no JSON array)")
+            })
+        }
         Value::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
         Value::HexBytes(digits) => {
             digits.bytes().try_for_each(|byte| out.write_char(char::from(byte.to_ascii_lowercase())))

@@ -1,10 +1,11 @@
 //! [`PlanError`]: why a table or a batch cannot be planned.
 
-use segcdc_model::{Disposition, Fault, MssqlType, QualifiedName};
+use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use crate::convert::ValueError;
 use crate::rules::{ValuePolicy, of_column, rename_column, rename_table};
 use crate::target_name;
+use crate::target_type::TargetType;
 
 /// Why something cannot be planned. Each case but the last two concerns one table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,7 +158,7 @@ pub enum PlanError {
         /// Its type, as PostgreSQL writes it.
         source_type: Box<str>,
         /// The target type.
-        target: MssqlType,
+        target: TargetType,
         /// Why not.
         detail: &'static str,
     },
@@ -169,7 +170,7 @@ pub enum PlanError {
         /// The column.
         column: String,
         /// The target type.
-        target: MssqlType,
+        target: TargetType,
         /// What does not fit.
         lost: String,
         /// Whether it is part of the key.

@@ -16,6 +16,7 @@
 use segcdc_model::{Field, Length, MssqlType, Value};
 
 use crate::convert::{self, NumericExtent, ValueError};
+use crate::json_array::{self, ArrayTrouble};
 use crate::rules::ValuePolicy;
 use crate::table_plan::ColumnPlan;
 use crate::type_map;
@@ -63,6 +64,8 @@ pub enum Misfit {
     KeyTooLong,
     /// Bytes that are no text.
     NotUtf8,
+    /// An array that JSON has no place for.
+    NoJson,
     /// NULL, where the target does not allow it.
     Null,
 }
@@ -90,7 +93,7 @@ impl Misfit {
     /// The code under which the value is refused where no policy helps.
     pub const fn code(self) -> &'static str {
         match self {
-            Misfit::NotANumber | Misfit::Above | Misfit::Below | Misfit::TooPrecise => {
+            Misfit::NotANumber | Misfit::Above | Misfit::Below | Misfit::TooPrecise | Misfit::NoJson => {
                 "VALUE_UNREPRESENTABLE"
             }
             Misfit::TooLong => "VALUE_TOO_LONG",
@@ -116,6 +119,11 @@ impl Misfit {
 /// [`ValueError::NotSent`], [`ValueError::Malformed`], and [`ValueError::NotUtf8`] where the policy does not help.
 pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, ValueError> {
     let decoded = convert::decode(&column.pg_type, field).map(|value| of_kind(column.mssql_type, value));
+    let decoded = match (decoded, column.array) {
+        (Ok(Value::Text(text)), Some(element)) => Ok(Value::Array { text, element }),
+        (Ok(Value::Large(_)), Some(_)) => Err(ValueError::ArrayTooLong),
+        (decoded, _) => decoded,
+    };
     if matches!(column.policy, ValuePolicy::Halt | ValuePolicy::Text) {
         return decoded.map(Fitted::Exact);
     }
@@ -124,11 +132,14 @@ pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, Valu
             Some(misfit) => (value, misfit),
             None => return Ok(Fitted::Exact(value)),
         },
-        Err(ValueError::NotUtf8) => match column.policy {
-            ValuePolicy::Null if column.nullable => return Ok(Fitted::Replaced(Value::Null)),
-            ValuePolicy::SetAside => return Ok(Fitted::Aside(Misfit::NotUtf8)),
-            _ => return Err(ValueError::NotUtf8),
-        },
+        Err(error @ (ValueError::NotUtf8 | ValueError::ArrayTooLong)) => {
+            let misfit = if error == ValueError::NotUtf8 { Misfit::NotUtf8 } else { Misfit::TooLong };
+            return match column.policy {
+                ValuePolicy::Null if column.nullable => Ok(Fitted::Replaced(Value::Null)),
+                ValuePolicy::SetAside => Ok(Fitted::Aside(misfit)),
+                _ => Err(error),
+            };
+        }
         Err(error) => return Err(error),
     };
     Ok(match column.policy {
@@ -206,6 +217,15 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
             };
             (!fits).then(|| too_long(kind))
         }
+        (Value::Text(text), MssqlType::VarChar { bytes }) => {
+            (text.len() > usize::from(bytes)).then_some(Misfit::TooLong)
+        }
+        (Value::Large(_), MssqlType::VarChar { .. }) => Some(Misfit::TooLong),
+        (Value::Array { text, element }, _) => match json_array::check(text, element) {
+            Ok(()) => None,
+            Err(ArrayTrouble::NotANumber) => Some(Misfit::NotANumber),
+            Err(ArrayTrouble::LowerBound | ArrayTrouble::Malformed) => Some(Misfit::NoJson),
+        },
         (Value::Bytes(bytes), MssqlType::VarBinary { length }) => binary(bytes.len() as u64, length),
         (Value::HexBytes(digits), MssqlType::VarBinary { length }) => binary(digits.len() as u64 / 2, length),
         (Value::Large(large), MssqlType::NVarChar { length: Length::Max, .. }) => {

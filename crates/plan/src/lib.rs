@@ -20,6 +20,7 @@
 //! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
 //! - [`mod@fit`]: what a value becomes in its column, the column's policy included
+//! - [`json_array`]: arrays as JSON arrays
 //! - [`canonical`]: one text for each value, to compare source and target
 //! - [`letters`]: rows that are set aside, and uses of value policies
 //! - [`row_image`]: a row as several changes of it left it
@@ -35,6 +36,7 @@ pub mod canonical;
 pub mod convert;
 pub mod error;
 pub mod fit;
+pub mod json_array;
 pub mod key;
 mod ledger;
 pub mod letters;

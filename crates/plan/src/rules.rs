@@ -19,9 +19,9 @@ mod selector;
 mod value_policy;
 
 use segcdc_model::name_pattern::parse_dotted;
-use segcdc_model::{Disposition, Fault, MssqlType, QualifiedName, SourceColumn, SourceTable};
+use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
 
-use crate::target_type;
+use crate::target_type::{self, TargetType};
 
 pub use flag::{of_column, rename_column, rename_table};
 pub use selector::Selector;
@@ -33,7 +33,7 @@ pub struct Rules {
     /// What becomes of values that the target cannot hold.
     pub values: Vec<Rule<ValuePolicy>>,
     /// Target types.
-    pub types: Vec<Rule<MssqlType>>,
+    pub types: Vec<Rule<TargetType>>,
     /// Names in the target.
     pub renames: Vec<Rule<NewName>>,
 }
@@ -129,7 +129,7 @@ impl Rules {
     }
 
     /// The target type that is wished for a column.
-    pub fn target_type(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<MssqlType>> {
+    pub fn target_type(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<TargetType>> {
         most_specific(&self.types, |selector| selector.matches_column(table, column))
     }
 
@@ -186,7 +186,7 @@ fn value_rule(text: &str) -> Result<Rule<ValuePolicy>, RuleError> {
 }
 
 /// `SELECTOR=TYPE`.
-fn type_rule(text: &str) -> Result<Rule<MssqlType>, RuleError> {
+fn type_rule(text: &str) -> Result<Rule<TargetType>, RuleError> {
     let bad = |reason| rule_error("--type", text, reason);
     let (selector, says) = split(text).ok_or_else(|| bad("it has no target type behind an equals sign"))?;
     let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;

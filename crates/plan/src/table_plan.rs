@@ -1,8 +1,9 @@
 //! [`TablePlan`]: the target table that a source table becomes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
-use segcdc_model::{MssqlType, PgType, QualifiedName, SourceColumn, SourceTable, TableKind};
+use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, SourceColumn, SourceTable, TableKind};
 
 use crate::error::PlanError;
 use crate::key;
@@ -62,6 +63,8 @@ pub struct ColumnPlan {
     pub policy: ValuePolicy,
     /// The values of whatever type are asked for as the text that PostgreSQL prints.
     pub as_text: bool,
+    /// It is an array that becomes JSON, and what its elements become.
+    pub array: Option<ArrayElement>,
 }
 
 /// What identifies a row of the target table.
@@ -99,6 +102,18 @@ impl TableKey {
             TableKey::Columns(columns) => columns,
             TableKey::WholeRow | TableKey::AppendOnly => &[],
         }
+    }
+}
+
+// === impl ColumnPlan ===
+
+impl ColumnPlan {
+    /// What its type refuses of the source's values, for people; `None` when it holds them all.
+    pub fn refuses(&self, in_key: bool) -> Option<Cow<'static, str>> {
+        if self.array.is_some() {
+            return Some(format!("{} are refused", type_map::ARRAY_LOSS).into());
+        }
+        type_map::narrowing(&self.pg_type, &self.mssql_type, in_key)
     }
 }
 
@@ -153,6 +168,7 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
             nullable,
             policy,
             as_text,
+            array: wanted.and_then(|wanted| wanted.array),
         });
     }
     let source = &source;
@@ -200,7 +216,8 @@ fn policy(
         }
         None => {
             let mssql_type = wanted.map_or_else(|| type_map::map(column, in_key), |wanted| wanted.mssql_type);
-            let lacks = type_map::narrowing(&column.pg_type, &mssql_type, in_key).is_some();
+            let lacks = type_map::narrowing(&column.pg_type, &mssql_type, in_key).is_some()
+                || wanted.is_some_and(|wanted| wanted.array.is_some());
             // A type that was asked for stays, whatever is said of everything.
             let can = lacks && !(rule.says == ValuePolicy::Text && wanted.is_some());
             Ok(if can { rule.says } else { ValuePolicy::Halt })

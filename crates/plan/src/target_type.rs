@@ -3,34 +3,69 @@
 //! Spelled as T-SQL spells them. What SQL Server has, but what would change values or their spelling, is refused with the
 //! reason; whether a source type can become a target type is [`crate::type_override`]'s question.
 
+use std::fmt;
+
 use segcdc_model::{Length, MssqlType};
 
 /// Digits of a second's fraction that PostgreSQL has, and that a type without digits gets.
 const MICROSECONDS: u8 = 6;
 
-/// Reads a T-SQL type.
+/// What a user asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetType {
+    /// A type of T-SQL.
+    Plain(MssqlType),
+    /// `json_array`: an array as a JSON array, in an `nvarchar(max)`.
+    JsonArray,
+}
+
+impl fmt::Display for TargetType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetType::Plain(mssql_type) => mssql_type.fmt(f),
+            TargetType::JsonArray => f.write_str("json_array"),
+        }
+    }
+}
+
+/// Reads what a user asks for.
 ///
 /// # Errors
 /// Why it cannot be the type of a target column, for people.
-pub fn parse(text: &str) -> Result<MssqlType, &'static str> {
+pub fn parse(text: &str) -> Result<TargetType, &'static str> {
+    if text.trim().eq_ignore_ascii_case("json_array") {
+        return Ok(TargetType::JsonArray);
+    }
+    plain(text).map(TargetType::Plain)
+}
+
+/// Reads a T-SQL type.
+fn plain(text: &str) -> Result<MssqlType, &'static str> {
     let lower = text.to_ascii_lowercase();
     let (name, arguments) = split(&lower).ok_or("the parentheses of the type cannot be read")?;
-    let plain = |mssql_type| if arguments.is_empty() { Ok(mssql_type) } else { Err(NO_LENGTH) };
+    let bare = |mssql_type| if arguments.is_empty() { Ok(mssql_type) } else { Err(NO_LENGTH) };
     match name {
-        "bit" => plain(MssqlType::Bit),
-        "smallint" => plain(MssqlType::SmallInt),
-        "int" | "integer" => plain(MssqlType::Int),
-        "bigint" => plain(MssqlType::BigInt),
-        "real" => plain(MssqlType::Real),
+        "bit" => bare(MssqlType::Bit),
+        "smallint" => bare(MssqlType::SmallInt),
+        "int" | "integer" => bare(MssqlType::Int),
+        "bigint" => bare(MssqlType::BigInt),
+        "real" => bare(MssqlType::Real),
         "float" if matches!(arguments.as_slice(), [] | ["53"]) => Ok(MssqlType::Float),
         "decimal" | "numeric" => decimal(&arguments),
         "nvarchar" => Ok(MssqlType::NVarChar { length: length(&arguments, 4000)?, binary_collation: false }),
+        "varchar" => match arguments.as_slice() {
+            ["max"] => Err("varchar is for short text here: nvarchar(max) holds text of any length"),
+            _ => match length(&arguments, 8000)? {
+                Length::Limited(bytes) => Ok(MssqlType::VarChar { bytes }),
+                Length::Max => Err(refusal("varchar")),
+            },
+        },
         "varbinary" => Ok(MssqlType::VarBinary { length: length(&arguments, 8000)? }),
-        "date" => plain(MssqlType::Date),
+        "date" => bare(MssqlType::Date),
         "time" if matches!(arguments.as_slice(), [] | ["6"]) => Ok(MssqlType::Time),
         "datetime2" => Ok(MssqlType::DateTime2 { scale: scale(&arguments)? }),
         "datetimeoffset" => Ok(MssqlType::DateTimeOffset { scale: scale(&arguments)? }),
-        "uniqueidentifier" => plain(MssqlType::UniqueIdentifier),
+        "uniqueidentifier" => bare(MssqlType::UniqueIdentifier),
         other => Err(refusal(other)),
     }
 }
@@ -45,6 +80,10 @@ fn refusal(name: &str) -> &'static str {
             "SQL Server's xml does not keep the text: white space, the declaration and the spelling of entities change; \
              nvarchar(max) holds the exact text, and CAST(... AS xml) in a view reads it"
         }
+        "json" => {
+            "SQL Server's json keeps a document, not its text, and how it keeps numbers is not documented; nvarchar(max) holds \
+             the exact text, and CAST(... AS json) in a view reads it; json_array makes an array JSON text"
+        }
         "float" => "float has 53 bits here; real is the one with 24",
         "time" => "a time has six digits here: time(6)",
         "datetime" | "smalldatetime" => "it rounds: datetime2(n) keeps what the source has",
@@ -57,8 +96,8 @@ fn refusal(name: &str) -> &'static str {
         "text" | "ntext" | "image" => "it is deprecated: nvarchar(max) or varbinary(max)",
         "tinyint" => "it has no negative numbers: smallint is the smallest integer here",
         _ => {
-            "the target types are bit, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varbinary(n), date, \
-             time, datetime2(n), datetimeoffset(n) and uniqueidentifier"
+            "the target types are bit, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varchar(n), varbinary(n), date, \
+             time, datetime2(n), datetimeoffset(n) and uniqueidentifier; and json_array for an array"
         }
     }
 }
@@ -92,7 +131,7 @@ fn length(arguments: &[&str], longest: u16) -> Result<Length, &'static str> {
         ["max"] => Ok(Length::Max),
         [text] => match number(text) {
             Some(length) if length > 0 && length <= longest => Ok(Length::Limited(length)),
-            _ => Err("the length is 1 to 4000 for nvarchar, 1 to 8000 for varbinary, or max"),
+            _ => Err("the length is 1 to 4000 for nvarchar, 1 to 8000 for varchar and varbinary, or max"),
         },
         // T-SQL would take it for a length of 1.
         _ => Err("the type needs a length: nvarchar(100), nvarchar(max)"),
@@ -147,6 +186,8 @@ mod tests {
             (" Decimal ( 28 , 6 ) ", "decimal(28,6)"),
             ("NUMERIC(5)", "decimal(5,0)"),
             ("float(53)", "float"),
+            ("VarChar(40)", "varchar(40)"),
+            ("JSON_ARRAY", "json_array"),
             ("INTEGER", "int"),
             ("datetime2", "datetime2(6)"),
             ("datetimeoffset", "datetimeoffset(6)"),
@@ -160,6 +201,7 @@ mod tests {
     fn what_is_no_target_type_is_refused_with_the_reason() {
         for (text, part) in [
             ("xml", "white space"),
+            ("json", "exact text"),
             ("decimal", "decimal(28,6)"),
             ("decimal(39,0)", "38 digits"),
             ("decimal(5,6)", "no more of them"),
@@ -169,6 +211,9 @@ mod tests {
             ("nvarchar(0)", "1 to 4000"),
             ("nvarchar(4001)", "1 to 4000"),
             ("varbinary(8001)", "8000"),
+            ("varchar(8001)", "8000"),
+            ("varchar(max)", "nvarchar(max)"),
+            ("varchar", "needs a length"),
             ("datetime2(8)", "0 to 7"),
             ("int(4)", "parentheses"),
             ("decimal(5", "parentheses"),

@@ -24,6 +24,9 @@ const MAX_NVARCHAR_UNITS: u32 = 4000;
 /// UTF-16 units that a name or an enum label needs at most: it has 63 bytes.
 const NAME_UNITS: u16 = 63;
 
+/// Bytes that a character takes in UTF-8 at most.
+pub(crate) const UTF8_BYTES: u32 = 4;
+
 /// Bytes of a clustered index key.
 pub const KEY_BYTES: u16 = 900;
 
@@ -103,6 +106,17 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
             }
             LONG_KEYS
         }
+        (_, MssqlType::VarChar { bytes }) => {
+            let needed = match pg_type {
+                PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
+                    length.saturating_mul(UTF8_BYTES)
+                }
+                PgType::Name | PgType::Enum => u32::from(NAME_UNITS),
+                _ => u32::MAX,
+            };
+            return (u32::from(*bytes) < needed)
+                .then(|| format!("texts of more than {bytes} bytes of UTF-8 are refused").into());
+        }
         (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(_) }) if in_key => LONG_KEYS,
         (PgType::Bytea, MssqlType::VarBinary { length: Length::Limited(bytes) }) => {
             return Some(format!("values of more than {bytes} bytes are refused").into());
@@ -111,6 +125,10 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
     };
     Some(Cow::Borrowed(text))
 }
+
+/// What a JSON array lacks.
+pub const ARRAY_LOSS: &str =
+    "arrays with a lower bound that is not 1, with NaN or infinity, or of more than 1 MiB of text";
 
 /// What a key refuses.
 const LONG_KEYS: &str = "longer keys are refused: a SQL Server key has 900 bytes";
@@ -205,7 +223,7 @@ pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
             _ => 17,
         },
         MssqlType::NVarChar { length: Length::Limited(units), .. } => units.saturating_mul(2),
-        MssqlType::VarBinary { length: Length::Limited(bytes) } => *bytes,
+        MssqlType::VarBinary { length: Length::Limited(bytes) } | MssqlType::VarChar { bytes } => *bytes,
         MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarBinary { length: Length::Max } => {
             u16::MAX
         }

@@ -7,21 +7,23 @@
 //! numeric                            decimal(p,s); outside of keys smallint, int, bigint
 //! money                              decimal(p,s)
 //! real                               outside of keys float
-//! text of any kind                   nvarchar(n), nvarchar(max)
+//! text of any kind                   nvarchar(n), nvarchar(max); outside of keys varchar(n), in UTF-8
 //! bytea                              varbinary(n), varbinary(max)
 //! date                               outside of keys datetime2(n), at midnight
 //! timestamp                          datetime2(n)
 //! timestamptz                        datetimeoffset(n); outside of keys datetime2(n), the instant in UTC
-//! anything                           nvarchar(n), nvarchar(max): the text that PostgreSQL prints
+//! arrays of built-in types           outside of keys json_array, as nvarchar(max)
+//! anything                           nvarchar(n), nvarchar(max), outside of keys varchar(n): the text that PostgreSQL prints
 //! ```
 //!
 //! A type that holds less than the usual one needs a policy that says what becomes of the rest.
 
-use segcdc_model::{Length, MssqlType, PgType, QualifiedName, SourceColumn};
+use segcdc_model::{ArrayElement, Length, MssqlType, PgType, QualifiedName, SourceColumn};
 
 use crate::error::PlanError;
+use crate::json_array;
 use crate::rules::{Rules, ValuePolicy, of_column};
-use crate::target_type;
+use crate::target_type::{self, TargetType};
 use crate::type_map::{self, KEY_BYTES};
 
 /// What a column becomes by a rule.
@@ -31,6 +33,8 @@ pub(crate) struct Override {
     pub(crate) mssql_type: MssqlType,
     /// Its values are asked for as text, which they are not by themselves.
     pub(crate) as_text: bool,
+    /// It is an array that becomes JSON.
+    pub(crate) array: Option<ArrayElement>,
 }
 
 /// How a source type becomes a target type.
@@ -67,6 +71,30 @@ pub(crate) fn decide(
         detail,
     };
     let names_column = rule.selector.is_column();
+    let wanted = match wanted {
+        TargetType::Plain(mssql_type) => mssql_type,
+        TargetType::JsonArray => {
+            let found = json_array(column, in_key);
+            return match found {
+                Ok(element) if policy_of_rest(rules, table, column).is_some() => Ok(Some(Override {
+                    mssql_type: MssqlType::NVarChar { length: Length::Max, binary_collation: false },
+                    as_text: false,
+                    array: Some(element),
+                })),
+                Ok(_) => Err(PlanError::TypeNarrows {
+                    table: table.clone(),
+                    column: column.name.clone(),
+                    target: wanted,
+                    lost: type_map::ARRAY_LOSS.to_owned(),
+                    in_key,
+                }),
+                Err(detail) if names_column || (rule.selector.is_type() && !in_key) => {
+                    Err(impossible(detail))
+                }
+                Err(_) => Ok(None),
+            };
+        }
+    };
     let Some(way) = way(&column.pg_type, &wanted) else {
         if !names_column && !rule.selector.is_type() {
             return Ok(None);
@@ -77,7 +105,7 @@ pub(crate) fn decide(
         return if names_column { Err(impossible(trouble)) } else { Ok(None) };
     }
     let policy = rules.value_policy(table, column);
-    let is_text = matches!(wanted, MssqlType::NVarChar { .. });
+    let is_text = matches!(wanted, MssqlType::NVarChar { .. } | MssqlType::VarChar { .. });
     let text_wished = policy.filter(|rule| rule.says == ValuePolicy::Text);
     if text_wished.is_some_and(|policy| policy.selector.is_column()) && !is_text {
         return Err(impossible("--on-value says that it is text; of the two only one can be"));
@@ -87,24 +115,48 @@ pub(crate) fn decide(
         other => other,
     };
     if let Some(lost) = narrows(column, &mssql_type, in_key)
-        && policy.is_none_or(|rule| rule.says == ValuePolicy::Text)
+        && policy_of_rest(rules, table, column).is_none()
     {
         return Err(PlanError::TypeNarrows {
             table: table.clone(),
             column: column.name.clone(),
-            target: mssql_type,
+            target: TargetType::Plain(mssql_type),
             lost,
             in_key,
         });
     }
-    Ok(Some(Override { mssql_type, as_text: way == Way::Printed }))
+    Ok(Some(Override { mssql_type, as_text: way == Way::Printed, array: None }))
+}
+
+/// What the rules say of values of a column that do not fit; `text` says nothing of a type that is asked for.
+fn policy_of_rest(rules: &Rules, table: &QualifiedName, column: &SourceColumn) -> Option<ValuePolicy> {
+    let policy = rules.value_policy(table, column).map(|rule| rule.says);
+    policy.filter(|policy| *policy != ValuePolicy::Text)
+}
+
+/// What the elements of a column's arrays become in JSON.
+///
+/// # Errors
+/// Why the column cannot be JSON arrays.
+fn json_array(column: &SourceColumn, in_key: bool) -> Result<ArrayElement, &'static str> {
+    let element = json_array::element_of(&column.type_name).filter(|_| column.pg_type == PgType::Other);
+    match element {
+        Some(_) if in_key => {
+            Err("it is part of the key, and rows are found by what the source's own type spells")
+        }
+        Some(element) => Ok(element),
+        None if column.type_name.ends_with("[]") => {
+            Err("of arrays of such a type it is not known how PostgreSQL separates the elements")
+        }
+        None => Err("only a column that is declared as an array can be json_array"),
+    }
 }
 
 /// The rule that gives a column the type `found`, as an option of the command line; `None` where it cannot have it.
 ///
 /// For whoever finds a column of another type than the planned one in the target.
 pub fn offered(table: &QualifiedName, column: &SourceColumn, in_key: bool, found: &str) -> Option<String> {
-    let wanted = target_type::parse(found).ok()?;
+    let TargetType::Plain(wanted) = target_type::parse(found).ok()? else { return None };
     let way = way(&column.pg_type, &wanted)?;
     if in_key && key_trouble(way, &wanted).is_some() {
         return None;
@@ -147,7 +199,18 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
         | (From::Numeric { .. }, To::SmallInt | To::Int | To::BigInt)
         | (From::Float4, To::Float)
         | (From::Date | From::TimestampTz, To::DateTime2 { .. }) => Way::OtherText,
-        (_, To::NVarChar { .. }) => Way::Printed,
+        (
+            From::Text
+            | From::Varchar { .. }
+            | From::Char { .. }
+            | From::Name
+            | From::Enum
+            | From::Json
+            | From::Jsonb
+            | From::Other,
+            To::VarChar { .. },
+        ) => Way::SameText,
+        (_, To::NVarChar { .. } | To::VarChar { .. }) => Way::Printed,
         _ => return None,
     })
 }
@@ -180,7 +243,7 @@ fn choices(pg_type: &PgType) -> &'static str {
         | PgType::Enum
         | PgType::Json
         | PgType::Jsonb
-        | PgType::Other => "text can be nvarchar(n) or nvarchar(max)",
+        | PgType::Other => "text can be nvarchar(n), nvarchar(max) or varchar(n)",
     }
 }
 
@@ -202,6 +265,9 @@ fn key_trouble(way: Way, mssql_type: &MssqlType) -> Option<&'static str> {
         (_, MssqlType::VarBinary { length: Length::Limited(bytes) }) if *bytes > KEY_BYTES => {
             Some("it is part of the key, and a SQL Server key has 900 bytes: varbinary(900) at most")
         }
+        (_, MssqlType::VarChar { .. }) => Some(
+            "it is part of the key, and rows are found by what nvarchar(n) tells apart: nvarchar(450) at most",
+        ),
         _ => None,
     }
 }
@@ -224,6 +290,16 @@ pub(crate) fn narrows(column: &SourceColumn, mssql_type: &MssqlType, in_key: boo
                 _ => printed_length(&column.pg_type),
             };
             (u32::from(units) < needed).then(|| format!("texts of more than {units} UTF-16 units"))
+        }
+        MssqlType::VarChar { bytes } => {
+            let needed = match column.pg_type {
+                PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
+                    length.saturating_mul(type_map::UTF8_BYTES)
+                }
+                PgType::Name | PgType::Enum => 63,
+                _ => printed_length(&column.pg_type),
+            };
+            (u32::from(bytes) < needed).then(|| format!("texts of more than {bytes} bytes of UTF-8"))
         }
         MssqlType::VarBinary { length: Length::Limited(bytes) } => {
             let needed = match usual {

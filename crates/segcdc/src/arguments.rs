@@ -331,7 +331,7 @@ pub(crate) struct RuleArguments {
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
     /// Type in the target of columns, spelled as in T-SQL: schema.table.column=TYPE, or TYPE=TYPE for a source type, as in
-    /// --type 'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC). A type that does not hold all
+    /// --type 'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC) --type 'public.orders.tags=json_array'. A type that does not hold all
     /// that the source's does is refused (TYPE_NARROWS) unless --on-value says what becomes of what does not fit; nothing
     /// is ever rounded. `segcdc plan` shows what each column becomes. May be given several times
     #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]

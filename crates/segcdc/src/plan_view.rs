@@ -3,7 +3,7 @@
 use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
-use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy, type_map};
+use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy};
 use serde::Serialize;
 
 use crate::paint::Paint;
@@ -273,8 +273,7 @@ impl ColumnView {
             source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
             target_type: column.mssql_type.to_string(),
             nullable: column.nullable,
-            refuses: type_map::narrowing(&column.pg_type, &column.mssql_type, in_key)
-                .map(|refused| becomes(&refused, column.policy)),
+            refuses: column.refuses(in_key).map(|refused| becomes(&refused, column.policy)),
             on_value: column.policy.word(),
         }
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Length, MssqlType, Value};
+use segcdc_plan::json_array;
 use segcdc_tds::{BulkColumn, Collation, ColumnType, Len, RowEncoder};
 
 use crate::dialect::{self, Dialect, TimeForm};
@@ -33,6 +34,7 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
         MssqlType::Float => ColumnType::Float,
         MssqlType::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
         MssqlType::NVarChar { length, .. } => ColumnType::NVarChar(len(length)),
+        MssqlType::VarChar { bytes } => ColumnType::VarChar(Len::Limited(bytes)),
         MssqlType::VarBinary { length } => ColumnType::VarBinary(len(length)),
         MssqlType::Date => ColumnType::Date,
         MssqlType::Time => dialect::time_type(time),
@@ -46,6 +48,7 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
 pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, dialect: Dialect) -> BulkColumn {
     let collation = match mssql_type {
         MssqlType::NVarChar { binary_collation: true, .. } => Collation::LATIN1_GENERAL_100_BIN2,
+        MssqlType::VarChar { .. } => Collation::LATIN1_GENERAL_100_CI_AS_SC_UTF8,
         _ => dialect.collation,
     };
     BulkColumn {
@@ -72,6 +75,15 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
             return Err(RefusedValue::Unrepresentable("NaN, infinity or a number of more than 38 digits"));
         }
         Value::Text(text) => encoder.text(text)?,
+        Value::Array { text, element } => {
+            let mut json = String::with_capacity(text.len() + 16);
+            json_array::write(text, element, &mut json).map_err(|_| {
+                RefusedValue::Unrepresentable(
+                    "an array with a lower bound that is not 1, or with NaN or infinity,",
+                )
+            })?;
+            encoder.text(&json)?;
+        }
         Value::Bytes(bytes) => encoder.bytes(bytes)?,
         Value::HexBytes(digits) => encoder.hex_bytes(digits)?,
         Value::Uuid(bytes) => encoder.uuid(bytes)?,
@@ -133,6 +145,7 @@ mod tests {
             nullable: true,
             policy,
             as_text: false,
+            array: None,
         };
         let Ok(Fitted::Exact(value)) = fit(&column(ValuePolicy::Halt), field) else {
             return Err(TestCaseError::fail("a value of the type is decoded"));
@@ -196,6 +209,7 @@ mod tests {
             }
             agree(PgType::Date, datetime2, Field::Binary(&days.to_be_bytes()))?;
             agree(PgType::Date, datetime2, Field::Binary(&(days % 4_000_000).to_be_bytes()))?;
+            agree(PgType::Text, MssqlType::VarChar { bytes: units }, Field::Text(text.as_bytes()))?;
             for length in [Length::Limited(units), Length::Max] {
                 let nvarchar = MssqlType::NVarChar { length, binary_collation: true };
                 agree(PgType::Text, nvarchar, Field::Text(text.as_bytes()))?;

@@ -35,6 +35,8 @@ pub struct PreflightRequest {
 struct Names {
     database: String,
     user: String,
+    /// There are UTF-8 collations.
+    utf8: bool,
 }
 
 // === impl PreflightRequest ===
@@ -89,6 +91,7 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
     for (table, existing) in request.tables.iter().zip(&found) {
         shape::check(table, existing.as_ref(), request, &mut findings);
         findings.extend(width::check(table));
+        findings.extend(server::types(&names, table));
     }
     Ok(findings)
 }

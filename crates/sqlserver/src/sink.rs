@@ -6,7 +6,8 @@ use std::ops::Range;
 
 use segcdc_model::{LargeRef, Value};
 use segcdc_tds::{
-    BulkColumn, BulkLoad, BulkOptions, BulkTarget, Error as TdsError, LongValue, Parameter, RowEncoder,
+    BulkColumn, BulkLoad, BulkOptions, BulkTarget, ColumnType, Error as TdsError, Len, LongValue, Parameter,
+    RowEncoder,
 };
 
 use crate::encode;
@@ -53,7 +54,13 @@ pub(crate) enum RowSink<'t> {
 
 impl RowBuffer {
     /// An empty buffer for rows of these columns.
-    pub(crate) fn new(columns: Vec<BulkColumn>, write_path: WritePath) -> Self {
+    pub(crate) fn new(mut columns: Vec<BulkColumn>, write_path: WritePath) -> Self {
+        if write_path == WritePath::Insert {
+            // A parameter of varchar has the collation of the database, which may have another code page than UTF-8.
+            let varchar =
+                columns.iter_mut().filter(|column| matches!(column.column_type, ColumnType::VarChar(_)));
+            varchar.for_each(|column| column.column_type = ColumnType::NVarChar(Len::Max));
+        }
         let encoder = RowEncoder::new(&columns);
         let values = (write_path == WritePath::Insert).then(Vec::new);
         RowBuffer { columns, encoder, values }

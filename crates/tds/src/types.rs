@@ -574,6 +574,9 @@ impl Collation {
     /// `Latin1_General_100_BIN2`: LCID 0x0409, binary2, version 2. Compares by UTF-16 code unit.
     pub const LATIN1_GENERAL_100_BIN2: Collation = Collation([0x09, 0x04, 0x00, 0x22, 0x00]);
 
+    /// `Latin1_General_100_BIN2_UTF8`: the same for varchar in UTF-8.
+    pub const LATIN1_GENERAL_100_BIN2_UTF8: Collation = Collation([0x09, 0x04, 0x00, 0x26, 0x00]);
+
     /// `Latin1_General_100_CI_AS_SC_UTF8`: an example of a collation whose varchar is UTF-8.
     pub const LATIN1_GENERAL_100_CI_AS_SC_UTF8: Collation = Collation([0x09, 0x04, 0xD0, 0x24, 0x00]);
 
@@ -582,6 +585,7 @@ impl Collation {
         match self {
             Self::SQL_LATIN1_GENERAL_CP1_CI_AS => Some("SQL_Latin1_General_CP1_CI_AS"),
             Self::LATIN1_GENERAL_100_BIN2 => Some("Latin1_General_100_BIN2"),
+            Self::LATIN1_GENERAL_100_BIN2_UTF8 => Some("Latin1_General_100_BIN2_UTF8"),
             Self::LATIN1_GENERAL_100_CI_AS_SC_UTF8 => Some("Latin1_General_100_CI_AS_SC_UTF8"),
             _ => None,
         }

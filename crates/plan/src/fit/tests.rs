@@ -20,6 +20,7 @@ fn column(pg_type: PgType, mssql_type: MssqlType, policy: ValuePolicy) -> Column
         nullable: true,
         policy,
         as_text: false,
+        array: None,
     }
 }
 

@@ -58,11 +58,33 @@ const fn numeric(precision: u16, scale: i16) -> PgType {
     PgType::Numeric { bounds: Some((precision, scale)) }
 }
 
+/// No refusal; a loss that needs a policy; what cannot be.
+const WIDE: &str = "";
+const NARROW: &str = "TYPE_NARROWS";
+const NEVER: &str = "TYPE_IMPOSSIBLE";
+
+/// Checks what types become: source type and its name, target type, refusal.
+fn check_pairs(pairs: &[(PgType, &str, &str, &str)]) {
+    for (pg_type, type_name, target, refused) in pairs {
+        let rule = format!("public.t.c={target}");
+        let column = (pg_type.clone(), *type_name, false);
+        let meant = if *target == "datetime2" { "datetime2(6)" } else { target };
+        let found = outcome(column.clone(), &[&rule], &[]);
+        assert_eq!(found, if *refused == WIDE { meant } else { refused }, "{type_name} as {target}");
+        // With a policy, what narrows is possible, and what is impossible stays so.
+        let found = outcome(column, &[&rule], &["public.t.c=set_aside"]);
+        assert_eq!(
+            found,
+            if *refused == NEVER { NEVER } else { meant },
+            "{type_name} as {target}, with a policy"
+        );
+    }
+}
+
 #[test]
-fn what_may_become_what() {
-    let (wide, narrow, never) = ("", "TYPE_NARROWS", "TYPE_IMPOSSIBLE");
-    let varchar = |length| PgType::Varchar { length: Some(length) };
-    for (pg_type, type_name, target, refused) in [
+fn which_numbers_may_become_what() {
+    let (wide, narrow, never) = (WIDE, NARROW, NEVER);
+    check_pairs(&[
         (PgType::Int4, "integer", "bigint", wide),
         (PgType::Int4, "integer", "smallint", narrow),
         (PgType::Int8, "bigint", "int", narrow),
@@ -98,6 +120,14 @@ fn what_may_become_what() {
         (PgType::Float8, "double precision", "real", never),
         (PgType::Float8, "double precision", "decimal(38,10)", never),
         (PgType::Float8, "double precision", "nvarchar(24)", wide),
+    ]);
+}
+
+#[test]
+fn which_texts_times_and_bytes_may_become_what() {
+    let (wide, narrow, never) = (WIDE, NARROW, NEVER);
+    let varchar = |length| PgType::Varchar { length: Some(length) };
+    check_pairs(&[
         (PgType::Text, "text", "nvarchar(100)", narrow),
         (varchar(40), "character varying(40)", "nvarchar(80)", wide),
         (varchar(40), "character varying(40)", "nvarchar(79)", narrow),
@@ -105,6 +135,17 @@ fn what_may_become_what() {
         (PgType::Enum, "mood", "nvarchar(63)", wide),
         (PgType::Jsonb, "jsonb", "nvarchar(4000)", narrow),
         (PgType::Text, "text", "int", never),
+        (PgType::Text, "text", "varchar(100)", narrow),
+        (varchar(10), "character varying(10)", "varchar(40)", wide),
+        (varchar(10), "character varying(10)", "varchar(39)", narrow),
+        (PgType::Enum, "mood", "varchar(63)", wide),
+        (PgType::Int4, "integer", "varchar(11)", wide),
+        (PgType::Uuid, "uuid", "varchar(35)", narrow),
+        (PgType::Bytea, "bytea", "varchar(40)", narrow),
+        (PgType::Int4, "integer", "json_array", never),
+        (PgType::Other, "box[]", "json_array", never),
+        (PgType::Other, "mood[]", "json_array", never),
+        (PgType::Other, "numbers", "json_array", never),
         (PgType::Bytea, "bytea", "varbinary(max)", wide),
         (PgType::Bytea, "bytea", "varbinary(8000)", narrow),
         (PgType::Bytea, "bytea", "nvarchar(max)", wide),
@@ -122,20 +163,7 @@ fn what_may_become_what() {
         (PgType::Uuid, "uuid", "varbinary(16)", never),
         (PgType::Bool, "boolean", "int", never),
         (PgType::Bool, "boolean", "nvarchar(1)", wide),
-    ] {
-        let rule = format!("public.t.c={target}");
-        let column = (pg_type, type_name, false);
-        let meant = if target == "datetime2" { "datetime2(6)" } else { target };
-        let found = outcome(column.clone(), &[&rule], &[]);
-        assert_eq!(found, if refused == wide { meant } else { refused }, "{type_name} as {target}");
-        // With a policy, what narrows is possible, and what is impossible stays so.
-        let found = outcome(column, &[&rule], &["public.t.c=set_aside"]);
-        assert_eq!(
-            found,
-            if refused == never { never } else { meant },
-            "{type_name} as {target}, with a policy"
-        );
-    }
+    ]);
 }
 
 #[test]
@@ -156,6 +184,9 @@ fn keys_keep_the_text_by_which_rows_are_found() {
         (PgType::Text, "text", "nvarchar(max)", "TYPE_IMPOSSIBLE"),
         (PgType::Text, "text", "nvarchar(450)", "nvarchar(450)"),
         (PgType::Text, "text", "nvarchar(100)", "TYPE_NARROWS"),
+        (PgType::Varchar { length: Some(10) }, "character varying(10)", "varchar(40)", "TYPE_IMPOSSIBLE"),
+        (PgType::Int4, "integer", "varchar(11)", "TYPE_IMPOSSIBLE"),
+        (PgType::Other, "integer[]", "json_array", "TYPE_IMPOSSIBLE"),
         (PgType::Bytea, "bytea", "varbinary(901)", "TYPE_IMPOSSIBLE"),
         (PgType::Bytea, "bytea", "varbinary(16)", "TYPE_NARROWS"),
         (PgType::Int4, "integer", "nvarchar(11)", "nvarchar(11)"),
@@ -322,6 +353,61 @@ proptest! {
         let midnight = Fitted::Exact(segcdc_model::Value::Timestamp(i64::from(days) * 86_400_000_000));
         let bytes = days.to_be_bytes();
         prop_assert_eq!(fit(&at, Field::Binary(&bytes)).unwrap(), midnight);
+    }
+}
+
+#[test]
+fn arrays_become_json_or_are_no_other_value() {
+    let array = || (PgType::Other, "integer[]", false);
+    assert_eq!(outcome(array(), &["public.t.c=json_array"], &[]), "TYPE_NARROWS", "JSON has no lower bounds");
+    assert_eq!(outcome(array(), &["public.t.c=json_array"], &["public.t.c=text"]), "TYPE_NARROWS");
+    assert_eq!(outcome(array(), &["\"integer[]\"=json_array"], &["halt"]), "nvarchar(max)");
+    assert_eq!(outcome((PgType::Text, "text", false), &["public.t=json_array"], &["halt"]), "nvarchar(max)");
+    let with = |policy| column(PgType::Other, "integer[]", "json_array", policy);
+    for policy in ["halt", "null", "set_aside"] {
+        assert_eq!(becomes(&with(policy), "{{1,NULL},{3,4}}"), "[[1,null],[3,4]]");
+    }
+    for text in ["[2:3]={1,2}", "{x}"] {
+        assert_eq!(becomes(&with("set_aside"), text), "aside", "{text}");
+        assert_eq!(becomes(&with("null"), text), "NULL", "{text}");
+        assert_eq!(becomes(&with("halt"), text), "(no JSON array)", "handed on, to be refused");
+    }
+    let clamp = planned(
+        &source(PgType::Other, "integer[]", false),
+        &["public.t.c=json_array"],
+        &["public.t.c=clamp"],
+    );
+    assert_eq!(clamp.unwrap_err().code(), "POLICY_IMPOSSIBLE");
+}
+
+#[test]
+fn other_elements_than_planned_are_a_changed_type() {
+    let texts = RuleTexts {
+        types: vec!["public.t.c=json_array".to_owned()],
+        values: vec!["halt".to_owned()],
+        ..RuleTexts::default()
+    };
+    let naming = Naming::new("dbo").with_rules(Rules::parse(&texts).unwrap());
+    let plan = std::sync::Arc::new(table_plan(&source(PgType::Other, "integer[]", false), &naming).unwrap());
+    let bound = |type_oid| {
+        let sent = |name: &str, type_oid, key| segcdc_model::RelationColumn {
+            name: name.to_owned(),
+            key,
+            type_oid,
+            type_modifier: -1,
+        };
+        let relation = segcdc_model::Relation {
+            oid: 1,
+            name: QualifiedName::new("public", "t"),
+            replica_identity: ReplicaIdentity::Default,
+            columns: vec![sent("c", type_oid, false), sent("id", 23, true)],
+        };
+        crate::bind(&plan, &relation).map(|_| ()).map_err(|error| error.code())
+    };
+    assert_eq!(bound(1007), Ok(()));
+    assert_eq!(bound(1231), Ok(()), "numbers are numbers");
+    for other in [1009, 1000, 3807, 25] {
+        assert_eq!(bound(other), Err("SCHEMA_CHANGED"), "{other}");
     }
 }
 

@@ -68,7 +68,12 @@ says what becomes of what does not fit. `tests/matrix/overrides.txt` lists the v
 
 /// What stands below it.
 const ASKED_FOOT: &str = "
-Any type can be `nvarchar(n)` or `nvarchar(max)`: the text that PostgreSQL prints. A `timestamptz` in a `datetime2` is the instant in
+Any type can be `nvarchar(n)`, `nvarchar(max)` or, outside of keys, `varchar(n)`: the text that PostgreSQL prints. A `varchar(n)` has n
+bytes of UTF-8, up to 8000, and the collation `Latin1_General_100_CI_AS_SC_UTF8`, which SQL Server has since 2019; longer text is an
+`nvarchar(max)`. `json_array` makes an array a JSON array in an `nvarchar(max)`: NULL becomes `null`, arrays of several dimensions arrays
+of arrays; numbers stay as PostgreSQL prints them, truth values, json and jsonb become what they are in JSON, all else strings. An
+array with a lower bound that is not 1, with NaN or infinity, or of more than 1 MiB of text has no place there; types whose arrays are
+known are those of numbers, truth values, text, json, jsonb, bytea, uuid, dates and times, intervals, addresses, bits and xml. A `timestamptz` in a `datetime2` is the instant in
 UTC; a `date` is its midnight; a `real` is the same number as a `float`. Key columns have at most 900 bytes, `nvarchar(450)` or
 `varbinary(900)`, and share them. Not to be had: `xml` (SQL Server does not keep its text), `datetime` and `smalldatetime` (they round),
 `money` (`decimal(19,4)` holds the same), `char`, `nchar` and `binary` (they fill up), and a `float` for a `numeric`, which it would
@@ -76,7 +81,7 @@ round.
 ";
 
 /// Target types that can be asked for, as a person writes them, and one of each.
-const TARGETS: [(&str, &str); 14] = [
+const TARGETS: [(&str, &str); 15] = [
     ("bit", "bit"),
     ("smallint", "smallint"),
     ("int", "int"),
@@ -85,6 +90,7 @@ const TARGETS: [(&str, &str); 14] = [
     ("real", "real"),
     ("float", "float"),
     ("nvarchar(n)", "nvarchar(40)"),
+    ("varchar(n)", "varchar(40)"),
     ("varbinary(n)", "varbinary(40)"),
     ("date", "date"),
     ("time(6)", "time(6)"),

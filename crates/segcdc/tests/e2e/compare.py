@@ -49,6 +49,13 @@ order by attnum
 """
 
 
+# python-tds takes varchar of a UTF-8 collation for code page 1252: the server turns such columns into nvarchar.
+VARCHAR_SQL = """
+SELECT c.name FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id
+WHERE c.object_id = OBJECT_ID(N'{place}') AND t.name = N'varchar'
+"""
+
+
 def quoted(name, left='"', right='"'):
     """One identifier, quoted."""
     return left + name.replace(right, right + right) + right
@@ -194,7 +201,11 @@ def compare(source, target, pair):
         names = [name for name, _ in columns]
         if Counter(name.lower() for name in names) - Counter(name.lower() for name in there):
             names = there  # renamed: by position
-        cursor.execute(f"SELECT {', '.join(quoted(name, '[', ']') for name in names)} FROM {place}")
+        cursor.execute(VARCHAR_SQL.format(place=place.replace("'", "''")))
+        utf8 = {row[0].lower() for row in cursor.fetchall()}
+        shown = [quoted(name, "[", "]") for name in names]
+        shown = [f"CAST({x} AS nvarchar(max))" if n.lower() in utf8 else x for x, n in zip(shown, names, strict=True)]
+        cursor.execute(f"SELECT {', '.join(shown)} FROM {place}")
         found = Counter(
             tuple(target_value(kind, value) for (_, kind), value in zip(columns, row, strict=True)) for row in cursor
         )

@@ -1,6 +1,6 @@
 //! The way for small batches: the whole transaction in one request, of single-row statements with parameters.
 
-use segcdc_model::{Checkpoint, Disposition, Value};
+use segcdc_model::{Checkpoint, Disposition, MssqlType, Value};
 use segcdc_plan::{ApplyPlan, LetterChange, LetterEnd, PolicyUse, RowImage, TableChanges, TablePlan};
 use segcdc_tds::{BulkColumn, Parameter, RowEncoder};
 
@@ -63,8 +63,12 @@ struct Builder {
 pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request>, TargetError> {
     let rows: usize = plan.tables.iter().map(TableChanges::row_count).sum();
     let rows = rows + plan.letters.len() + plan.uses.len();
+    // A parameter of varchar has the collation of the database, which may have another code page than UTF-8.
+    let has_varchar = plan.tables.iter().flat_map(|changes| &changes.table.columns);
+    let has_varchar =
+        has_varchar.into_iter().any(|column| matches!(column.mssql_type, MssqlType::VarChar { .. }));
     let takes_old_values = plan.tables.iter().flat_map(|table| &table.inserts).any(|row| row.fill.is_some());
-    if rows > MAX_ROWS || takes_old_values {
+    if rows > MAX_ROWS || takes_old_values || has_varchar {
         return Ok(None);
     }
     let mut builder =

@@ -93,7 +93,15 @@ impl<'p> StagedChanges<'p> {
             nullable: true,
             collation: Collation::LATIN1_GENERAL_100_BIN2,
         };
-        let typed = |name: String, mssql_type: MssqlType| column(name, encode::column_type(mssql_type, time));
+        let typed = |name: String, mssql_type: MssqlType| {
+            let column = column(name, encode::column_type(mssql_type, time));
+            match mssql_type {
+                MssqlType::VarChar { .. } => {
+                    BulkColumn { collation: Collation::LATIN1_GENERAL_100_BIN2_UTF8, ..column }
+                }
+                _ => column,
+            }
+        };
         let not_null =
             |name: &str, column_type| BulkColumn { nullable: false, ..column(name.to_owned(), column_type) };
         let mut columns = vec![not_null("op", ColumnType::TinyInt), not_null("grp", ColumnType::Int)];

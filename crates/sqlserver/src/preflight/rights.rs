@@ -124,7 +124,7 @@ mod tests {
     use segcdc_model::Severity;
 
     fn names() -> Names {
-        Names { database: "db".to_owned(), user: "o'r]eilly".to_owned() }
+        Names { database: "db".to_owned(), user: "o'r]eilly".to_owned(), utf8: true }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The server and its database.
 
-use segcdc_model::{Finding, Side};
+use segcdc_model::{Finding, MssqlType, Side};
+use segcdc_plan::{ColumnPlan, TablePlan};
 use segcdc_tds::Datum;
 
 use super::Names;
@@ -14,6 +15,9 @@ const OLDEST_MAJOR: u32 = 14;
 
 /// `EngineEdition` of Azure SQL Database and of a managed instance, whose version number stands still.
 const AZURE_EDITIONS: [i64; 2] = [5, 8];
+
+/// Major version of SQL Server 2019, the first with UTF-8 collations.
+const UTF8_MAJOR: u32 = 15;
 
 /// Compatibility level below which the optimizer is older than SQL Server 2016's.
 const LOW_COMPATIBILITY: i64 = 130;
@@ -35,7 +39,8 @@ pub(super) async fn check(target: &mut Target, findings: &mut Vec<Finding>) -> R
     let during = "asking the target about itself";
     let rows = target.query(during, sql::session::SERVER).await?;
     let server = rows.first().map(Vec::as_slice).unwrap_or_default();
-    let names = Names { database: text(server, 3), user: text(server, 4) };
+    let utf8 = AZURE_EDITIONS.contains(&int(server, 2)) || major(&text(server, 0)) >= Some(UTF8_MAJOR);
+    let names = Names { database: text(server, 3), user: text(server, 4), utf8 };
     let babelfish = server.get(5).and_then(Datum::as_text);
     findings.push(match babelfish {
         Some(release) => self::babelfish(release),
@@ -72,12 +77,31 @@ fn babelfish(release: &str) -> Finding {
 fn version(version: &str, edition: &str, engine: i64) -> Finding {
     let check = "ms.version";
     let described = format!("{version} ({edition})");
-    let major = version.split('.').next().and_then(|major| major.parse().ok());
-    if AZURE_EDITIONS.contains(&engine) || major.is_some_and(|major: u32| major >= OLDEST_MAJOR) {
+    if AZURE_EDITIONS.contains(&engine) || major(version) >= Some(OLDEST_MAJOR) {
         return Finding::ok(check, Side::Target, described);
     }
     Finding::failure(check, Side::Target, "TARGET_VERSION", described)
         .hint("SQL Server 2017 (14.0) or later, or Azure SQL Database, is needed")
+}
+
+/// The number in front of the first point.
+fn major(version: &str) -> Option<u32> {
+    version.split('.').next()?.parse().ok()
+}
+
+/// Says which columns the server cannot have: varchar in UTF-8 came with SQL Server 2019.
+pub(super) fn types(names: &Names, table: &TablePlan) -> Option<Finding> {
+    let is_varchar = |column: &&ColumnPlan| matches!(column.mssql_type, MssqlType::VarChar { .. });
+    let column = table.columns.iter().find(is_varchar).filter(|_| !names.utf8)?;
+    let detail = format!(
+        "column \"{}\" of {} would be {} with a UTF-8 collation, which the server has not",
+        column.source_name, table.source.name, column.mssql_type
+    );
+    Some(
+        Finding::failure("ms.types", Side::Target, "TARGET_TYPE_UNKNOWN", detail).hint(
+            "UTF-8 came with SQL Server 2019 (15.0): give the column an nvarchar(n) by --type, or no rule",
+        ),
+    )
 }
 
 fn switches(database: &Database) -> Vec<Finding> {
@@ -165,6 +189,19 @@ mod tests {
         assert_eq!(severity("17.0.700.9", 2), Severity::Ok);
         assert_eq!(severity("12.0.2000.8", 5), Severity::Ok);
         assert_eq!(severity("", 3), Severity::Failure);
+    }
+
+    #[test]
+    fn varchar_in_utf8_needs_a_server_that_has_it() {
+        let names = |utf8| Names { database: "d".to_owned(), user: "u".to_owned(), utf8 };
+        let mut plan =
+            TablePlan::clone(&crate::fixture::table(1, "t", 1, &[("id", segcdc_model::PgType::Int4, true)]));
+        assert_eq!(types(&names(false), &plan), None);
+        plan.columns[0].mssql_type = MssqlType::VarChar { bytes: 40 };
+        assert_eq!(types(&names(true), &plan), None);
+        let found = types(&names(false), &plan).unwrap();
+        assert_eq!((found.severity, found.code.as_str()), (Severity::Failure, "TARGET_TYPE_UNKNOWN"));
+        assert!(found.detail.contains("column \"id\" of public.t would be varchar(40)"), "{}", found.detail);
     }
 
     #[test]

@@ -65,6 +65,7 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         }
         Difference::NotNull { column: name }
         | Difference::NullableKey { column: name }
+        | Difference::CodePage { column: name, .. }
         | Difference::Collation { column: name, .. } => (
             "change the column",
             column(name).map(|column| create_table::alter_column(&table.target, column)),

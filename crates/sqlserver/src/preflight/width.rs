@@ -43,7 +43,9 @@ fn row_bytes(columns: impl Iterator<Item = MssqlType>) -> usize {
                     _ => 17,
                 };
             }
-            MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. } => variable += 1,
+            MssqlType::NVarChar { .. } | MssqlType::VarChar { .. } | MssqlType::VarBinary { .. } => {
+                variable += 1
+            }
         }
     }
     let bits = usize::div_ceil(bits, 8);

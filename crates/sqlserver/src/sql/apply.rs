@@ -7,7 +7,7 @@ use segcdc_model::MssqlType;
 use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
-use crate::sql::create_table::KEY_COLLATION;
+use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
 use crate::sql::staging::{self, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_UPDATE};
 
 /// Takes the values of `columns` that the stream did not send from the old rows of the target.
@@ -150,6 +150,9 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
         MssqlType::NVarChar { .. } => {
             format!("{left} COLLATE {KEY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
         }
+        MssqlType::VarChar { .. } => format!(
+            "{left} COLLATE {UTF8_BINARY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})"
+        ),
         MssqlType::VarBinary { .. } => {
             format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
         }

@@ -8,6 +8,12 @@ use crate::quote;
 /// Collation of key columns: by UTF-16 code unit, so that case and accents tell keys apart as they do at the source.
 pub const KEY_COLLATION: &str = "Latin1_General_100_BIN2";
 
+/// Collation of varchar columns: SQL Server has UTF-8 since 2019 (T-SQL manual, "Collation and Unicode support").
+pub const UTF8_COLLATION: &str = "Latin1_General_100_CI_AS_SC_UTF8";
+
+/// As [`KEY_COLLATION`], for varchar in UTF-8: the other one would take it for code page 1252.
+pub const UTF8_BINARY_COLLATION: &str = "Latin1_General_100_BIN2_UTF8";
+
 /// A schema. Has to be a batch of its own.
 pub fn create_schema(name: &str) -> String {
     format!("CREATE SCHEMA {}", quote::name(name))
@@ -35,6 +41,7 @@ pub fn create_table(table: &TablePlan) -> String {
 pub fn collate(mssql_type: MssqlType) -> String {
     match mssql_type {
         MssqlType::NVarChar { binary_collation: true, .. } => format!(" COLLATE {KEY_COLLATION}"),
+        MssqlType::VarChar { .. } => format!(" COLLATE {UTF8_COLLATION}"),
         _ => String::new(),
     }
 }

@@ -13,7 +13,7 @@
 use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
-use crate::sql::create_table::KEY_COLLATION;
+use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
 
 /// Delete the row with the staged key.
 pub const OP_DELETE: u8 = 1;
@@ -74,6 +74,7 @@ pub fn drop(number: usize) -> String {
 fn collate(mssql_type: MssqlType) -> String {
     match mssql_type {
         MssqlType::NVarChar { .. } => format!(" COLLATE {KEY_COLLATION}"),
+        MssqlType::VarChar { .. } => format!(" COLLATE {UTF8_BINARY_COLLATION}"),
         _ => String::new(),
     }
 }

@@ -70,6 +70,13 @@ pub enum Difference {
         /// The collation that it has.
         found: String,
     },
+    /// A varchar column whose collation is not UTF-8.
+    CodePage {
+        /// The column.
+        column: String,
+        /// The collation that it has.
+        found: String,
+    },
     /// The primary key has other columns.
     Key {
         /// Its columns.
@@ -105,6 +112,9 @@ impl fmt::Display for Difference {
             }
             Difference::Collation { column, found } => {
                 write!(f, "key column \"{column}\" has collation {found} and should have {KEY_COLLATION}")
+            }
+            Difference::CodePage { column, found } => {
+                write!(f, "column \"{column}\" has collation {found}, whose varchar is not UTF-8")
             }
             Difference::Key { found, wanted } if wanted.is_empty() => {
                 write!(f, "it has a primary key ({}), which the source has not", found.join(", "))
@@ -181,6 +191,10 @@ fn compare_column(found: &ExistingColumn, wanted: &ColumnPlan, in_key: bool, out
     let is_text = matches!(wanted.mssql_type, MssqlType::NVarChar { binary_collation: true, .. });
     let collation = found.collation.as_deref().unwrap_or_default();
     let tells_apart = [KEY_COLLATION, BABELFISH_KEY_COLLATION];
+    let is_utf8 = collation.to_ascii_uppercase().ends_with("_UTF8");
+    if matches!(wanted.mssql_type, MssqlType::VarChar { .. }) && !is_utf8 {
+        out.push(Difference::CodePage { column: column(), found: collation.to_owned() });
+    }
     if is_text && !tells_apart.iter().any(|fitting| collation.eq_ignore_ascii_case(fitting)) {
         out.push(Difference::Collation { column: column(), found: collation.to_owned() });
     }

@@ -59,6 +59,35 @@ fn bag() -> Arc<TablePlan> {
     fixture::table(3, "bag", 0, &columns)
 }
 
+/// Columns whose types were asked for, without a key.
+fn asked() -> Arc<TablePlan> {
+    let columns = [
+        ("n", PgType::Numeric { bounds: None }, false),
+        ("utf8", PgType::Varchar { length: Some(10) }, true),
+        ("short", PgType::Text, false),
+        ("bytes", PgType::Bytea, false),
+        ("utc", PgType::TimestampTz, false),
+        ("ms", PgType::Timestamp, false),
+        ("wide", PgType::Int4, false),
+    ];
+    let types = [
+        "n=decimal(28,6)",
+        "utf8=varchar(40)",
+        "short=nvarchar(100)",
+        "bytes=varbinary(16)",
+        "utc=datetime2(6)",
+        "ms=datetime2(3)",
+        "wide=bigint",
+    ];
+    let rules = segcdc_plan::RuleTexts {
+        types: types.map(|rule| format!("public.asked.{rule}")).to_vec(),
+        values: vec!["halt".to_owned()],
+        ..segcdc_plan::RuleTexts::default()
+    };
+    let naming = segcdc_plan::Naming::new("dbo").with_rules(segcdc_plan::Rules::parse(&rules).unwrap());
+    Arc::new(segcdc_plan::table_plan(&fixture::source(4, "asked", 0, &columns), &naming).unwrap())
+}
+
 fn checkpoint() -> Checkpoint {
     Checkpoint {
         pipeline: "it's".to_owned(),
@@ -95,6 +124,19 @@ fn state() -> TableState {
 /// One statement a paragraph.
 fn paragraphs(statements: &[String]) -> String {
     statements.join("\n\n")
+}
+
+#[test]
+fn types_that_are_asked_for() {
+    let plan = asked();
+    let statements = [
+        sql::create_table::create_table(&plan),
+        sql::create_table::add_column(&plan.target, &plan.columns[1]),
+        sql::staging::create(1, &plan),
+        sql::apply::delete_equal(1, &plan, 0, 2),
+        sql::apply::insert(1, &plan),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
 }
 
 #[test]

@@ -76,9 +76,8 @@ impl RowEncoder {
             (ColumnType::NVarChar(Len::Limited(limit)) | ColumnType::NChar(limit), true) => {
                 (length / 2, usize::from(limit))
             }
-            (ColumnType::VarBinary(Len::Limited(limit)) | ColumnType::Binary(limit), false) => {
-                (length, usize::from(limit))
-            }
+            (ColumnType::VarBinary(Len::Limited(limit)) | ColumnType::Binary(limit), false)
+            | (ColumnType::VarChar(Len::Limited(limit)), true) => (length, usize::from(limit)),
             _ => return Err(EncodeError::WrongKind { column: index }),
         };
         // What fits into a short type is no long value, and not sent as one.

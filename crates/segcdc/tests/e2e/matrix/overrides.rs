@@ -99,7 +99,8 @@ async fn round_trip(stage: &mut Stage, asked: &[Asked], binary: bool) -> Result<
     let plan = json(stage, &plan).await?;
     for (index, asked) in asked.iter().enumerate() {
         let planned = &plan["tables"][0]["columns"][index + 1];
-        ensure!(planned["target_type"] == asked.case.row.as_str(), "{planned:#}");
+        let named = if asked.case.row == "json_array" { "nvarchar(max)" } else { asked.case.row.as_str() };
+        ensure!(planned["target_type"] == named, "{planned:#}");
     }
     up(stage, &rules).await?;
     ensure_expected(stage, &["asked"], "by the copy").await?;
