@@ -1,6 +1,7 @@
 //! [`EngineKind`]: which engine a pipeline was made for, as its state says.
 
 use segcdc_sqlserver::PipelineState;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EngineError;
@@ -24,6 +25,9 @@ struct Specification {
     engine: EngineKind,
     #[serde(default)]
     heartbeats: Vec<HeartbeatRow>,
+    /// The pipeline is being handed to the native engine.
+    #[serde(default)]
+    leaving: Option<IgnoredAny>,
 }
 
 // === impl EngineKind ===
@@ -31,7 +35,7 @@ struct Specification {
 impl EngineKind {
     /// The engine of a pipeline. State without a specification is the native engine's.
     pub fn of(state: &PipelineState) -> Self {
-        specification(state).engine
+        specification(state.spec.as_deref()).engine
     }
 
     /// The word of the command line.
@@ -61,13 +65,17 @@ impl EngineKind {
 
 /// The rows that say how far a pipeline has come which keeps no checkpoint; empty for one that does.
 pub(crate) fn heartbeats(state: &PipelineState) -> Vec<HeartbeatRow> {
-    match specification(state) {
-        Specification { engine: EngineKind::KafkaConnect, heartbeats } => heartbeats,
+    match specification(state.spec.as_deref()) {
+        Specification { engine: EngineKind::KafkaConnect, heartbeats, .. } => heartbeats,
         Specification { engine: EngineKind::Native, .. } => Vec::new(),
     }
 }
 
-fn specification(state: &PipelineState) -> Specification {
-    let text = state.spec.as_deref().unwrap_or_default();
-    serde_json::from_str(text).unwrap_or_default()
+/// Whether a pipeline is being handed to the native engine, which nobody carries whole until that is over.
+pub(crate) fn is_leaving(spec: Option<&str>) -> bool {
+    specification(spec).leaving.is_some()
+}
+
+fn specification(spec: Option<&str>) -> Specification {
+    serde_json::from_str(spec.unwrap_or_default()).unwrap_or_default()
 }

@@ -19,7 +19,7 @@
 //! - `passes`: how a table that is larger than the memory is compared part by part
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
 //! - `window`: when a difference stands
-//! - `barrier`, `read`: questions to the servers
+//! - `barrier`, `read`: questions to the servers; `readiness`: whether an answer would mean anything
 //! - `table`, `unkeyed_table`: one table from beginning to end
 
 use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
@@ -34,6 +34,7 @@ use crate::error::EngineError;
 use crate::rules_in_force;
 use crate::verify::barrier::Barrier;
 use crate::verify::read::Stop;
+use crate::verify::readiness::{Carrier, not_ready};
 use crate::verify::reporter::Reporter;
 use crate::verify::table::Comparison;
 
@@ -43,6 +44,7 @@ mod fingerprint;
 mod keyed;
 mod passes;
 mod read;
+mod readiness;
 mod reporter;
 mod table;
 mod unkeyed;
@@ -211,6 +213,10 @@ pub async fn verify(
     if tables.is_empty() {
         return Err(EngineError::NoTables);
     }
+    let carrier = Carrier::of(&state);
+    if let Some(reason) = not_ready(&carrier, &carrier, barrier.has_arrived().await?) {
+        return nothing_compared(config, &mut barrier, &tables, &reason).await;
+    }
     let mut reporter = Reporter::new(on_progress, tables.len());
     reporter.stage(VerifyStage::Waiting, 0);
     let source_lsn = barrier.pass().await?;
@@ -220,8 +226,34 @@ pub async fn verify(
         reporter.table(&table.source);
         verdicts.push(one_table(config, options, &mut barrier, &mut reporter, table).await?);
     }
+    // A pipeline that was handed over meanwhile was not followed to the end.
+    let now = Carrier::of(&barrier.state().await?);
+    if let Some(reason) = not_ready(&carrier, &now, true) {
+        return nothing_compared(config, &mut barrier, &tables, &reason).await;
+    }
     let running = barrier.is_running();
     Ok(VerifyReport { pipeline: config.name.clone(), running, applied_lsn, source_lsn, tables: verdicts })
+}
+
+/// The report on a pipeline of which nothing can be said.
+async fn nothing_compared(
+    config: &EngineConfig,
+    barrier: &mut Barrier,
+    tables: &[TableState],
+    reason: &NotCompared,
+) -> Result<VerifyReport, EngineError> {
+    let source_lsn = catalog::current_lsn(barrier.source()).await?;
+    let verdict = |table: &TableState| TableVerdict {
+        not_compared: Some(reason.clone()),
+        ..TableVerdict::new(table.source.clone(), table.target.clone())
+    };
+    Ok(VerifyReport {
+        pipeline: config.name.clone(),
+        running: barrier.is_running(),
+        applied_lsn: barrier.state().await?.checkpoint.applied_lsn,
+        source_lsn,
+        tables: tables.iter().map(verdict).collect(),
+    })
 }
 
 /// The verdict on one table.

@@ -143,7 +143,20 @@ impl Barrier {
         Ok(self.state().await?.checkpoint.applied_lsn)
     }
 
-    async fn state(&mut self) -> Result<PipelineState, EngineError> {
+    /// Whether all heartbeats have ever arrived; true for a pipeline that has none.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn has_arrived(&mut self) -> Result<bool, EngineError> {
+        Ok(self.heartbeats.is_empty()
+            || heartbeat_row::read(&mut self.target, &self.heartbeats).await?.is_some())
+    }
+
+    /// The pipeline's state as it is now.
+    ///
+    /// # Errors
+    /// `STATE_MISSING` when it was removed; when the target cannot be asked.
+    pub(crate) async fn state(&mut self) -> Result<PipelineState, EngineError> {
         for _ in 1..ATTEMPTS {
             match self.target.known_state(&self.pipeline).await {
                 Ok(state) => return Ok(state),

@@ -89,7 +89,8 @@ fn progress_line(progress: &VerifyProgress) -> String {
 /// The report for people.
 fn render(report: &VerifyReport, wide: bool, paint: Paint) -> String {
     let mut lines = Vec::new();
-    if !report.running {
+    let is_compared = report.tables.iter().any(|table| table.not_compared.is_none());
+    if !report.running && is_compared {
         lines.push(format!(
             "{} the pipeline does not run: compared as the target was at {}; the source is at {}, and what it \
              committed in between shows as differences",
@@ -264,6 +265,15 @@ mod tests {
         check(TableVerdict { unstable: 1, ..table("t") }, Exit::Runtime);
         let not_compared = NotCompared { code: "QUARANTINED".to_owned(), detail: String::new() };
         check(TableVerdict { not_compared: Some(not_compared), ..table("t") }, Exit::Runtime);
+    }
+
+    #[test]
+    fn a_pipeline_at_rest_that_was_not_compared_explains_no_differences() {
+        let reason = NotCompared { code: "COPYING".to_owned(), detail: "its copy is not over".to_owned() };
+        let audit = TableVerdict { not_compared: Some(reason), ..table("audit") };
+        let rendered = |tables| render(&report(tables, false), false, Paint::Plain);
+        assert!(!rendered(vec![audit.clone()]).contains("does not run"));
+        assert!(rendered(vec![audit, table("orders")]).contains("does not run"));
     }
 
     #[test]
