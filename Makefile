@@ -26,10 +26,10 @@ bench: ## Measure copying, following and latency on this machine (release build)
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
 	@target/release/segcdc-demo --bench $(if $(PAGE),--page $(PAGE))
 
-bench-peer: ## Measure the native engine beside Kafka Connect, on the same data; takes minutes. PAGE=file.md: write it there.
+bench-peer: ## Measure the native engine beside Kafka Connect, on the same data; takes minutes. PAGE=file.md writes it there, AMOUNTS='--rows 50000' bounds it.
 	@bash scripts/setup.sh connect
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
-	@target/release/segcdc-demo --peer $(if $(PAGE),--page $(PAGE))
+	@target/release/segcdc-demo --peer $(AMOUNTS) $(if $(PAGE),--page $(PAGE))
 
 soak: ## Fuzz the decoders and repeat the kill loop for a long time.
 	@bash scripts/setup.sh test

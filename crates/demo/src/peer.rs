@@ -223,6 +223,14 @@ struct About {
     others: String,
 }
 
+/// What was called, so that it can be called again.
+fn command(peer: &PeerArguments, seconds: u64) -> String {
+    let PeerArguments { rows, transactions, steady, rounds } = peer;
+    format!(
+        "make bench-peer AMOUNTS='--rows {rows} --transactions {transactions} --steady {steady} --rounds {rounds} --seconds {seconds}'"
+    )
+}
+
 /// The section of the page.
 fn section(about: &About, arguments: &Arguments, data: &[Data; 2], figures: &Figures) -> String {
     let About { machine, load, versions, others } = about;
@@ -243,7 +251,7 @@ Median (least–greatest) of {rounds} rounds, with the other engine first in eve
 
 | | |
 |---|---|
-| command | `make bench-peer`: {rows}; a backlog of {changes} changes ({transactions} transactions of an INSERT, three UPDATEs and a DELETE) that gathered while nothing ran; then {steady} such transactions a second for {seconds} s, and one more row 20 times a second, whose COMMIT-to-visible time is the latency |
+| command | `{command}`: {rows}; a backlog of {changes} changes ({transactions} transactions of an INSERT, three UPDATEs and a DELETE) that gathered while nothing ran; then {steady} such transactions a second for {seconds} s, and one more row 20 times a second, whose COMMIT-to-visible time is the latency |
 | date | {date} |
 | machine | {hardware} |
 | load | load average {load} before the run; programs that have no part in it took {others} of the machine while it measured |
@@ -267,6 +275,7 @@ How to read it:
 ",
         table = figures.markdown(),
         rounds = peer.rounds,
+        command = command(&peer, arguments.seconds),
         rows = rows.collect::<Vec<_>>().join(" and "),
         changes = grouped(peer.transactions * workload::CHANGES),
         transactions = grouped(peer.transactions),
