@@ -1,40 +1,24 @@
 //! A pipeline on Kafka Connect is paused, stopped, restarted and reset from the command line; whatever was changed meanwhile
 //! arrives, and what is removed is gone by the word of Kafka's own commands.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
-use segcdc_testkit::{ConnectCluster, ConnectOptions, connect, until};
+use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 
-use super::product::Finished;
+use super::kafka_connect::{json, left_in, tell_of};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 const TABLES: &str = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(50));
     INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 300) g;";
 
-/// What a command wrote, as JSON.
-fn json(finished: &Finished) -> Result<Value> {
-    serde_json::from_str(&finished.stdout).with_context(|| finished.to_string())
-}
-
 /// A source, the target, and a worker that the product knows by its environment.
-async fn start() -> Result<(Stage, ConnectCluster)> {
-    let settings = [("offset.flush.interval.ms", "1000"), ("consumer.session.timeout.ms", "6000")];
-    let worker_settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let options = ConnectOptions { worker_settings, ..ConnectOptions::default() };
-    let (stage, cluster) = tokio::join!(Stage::start("steered"), ConnectCluster::start(options));
+async fn start() -> Result<(Stage, Arc<ConnectCluster>)> {
+    let (stage, cluster) = tokio::join!(Stage::start("steered"), connect::shared());
     let (mut stage, cluster) = (stage?, cluster?);
     stage.source.execute(DATABASE, TABLES).await?;
-    let (base, _) = stage.target_url.split_once('?').context("a URL with parameters")?;
-    let target = format!("{base}?encrypt=true&trust_server_certificate=true");
-    stage.product.set("SEGCDC_TARGET_URL", &target);
-    let secrets = format!("file:{}", cluster.secrets_dir().join("steered.properties").display());
-    for (name, value) in [
-        ("SEGCDC_CONNECT_URL", cluster.url()),
-        ("SEGCDC_KAFKA_BOOTSTRAP", cluster.bootstrap()),
-        ("SEGCDC_CONNECT_SECRETS", secrets),
-    ] {
-        stage.product.set(name, &value);
-    }
+    tell_of(&mut stage, &cluster)?;
     Ok((stage, cluster))
 }
 
@@ -82,7 +66,7 @@ async fn connectors_are_steered_and_everything_can_be_forgotten() -> Result<()> 
     nothing_to_write(&mut stage).await?;
     reset_and_made_anew(&mut stage, &cluster).await?;
     stage.remove().await?;
-    let left = left_in(&cluster)?;
+    let left = left_in(&stage, &cluster).await?;
     ensure!(left.is_empty(), "{left:?}");
     Ok(())
 }
@@ -166,14 +150,14 @@ async fn nothing_to_write(stage: &mut Stage) -> Result<()> {
 
 /// Everything is forgotten, the next `up` copies anew.
 async fn reset_and_made_anew(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
-    let before = left_in(cluster)?;
+    let before = left_in(stage, cluster).await?;
     ensure!(before.len() >= 3, "of a running pipeline one sees {before:?} only");
     let dry = json(&stage.product.succeed(&["reset", "-o", "json"]).await?)?;
     ensure!(dry["done"] == false && dry.to_string().contains("consumer group connect-"), "{dry:#}");
     ensure!(stage.target_count("items").await? == 320, "a look has removed rows");
     let done = json(&stage.product.succeed(&["reset", "--drop", "--yes", "-o", "json"]).await?)?;
     ensure!(done["done"] == true && done["left"].as_array().is_some_and(Vec::is_empty), "{done:#}");
-    let left = left_in(cluster)?;
+    let left = left_in(stage, cluster).await?;
     ensure!(left.is_empty(), "{left:?}");
     ensure!(stage.slots().await?.is_empty(), "a slot is left");
     let tables = stage.target_number("SELECT COUNT(*) FROM sys.tables WHERE [name] = N'items'").await?;
@@ -182,13 +166,6 @@ async fn reset_and_made_anew(stage: &mut Stage, cluster: &ConnectCluster) -> Res
     let compared = stage.compare(&["items"]).await?;
     ensure!(compared.equal, "{compared:#?}");
     Ok(())
-}
-
-/// Topics, consumer groups and stored progress of the pipeline, by Kafka's own commands.
-fn left_in(cluster: &ConnectCluster) -> Result<Vec<String>> {
-    let mut found = [cluster.topics()?, cluster.consumer_groups()?, cluster.stored_offsets()?].concat();
-    found.retain(|name| name.contains("segcdc_steered"));
-    Ok(found)
 }
 
 async fn arrives(stage: &Stage, rows: i64) -> Result<()> {

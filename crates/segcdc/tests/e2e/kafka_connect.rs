@@ -3,8 +3,11 @@
 mod faults;
 mod types;
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use anyhow::{Context, Result, ensure};
-use segcdc_testkit::{ConnectCluster, ConnectOptions, connect, until};
+use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 
 use super::product::Finished;
@@ -56,27 +59,49 @@ fn target_url(stage: &Stage) -> Result<String> {
     Ok(format!("{base}?encrypt=true&trust_server_certificate=true"))
 }
 
-/// Both servers, a worker, and the product that is to use it.
-async fn start(name: &str) -> Result<(Stage, ConnectCluster)> {
-    // Progress is stored every two seconds instead of every minute, and the tasks of a worker that was killed are missed
-    // after six seconds instead of 45.
-    let settings = [
-        ("offset.flush.interval.ms", "2000"),
-        ("consumer.session.timeout.ms", "6000"),
-        ("consumer.heartbeat.interval.ms", "2000"),
-    ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
-    let (stage, cluster) = tokio::join!(Stage::start(name), ConnectCluster::start(options));
+/// Both servers, a cluster that other tests use too, and the product that is to use it.
+async fn start(name: &str) -> Result<(Stage, Arc<ConnectCluster>)> {
+    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared());
     let (mut stage, cluster) = (stage?, cluster?);
-    let target = target_url(&stage)?;
-    stage.product.set("SEGCDC_TARGET_URL", &target);
+    tell_of(&mut stage, &cluster)?;
     stage.product.set("SEGCDC_ENGINE", "kafka-connect");
-    stage.product.set("SEGCDC_CONNECT_URL", &cluster.url());
-    stage.product.set("SEGCDC_KAFKA_BOOTSTRAP", &cluster.bootstrap());
-    let secrets = format!("file:{}", cluster.secrets_dir().join(format!("{name}.properties")).display());
-    stage.product.set("SEGCDC_CONNECT_SECRETS", &secrets);
     Ok((stage, cluster))
+}
+
+/// Tells the product of a cluster, and of a target that its worker can use.
+pub(crate) fn tell_of(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
+    let target = target_url(stage)?;
+    let secrets = format!("file:{}", secrets_file(stage, cluster).display());
+    for (name, value) in [
+        ("SEGCDC_TARGET_URL", target),
+        ("SEGCDC_CONNECT_URL", cluster.url()),
+        ("SEGCDC_KAFKA_BOOTSTRAP", cluster.bootstrap()),
+        ("SEGCDC_CONNECT_SECRETS", secrets),
+    ] {
+        stage.product.set(name, &value);
+    }
+    Ok(())
+}
+
+/// Where the worker reads the pipeline's passwords.
+fn secrets_file(stage: &Stage, cluster: &ConnectCluster) -> PathBuf {
+    cluster.secrets_dir().join(format!("{}.properties", stage.name))
+}
+
+/// The pipeline's connectors, topics, consumer groups, stored progress and passwords in the cluster, by the word of the worker
+/// and of Kafka's own commands.
+pub(crate) async fn left_in(stage: &Stage, cluster: &ConnectCluster) -> Result<Vec<String>> {
+    let connectors = cluster.rest().get("/connectors").await?.json()?;
+    let connectors = connectors.as_array().context("a list of connectors")?;
+    let connectors = connectors.iter().filter_map(Value::as_str).map(|name| format!("connector {name}"));
+    let mut found: Vec<String> = connectors.collect();
+    found.extend([cluster.topics()?, cluster.consumer_groups()?, cluster.stored_offsets()?].concat());
+    let ours = format!("segcdc_{}", stage.name);
+    found.retain(|name| name.contains(&ours));
+    if secrets_file(stage, cluster).exists() {
+        found.push("the file with the passwords".to_owned());
+    }
+    Ok(found)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -114,12 +139,8 @@ async fn nothing_is_left(stage: &Stage, cluster: &ConnectCluster) -> Result<()> 
                || (SELECT count(*) FROM pg_namespace WHERE nspname = 'segcdc')";
     let left = stage.source.psql(DATABASE, sql)?;
     ensure!(left.trim() == "0 0 0", "slots, publications, schemas at the source: {left}");
-    let connectors = cluster.rest().get("/connectors").await?;
-    ensure!(connectors.body.trim() == "[]", "{}", connectors.body);
-    ensure!(
-        std::fs::read_dir(cluster.secrets_dir())?.next().is_none(),
-        "the file with the passwords is left"
-    );
+    let found = left_in(stage, cluster).await?;
+    ensure!(found.is_empty(), "left in the cluster: {found:?}");
     let tables = "SELECT COUNT(*) FROM sys.tables WHERE [name] IN (N'orders', N'items', N'pipeline') \
                   OR [name] LIKE N'%heartbeat%'";
     until("the target has nothing", PATIENCE, || async {

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_tds::Datum;
-use segcdc_testkit::{ConnectCluster, ConnectOptions, connect, until};
+use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-use super::kafka_connect::{errors_of, json};
+use super::kafka_connect::{errors_of, json, left_in, tell_of};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// What the application writes. `filler` makes the copy last.
@@ -117,21 +117,12 @@ fn is_own_deadlock(error: &tokio_postgres::Error) -> bool {
 }
 
 /// A stage and a cluster, the product told of both.
-async fn set(name: &str) -> Result<(Stage, ConnectCluster)> {
-    let settings = vec![("offset.flush.interval.ms".to_owned(), "2000".to_owned())];
-    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
-    let (stage, cluster) = tokio::join!(Stage::start(name), ConnectCluster::start(options));
+async fn set(name: &str) -> Result<(Stage, Arc<ConnectCluster>)> {
+    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared());
     let (mut stage, cluster) = (stage?, cluster?);
     stage.source.execute(DATABASE, TABLES).await?;
     stage.source.execute(DATABASE, WITNESS).await?;
-    // The worker's driver does not know the sandbox's authority.
-    let (base, _) = stage.target_url.split_once('?').context("a URL with parameters")?;
-    let target = format!("{base}?encrypt=true&trust_server_certificate=true");
-    stage.product.set("SEGCDC_TARGET_URL", &target);
-    stage.product.set("SEGCDC_CONNECT_URL", &cluster.url());
-    stage.product.set("SEGCDC_KAFKA_BOOTSTRAP", &cluster.bootstrap());
-    let secrets = format!("file:{}", cluster.secrets_dir().join("pipeline.properties").display());
-    stage.product.set("SEGCDC_CONNECT_SECRETS", &secrets);
+    tell_of(&mut stage, &cluster)?;
     Ok((stage, cluster))
 }
 
@@ -248,6 +239,17 @@ async fn a_full_load_and_the_connectors_behind_it_carry_each_row_once() -> Resul
     running.kill().await?;
     let status = json(&stage.product.succeed(&["status", "-o", "json"]).await?)?;
     assert_eq!(status["state"], "STARTING", "{status:#}");
+    not_compared(&mut stage, "COPYING").await?;
+    // What was begun can be forgotten, and begun anew.
+    stage.product.succeed(&["reset", "--drop", "--yes"]).await?;
+    forgotten(&stage, &cluster).await?;
+    let mut running = stage.product.start(&["up", "--yes", "--engine", "kafka-connect"])?;
+    running
+        .until("tables are copied again", PATIENCE, || async {
+            (stage.target_number(copying).await.ok()? > 0).then_some(())
+        })
+        .await?;
+    running.kill().await?;
 
     catch_up(&mut stage, &cluster, &[]).await?;
     application.commits(200).await?;
@@ -315,6 +317,7 @@ async fn a_running_pipeline_is_handed_over_both_ways_without_a_difference() -> R
     dies.kill().await?;
     let refused = stage.product.run(&["up", "--yes", "--engine", "kafka-connect"]).await?;
     assert_eq!(refused.error_code(), Some("MIGRATION_UNFINISHED"), "{refused}");
+    not_compared(&mut stage, "MIGRATION_UNFINISHED").await?;
     stage.product.succeed(&to_native).await?;
     application.commits(100).await?;
     let mut native = stage.product.up()?;
@@ -334,15 +337,88 @@ async fn a_running_pipeline_is_handed_over_both_ways_without_a_difference() -> R
     stage.remove().await
 }
 
+/// `verify` says of each table why it compares nothing, instead of differences that are none.
+async fn not_compared(stage: &mut Stage, code: &str) -> Result<()> {
+    let verdict = stage.product.run(&["verify", "-o", "json"]).await?;
+    ensure!(verdict.status.code() == Some(1), "{verdict}");
+    let report = json(&verdict)?;
+    let tables = report["tables"].as_array().context("tables")?;
+    let all = tables.iter().all(|table| table["not_compared"]["code"] == code);
+    ensure!(all && tables.len() == COMPARED.len() && report["differences"] == 0, "{report:#}");
+    Ok(())
+}
+
+/// Neither side has anything of the pipeline, the tables that it made in the target included.
+async fn forgotten(stage: &Stage, cluster: &ConnectCluster) -> Result<()> {
+    let sql = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'witness') || ' ' \
+               || (SELECT count(*) FROM pg_publication) || ' ' \
+               || (SELECT count(*) FROM pg_namespace WHERE nspname = 'segcdc')";
+    let left = stage.source.psql(DATABASE, sql)?;
+    ensure!(left.trim() == "0 0 0", "slots, publications, schemas at the source: {left}");
+    let kept = left_in(stage, cluster).await?;
+    ensure!(kept.is_empty(), "{kept:?}");
+    let tables = stage.target_number("SELECT COUNT(*) FROM sys.tables").await?;
+    ensure!(tables == 0, "{tables} tables are left in the target");
+    Ok(())
+}
+
 async fn nothing_of_connectors_is_left(stage: &Stage, cluster: &ConnectCluster) -> Result<()> {
     let sql = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE slot_name <> 'witness') || ' ' \
                || (SELECT count(*) FROM pg_publication) || ' ' \
                || (SELECT count(*) FROM pg_namespace WHERE nspname = 'segcdc')";
     let left = stage.source.psql(DATABASE, sql)?;
     ensure!(left.trim() == "1 1 0", "slots, publications, schemas at the source: {left}");
-    let connectors = cluster.rest().get("/connectors").await?;
-    ensure!(connectors.body.trim() == "[]", "{}", connectors.body);
+    let kept = left_in(stage, cluster).await?;
+    ensure!(kept.is_empty(), "{kept:?}");
     let heartbeats = "SELECT COUNT(*) FROM sys.tables WHERE [name] LIKE N'%heartbeat%'";
     ensure!(stage.target_number(heartbeats).await? == 0, "heartbeat tables are left in the target");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_that_was_handed_over_is_reset_and_made_anew() -> Result<()> {
+    if let Some(reason) = connect::skipped() {
+        eprintln!("skipped: {reason}");
+        return Ok(());
+    }
+    let (mut stage, cluster) = set("forgotten").await?;
+    stage.source.execute(DATABASE, "DELETE FROM filler WHERE id > 500").await?;
+    // This one was there before; it is emptied, and stays.
+    stage
+        .target()
+        .await?
+        .batch("CREATE TABLE [dbo].[account] ([id] int NOT NULL PRIMARY KEY, [balance] bigint NOT NULL)")
+        .await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    stage.product.succeed(&["migrate", "--engine", "kafka-connect", "--yes"]).await?;
+    catch_up(&mut stage, &cluster, &[]).await?;
+    // On its way back it has two slots and two publications.
+    let mut dies = stage.product.start(&["migrate", "--engine", "native", "--yes"])?;
+    let cut = "SELECT COUNT(*) FROM [segcdc].[pipeline] WHERE [spec] LIKE N'%\"cut\":\"%'";
+    dies.until("the stream is cut", PATIENCE, || async {
+        (stage.target_number(cut).await.ok()? == 1).then_some(())
+    })
+    .await?;
+    dies.kill().await?;
+    stage.product.succeed(&["reset", "--drop", "--yes"]).await?;
+    let kept = stage.target_number("SELECT COUNT(*) FROM sys.tables WHERE [name] = N'account'").await?;
+    ensure!(
+        kept == 1 && stage.target_count("account").await? == 0,
+        "the table of before is gone, or has rows"
+    );
+    stage.target().await?.batch("DROP TABLE [dbo].[account]").await?;
+    forgotten(&stage, &cluster).await?;
+    stage
+        .source
+        .execute(DATABASE, "UPDATE account SET balance = balance + id; DELETE FROM doc WHERE id > 15")
+        .await?;
+    catch_up(&mut stage, &cluster, &[]).await?;
+    equal(&mut stage).await?;
+
+    // Handed over, and nothing begun since.
+    stage.product.succeed(&["reset", "--drop", "--yes"]).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    stage.product.succeed(&["migrate", "--engine", "kafka-connect", "--yes"]).await?;
+    stage.product.succeed(&["reset", "--drop", "--yes"]).await?;
+    forgotten(&stage, &cluster).await
 }
