@@ -8,7 +8,7 @@
 
 use segcdc_engine_native::down::{DownReport, Removal, Thing};
 use segcdc_model::Side;
-use segcdc_sqlserver::{PipelineState, Target, sql};
+use segcdc_sqlserver::{PipelineState, TableState, Target, sql};
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
@@ -18,7 +18,8 @@ use crate::rest::Rest;
 /// Has a pipeline forget everything, or says what would go.
 ///
 /// # Errors
-/// `CONNECT_UNSUPPORTED` for a pipeline that did not copy its rows, and without brokers; as [`crate::remove::remove`]. Can be repeated after any error.
+/// `CONNECT_UNSUPPORTED` for a pipeline that may not have copied the rows of a table that was there before it, and without
+/// brokers; as [`crate::remove::remove`]. Can be repeated after any error.
 pub async fn reset(
     config: &ConnectConfig,
     rest: &Rest,
@@ -28,9 +29,10 @@ pub async fn reset(
     let mut target = Target::connect(&config.engine.target).await?;
     let state = target.known_state(pipeline).await?;
     let spec = Spec::of(&state)?;
-    if !spec.snapshot {
+    if may_lose_rows(spec.snapshot, &state.tables) {
         return Err(ConnectError::Unsupported {
-            what: "reset of a pipeline that only follows: rows that it did not copy would be lost",
+            what: "reset of a pipeline that only follows, or was handed over, and writes a table that was there before it: rows \
+                   that it did not copy would be lost",
             instead: "remove it with `segcdc down --drop`, and make it again",
         });
     }
@@ -45,6 +47,12 @@ pub async fn reset(
     Ok(with_tables(report, &state))
 }
 
+/// Whether rows would go that did not come by the pipeline. A table that it made holds none; of others, only a pipeline
+/// that copied its rows knows that they were empty before. One that was handed over does not know whether it did. Pure.
+fn may_lose_rows(has_copied: bool, tables: &[TableState]) -> bool {
+    !has_copied && tables.iter().any(|table| !table.table_is_ours)
+}
+
 /// The report of a removal, with the tables among what goes. Pure.
 fn with_tables(mut report: DownReport, state: &PipelineState) -> DownReport {
     for table in &state.tables {
@@ -57,4 +65,22 @@ fn with_tables(mut report: DownReport, state: &PipelineState) -> DownReport {
         report.removed.push(Thing { what, side: Side::Target, sql });
     }
     report
+}
+
+#[cfg(test)]
+mod tests {
+    use segcdc_engine_native::table_state;
+
+    use super::*;
+    use crate::layout::tests::plan;
+
+    #[test]
+    fn rows_that_were_there_before_are_not_emptied_unless_they_were_copied() {
+        let plan = plan("public", "orders", &[]);
+        let (ours, theirs) = (table_state(&plan, true), table_state(&plan, false));
+        let both = [ours.clone(), theirs];
+        assert!(may_lose_rows(false, &both));
+        assert!(!may_lose_rows(true, &both));
+        assert!(!may_lose_rows(false, &[ours]));
+    }
 }
