@@ -259,6 +259,8 @@ Median (least–greatest) of {rounds} rounds, with the other engine first in eve
 
 How to read it:
 
+- Where other programs took much of the machine, wall time and latency are mostly waiting for a core, of both engines. CPU time and memory
+  hardly are: compare those, and measure again on a machine that is quiet.
 - The target is the **sandbox, not SQL Server**. It shares the machine's cores with the source, the engines, and the load; all
   disks are in memory where there is enough. A target that is slower per statement than per row makes the difference larger, a bigger machine
   gives the worker more cores.

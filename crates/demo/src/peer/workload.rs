@@ -50,7 +50,7 @@ pub(super) struct Steady {
 
 /// Wide rows only.
 pub(super) fn wide(rows: u64) -> Data {
-    Data { name: "wide", rows_are: "20 columns, about 480 bytes", tables: vec![("wide", rows)] }
+    Data { name: "wide", rows_are: "20 columns, about 400 bytes", tables: vec![("wide", rows)] }
 }
 
 /// Narrow rows, and what the changes need.
