@@ -24,6 +24,7 @@ const OPTIONAL: &[&str] = &[
     "guardrail.collections.limit.action",
     "schema.name.adjustment.mode",
     "extended.headers.enabled",
+    "message.prefix.exclude.list",
     "exactly.once.support",
     "transaction.boundary",
     "connection.restart.on.errors",

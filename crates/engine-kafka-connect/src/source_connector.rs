@@ -229,6 +229,11 @@ fn values(lines: &mut Builder<'_>) {
         )
         .set("skipped.operations", "none", "the default leaves TRUNCATE out")
         .set("provide.transaction.metadata", "false", "the sink does not use it")
+        .set_if_known(
+            "message.prefix.exclude.list",
+            ".*",
+            "messages of pg_logical_emit_message would get a topic of their own, which nobody reads or removes",
+        )
         .set_if_known("schema.name.adjustment.mode", "none", "names stay as they are")
         .set_if_known("extended.headers.enabled", "false", "bytes in each message that nothing reads")
         .set("key.converter", CONVERTER, "the sink needs the types of the key")
