@@ -29,28 +29,48 @@ pub(super) fn collect(files: &[syn::File]) -> Vec<Entry> {
     methods
         .iter()
         .flat_map(|(name, methods)| {
-            methods.codes.iter().map(|(variant, code)| {
-                let key = (name.clone(), variant.clone());
+            methods.codes.iter().map(|(case, code)| {
+                let key = (name.clone(), case.variant.clone());
                 Entry {
                     code: code.clone(),
                     meaning: documentation.get(&key).cloned().unwrap_or_default(),
-                    reaction: methods.dispositions.get(variant).cloned().unwrap_or_default(),
-                    fix: methods.hints.get(variant).cloned().unwrap_or_default(),
+                    reaction: of_case(&methods.dispositions, case),
+                    fix: of_case(&methods.hints, case),
                 }
             })
         })
         .collect()
 }
 
+/// A variant, or those of its values of which an arm's guard is true.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Case {
+    /// Its name.
+    variant: String,
+    /// Whether the arm has a guard.
+    guarded: bool,
+}
+
 /// What one type says about its variants.
 #[derive(Default)]
 struct Methods {
-    /// Variant to code, in order of the variants' names.
-    codes: BTreeMap<String, String>,
-    /// Variant to reaction.
-    dispositions: BTreeMap<String, String>,
-    /// Variant to hint.
-    hints: BTreeMap<String, String>,
+    /// Codes, in order of the variants' names.
+    codes: BTreeMap<Case, String>,
+    /// Reactions.
+    dispositions: BTreeMap<Case, String>,
+    /// Hints.
+    hints: BTreeMap<Case, String>,
+}
+
+/// What is said about a case, or else about its variant.
+fn of_case(texts: &BTreeMap<Case, String>, case: &Case) -> String {
+    let whole = Case { guarded: false, ..case.clone() };
+    texts.get(case).or_else(|| texts.get(&whole)).cloned().unwrap_or_default()
+}
+
+/// A hint for a page: what the message fills in is said in words.
+fn readable(hint: &str) -> String {
+    hint.replace("{flag}", "with the flag --rename that the message prints")
 }
 
 // === impl Methods ===
@@ -62,31 +82,32 @@ impl Methods {
             let syn::ImplItem::Fn(function) = item else { continue };
             for arm in arms_of(function) {
                 for variant in variants_of(&arm.pat) {
-                    self.read_arm(&function.sig.ident.to_string(), variant, &arm.body);
+                    let case = Case { variant, guarded: arm.guard.is_some() };
+                    self.read_arm(&function.sig.ident.to_string(), case, &arm.body);
                 }
             }
         }
     }
 
     /// Reads one arm of one of the three methods.
-    fn read_arm(&mut self, method: &str, variant: String, body: &syn::Expr) {
+    fn read_arm(&mut self, method: &str, case: Case, body: &syn::Expr) {
         match method {
             "code" => {
                 if let Some(code) = literal(body).filter(|code| is_code(code)) {
-                    self.codes.insert(variant, code);
+                    self.codes.insert(case, code);
                 }
             }
             "hint" => {
                 let hints = literals(body);
                 if let Some(hint) = hints.into_iter().find(|hint| hint.contains(' ')) {
-                    self.hints.insert(variant, hint);
+                    self.hints.insert(case, readable(&hint));
                 }
             }
             "disposition" => {
                 if let syn::Expr::Path(path) = body
                     && let Some(last) = path.path.segments.last()
                 {
-                    self.dispositions.insert(variant, reaction(&last.ident.to_string()).to_owned());
+                    self.dispositions.insert(case, reaction(&last.ident.to_string()).to_owned());
                 }
             }
             _ => {}
@@ -130,21 +151,28 @@ mod tests {
             }
             impl Fault for E {
                 fn code(&self) -> &'static str {
-                    match self { E::Lost { .. } => "SLOT_LOST", E::Other(f) => f.code() }
+                    match self { E::Lost { slot } if new(slot) => "SLOT_NEW", E::Lost { .. } => "SLOT_LOST", E::Other(f) => f.code() }
                 }
                 fn disposition(&self) -> Disposition {
-                    match self { E::Lost { .. } => Disposition::Halt, E::Other(f) => f.disposition() }
+                    match self {
+                        E::Lost { slot } if new(slot) => Disposition::Retry,
+                        E::Lost { .. } => Disposition::Halt,
+                        E::Other(f) => f.disposition(),
+                    }
                 }
                 fn hint(&self) -> String {
-                    match self { E::Lost { slot } => format!("make {slot} again"), E::Other(f) => return f.hint() }
+                    match self { E::Lost { slot } => format!("make {slot} again, {flag}"), E::Other(f) => return f.hint() }
                 }
             }"#;
         let entry = Entry {
             code: "SLOT_LOST".to_owned(),
             meaning: "The slot is gone.".to_owned(),
             reaction: "halts the pipeline".to_owned(),
-            fix: "make {slot} again".to_owned(),
+            fix: "make {slot} again, with the flag --rename that the message prints".to_owned(),
         };
-        assert_eq!(collect(&[syn::parse_file(text).unwrap()]), [entry]);
+        // What is said about some values of a variant only has a row of its own.
+        let reaction = "tries again, with back-off".to_owned();
+        let guarded = Entry { code: "SLOT_NEW".to_owned(), reaction, ..entry.clone() };
+        assert_eq!(collect(&[syn::parse_file(text).unwrap()]), [entry, guarded]);
     }
 }
