@@ -27,6 +27,8 @@ pub(crate) enum Failpoint {
     AfterQuarantine,
     AfterSlotDropped,
     AfterGivenUp,
+    BeforeResyncStored,
+    AfterResyncStored,
 }
 
 /// Dies here if it was asked for.
@@ -78,6 +80,8 @@ mod enabled {
             Failpoint::AfterQuarantine => "after_quarantine",
             Failpoint::AfterSlotDropped => "after_slot_dropped",
             Failpoint::AfterGivenUp => "after_given_up",
+            Failpoint::BeforeResyncStored => "before_resync_stored",
+            Failpoint::AfterResyncStored => "after_resync_stored",
         }
     }
 }

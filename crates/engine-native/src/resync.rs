@@ -4,7 +4,8 @@
 //! target table of the wanted shape (dropped and made again if it is ours)
 //! source table in the publication, if that is ours
 //! state row: QUEUED, with the new shape                                     the next run copies it
-//! target table of the name that it had before (dropped if it is ours)       when a rule gives it another one
+//!   in one transaction with it, when a rule gives it another name:
+//!   the target table of that name made, the one of the old name dropped if it is ours
 //! ```
 //!
 //! Until the last step the table stays what it was, so that an interruption changes nothing that counts.
@@ -16,7 +17,7 @@ use segcdc_plan::table_plan::check_target_names;
 use segcdc_plan::{TablePlan, target_name};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
 use segcdc_sqlserver::tables::{self, Difference};
-use segcdc_sqlserver::{ExistingRows, PipelineState, TableState, Target};
+use segcdc_sqlserver::{ExistingRows, PipelineState, Replacement, TableState, Target};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -24,6 +25,7 @@ use crate::context::naming;
 use crate::down::refuse_in_use;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
+use crate::failpoint::{Failpoint, hit};
 use crate::preflight::judge;
 use crate::provision::decide::is_copy_only;
 use crate::rules_in_force;
@@ -91,16 +93,18 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
         if let Some(published) = &published {
             check_published(plan.source.oid, &plan.source.name, Some(plan), published)?;
         }
-        let (made_anew, is_ours) = shape_target(&mut target, known, plan).await?;
+        let Shaped { made_anew, is_ours, is_missing } = shape_target(&mut target, known, plan).await?;
         let queued = shape::queued(plan, is_ours);
-        target.set_table(&checkpoint, &queued).await?;
-        if known.source_oid != queued.source_oid {
-            target.remove_table(&checkpoint, known.source_oid).await?;
-        }
         let dropped = (is_moved(known, plan) && known.table_is_ours).then(|| known.target.clone());
-        if let Some(before) = &dropped {
-            target.drop_table(before).await?;
-        }
+        hit(Failpoint::BeforeResyncStored);
+        let replacement = Replacement {
+            before: known.source_oid,
+            after: &queued,
+            made: is_missing.then_some(plan.as_ref()),
+            dropped: dropped.as_ref(),
+        };
+        target.replace_table(&checkpoint, &replacement).await?;
+        hit(Failpoint::AfterResyncStored);
         let (source, target) = (queued.source, queued.target);
         report.tables.push(ResyncedTable { source, target, was: known.phase, made_anew, dropped });
     }
@@ -181,17 +185,32 @@ fn check_names(state: &PipelineState, wanted: &[(TableState, Arc<TablePlan>)]) -
     Ok(check_target_names(had.chain(gets))?)
 }
 
-/// Gives the target table the wanted shape; says whether it was made anew, and whether it is ours.
+/// What became of a target table.
+struct Shaped {
+    /// It has no rows of before.
+    made_anew: bool,
+    /// Made by us.
+    is_ours: bool,
+    /// It is still to be made, together with the state that knows it.
+    is_missing: bool,
+}
+
+/// Gives the target table the wanted shape, unless it has a new name and is not there.
 async fn shape_target(
     target: &mut Target,
     known: &TableState,
     plan: &TablePlan,
-) -> Result<(bool, bool), EngineError> {
+) -> Result<Shaped, EngineError> {
     let existing = target.existing_table(&plan.target).await?;
     if is_moved(known, plan) {
-        // Whatever has the new name is not ours, and its rows are nobody's to add to.
-        target.prepare_table(plan, ExistingRows::Refuse).await?;
-        return Ok((existing.is_none(), existing.is_none()));
+        let is_missing = existing.is_none();
+        if is_missing {
+            target.ensure_schema(&plan.target.schema).await?;
+        } else {
+            // Whatever has the new name is not ours, and its rows are nobody's to add to.
+            target.prepare_table(plan, ExistingRows::Refuse).await?;
+        }
+        return Ok(Shaped { made_anew: is_missing, is_ours: is_missing, is_missing });
     }
     let differences = existing.as_ref().map(|found| tables::differences(found, plan)).unwrap_or_default();
     let differs = !differences.is_empty();
@@ -206,5 +225,5 @@ async fn shape_target(
         target.drop_table(&plan.target).await?;
     }
     target.prepare_table(plan, ExistingRows::Allow).await?;
-    Ok((differs, known.table_is_ours))
+    Ok(Shaped { made_anew: differs, is_ours: known.table_is_ours, is_missing: false })
 }

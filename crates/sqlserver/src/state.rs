@@ -17,6 +17,7 @@ mod slot_watch;
 mod write;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
+use segcdc_plan::TablePlan;
 
 use crate::error::TargetError;
 
@@ -118,6 +119,19 @@ pub struct TableProgress {
     pub rows_copied: u64,
     /// Bytes of the copy so far.
     pub bytes_copied: u64,
+}
+
+/// A table in the place of another one.
+#[derive(Debug, Clone, Copy)]
+pub struct Replacement<'a> {
+    /// OID of the one that goes.
+    pub before: u32,
+    /// The state of the one that comes.
+    pub after: &'a TableState,
+    /// Its target table, if that is to be made.
+    pub made: Option<&'a TablePlan>,
+    /// The target table that goes, if there is one.
+    pub dropped: Option<&'a QualifiedName>,
 }
 
 /// What a new pipeline begins with. It is stored before anything exists at the source, so that whatever is made there

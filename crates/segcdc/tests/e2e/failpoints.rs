@@ -42,6 +42,9 @@ const QUARANTINE: [&str; 2] = ["before_quarantine", "after_quarantine"];
 const SLOT_DROPPED: &str = "after_slot_dropped";
 const SLOT_MADE: &str = "after_slot";
 
+/// Points that are passed when a table is to be copied again.
+const RESYNC: [&str; 2] = ["before_resync_stored", "after_resync_stored"];
+
 const TABLES: &str = "
     CREATE TABLE item (id int PRIMARY KEY, v text NOT NULL);
     CREATE TABLE entry (v int NOT NULL, w text);
@@ -114,7 +117,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 #[test]
 fn every_point_of_the_engine_is_died_at() {
     let ours: BTreeSet<&str> =
-        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain([SLOT_DROPPED]).collect();
+        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain([SLOT_DROPPED]).chain(RESYNC).collect();
     assert_eq!(all_points(), ours);
 }
 
@@ -160,4 +163,46 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
         stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     }
     Ok(())
+}
+
+/// Whether the target has a table of this name.
+async fn is_there(stage: &Stage, name: &str) -> Result<bool> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM sys.objects WHERE [object_id] = OBJECT_ID(N'{}')",
+        stage.target_table(name)
+    );
+    Ok(stage.target_number(&sql).await? == 1)
+}
+
+/// A table gets another name: whenever the resync dies, one of the two target tables is left and not both, once it is
+/// repeated.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn death_in_a_resync_leaves_no_table_behind() -> Result<()> {
+    let mut stage = Stage::start("die_in_resync").await?;
+    stage.source.execute(DATABASE, TABLES).await?;
+    let up = ["up", "--yes", "--until-caught-up"];
+    stage.product.succeed(&up).await?;
+    let mut names = ["item".to_owned(), String::new()];
+    for point in RESYNC {
+        names = [format!("{point}_item"), std::mem::take(&mut names[0])];
+        let rule = format!("public.item={}", names[0]);
+        let resync = ["table", "resync", "--yes", "--tables", "item", "--rename", &rule];
+        stage.product.set(VARIABLE, point);
+        let ended = stage.product.run(&resync).await?;
+        stage.product.set(VARIABLE, "");
+        ensure!(ended.status.signal() == Some(ABORTED), "it did not die at {point}: {ended}");
+        let stored = point == "after_resync_stored";
+        ensure!(is_there(&stage, &names[1]).await? != stored, "the old table, after dying at {point}");
+        if !stored {
+            stage.product.succeed(&resync).await?;
+        }
+        stage.product.succeed(&up).await?;
+        ensure!(
+            !is_there(&stage, &names[1]).await? && is_there(&stage, &names[0]).await?,
+            "the tables after {point}"
+        );
+        let pairs = [["public", "item", "dbo", names[0].as_str()]];
+        ensure!(stage.compare_pairs(&pairs).await?.equal, "after {point}");
+    }
+    stage.remove().await
 }

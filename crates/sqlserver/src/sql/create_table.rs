@@ -128,3 +128,8 @@ pub fn empty(table: &QualifiedName) -> String {
 pub fn drop_table(table: &QualifiedName) -> String {
     format!("DROP TABLE {}", quote::qualified(table))
 }
+
+/// Drops a table, if it is there.
+pub fn drop_table_if_exists(table: &QualifiedName) -> String {
+    format!("DROP TABLE IF EXISTS {}", quote::qualified(table))
+}

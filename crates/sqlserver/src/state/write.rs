@@ -6,7 +6,7 @@ use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
 use crate::sql::state::Totals;
-use crate::state::{Lag, NewPipeline, TableProgress, TableState, check_fence, read};
+use crate::state::{Lag, NewPipeline, Replacement, TableProgress, TableState, check_fence, read};
 
 /// How many rows the statements of a fenced write have to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,6 +183,27 @@ impl Target {
             [sql::state::delete_table(pipeline, table.source_oid), sql::state::insert_table(pipeline, table)]
         });
         self.write_fenced("storing the state of tables", checkpoint, statements.collect(), Found::Any).await
+    }
+
+    /// Puts a table in the place of another one: all or nothing, so that no target table is left that no state knows. The
+    /// schema of a table that is made has to be there. (T-SQL manual, "DROP TABLE": it is undone with its transaction.)
+    ///
+    /// # Errors
+    /// As [`Target::set_table`].
+    pub async fn replace_table(
+        &mut self,
+        checkpoint: &Checkpoint,
+        replacement: &Replacement<'_>,
+    ) -> Result<(), TargetError> {
+        let Replacement { before, after, made, dropped } = replacement;
+        let pipeline = &checkpoint.pipeline;
+        let mut statements: Vec<String> =
+            made.iter().map(|plan| sql::create_table::create_table(plan)).collect();
+        statements.push(sql::state::delete_table(pipeline, *before));
+        statements.push(sql::state::delete_table(pipeline, after.source_oid));
+        statements.push(sql::state::insert_table(pipeline, after));
+        statements.extend(dropped.map(sql::create_table::drop_table_if_exists));
+        self.write_fenced("replacing a table", checkpoint, statements, Found::Any).await
     }
 
     /// Removes the state of one table.
