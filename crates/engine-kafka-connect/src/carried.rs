@@ -61,7 +61,7 @@ pub fn carried(column: &SourceColumn) -> Carried {
         PgType::Timestamp => Carried::Except(exception::TIMESTAMP),
         PgType::TimestampTz => Carried::Except(exception::TIMESTAMPTZ),
         PgType::Bit => Carried::Exactly,
-        PgType::Money { .. } => {
+        PgType::Money { .. } | PgType::MoneyOfUnknownDigits => {
             Carried::Refused("money: Debezium assumes two digits behind the point, whatever the locale says")
         }
         PgType::Other => other(&column.type_name),
@@ -94,6 +94,7 @@ pub fn can_be_toasted(column: &SourceColumn) -> bool {
         | PgType::Enum
         | PgType::Bit
         | PgType::Money { .. }
+        | PgType::MoneyOfUnknownDigits
         | PgType::Oid => false,
     }
 }
@@ -160,7 +161,7 @@ pub fn row(column: &SourceColumn) -> &'static str {
         PgType::Enum => "enums",
         PgType::Oid => "oid",
         PgType::Bit => "bit(1)",
-        PgType::Money { .. } => "money",
+        PgType::Money { .. } | PgType::MoneyOfUnknownDigits => "money",
         PgType::Other => row_of_other(&column.type_name),
     }
 }

@@ -63,6 +63,8 @@ pub enum PgType {
         /// Digits behind the point that the database's `lc_monetary` has, 0 to 10.
         fraction_digits: u8,
     },
+    /// `money` of which our own role's `lc_monetary` hides how many digits it has: such a column cannot be replicated.
+    MoneyOfUnknownDigits,
     /// `oid`: an unsigned 32-bit number.
     Oid,
     /// Any other type (arrays, ranges, intervals, geometric, network, extension types): its text form.

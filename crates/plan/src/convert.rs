@@ -139,6 +139,8 @@ fn decode_text<'a>(pg_type: &PgType, bytes: &'a [u8]) -> Result<Value<'a>, Value
         PgType::Float8 => float::<f64>(bytes).map(Value::Float8),
         PgType::Numeric { .. } => numeric::from_text(bytes),
         PgType::Money { fraction_digits } => money::from_text(bytes, *fraction_digits),
+        // Refused before it comes to that.
+        PgType::MoneyOfUnknownDigits => None,
         PgType::Bit => match bytes {
             b"1" => Some(Value::Bool(true)),
             b"0" => Some(Value::Bool(false)),

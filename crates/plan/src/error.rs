@@ -18,6 +18,17 @@ pub enum PlanError {
         /// What it is, with its article.
         kind: &'static str,
     },
+    /// The role has a setting of `lc_monetary` of its own, so nothing tells what `money` means in the database.
+    #[error(
+        "{table} has the money column {column}, and an lc_monetary of our own role hides how many digits money has in this \
+         database"
+    )]
+    MoneyLocale {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+    },
     /// The target schema belongs to the server or to the product.
     #[error("{table} would go to the target schema {schema}, which is reserved")]
     ReservedSchema {
@@ -237,6 +248,7 @@ impl PlanError {
             | PlanError::Contradiction { oid, .. }
             | PlanError::Value { oid, .. } => Some(*oid),
             PlanError::NotStreamable { .. }
+            | PlanError::MoneyLocale { .. }
             | PlanError::ReservedSchema { .. }
             | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
@@ -258,6 +270,7 @@ impl Fault for PlanError {
     fn code(&self) -> &'static str {
         match self {
             PlanError::NotStreamable { .. } => "TABLE_NOT_STREAMABLE",
+            PlanError::MoneyLocale { .. } => "MONEY_LOCALE",
             PlanError::ReservedSchema { .. } => "SCHEMA_RESERVED",
             PlanError::TargetName { .. } | PlanError::ColumnName { .. } => "IDENTIFIER_INVALID",
             PlanError::NoColumns { .. } => "TABLE_WITHOUT_COLUMNS",
@@ -283,6 +296,7 @@ impl Fault for PlanError {
     fn disposition(&self) -> Disposition {
         match self {
             PlanError::NotStreamable { .. }
+            | PlanError::MoneyLocale { .. }
             | PlanError::ReservedSchema { .. }
             | PlanError::TargetName { .. }
             | PlanError::NoColumns { .. }
@@ -307,6 +321,10 @@ impl Fault for PlanError {
 
     fn hint(&self) -> String {
         match self {
+            PlanError::MoneyLocale { .. } => {
+                "take the setting from the role with ALTER ROLE ... RESET lc_monetary (and with IN DATABASE ..., if it \
+                 is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; or leave the table out"
+            }
             PlanError::NotStreamable { .. } => {
                 "leave the table out, or replicate the ordinary tables behind it"
             }

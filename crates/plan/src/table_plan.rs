@@ -149,6 +149,9 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
         if column.generated && !in_key {
             continue;
         }
+        if column.pg_type == PgType::MoneyOfUnknownDigits {
+            return Err(PlanError::MoneyLocale { table: source.name.clone(), column: column.name.clone() });
+        }
         let nullable = !column.not_null && !in_key;
         let wanted = type_override::decide(&source.name, column, in_key, &naming.rules)?;
         if wanted.is_some_and(|wanted| wanted.as_text) {

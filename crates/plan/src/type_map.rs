@@ -50,9 +50,13 @@ pub fn map(column: &SourceColumn, in_key: bool) -> MssqlType {
             text(code_points(*length), in_key)
         }
         PgType::Name | PgType::Enum => text(Length::Limited(NAME_UNITS), in_key),
-        PgType::Text | PgType::Varchar { length: None } | PgType::Json | PgType::Jsonb | PgType::Other => {
-            text(Length::Max, in_key)
-        }
+        // No plan has money of unknown digits.
+        PgType::Text
+        | PgType::Varchar { length: None }
+        | PgType::Json
+        | PgType::Jsonb
+        | PgType::MoneyOfUnknownDigits
+        | PgType::Other => text(Length::Max, in_key),
         PgType::Bytea if in_key => MssqlType::VarBinary { length: Length::Limited(KEY_BYTES) },
         PgType::Bytea => MssqlType::VarBinary { length: Length::Max },
         PgType::Uuid => MssqlType::UniqueIdentifier,

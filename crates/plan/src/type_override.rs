@@ -224,7 +224,7 @@ fn choices(pg_type: &PgType) -> &'static str {
         PgType::Numeric { .. } => {
             "a numeric can be decimal(p,s), smallint, int, bigint or nvarchar(n); float would round it"
         }
-        PgType::Money { .. } => "a money can be decimal(p,s) or nvarchar(n)",
+        PgType::Money { .. } | PgType::MoneyOfUnknownDigits => "a money can be decimal(p,s) or nvarchar(n)",
         PgType::Float4 => "a real can be real, float or nvarchar(n); a decimal would round it",
         PgType::Float8 => "a double precision can be float or nvarchar(n); real and decimal would round it",
         PgType::Bytea => "bytes can be varbinary(n), varbinary(max) or nvarchar(n)",

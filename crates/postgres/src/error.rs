@@ -218,14 +218,6 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
-    /// The role has a setting of `lc_monetary` of its own, so nothing tells what `money` means in the database.
-    #[error(
-        "the role {role} has its own lc_monetary, which hides how many digits money has in this database"
-    )]
-    MoneyLocale {
-        /// The role.
-        role: String,
-    },
     /// What is too large for memory cannot be kept on disk.
     #[error("cannot keep what is too large for memory in {}", .directory.display())]
     Spill {
@@ -349,7 +341,6 @@ impl Fault for SourceError {
             SourceError::Pattern { .. } => "TABLE_PATTERN",
             SourceError::TableNotFound { .. } => "TABLE_NOT_FOUND",
             SourceError::TableRewritten { .. } => "TABLE_REWRITTEN",
-            SourceError::MoneyLocale { .. } => "MONEY_LOCALE",
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
             SourceError::Spill { cause, .. } if is_full(cause) => "SPILL_DISK_FULL",
             SourceError::Spill { .. } => "SPILL_FAILED",
@@ -388,7 +379,6 @@ impl Fault for SourceError {
             | SourceError::SpillLimit { .. }
             | SourceError::InvalidName { .. }
             | SourceError::Pattern { .. }
-            | SourceError::MoneyLocale { .. }
             | SourceError::SlotAheadOfCheckpoint { .. } => Disposition::Halt,
         }
     }
@@ -436,11 +426,6 @@ impl Fault for SourceError {
                 "the table was dropped, renamed or changed; look at the source"
             }
             SourceError::TableRewritten { .. } => "the table is copied again with a new snapshot",
-            SourceError::MoneyLocale { .. } => {
-                "take the setting from the role with ALTER ROLE ... RESET lc_monetary (and with IN DATABASE ..., if it \
-                 is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; \
-                 tables without a money column can be named with --tables"
-            }
             SourceError::Spill { cause, .. } if is_full(cause) => {
                 "give the directory space for the largest transaction's large values, or name another with --spill-dir"
             }

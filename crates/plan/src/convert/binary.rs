@@ -52,7 +52,7 @@ pub(super) fn decode<'a>(pg_type: &PgType, bytes: &'a [u8]) -> Result<Value<'a>,
         | PgType::Json
         | PgType::Enum => return text(bytes).map(Value::Text),
         // What other types' binary forms mean is not known here; the source casts them to text.
-        PgType::Other => None,
+        PgType::MoneyOfUnknownDigits | PgType::Other => None,
     };
     value.ok_or_else(|| ValueError::Malformed { pg_type: pg_type.clone(), form: Form::Binary })
 }

@@ -141,7 +141,7 @@ fn short_names(pg_type: &PgType) -> &'static [&'static str] {
         PgType::Timestamp => &["timestamp", "timestamp without time zone"],
         PgType::TimestampTz => &["timestamptz", "timestamp with time zone"],
         PgType::Bit => &["bit"],
-        PgType::Money { .. } => &["money"],
+        PgType::Money { .. } | PgType::MoneyOfUnknownDigits => &["money"],
         PgType::Oid => &["oid"],
         PgType::Enum | PgType::Other => &[],
     }

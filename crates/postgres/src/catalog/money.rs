@@ -18,19 +18,19 @@ const SETTINGS: &str = "WITH setting AS (SELECT s.setdatabase, s.setrole, substr
          WHERE setrole = 0 AND d.datname = current_database()), \
        (SELECT locale FROM setting WHERE setrole = 0 AND setdatabase = 0)), \
      (SELECT count(*) FROM setting JOIN pg_roles r ON r.oid = setrole WHERE r.rolname = session_user), \
-     (SELECT reset_val FROM pg_settings WHERE name = 'lc_monetary'), session_user";
+     (SELECT reset_val FROM pg_settings WHERE name = 'lc_monetary')";
 
-/// Digits behind the point of the database's money.
+/// Digits behind the point of the database's money; `None` when a setting of our own role hides the server's.
 ///
 /// # Errors
-/// [`SourceError::MoneyLocale`] when a setting of our own role hides the server's.
-pub(super) async fn fraction_digits(session: &Session) -> Result<u8, SourceError> {
+/// The server's.
+pub(super) async fn fraction_digits(session: &Session) -> Result<Option<u8>, SourceError> {
     let mut row = session.row(Operation::Query, SETTINGS).await?;
     let (shared, of_role): (Option<String>, u32) = (row.optional()?, row.value()?);
-    let (begun_with, role) = (row.text()?, row.text()?);
+    let begun_with = row.text()?;
     let locale = match shared {
         Some(locale) => locale,
-        None if of_role > 0 => return Err(SourceError::MoneyLocale { role }),
+        None if of_role > 0 => return Ok(None),
         None => begun_with,
     };
     // Several statements are one transaction, with which the setting goes.
@@ -38,5 +38,5 @@ pub(super) async fn fraction_digits(session: &Session) -> Result<u8, SourceError
         "SELECT set_config('lc_monetary', {}, true); SELECT scale(0::money::numeric)",
         crate::quote::literal(&locale)?
     );
-    session.row(Operation::Query, &sql).await?.value()
+    session.row(Operation::Query, &sql).await?.value().map(Some)
 }

@@ -83,11 +83,13 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<Vec<SourceTa
     for mut row in columns {
         let oid = row.value()?;
         let mut column = column(&mut row)?;
-        if let PgType::Money { fraction_digits } = &mut column.pg_type {
-            *fraction_digits = match money_digits {
+        if let PgType::Money { .. } = column.pg_type {
+            let digits = match money_digits {
                 Some(known) => known,
                 None => *money_digits.insert(money::fraction_digits(session).await?),
             };
+            column.pg_type = digits
+                .map_or(PgType::MoneyOfUnknownDigits, |fraction_digits| PgType::Money { fraction_digits });
         }
         columns_of.entry(oid).or_default().push(column);
     }

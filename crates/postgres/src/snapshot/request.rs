@@ -140,6 +140,7 @@ fn ordering(column: &SourceColumn) -> Result<String, SourceError> {
         | PgType::Float8
         | PgType::Numeric { .. }
         | PgType::Money { .. }
+        | PgType::MoneyOfUnknownDigits
         | PgType::Bit
         | PgType::Bytea
         | PgType::Uuid

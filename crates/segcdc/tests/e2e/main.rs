@@ -4,6 +4,7 @@
 
 mod bags;
 mod connect_verbs;
+mod edges;
 mod failover;
 #[cfg(feature = "failpoints")]
 mod failpoints;

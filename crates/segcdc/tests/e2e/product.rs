@@ -152,6 +152,11 @@ impl Running {
         Ok(Finished { status, stdout: read(&self.stdout), stderr: read(&self.stderr) })
     }
 
+    /// Where standard error goes.
+    pub(crate) fn log_file(&self) -> &Path {
+        &self.stderr
+    }
+
     /// The last lines of standard error.
     pub(crate) fn log(&self) -> String {
         tail(&read(&self.stderr))
