@@ -178,7 +178,8 @@ fn variant(pg_type: &PgType) -> usize {
         PgType::Enum => 19,
         PgType::Oid => 20,
         PgType::Bit => 21,
-        PgType::Money { .. } => 22,
+        // Of unknown digits it becomes nothing: no row.
+        PgType::Money { .. } | PgType::MoneyOfUnknownDigits => 22,
         PgType::Other => 23,
     }
 }
