@@ -264,6 +264,12 @@ impl Setup<'_> {
             let found = found.ok_or_else(|| EngineError::SlotMissing { slot: name.clone() })?;
             return Ok((given_slot_start(&found, &config.source.database)?, None));
         }
+        if catalog::identity(self.source).await?.in_recovery {
+            tracing::warn!(
+                "on a standby the slot waits for a record of running transactions of the primary, which comes by itself within \
+                 a while if the primary is in use; at once by this at the primary: SELECT pg_log_standby_snapshot()"
+            );
+        }
         if mode == SnapshotMode::None {
             let making = async {
                 let mut replication = Replication::connect(&config.source).await?;
@@ -312,7 +318,10 @@ const BLOCKERS: &str = "SELECT string_agg(what, ', ' ORDER BY since) FROM ( \
         FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 5) \
        UNION ALL \
        (SELECT format('prepared transaction %L since %s', gid, date_trunc('second', prepared)), prepared \
-        FROM pg_prepared_xacts ORDER BY prepared LIMIT 5)) AS blockers";
+        FROM pg_prepared_xacts ORDER BY prepared LIMIT 5) \
+       UNION ALL \
+       (SELECT 'the next record of running transactions of the primary: SELECT pg_log_standby_snapshot() there', NULL \
+        WHERE pg_is_in_recovery())) AS blockers";
 
 /// Who keeps a slot from being made, as far as the role may see.
 async fn blockers(config: &EngineConfig) -> Option<String> {

@@ -60,10 +60,12 @@ pub async fn identity(session: &Session) -> Result<SourceIdentity, SourceError> 
     })
 }
 
-/// How far the server has written WAL: everything that has committed before the call lies at or below it.
+/// How far the server has written WAL: everything that has committed before the call lies at or below it. On a standby,
+/// how far it was replayed: everything that can be seen there lies at or below it.
 pub async fn current_lsn(session: &Session) -> Result<Lsn, SourceError> {
     // The insert position, not the write position: with synchronous_commit = off a commit may not be written yet.
-    session.row(Operation::Query, "SELECT pg_current_wal_insert_lsn()").await?.lsn()
+    let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END";
+    session.row(Operation::Query, sql).await?.lsn()
 }
 
 /// The tables that match any of the patterns (all tables when there is none), ordered by name.

@@ -24,6 +24,7 @@ pub const FIRST_SUPPORTED_VERSION: u32 = 140_000;
 pub struct Replication {
     wire: Wire,
     server_version_num: u32,
+    is_standby: bool,
     wal_sender_timeout: Option<Duration>,
 }
 
@@ -68,7 +69,7 @@ impl Replication {
         let mut wire = startup::connect(config, SessionKind::Replication).await?;
         wire.spill_into(&config.spill, Grammar::Changes { in_stream: false });
         let sql = "SELECT name, setting FROM pg_catalog.pg_settings \
-                   WHERE name IN ('server_version_num', 'wal_sender_timeout')";
+                   WHERE name IN ('server_version_num', 'wal_sender_timeout', 'in_hot_standby')";
         let rows = wire.query(Operation::Identify, sql).await?;
         let setting = |wanted: &str| {
             let row = rows.iter().find(|row| row.first().and_then(Option::as_deref) == Some(wanted));
@@ -80,9 +81,13 @@ impl Replication {
             let (found, needed) = (server_version_num, FIRST_SUPPORTED_VERSION);
             return Err(SourceError::VersionUnsupported { found, needed });
         }
+        let is_standby = rows.iter().any(|row| {
+            let field = |index: usize| row.get(index).and_then(Option::as_deref);
+            (field(0), field(1)) == (Some("in_hot_standby"), Some("on"))
+        });
         let timeout_ms = u64::from(setting("wal_sender_timeout")?);
         let wal_sender_timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
-        Ok(Replication { wire, server_version_num, wal_sender_timeout })
+        Ok(Replication { wire, server_version_num, is_standby, wal_sender_timeout })
     }
 
     /// `server_version_num`
@@ -125,7 +130,8 @@ impl Replication {
         snapshot: SlotSnapshot,
         temporary: bool,
     ) -> Result<CreatedSlot, SourceError> {
-        let sql = command::create_slot(self.server_version_num, name, snapshot, temporary)?;
+        let sql =
+            command::create_slot((self.server_version_num, self.is_standby), name, snapshot, temporary)?;
         // If we go away while the server waits, it shall notice and not leave a slot behind that nobody knows of.
         // Replication commands do not start the clock of this setting: the statement behind SET does, and the command
         // that follows at once finds it running. Servers on other systems than Linux may refuse the setting.

@@ -3,7 +3,7 @@
 use segcdc_model::{Finding, QualifiedName, Side, SourceTable, TableKind};
 
 use super::{PreflightRequest, Purpose, listed};
-use crate::error::SourceError;
+use crate::error::{Operation, SourceError};
 use crate::publication::{self, Publication, PublishedTable};
 use crate::quote;
 use crate::session::Session;
@@ -20,8 +20,27 @@ pub(super) async fn check(
             Some(publication) => judge(&publication, request),
             None => Ok(vec![missing(name, request)?]),
         },
+        None if request.purpose == Purpose::NewPipeline && is_standby(session).await? => {
+            Ok(vec![needed_on_standby(request)?])
+        }
         None => Ok(name_in_use(session, &request.publication_to_create).await?.into_iter().collect()),
     }
+}
+
+async fn is_standby(session: &Session) -> Result<bool, SourceError> {
+    session.row(Operation::Query, "SELECT pg_is_in_recovery()").await?.flag()
+}
+
+/// A standby takes what its primary has, and no publication can be made on it.
+fn needed_on_standby(request: &PreflightRequest) -> Result<Finding, SourceError> {
+    let detail = "the server is a standby, where no publication can be made";
+    let finding = Finding::failure(CHECK, Side::Source, "STANDBY_NEEDS_PUBLICATION", detail);
+    let name = match request.publication_to_create.as_str() {
+        "" => "segcdc",
+        name => name,
+    };
+    let hint = format!("make it at the primary, and name it here: --publication {name}");
+    Ok(finding.hint(hint).fix(publication::create_sql(name, &request.streamable_names())?))
 }
 
 /// A publication of the name that we want for our own.

@@ -6,6 +6,9 @@ use crate::error::{Operation, SourceError};
 use crate::replication::FIRST_SUPPORTED_VERSION;
 use crate::session::Session;
 
+/// First version with logical slots on standbys.
+const STANDBY_VERSION: u32 = 160_000;
+
 /// Encodings whose bytes the server does not turn into UTF-8: what a text means is anybody's guess.
 const WITHOUT_MEANING: [&str; 2] = ["SQL_ASCII", "MULE_INTERNAL"];
 
@@ -18,6 +21,8 @@ pub(super) struct ServerFacts {
     pub(super) database: String,
     /// Whether it is a standby.
     pub(super) in_recovery: bool,
+    /// `hot_standby_feedback`
+    pub(super) standby_feedback: bool,
     /// `server_encoding`
     pub(super) encoding: String,
     /// `wal_level`
@@ -38,15 +43,17 @@ impl ServerFacts {
 /// Asks.
 pub(super) async fn read(session: &Session) -> Result<ServerFacts, SourceError> {
     let sql = "SELECT current_setting('server_version_num'), current_database(), pg_is_in_recovery(), \
-         current_setting('server_encoding'), current_setting('wal_level'), pg_backend_pid()";
+         current_setting('server_encoding'), current_setting('wal_level'), pg_backend_pid(), \
+         current_setting('hot_standby_feedback')::bool";
     let mut row = session.row(Operation::Query, sql).await?;
     let (version, database, in_recovery) = (row.value()?, row.text()?, row.flag()?);
     let (encoding, wal_level, first) = (row.text()?, row.text()?, row.value()?);
+    let standby_feedback = row.flag()?;
     // Two statements: a pooler may give each to another process.
     let second = session.row(Operation::Query, "SELECT pg_backend_pid()").await?.value()?;
     let announced = session.announced_process().await;
     let processes = [Some(first), Some(second), announced];
-    Ok(ServerFacts { version, database, in_recovery, encoding, wal_level, processes })
+    Ok(ServerFacts { version, database, in_recovery, standby_feedback, encoding, wal_level, processes })
 }
 
 /// What it means.
@@ -98,12 +105,28 @@ fn version(facts: &ServerFacts) -> Finding {
 }
 
 fn primary(facts: &ServerFacts) -> Finding {
-    if facts.in_recovery {
-        Finding::failure("pg.primary", Side::Source, "SOURCE_IS_STANDBY", "the server is a standby")
-            .hint("give the URL of the primary: publications and heartbeats can be written there only")
-    } else {
-        Finding::ok("pg.primary", Side::Source, "the server is a primary")
+    const CHECK: &str = "pg.primary";
+    if !facts.in_recovery {
+        return Finding::ok(CHECK, Side::Source, "the server is a primary");
     }
+    if facts.version < STANDBY_VERSION {
+        let detail = "the server is a standby, and PostgreSQL before 16 has no logical slots there";
+        return Finding::failure(CHECK, Side::Source, "SOURCE_IS_STANDBY", detail)
+            .hint("give the URL of the primary");
+    }
+    if facts.standby_feedback {
+        return Finding::ok(
+            CHECK,
+            Side::Source,
+            "the server is a standby, which keeps its primary from removing rows",
+        );
+    }
+    let detail = "the server is a standby without hot_standby_feedback: its primary may remove rows of the catalog that a \
+         slot here needs, and the slot is lost then (rows_removed)";
+    Finding::warning(CHECK, Side::Source, "STANDBY_FEEDBACK_OFF", detail)
+        .hint("turn it on at the standby, and give the standby a physical slot of the primary (primary_slot_name)")
+        .fix("ALTER SYSTEM SET hot_standby_feedback = on")
+        .fix("SELECT pg_reload_conf()")
 }
 
 fn encoding(facts: &ServerFacts) -> Finding {
@@ -163,6 +186,7 @@ mod tests {
             version: 150_018,
             database: "app".to_owned(),
             in_recovery: false,
+            standby_feedback: false,
             encoding: "UTF8".to_owned(),
             wal_level: "logical".to_owned(),
             processes: [Some(7), Some(7), Some(7)],
@@ -192,7 +216,11 @@ mod tests {
         check(ServerFacts { version: 130_014, ..facts() }, Severity::Failure, "SOURCE_VERSION_UNSUPPORTED");
         check(ServerFacts { version: 150_012, ..facts() }, Severity::Warning, "SOURCE_VERSION_FAULTY");
         check(ServerFacts { version: 170_005, ..facts() }, Severity::Warning, "SOURCE_VERSION_FAULTY");
-        check(ServerFacts { in_recovery: true, ..facts() }, Severity::Failure, "SOURCE_IS_STANDBY");
+        let standby = ServerFacts { in_recovery: true, ..facts() };
+        check(standby.clone(), Severity::Failure, "SOURCE_IS_STANDBY");
+        let standby = ServerFacts { version: 160_010, ..standby };
+        check(standby.clone(), Severity::Warning, "STANDBY_FEEDBACK_OFF");
+        assert_eq!(problems(&ServerFacts { standby_feedback: true, ..standby }), []);
         let encoding = "SQL_ASCII".to_owned();
         check(ServerFacts { encoding, ..facts() }, Severity::Failure, "SOURCE_ENCODING");
         let wal_level = "replica".to_owned();

@@ -23,9 +23,9 @@ pub enum FieldForm {
     Binary,
 }
 
-/// CREATE_REPLICATION_SLOT.
+/// CREATE_REPLICATION_SLOT, for a server of a version that is a standby or is not.
 pub(super) fn create_slot(
-    server_version_num: u32,
+    (server_version_num, is_standby): (u32, bool),
     name: &str,
     snapshot: SlotSnapshot,
     temporary: bool,
@@ -43,8 +43,9 @@ pub(super) fn create_slot(
             SlotSnapshot::Export => "export",
             SlotSnapshot::None => "nothing",
         };
-        // A slot that is not copied to standbys is lost with the primary; one that is costs nothing without standbys.
-        let failover = server_version_num >= FAILOVER_VERSION && !temporary;
+        // A slot that is not copied to standbys is lost with the primary; one that is costs nothing without standbys. That of
+        // a standby is copied nowhere.
+        let failover = server_version_num >= FAILOVER_VERSION && !temporary && !is_standby;
         format!("(SNAPSHOT '{action}'{})", if failover { ", FAILOVER" } else { "" })
     };
     Ok(format!("CREATE_REPLICATION_SLOT {name}{temporary_word} LOGICAL pgoutput {options}"))
@@ -104,7 +105,7 @@ mod tests {
     #[test]
     fn slots_are_made_in_the_grammar_of_the_version() {
         let check = |version, snapshot, temporary, expected: &str| {
-            assert_eq!(create_slot(version, "s", snapshot, temporary).unwrap(), expected);
+            assert_eq!(create_slot((version, false), "s", snapshot, temporary).unwrap(), expected);
         };
         let (export, none) = (SlotSnapshot::Export, SlotSnapshot::None);
         check(140_000, export, false, "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput EXPORT_SNAPSHOT");
@@ -132,7 +133,9 @@ mod tests {
             true,
             "CREATE_REPLICATION_SLOT \"s\" TEMPORARY LOGICAL pgoutput (SNAPSHOT 'export')",
         );
-        assert!(create_slot(150_000, "My-Slot", export, false).is_err());
+        assert!(create_slot((150_000, false), "My-Slot", export, false).is_err());
+        let of_standby = create_slot((170_001, true), "s", none, false).unwrap();
+        assert_eq!(of_standby, "CREATE_REPLICATION_SLOT \"s\" LOGICAL pgoutput (SNAPSHOT 'nothing')");
     }
 
     #[test]

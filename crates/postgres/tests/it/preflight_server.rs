@@ -103,7 +103,7 @@ async fn bytes_without_meaning_are_refused() {
 }
 
 #[tokio::test]
-async fn standby_is_refused_without_asking_what_only_primaries_answer() {
+async fn standby_is_judged_without_asking_what_only_primaries_answer() {
     let mut cluster = PostgresCluster::start(PostgresOptions::default()).await.unwrap();
     cluster.execute("postgres", "CREATE TABLE a (id int PRIMARY KEY)").await.unwrap();
     cluster.stop(StopMode::Fast).unwrap();
@@ -113,7 +113,16 @@ async fn standby_is_refused_without_asking_what_only_primaries_answer() {
     let session = session::connect(&config).await.unwrap();
     let request = PreflightRequest { slot: Some("none".to_owned()), ..PreflightRequest::default() };
     let found = problems(&session, &request).await;
-    assert_eq!(with_code(&found, "SOURCE_IS_STANDBY").unwrap().severity, Severity::Failure);
+    let version = catalog::identity(&session).await.unwrap().server_version_num;
+    let (code, severity) = match version < 160_000 {
+        true => ("SOURCE_IS_STANDBY", Severity::Failure),
+        false => ("STANDBY_FEEDBACK_OFF", Severity::Warning),
+    };
+    assert_eq!(with_code(&found, code).unwrap().severity, severity);
+    if version >= 160_000 {
+        let needed = with_code(&found, "STANDBY_NEEDS_PUBLICATION").unwrap();
+        assert!(needed.fix_sql.first().is_some_and(|sql| sql.contains("CREATE PUBLICATION")), "{needed:?}");
+    }
     assert!(with_code(&found, "SLOT_MISSING").is_some(), "the other checks were made: {found:#?}");
 }
 

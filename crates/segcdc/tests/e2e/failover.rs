@@ -9,6 +9,9 @@ use super::stage::{DATABASE, PATIENCE, Stage};
 /// First version whose slots follow a failover.
 const SYNCED_SLOTS_VERSION: u32 = 170_000;
 
+/// First version with logical slots on standbys.
+const STANDBY_VERSION: u32 = 160_000;
+
 /// What the standby calls itself, and the slot that it reads.
 const STANDBY: &str = "standby";
 
@@ -187,4 +190,49 @@ async fn a_slot_that_follows_the_failover_lets_the_pipeline_go_on() -> Result<()
     old.start_server().await?;
     old.execute("postgres", "ALTER SYSTEM RESET synchronized_standby_slots").await?;
     ensure_refused(&mut stage, &old, "SOURCE_REWOUND").await
+}
+
+/// The pipeline reads a standby, and its stream goes on when that is promoted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_a_source() -> Result<()> {
+    let mut stage = Stage::start("standby").await?;
+    if version(&stage.source).await? < STANDBY_VERSION {
+        eprintln!("skipped, a standby of PostgreSQL before 16 has no logical slots");
+        return Ok(());
+    }
+    stage.source.execute(DATABASE, TABLE).await?;
+    let standby = standby_of(&mut stage.source).await?;
+    until_replayed(&stage.source, &standby).await?;
+    stage.product.set("SEGCDC_SOURCE_URL", &standby.url(DATABASE));
+    let refused = stage.product.run(&["up", "--yes"]).await?;
+    ensure!(refused.error_code() == Some("STANDBY_NEEDS_PUBLICATION"), "{refused}");
+    ensure!(refused.stderr.contains("CREATE PUBLICATION"), "{refused}");
+    stage.source.execute(DATABASE, "CREATE PUBLICATION given FOR TABLE t").await?;
+    until_replayed(&stage.source, &standby).await?;
+    stage.product.set("SEGCDC_PUBLICATION", "given");
+    let mut running = stage.product.up()?;
+    let live = || async {
+        stage.source.execute("postgres", "SELECT pg_log_standby_snapshot()").await.ok()?;
+        (stage.target_count("t").await.ok()? == 100).then_some(())
+    };
+    running.until("the rows are copied", PATIENCE, live).await?;
+    stage.live(&mut running).await?;
+    stage.source.execute(DATABASE, &rows(1000, 500)).await?;
+    stage
+        .source
+        .execute(DATABASE, "UPDATE t SET v = 'changed' WHERE id <= 50; DELETE FROM t WHERE id = 60")
+        .await?;
+    let arrived = || async { (stage.target_count("t").await.ok()? == 599).then_some(()) };
+    running.until("the changes have arrived", PATIENCE, arrived).await?;
+    until_replayed(&stage.source, &standby).await?;
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    stage.source.stop(StopMode::Immediate)?;
+    promote(&standby).await?;
+    standby.execute(DATABASE, &rows(2000, 100)).await?;
+    let arrived = || async { (stage.target_count("t").await.ok()? == 699).then_some(()) };
+    running.until("changes of the promoted standby have arrived", PATIENCE, arrived).await?;
+    running.signal(rustix::process::Signal::TERM)?;
+    running.wait(COMMAND_LIMIT).await?;
+    Ok(())
 }
