@@ -122,7 +122,7 @@ impl Deployment<'_> {
         let layout = &self.prepared.layout;
         match step {
             Step::WriteSecrets => write_secrets(self.config, &self.prepared.spec),
-            Step::Validate => validate(self.rest, &self.prepared.connectors).await,
+            Step::Validate => validate(self.rest, self.prepared).await,
             Step::WriteState => self.write_state().await,
             Step::CreateHeartbeats => self.create_heartbeats().await,
             Step::PublishHeartbeats => self.publish_heartbeats().await,

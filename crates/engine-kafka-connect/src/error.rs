@@ -193,7 +193,7 @@ pub enum ConnectError {
     SecretsFile {
         /// The file.
         path: PathBuf,
-        /// `written` or `removed`.
+        /// `written`, `read` or `removed`.
         what: &'static str,
         /// What the system says.
         #[source]
@@ -229,6 +229,16 @@ pub enum ConnectError {
         /// What the system says about the last of them.
         #[source]
         cause: io::Error,
+    },
+    /// The listener of the brokers wants TLS or SASL.
+    #[error(
+        "the listener {address} of Kafka wants {wants}, and segcdc asks brokers without TLS and SASL only"
+    )]
+    KafkaSecured {
+        /// Host and port.
+        address: String,
+        /// `TLS`, or `SASL` with its mechanisms.
+        wants: String,
     },
     /// A broker refused something.
     #[error("Kafka refuses to {what}: error {number}")]
@@ -334,6 +344,7 @@ impl Fault for ConnectError {
             ConnectError::Unsupported { .. } => "CONNECT_UNSUPPORTED",
             ConnectError::BootstrapInvalid { .. } => "KAFKA_BOOTSTRAP",
             ConnectError::KafkaUnreachable { .. } => "KAFKA_UNREACHABLE",
+            ConnectError::KafkaSecured { .. } => "KAFKA_LISTENER_SECURED",
             ConnectError::KafkaRefused { .. } => "KAFKA_REFUSED",
             ConnectError::KafkaProtocol { .. } => "KAFKA_PROTOCOL",
             ConnectError::LoadIncomplete { .. } => "FULL_LOAD_INCOMPLETE",
@@ -376,6 +387,7 @@ impl Fault for ConnectError {
             | ConnectError::SecretsProvider { .. }
             | ConnectError::Unsupported { .. }
             | ConnectError::BootstrapInvalid { .. }
+            | ConnectError::KafkaSecured { .. }
             | ConnectError::KafkaRefused { .. }
             | ConnectError::KafkaProtocol { .. }
             | ConnectError::LoadIncomplete { .. }
@@ -444,9 +456,8 @@ impl Fault for ConnectError {
             }
             ConnectError::Unsupported { instead, .. } => instead,
             ConnectError::BootstrapInvalid { .. } => "give --kafka-bootstrap host:port, several with commas",
-            ConnectError::KafkaUnreachable { .. } => {
-                "check --kafka-bootstrap; brokers with SASL cannot be asked: run the printed commands instead"
-            }
+            ConnectError::KafkaUnreachable { .. } => "check --kafka-bootstrap, and that the brokers run and listen there",
+            ConnectError::KafkaSecured { .. } => "give another listener, or none: docs/guides/kafka-connect.md, Remove it",
             ConnectError::KafkaRefused { .. } => {
                 "look the number up in the Kafka protocol's table of errors; the principal needs DELETE on topics and groups"
             }

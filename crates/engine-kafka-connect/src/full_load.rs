@@ -40,7 +40,7 @@ pub async fn load(
 ) -> Result<Lsn, ConnectError> {
     // Before hours of copying: can the worker do its part?
     write_secrets(config, &prepared.spec)?;
-    validate(rest, &prepared.connectors).await?;
+    validate(rest, prepared).await?;
     let mut target = Target::connect(&config.engine.target).await?;
     match target.load_state(&config.engine.name).await? {
         None => begin(config, rest, prepared, &mut target).await?,

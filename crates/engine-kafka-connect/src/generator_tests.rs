@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::layout::tests::layout;
 use crate::overrides;
 use crate::plugin::{CONFLUENT_SINK_CLASS, Plugin, SINK_CLASS, SOURCE_CLASS};
-use crate::property::Connector;
+use crate::property::{Connector, Role};
 use crate::secrets::Secrets;
 use crate::sink_connector::{SinkRequest, confluent_sink_connector, sink_connector};
 use crate::source_connector::{SourceRequest, source_connector};
@@ -108,20 +108,98 @@ fn the_sink_connector_is_complete() {
 
 #[test]
 fn the_confluent_sink_gets_rows_instead_of_envelopes() {
-    let (layout, target, secrets) = (layout(), target_config(), secrets());
+    let (layout, secrets) = (layout(), secrets());
     let plugin = plugin(CONFLUENT_SINK_CLASS, &[]);
-    let group = layout.groups.first().unwrap();
+    let check = |name: &str, target: &str, group: usize, table: &str, key: &[&str]| {
+        let target = TargetConfig::parse(target).unwrap();
+        let request = SinkRequest {
+            group: layout.groups.get(group).unwrap(),
+            base: &layout.base,
+            target: &target,
+            secrets: &secrets,
+            plugin: &plugin,
+            may_override_client: false,
+        };
+        let topic = format!("segcdc_shop.public.{table}");
+        let connector = confluent_sink_connector(&request, &topic, table, key).unwrap();
+        assert!(!text(&connector).contains(CANARY), "{connector:?}");
+        insta::assert_snapshot!(format!("sink_connector_{name}"), text(&connector));
+    };
+    let url = format!("sqlserver://sink:{CANARY}@sql.example:1433/shop");
+    check("confluent", &url, 0, "orders", &["id"]);
+    check("confluent_composite_key", &format!("{url}?encrypt=strict"), 1, "visits", &["id", "at"]);
+    let other = format!("sqlserver://sink:{CANARY}@[::1]:1433/my%20shop?trust_server_certificate=true");
+    check("confluent_trusting", &other, 0, "items", &["id"]);
+}
+
+/// What is known of the plugins to lose or change rows, and the property that keeps it from happening: by default it is
+/// otherwise in at least one of them.
+const KEPT_FROM: &[(Role, &str, &str, &str)] = &[
+    (Role::Source, "snapshot.max.threads", "1", "readers of several snapshots, before 3.7 (dbz#2330)"),
+    (Role::Source, "decimal.handling.mode", "string", "a NaN stops the source, or becomes NULL"),
+    (
+        Role::Source,
+        "post.processors",
+        "reselect",
+        "a placeholder over a large value that an UPDATE left alone",
+    ),
+    (Role::Source, "reselect.reselect.unavailable.values", "true", "the same"),
+    (Role::Source, "skipped.operations", "none", "TRUNCATE is left out"),
+    (Role::Source, "plugin.name", "pgoutput", "a plugin that the server has not got"),
+    (
+        Role::Source,
+        "publication.autocreate.mode",
+        "disabled",
+        "every table is published, or one that was lost is made anew",
+    ),
+    (Role::Source, "slot.drop.on.stop", "false", "what is committed until the next start is lost"),
+    (Role::Source, "lsn.flush.mode", "connector", "a position is confirmed before Kafka has it"),
+    (Role::Source, "offset.mismatch.strategy", "trust_offset", "changes between offset and slot are skipped"),
+    (
+        Role::Source,
+        "event.processing.failure.handling.mode",
+        "fail",
+        "a change that cannot be read is left out",
+    ),
+    (Role::Source, "errors.tolerance", "none", "a change that cannot be converted is left out"),
+    (Role::Source, "time.precision.mode", "adaptive_time_microseconds", "microseconds are cut"),
+    (Role::Source, "interval.handling.mode", "string", "an interval is rounded"),
+    (Role::Source, "topic.creation.default.partitions", "1", "rows overtake each other"),
+    (Role::Source, "tasks.max", "1", "two readers of one slot"),
+    (Role::Sink, "insert.mode", "upsert", "a row that arrives twice stops the sink"),
+    (Role::Sink, "delete.enabled", "true", "deleted rows stay"),
+    (Role::Sink, "truncate.enabled", "true", "rows of truncated tables stay"),
+    (Role::Sink, "schema.evolution", "none", "the sink makes tables of its own types"),
+    (Role::Sink, "tasks.max", "1", "rows overtake each other"),
+    (Role::Sink, "errors.tolerance", "none", "a row that cannot be written is left out"),
+    (Role::Sink, "consumer.override.auto.offset.reset", "none", "rows that Kafka has deleted are skipped"),
+    (
+        Role::Sink,
+        "consumer.override.isolation.level",
+        "read_committed",
+        "rows of aborted transactions are written",
+    ),
+];
+
+#[test]
+fn options_known_to_lose_or_change_rows_are_set_right_and_cannot_be_changed() {
+    let (layout, target, secrets) = (layout(), target_config(), secrets());
+    let plugin_of_sink = plugin(SINK_CLASS, OPTIONAL);
     let request = SinkRequest {
-        group,
+        group: layout.groups.first().unwrap(),
         base: &layout.base,
         target: &target,
         secrets: &secrets,
-        plugin: &plugin,
-        may_override_client: false,
+        plugin: &plugin_of_sink,
+        may_override_client: true,
     };
-    let connector =
-        confluent_sink_connector(&request, "segcdc_shop.public.orders", "orders", &["id"]).unwrap();
-    insta::assert_snapshot!("sink_connector_confluent", text(&connector));
+    let (source, sink) = (source(&plugin(SOURCE_CLASS, OPTIONAL)), sink_connector(&request).unwrap());
+    for (role, name, value, harm) in KEPT_FROM {
+        let connector = if *role == Role::Source { &source } else { &sink };
+        assert_eq!(connector.get(name), Some(*value), "{name}: {harm}");
+        let refused = overrides::parse(&format!("{}.{name}={value}", role.as_str())).unwrap_err();
+        assert_eq!(refused.code(), "PROPERTY_NOT_ALLOWED", "{name}");
+    }
 }
 
 #[test]

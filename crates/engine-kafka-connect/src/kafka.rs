@@ -4,7 +4,7 @@
 //! Four requests of the Kafka protocol, in versions that every broker from 1.0 to 4.x speaks and that have no tagged
 //! fields: Metadata 1 finds brokers and topics, DeleteTopics 1, ListOffsets 1 and ListGroups 0 ask them. Metadata is
 //! always asked for all topics: naming one that is gone would have some brokers make it again. Brokers are spoken to
-//! without TLS and without SASL; for others the commands are printed.
+//! without TLS and without SASL; a listener that wants them is named, and the commands are printed.
 
 use std::io;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use crate::error::ConnectError;
 use crate::kafka::wire::{Reader, Writer};
 
+mod listener;
 mod wire;
 
 /// Longest time for one exchange with a broker.
@@ -41,6 +42,9 @@ const LATEST: i64 = -1;
 
 /// UNKNOWN_TOPIC_OR_PARTITION
 const UNKNOWN_TOPIC: i16 = 3;
+
+/// Host and port of a broker.
+type Address = (String, u16);
 
 /// Where brokers are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,16 +204,25 @@ impl KafkaAdmin {
     /// Asks the first broker that answers.
     async fn ask_any(&self, request: Writer, what: &'static str) -> Result<Vec<u8>, ConnectError> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
+        let mut secured = None;
         for address in &self.bootstrap.addresses {
             match ask(address, request.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => {
                     tracing::debug!(host = address.0, port = address.1, error = %error, what, "a broker did not answer");
+                    if error.kind() != io::ErrorKind::ConnectionRefused && secured.is_none() {
+                        secured = listener::wants(address).await.map(|wants| (address, wants));
+                    }
                     last = error;
                 }
             }
         }
-        Err(self.unreachable(last))
+        match secured {
+            Some(((host, port), wants)) => {
+                Err(ConnectError::KafkaSecured { address: format!("{host}:{port}"), wants })
+            }
+            None => Err(self.unreachable(last)),
+        }
     }
 
     fn unreachable(&self, cause: io::Error) -> ConnectError {
@@ -407,6 +420,7 @@ mod tests {
             let _any = deleted(&bytes);
             let _any = listed(&bytes);
             let _any = groups(&bytes);
+            let _any = listener::mechanisms(&bytes);
         }
     }
 

@@ -211,35 +211,51 @@ mod tests {
         );
     }
 
+    /// What becomes of each version of the three: the code of what is refused or warned about.
+    const VERSIONS: &[(&str, &str, &str, Option<&str>)] = &[
+        // Kafka Connect, PostgreSQL connector, JDBC sink
+        ("4.3.0", "3.7.0.Final", "3.7.0.Final", None),
+        ("4.3.0", "3.10.1.Final", "3.7.0.Final", None),
+        ("3.7.2", "3.7.0.Final", "3.6.0.Final", None),
+        ("7.10-ccs", "3.7.0.Final", "3.6.0.Final", None),
+        ("built here", "3.7.0.Final", "3.6.0.Final", None),
+        // Rows that share a position, the first change behind a commit (dbz#1554, dbz#76, dbz#51).
+        ("4.3.0", "3.6.3.Final", "3.6.0.Final", Some("CONNECTOR_LOSES_ON_RESTART")),
+        ("4.3.0", "3.0.0.Final", "3.7.0.Final", Some("CONNECTOR_LOSES_ON_RESTART")),
+        // Heartbeats confirm positions that were not sent.
+        ("4.3.0", "2.7.4.Final", "3.6.0.Final", Some("CONNECTOR_PLUGIN_VERSION")),
+        ("4.3.0", "1.9.7.Final", "3.6.0.Final", Some("CONNECTOR_PLUGIN_VERSION")),
+        ("4.3.0", "3.6.3.Final", "2.7.4.Final", Some("CONNECTOR_PLUGIN_VERSION")),
+        ("4.3.0", "undefined", "3.6.0.Final", Some("CONNECTOR_PLUGIN_VERSION")),
+        ("4.3.0", "3.6.3.Final", "", Some("CONNECTOR_PLUGIN_VERSION")),
+        // No connector can be made stopped.
+        ("3.6.1", "3.7.0.Final", "3.7.0.Final", Some("CONNECT_WORKER_VERSION")),
+        ("2.8.0", "3.7.0.Final", "3.7.0.Final", Some("CONNECT_WORKER_VERSION")),
+    ];
+
     #[test]
-    fn versions_that_must_not_be_used_are_refused() {
-        let plugin = |version: &str| Plugin {
-            class: SOURCE_CLASS.to_owned(),
+    fn versions_known_to_be_bad_are_refused_or_warned_about() {
+        let plugin = |class: &str, version: &str| Plugin {
+            class: class.to_owned(),
             version: version.to_owned(),
             options: BTreeSet::new(),
         };
-        let code = |version: &str| refuse_known_bad(&plugin(version)).err().map(|error| error.code());
-        assert_eq!(code("3.6.3.Final"), None);
-        assert_eq!(code("2.7.4.Final"), Some("CONNECTOR_PLUGIN_VERSION"));
-        assert_eq!(code("undefined"), Some("CONNECTOR_PLUGIN_VERSION"));
-        assert_eq!(check_worker("3.6.1").unwrap_err().code(), "CONNECT_WORKER_VERSION");
-        assert!(check_worker("4.3.0").is_ok());
-    }
-
-    #[test]
-    fn versions_that_lose_on_restart_are_warned_about() {
-        let plugins = |version: &str| {
-            let plugin = Plugin {
-                class: SOURCE_CLASS.to_owned(),
-                version: version.to_owned(),
-                options: BTreeSet::new(),
+        for (worker, source, sink, expected) in VERSIONS {
+            let plugins = Plugins {
+                worker: (*worker).to_owned(),
+                source: plugin(SOURCE_CLASS, source),
+                sink: plugin(SINK_CLASS, sink),
             };
-            Plugins { worker: "4.3.0".to_owned(), source: plugin.clone(), sink: plugin }
-        };
-        let warnings = |version: &str| {
-            let findings = plugins(version).findings();
-            findings.iter().filter(|finding| finding.severity == Severity::Warning).count()
-        };
-        assert_eq!((warnings("3.6.3.Final"), warnings("3.7.0.Final")), (1, 0));
+            let refused = check_worker(&plugins.worker)
+                .and_then(|()| refuse_known_bad(&plugins.source))
+                .and_then(|()| refuse_known_bad(&plugins.sink));
+            let findings = plugins.findings();
+            let mut warned = findings.iter().filter(|finding| finding.severity == Severity::Warning);
+            let code = match &refused {
+                Err(error) => Some(error.code()),
+                Ok(()) => warned.next().map(|finding| finding.code.as_str()),
+            };
+            assert_eq!(code, *expected, "{worker} {source} {sink}");
+        }
     }
 }

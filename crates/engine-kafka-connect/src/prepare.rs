@@ -14,11 +14,13 @@ use crate::carried::{Carried, carried};
 use crate::config::{ConnectConfig, FullLoad, Spec};
 use crate::error::ConnectError;
 use crate::heartbeat;
+use crate::kafka::KafkaAdmin;
 use crate::layout::{Layout, is_possible_name};
 use crate::overrides;
-use crate::plugin::Plugins;
+use crate::plugin::{Plugins, SOURCE_CLASS};
 use crate::property::Connector;
 use crate::rest::{FieldError, Rest};
+use crate::secrets::Secrets;
 use crate::sink_connector::{SinkRequest, sink_connector};
 use crate::source_connector::{SourceRequest, source_connector};
 use crate::values;
@@ -69,6 +71,10 @@ pub async fn prepare(config: &ConnectConfig, rest: &Rest) -> Result<Prepared, Co
     refuse_unsupported(config)?;
     let plugins = Plugins::ask(rest).await?;
     let found = preflight(&config.engine).await?;
+    if let (Some(bootstrap), None) = (&config.bootstrap, &found.existing) {
+        // Brokers that cannot be asked are found out now, and not when the pipeline is to be removed.
+        KafkaAdmin::new(bootstrap.clone()).topics().await?;
+    }
     let origin = Origin::of(config, found.existing.as_ref())?;
     plan(config, rest, plugins, found, origin).await
 }
@@ -145,8 +151,9 @@ async fn plan(
 ///
 /// # Errors
 /// `CONNECTOR_CONFIG_INVALID` with what the worker does not like.
-pub async fn validate(rest: &Rest, connectors: &[Connector]) -> Result<(), ConnectError> {
-    for connector in connectors {
+pub async fn validate(rest: &Rest, prepared: &Prepared) -> Result<(), ConnectError> {
+    placeholders_are_filled(rest, &prepared.spec.secrets).await?;
+    for connector in &prepared.connectors {
         let found = rest.validate(&connector.class, &named(connector)).await?;
         if found.error_count > 0 || !found.errors.is_empty() {
             return Err(ConnectError::ConfigInvalid {
@@ -156,6 +163,26 @@ pub async fn validate(rest: &Rest, connectors: &[Connector]) -> Result<(), Conne
         }
     }
     Ok(())
+}
+
+/// Has the worker fill in the placeholder of something that is no secret, in the one property whose value it shows however
+/// little else there is. Without that, a worker that cannot read the passwords takes the placeholders themselves for passwords, and databases refuse them.
+async fn placeholders_are_filled(rest: &Rest, secrets: &Secrets) -> Result<(), ConnectError> {
+    const SHOWN: &str = "name";
+    let Some((placeholder, expected)) = secrets.check()? else { return Ok(()) };
+    let properties = [("connector.class", SOURCE_CLASS), (SHOWN, placeholder.as_str())];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let filled = match rest.validate(SOURCE_CLASS, &properties).await {
+        Ok(found) => found.values.get(SHOWN).is_some_and(|value| *value == expected),
+        // The provider is there, and the file is not.
+        Err(ConnectError::Answer { status: 400 | 500, .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if filled {
+        Ok(())
+    } else {
+        Err(ConnectError::SecretsProvider { provider: secrets.provider().to_owned() })
+    }
 }
 
 /// The configuration with the connector's name, which validation wants to see.

@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use segcdc_model::Secret;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,9 @@ use crate::error::ConnectError;
 const SOURCE_KEY: &str = "source.password";
 /// Key of the target's password in the file.
 const TARGET_KEY: &str = "target.password";
+
+/// Key of a value in the file that is no secret, and proves that the worker reads this very file.
+const CHECK_KEY: &str = "segcdc.check";
 
 /// How the worker gets the passwords.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,13 +101,30 @@ impl Secrets {
     /// `CONNECT_SECRETS_FILE`.
     pub fn write(&self, source: &Secret<String>, target: &Secret<String>) -> Result<(), ConnectError> {
         let Secrets::File { path } = self else { return Ok(()) };
-        let text =
-            format!("{SOURCE_KEY}={}\n{TARGET_KEY}={}\n", escape(source.expose()), escape(target.expose()));
+        let (source, target) = (escape(source.expose()), escape(target.expose()));
+        // Another one each time: the worker may have an older file at the same path of another disk.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        let text = format!("{SOURCE_KEY}={source}\n{TARGET_KEY}={target}\n{CHECK_KEY}={now:x}\n");
         replace(path, text.as_bytes()).map_err(|cause| ConnectError::SecretsFile {
             path: path.clone(),
             what: "written",
             cause,
         })
+    }
+
+    /// A placeholder, and what the worker has to put in its place: `None` where we do not know what it reads.
+    ///
+    /// # Errors
+    /// `CONNECT_SECRETS_FILE`.
+    pub fn check(&self) -> Result<Option<(String, String)>, ConnectError> {
+        let Secrets::File { path } = self else { return Ok(None) };
+        let text = fs::read_to_string(path).map_err(|cause| ConnectError::SecretsFile {
+            path: path.clone(),
+            what: "read",
+            cause,
+        })?;
+        let value = text.lines().find_map(|line| line.strip_prefix(CHECK_KEY)?.strip_prefix('='));
+        Ok(value.map(|value| (self.placeholder(CHECK_KEY, ""), value.to_owned())))
     }
 
     /// Removes what [`Secrets::write`] wrote.
@@ -227,12 +248,18 @@ mod tests {
         secrets.write(&secret("a b#ü"), &secret("x")).unwrap();
         let Secrets::File { path } = &secrets else { panic!("it is a file") };
         let text = fs::read_to_string(path).unwrap();
-        assert_eq!(text, "source.password=a\\u0020b\\u0023\\u00FC\ntarget.password=x\n");
+        let (placeholder, value) = secrets.check().unwrap().unwrap();
+        assert_eq!(
+            text,
+            format!("source.password=a\\u0020b\\u0023\\u00FC\ntarget.password=x\nsegcdc.check={value}\n")
+        );
+        assert_eq!(placeholder, format!("${{file:{}:segcdc.check}}", path.display()));
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         // The operator lets the worker's group read it, and the next writing keeps that.
         fs::set_permissions(path, fs::Permissions::from_mode(0o640)).unwrap();
         secrets.write(&secret("y"), &secret("z")).unwrap();
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_ne!(secrets.check().unwrap().unwrap().1, value);
         secrets.remove().unwrap();
         secrets.remove().unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

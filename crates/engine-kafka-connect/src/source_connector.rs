@@ -73,10 +73,11 @@ pub fn source_connector(request: &SourceRequest<'_>) -> Result<Connector, Connec
         .set("slot.retry.delay.ms", "10000", "pause between those attempts");
     lines
         .set_if_known("lsn.flush.mode", "connector", "the slot is confirmed only up to what Kafka has stored")
-        .set_if_known(
+        // Known to 3.6 and newer, and not among the options that they declare.
+        .set(
             "offset.mismatch.strategy",
             "trust_offset",
-            "never skip to a slot's position without notice",
+            "a slot that was made anew is noticed; the default goes on without what was lost",
         )
         .set(
             "publication.name",

@@ -5,6 +5,10 @@
 
 use serde::Serialize;
 
+use crate::trace::known::KNOWN;
+
+mod known;
+
 /// Longest trace that is looked at, bytes. Causes stand at its beginning and behind each "Caused by".
 const MAX_TRACE: usize = 64 << 10;
 
@@ -23,224 +27,6 @@ pub struct Cause {
     /// Whether starting the task again may help.
     pub may_pass: bool,
 }
-
-/// One known trace.
-struct Known {
-    /// All of these are in it.
-    parts: &'static [&'static str],
-    code: &'static str,
-    detail: &'static str,
-    advice: &'static str,
-    may_pass: bool,
-}
-
-/// The known traces; the first that fits counts, so what is narrower stands first.
-const KNOWN: &[Known] = &[
-    Known {
-        parts: &["this is no longer available on the server"],
-        code: "SLOT_LOST",
-        detail: "the source no longer has the changes behind the connector's position: the slot was dropped or invalidated",
-        advice: "remove the pipeline with `segcdc down --drop`, empty the target's tables, and make it anew",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Publication autocreation is disabled"],
-        code: "PUBLICATION_MISSING",
-        detail: "the publication is gone",
-        advice: "stop the pipeline and make it anew: what was committed meanwhile was not published",
-        may_pass: false,
-    },
-    Known {
-        parts: &["must be superuser or replication role to start walsender"],
-        code: "PERMISSION_REPLICATION",
-        detail: "the source's role may not replicate",
-        advice: "run ALTER ROLE ... REPLICATION at the source",
-        may_pass: false,
-    },
-    Known {
-        parts: &["replication slot", "is active for PID"],
-        code: "SLOT_IN_USE",
-        detail: "another process reads the slot",
-        advice: "wait until the source has noticed that the old reader is gone, or end it with pg_terminate_backend",
-        may_pass: true,
-    },
-    Known {
-        parts: &["password authentication failed"],
-        code: "AUTH_FAILED",
-        detail: "the source refuses the password that the worker has",
-        advice: "check what the worker reads for ${...}: the file or variables of --connect-secrets",
-        may_pass: true,
-    },
-    Known {
-        parts: &["Login failed for user"],
-        code: "TARGET_LOGIN_FAILED",
-        detail: "the target refuses the login of the sink",
-        advice: "check what the worker reads for ${...}: the file or variables of --connect-secrets",
-        may_pass: true,
-    },
-    Known {
-        parts: &["Got a special value (NaN/Infinity)"],
-        code: "VALUE_NAN",
-        detail: "a numeric column holds NaN or infinity, which Debezium does not carry",
-        advice: "change the value at the source, or use the native engine, which has policies for such values",
-        may_pass: false,
-    },
-    Known {
-        parts: &["deadlocked on lock resources"],
-        code: "TARGET_DEADLOCK",
-        detail: "the sink was chosen as the victim of a deadlock (1205)",
-        advice: "find what else writes the target's tables; the task is started again",
-        may_pass: true,
-    },
-    Known {
-        parts: &["Error converting data type nvarchar to numeric"],
-        code: "VALUE_NO_NUMBER",
-        detail: "a numeric column holds NaN or infinity, which SQL Server has not (8114)",
-        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
-        may_pass: false,
-    },
-    Known {
-        parts: &["One or more values is out of range of values for the"],
-        code: "VALUE_OUT_OF_RANGE",
-        detail: "a date or timestamp is infinite, or its year is above 9999",
-        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Invalid value for NanoOfDay"],
-        code: "VALUE_OUT_OF_RANGE",
-        detail: "a time is 24:00:00, which is none for the sink",
-        advice: "make the pipeline anew without the value: the message that holds it stays in Kafka; a CHECK constraint keeps it out",
-        may_pass: false,
-    },
-    Known {
-        parts: &["TypeRegistry", "getArray"],
-        code: "CONNECT_TYPE_UNREADABLE",
-        detail: "the database has a domain over an enum, or an enum without labels, of which Debezium cannot read the labels",
-        advice: "`segcdc plan` names the type: drop it, give it a label, or use the native engine",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Arithmetic overflow error"],
-        code: "VALUE_OVERFLOW",
-        detail: "a value does not fit into its column (8115)",
-        advice: "compare the tables of both sides; the target's column is narrower than the source's",
-        may_pass: false,
-    },
-    Known {
-        parts: &["String or binary data would be truncated"],
-        code: "VALUE_TOO_LONG",
-        detail: "a value is longer than its column (2628)",
-        advice: "compare the tables of both sides; the target's column is shorter than the source's",
-        may_pass: false,
-    },
-    Known {
-        parts: &["The supplied value is not a valid instance of data type"],
-        code: "VALUE_NAN",
-        detail: "a floating-point column holds NaN or infinity (8023)",
-        advice: "change the value at the source, or use the native engine",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Invalid object name"],
-        code: "TARGET_TABLE_MISSING",
-        detail: "a table of the target is gone (208)",
-        advice: "make the pipeline anew; its tables are made with it",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Could not find table"],
-        code: "TARGET_TABLE_MISSING",
-        detail: "a table of the target is gone, or the sink's login may not see it",
-        advice: "check that the table is there, and that the login may SELECT, INSERT, UPDATE and DELETE",
-        may_pass: false,
-    },
-    Known {
-        parts: &["permission was denied on the object"],
-        code: "TARGET_PERMISSION",
-        detail: "the sink's login may not write a table (229)",
-        advice: "grant SELECT, INSERT, UPDATE and DELETE on the target's schema",
-        may_pass: false,
-    },
-    Known {
-        parts: &["Could not read properties from file"],
-        code: "CONNECT_SECRETS_PROVIDER",
-        detail: "the worker cannot read the file with the passwords",
-        advice: "check that the file is there for the worker, that its user may read it, and config.providers.file.param.allowed.paths",
-        may_pass: true,
-    },
-    Known {
-        parts: &["OutOfMemoryError"],
-        code: "CONNECT_MEMORY",
-        detail: "the worker has no memory left",
-        advice: "give the worker more (KAFKA_HEAP_OPTS), or lower source.max.queue.size.in.bytes with --connect-property",
-        may_pass: true,
-    },
-    Known {
-        parts: &["RecordTooLargeException"],
-        code: "KAFKA_RECORD_TOO_LARGE",
-        detail: "a row is larger than Kafka takes",
-        advice: "raise max.request.size of the worker's producers and max.message.bytes of the topic",
-        may_pass: false,
-    },
-    Known {
-        parts: &["OffsetOutOfRangeException"],
-        code: "KAFKA_RETENTION",
-        detail: "Kafka has deleted messages that the sink had not read: the retention was shorter than its pause",
-        advice: "make the pipeline anew: the rows of those messages are lost to it; a longer retention is \
-                 source.topic.creation.default.retention.ms with --connect-property",
-        may_pass: false,
-    },
-    Known {
-        parts: &["NoOffsetForPartitionException"],
-        code: "KAFKA_PROGRESS_LOST",
-        detail: "Kafka no longer knows how far the sink had come: its consumer group's offsets are gone",
-        advice: "make the pipeline anew; offsets.retention.minutes of the brokers has to be longer than any pause",
-        may_pass: false,
-    },
-    Known {
-        parts: &["NoClassDefFoundError"],
-        code: "CONNECTOR_PLUGIN_BROKEN",
-        detail: "the plugin's folder lacks a library",
-        advice: "install the plugin again from its archive at every worker, and restart the workers",
-        may_pass: false,
-    },
-    Known {
-        parts: &["ClassNotFoundException"],
-        code: "CONNECTOR_PLUGIN_BROKEN",
-        detail: "the plugin's folder lacks a library",
-        advice: "install the plugin again from its archive at every worker, and restart the workers",
-        may_pass: false,
-    },
-    Known {
-        parts: &["The TCP/IP connection to the host"],
-        code: "TARGET_UNREACHABLE",
-        detail: "the worker cannot reach the target",
-        advice: "check host, port and firewall between the worker and the target",
-        may_pass: true,
-    },
-    Known {
-        parts: &["Connection to", "refused"],
-        code: "SOURCE_UNREACHABLE",
-        detail: "the worker cannot reach the source",
-        advice: "check host, port and firewall between the worker and the source",
-        may_pass: true,
-    },
-    Known {
-        parts: &["The connection attempt failed"],
-        code: "SOURCE_UNREACHABLE",
-        detail: "the worker cannot reach the source",
-        advice: "check host, port and firewall between the worker and the source",
-        may_pass: true,
-    },
-    Known {
-        parts: &["replication factor", "larger than available brokers"],
-        code: "KAFKA_REPLICATION",
-        detail: "the Kafka cluster has fewer brokers than copies of each topic are wanted",
-        advice: "give --kafka-replication with a smaller number",
-        may_pass: false,
-    },
-];
 
 /// What a trace means.
 pub fn cause(trace: &str) -> Cause {
@@ -344,6 +130,21 @@ mod tests {
             "SOURCE_UNREACHABLE",
         );
         check("something new", "CONNECTOR_TASK_FAILED");
+    }
+
+    /// Traces of real faults, as `tests/it/traces.rs` has seen them: the expected code, then the lines that name exceptions.
+    #[test]
+    fn real_traces_have_their_cause() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/traces");
+        let mut count = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (code, trace) = text.split_once('\n').unwrap();
+            assert_eq!(cause(trace).code, code, "{}", path.display());
+            count += 1;
+        }
+        assert!(count >= 7, "{count}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 }
 
 /// Codes of errors that say that a server cannot be reached, or that what answers is not it.
-const UNREACHABLE: [&str; 31] = [
+const UNREACHABLE: [&str; 32] = [
     "SOURCE_UNREACHABLE",
     "SOURCE_CONNECT_TIMEOUT",
     "SOURCE_CONNECTION_LOST",
@@ -53,11 +53,12 @@ const UNREACHABLE: [&str; 31] = [
     "CONNECT_UNREACHABLE",
     "CONNECT_TIMEOUT",
     "CONNECT_TLS",
+    "CONNECT_ANSWER_TOO_LARGE",
     "KAFKA_UNREACHABLE",
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 76] = [
+const USAGE: [&str; 77] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -132,6 +133,7 @@ const USAGE: [&str; 76] = [
     "PLACEHOLDER_NOT_ALLOWED",
     "PROPERTY_VALUE",
     "KAFKA_BOOTSTRAP",
+    "KAFKA_LISTENER_SECURED",
     "MIGRATE_REFUSED",
     "MIGRATION_UNFINISHED",
 ];

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! - The worker is found at [`ConnectCluster::url`], the broker at [`ConnectCluster::bootstrap`]; ports stay the same over
-//!   restarts. Both listen on 127.0.0.1 without TLS or passwords.
+//!   restarts. Both listen on 127.0.0.1 without TLS or passwords; the broker has a listener with each beside it.
+//! - The provider `file` reads no other directory than that of [`ConnectCluster::secrets_dir`].
 //! - Connectors may override client settings (`connector.client.config.override.policy=All`); the providers `file`,
 //!   `directory` and `env` are there; JSON with schemas is the converter unless a connector says otherwise; exactly-once
 //!   source support is on, so that sinks read `read_committed`.
@@ -139,6 +140,16 @@ impl ConnectCluster {
         format!("127.0.0.1:{}", self.addresses.broker)
     }
 
+    /// `127.0.0.1:port` of the broker's listener that wants SASL (PLAIN, user and password `app`).
+    pub fn sasl_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.addresses.sasl)
+    }
+
+    /// `127.0.0.1:port` of the broker's listener that wants TLS, with a certificate that nobody trusts.
+    pub fn tls_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.addresses.tls)
+    }
+
     /// A directory for files that connectors read by `${file:path:key}` or `${directory:path:name}`.
     pub fn secrets_dir(&self) -> PathBuf {
         self.dir.join("secrets")
@@ -168,11 +179,22 @@ impl ConnectCluster {
 
     /// The values of all messages that a topic of one partition holds at this moment, in their order.
     pub async fn messages(&self, topic: &str) -> Result<Vec<String>> {
-        let reader = self.dir.join("Messages.java");
-        std::fs::write(&reader, include_str!("connect/Messages.java"))?;
+        self.reader("Messages.java", include_str!("connect/Messages.java"), &[topic]).await
+    }
+
+    /// Every record of every topic at this moment, those of the broker and of the worker included, as "topic, tab, bytes":
+    /// what somebody finds who may read all of the cluster.
+    pub async fn records(&self) -> Result<Vec<String>> {
+        self.reader("Records.java", include_str!("connect/Records.java"), &[]).await
+    }
+
+    /// Runs a small program of ours that reads topics; returns its lines.
+    async fn reader(&self, name: &str, source: &str, arguments: &[&str]) -> Result<Vec<String>> {
+        let reader = self.dir.join(name);
+        std::fs::write(&reader, source)?;
         let mut command = Command::new("java");
         command.arg("-cp").arg(format!("{}/lib/*", self.home.display())).arg("-Xmx256m").arg(&reader);
-        command.args([self.bootstrap().as_str(), topic]);
+        command.arg(self.bootstrap()).args(arguments);
         let output = tokio::task::spawn_blocking(move || command.output()).await??;
         ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
@@ -296,8 +318,13 @@ impl ConnectCluster {
         let temporary = scratch::temp_dir("segcdc-connect-")?;
         let dir = temporary.path().to_owned();
         std::fs::create_dir(dir.join("secrets"))?;
-        let addresses = Addresses { broker: free_port()?, controller: free_port()?, rest: free_port()? };
-        let mut worker = worker_properties(&addresses, &home.join("plugins"));
+        let [broker, controller, rest, sasl, tls] =
+            [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
+        let addresses = Addresses { broker, controller, rest, sasl, tls };
+        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let pem = certified.signing_key.serialize_pem() + &certified.cert.pem();
+        std::fs::write(dir.join(settings::BROKER_PEM), pem)?;
+        let mut worker = worker_properties(&addresses, &home.join("plugins"), &dir.join("secrets"));
         for (name, value) in &options.worker_settings {
             worker.push_str(&format!("{name}={value}\n"));
         }

@@ -113,7 +113,7 @@ async fn hand_over(
     let pipeline = &config.engine.name;
     take(MigrationStep::ValidateConnectors);
     write_secrets(config, &prepared.spec)?;
-    validate(rest, &prepared.connectors).await?;
+    validate(rest, prepared).await?;
     take(MigrationStep::TakeOver);
     let mut target = Target::connect(&config.engine.target).await?;
     let checkpoint = target.take_over(pipeline, "migrate").await?;

@@ -135,6 +135,8 @@ struct ValidatedOption {
 struct ValidatedValue {
     name: String,
     #[serde(default)]
+    value: Option<String>,
+    #[serde(default)]
     errors: Vec<String>,
 }
 
@@ -145,6 +147,8 @@ pub struct Validation {
     pub errors: Vec<FieldError>,
     /// How much of that it counts.
     pub error_count: u64,
+    /// What it takes the properties for, placeholders filled in; those of passwords are hidden.
+    pub values: BTreeMap<String, String>,
 }
 
 /// What a worker does not like about one property.
@@ -159,7 +163,11 @@ pub struct FieldError {
 impl From<Validated> for Validation {
     fn from(found: Validated) -> Self {
         let mut errors: Vec<FieldError> = Vec::new();
+        let mut values = BTreeMap::new();
         for option in found.configs {
+            if let Some(value) = option.value.value {
+                values.insert(option.value.name.clone(), value);
+            }
             for message in option.value.errors {
                 let error = FieldError { name: option.value.name.clone(), message };
                 // Numbers that cannot be read are reported twice.
@@ -168,7 +176,7 @@ impl From<Validated> for Validation {
                 }
             }
         }
-        Validation { errors, error_count: found.error_count }
+        Validation { errors, error_count: found.error_count, values }
     }
 }
 

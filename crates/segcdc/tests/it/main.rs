@@ -1,5 +1,6 @@
 //! The program as its users start it: exit codes, and what is said when something is wrong.
 
+mod connect_inputs;
 mod program;
 
 use std::net::TcpListener;

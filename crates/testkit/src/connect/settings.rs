@@ -5,6 +5,9 @@ use std::path::Path;
 /// The cluster's id: 16 bytes in base64, any will do.
 pub(super) const CLUSTER_ID: &str = "c2VnY2RjLXRlc3RraXQtMQ";
 
+/// Name of the file with the key and the certificate of the broker's listener with TLS.
+pub(super) const BROKER_PEM: &str = "broker.pem";
+
 /// Ports on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Addresses {
@@ -14,19 +17,28 @@ pub(super) struct Addresses {
     pub(super) controller: u16,
     /// Of the worker's REST interface.
     pub(super) rest: u16,
+    /// Of the broker's listener with SASL.
+    pub(super) sasl: u16,
+    /// Of the broker's listener with TLS.
+    pub(super) tls: u16,
 }
 
 /// `server.properties` of a broker that is its own controller.
 pub(super) fn broker_properties(addresses: &Addresses, data_dir: &Path) -> String {
-    let Addresses { broker, controller, .. } = addresses;
-    let data_dir = data_dir.display();
+    let Addresses { broker, controller, sasl, tls, .. } = addresses;
+    let pem = data_dir.with_file_name(BROKER_PEM);
+    let (data_dir, pem) = (data_dir.display(), pem.display());
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app=\"app\";
+listener.name.tls.ssl.keystore.type=PEM
+listener.name.tls.ssl.keystore.location={pem}
 controller.listener.names=CONTROLLER
 log.dirs={data_dir}
 num.network.threads=2
@@ -48,9 +60,9 @@ log.cleaner.dedupe.buffer.size=8388608
 }
 
 /// `worker.properties` of a distributed worker.
-pub(super) fn worker_properties(addresses: &Addresses, plugin_path: &Path) -> String {
+pub(super) fn worker_properties(addresses: &Addresses, plugin_path: &Path, secrets: &Path) -> String {
     let Addresses { broker, rest, .. } = addresses;
-    let plugin_path = plugin_path.display();
+    let (plugin_path, secrets) = (plugin_path.display(), secrets.display());
     format!(
         "bootstrap.servers=127.0.0.1:{broker}
 group.id=connect
@@ -74,6 +86,7 @@ exactly.once.source.support=enabled
 topic.creation.enable=true
 config.providers=file,directory,env
 config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider
+config.providers.file.param.allowed.paths={secrets}
 config.providers.directory.class=org.apache.kafka.common.config.provider.DirectoryConfigProvider
 config.providers.env.class=org.apache.kafka.common.config.provider.EnvVarConfigProvider
 offset.flush.interval.ms=1000
