@@ -51,8 +51,9 @@ order by attnum
 
 # python-tds takes varchar of a UTF-8 collation for code page 1252: the server turns such columns into nvarchar.
 VARCHAR_SQL = """
-SELECT c.name FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id
-WHERE c.object_id = OBJECT_ID(N'{place}') AND t.name = N'varchar'
+SELECT s.name, o.name, c.name FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id
+JOIN sys.objects AS o ON o.object_id = c.object_id JOIN sys.schemas AS s ON s.schema_id = o.schema_id
+WHERE t.name = N'varchar'
 """
 
 
@@ -180,7 +181,7 @@ def differing(columns, missing, extra):
     return found
 
 
-def compare(source, target, pair):
+def compare(source, target, varchar, pair):
     """The verdict on one table."""
     if pair.startswith("["):
         schema, table, target_schema, target_table = json.loads(pair)
@@ -201,10 +202,12 @@ def compare(source, target, pair):
         names = [name for name, _ in columns]
         if Counter(name.lower() for name in names) - Counter(name.lower() for name in there):
             names = there  # renamed: by position
-        cursor.execute(VARCHAR_SQL.format(place=place.replace("'", "''")))
-        utf8 = {row[0].lower() for row in cursor.fetchall()}
-        shown = [quoted(name, "[", "]") for name in names]
-        shown = [f"CAST({x} AS nvarchar(max))" if n.lower() in utf8 else x for x, n in zip(shown, names, strict=True)]
+        shown = [
+            f"CAST({quoted(name, '[', ']')} AS nvarchar(max))"
+            if (target_schema.lower(), target_table.lower(), name.lower()) in varchar
+            else quoted(name, "[", "]")
+            for name in names
+        ]
         cursor.execute(f"SELECT {', '.join(shown)} FROM {place}")
         found = Counter(
             tuple(target_value(kind, value) for (_, kind), value in zip(columns, row, strict=True)) for row in cursor
@@ -265,7 +268,10 @@ def main():
     options = parser.parse_args()
     target = connect(options)
     source = Source(options.psql, options.source)
-    verdicts = [compare(source, target, pair) for pair in options.tables]
+    with target.cursor() as cursor:
+        cursor.execute(VARCHAR_SQL)
+        varchar = {tuple(name.lower() for name in row) for row in cursor.fetchall()}
+    verdicts = [compare(source, target, varchar, pair) for pair in options.tables]
     equal = all(verdict["missing"] == 0 and verdict["extra"] == 0 for verdict in verdicts)
     print(json.dumps({"equal": equal, "tables": verdicts}, indent=1))
     return 0 if equal else 5
