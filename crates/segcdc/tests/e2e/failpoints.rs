@@ -45,6 +45,9 @@ const SLOT_MADE: &str = "after_slot";
 /// Points that are passed when a table is to be copied again.
 const RESYNC: [&str; 2] = ["before_resync_stored", "after_resync_stored"];
 
+/// The point that is passed when a slot is given up: the target knows, the slot is still there.
+const GIVEN_UP: &str = "after_given_up";
+
 const TABLES: &str = "
     CREATE TABLE item (id int PRIMARY KEY, v text NOT NULL);
     CREATE TABLE entry (v int NOT NULL, w text);
@@ -116,8 +119,9 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 
 #[test]
 fn every_point_of_the_engine_is_died_at() {
+    let single = [SLOT_DROPPED, GIVEN_UP];
     let ours: BTreeSet<&str> =
-        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain([SLOT_DROPPED]).chain(RESYNC).collect();
+        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
     assert_eq!(all_points(), ours);
 }
 
@@ -163,6 +167,35 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
         stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     }
     Ok(())
+}
+
+/// The slot keeps too much because of a transaction that nobody ends. Whatever the dying process left of it, the next one
+/// copies the tables again, by itself, and one slot is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn death_while_a_slot_is_given_up_is_recovered_from() -> Result<()> {
+    let mut stage = Stage::start("die_given_up").await?;
+    stage.product.set("SEGCDC_MAX_RETAINED_WAL", "8MB");
+    stage.product.set("SEGCDC_WAL_POLICY", "give-up");
+    stage.source.execute(DATABASE, TABLES).await?;
+    stage.source.execute(DATABASE, "DELETE FROM price WHERE n = 'NaN' OR at = 'infinity'").await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let holder = stage.source().await?;
+    holder.batch_execute("BEGIN; UPDATE item SET v = 'held' WHERE id = 1").await?;
+    let noise = "SELECT count(pg_logical_emit_message(false, 'noise', repeat('x', 1 << 20))) FROM generate_series(1, 16)";
+    dies_at(&mut stage, GIVEN_UP, Some(noise)).await?;
+    ensure!(stage.slots().await?.len() == 1, "the slot is dropped after the target knows, not before");
+    let copied = "SELECT COUNT(*) FROM [segcdc].[pipeline_table] WHERE [phase] = N'QUEUED'";
+    ensure!(stage.target_number(copied).await? == 4, "the target does not know");
+    holder.batch_execute("COMMIT").await?;
+    stage
+        .source
+        .execute(DATABASE, "DELETE FROM item WHERE id = 5; INSERT INTO entry VALUES (99, 'behind')")
+        .await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let comparison = stage.compare(&["item", "entry"]).await?;
+    ensure!(comparison.equal, "{comparison:#?}");
+    ensure!(stage.slots().await?.len() == 1, "slots: {:?}", stage.slots().await?);
+    stage.remove().await
 }
 
 /// Whether the target has a table of this name.
