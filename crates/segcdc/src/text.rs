@@ -68,7 +68,8 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
-/// A size as people write it: `20GiB`, `500 MiB`, `1048576`. The units are those in which [`bytes`] prints.
+/// A size as people write it: `20GiB`, `500 MiB`, `50GB`, `1048576`. The units are those in which [`bytes`] prints, also
+/// without the `i`: they are of 1024 each then too, as in PostgreSQL's settings.
 ///
 /// # Errors
 /// A sentence that says what a size is.
@@ -77,7 +78,12 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let unit = text.trim().strip_prefix(digits).unwrap_or_default().trim();
     let factor = match unit {
         "" | "B" => Some(1),
-        unit => UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
+        unit => UNITS
+            .iter()
+            .find(|(name, _)| {
+                name.eq_ignore_ascii_case(unit) || name.replace('i', "").eq_ignore_ascii_case(unit)
+            })
+            .map(|(_, factor)| *factor),
     };
     let size = factor.and_then(|factor| digits.parse::<u64>().ok()?.checked_mul(factor));
     size.filter(|size| *size > 0)
@@ -146,10 +152,10 @@ mod tests {
         check(5 << 30, "5.0 GiB");
         let read = |text| parse_bytes(text).ok();
         assert_eq!(
-            [read("7"), read("7B"), read(" 7 kib "), read("20GiB")],
-            [Some(7), Some(7), Some(7168), Some(20 << 30)]
+            [read("7"), read("7B"), read(" 7 kib "), read("7kB"), read("20GiB")],
+            [Some(7), Some(7), Some(7168), Some(7168), Some(20 << 30)]
         );
-        for text in ["", "GiB", "1.5GiB", "-1", "0", "7 GB", "7 GiB or so", "99999999999TiB"] {
+        for text in ["", "GiB", "1.5GiB", "-1", "0", "7 G", "7 GiB or so", "99999999999TiB"] {
             assert_eq!(read(text), None, "{text}");
         }
         let check = |ms, expected: &str| assert_eq!(duration(Duration::from_millis(ms)), expected);

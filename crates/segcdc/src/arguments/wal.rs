@@ -2,10 +2,12 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::text::parse_bytes;
+
 /// How much WAL the source may keep for the pipeline.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct WalArguments {
-    /// WAL that the source may keep for the pipeline, as 50GB (units kB, MB, GB, TB of 1024 each, as in PostgreSQL's settings).
+    /// WAL that the source may keep for the pipeline, like 50GiB or, as PostgreSQL's settings write the same, 50GB.
     /// Less than its disk can spare: while the target is away, WAL piles up there. Without it, only the source's own
     /// max_slot_wal_keep_size counts
     #[arg(
@@ -29,25 +31,16 @@ pub(crate) enum WalPolicyChoice {
     GiveUp,
 }
 
-/// Reads a size: a whole number and a unit of 1024, as PostgreSQL's settings have them.
+/// Least limit, bytes: PostgreSQL keeps WAL in segments of 16 MiB, or of 1 MiB at least.
+const LEAST: u64 = 1 << 20;
+
+/// Reads the limit.
 ///
 /// # Errors
 /// What is expected.
 fn size(text: &str) -> Result<u64, String> {
-    let expected = || "expected a whole number with a unit, as 512MB or 50GB".to_owned();
-    let text = text.trim();
-    let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let shift = match unit.trim().to_ascii_lowercase().as_str() {
-        "kb" => 10,
-        "mb" => 20,
-        "gb" => 30,
-        "tb" => 40,
-        _ => return Err(expected()),
-    };
-    let number: u64 = number.parse().map_err(|_| expected())?;
-    let bytes = number.checked_mul(1 << shift).filter(|bytes| (1..=1 << 60).contains(bytes));
-    bytes.ok_or_else(|| "expected a size from 1kB to 1048576TB".to_owned())
+    let bytes = parse_bytes(text)?;
+    if bytes < LEAST { Err("expected 1MiB or more, like 50GiB".to_owned()) } else { Ok(bytes) }
 }
 
 #[cfg(test)]
@@ -57,17 +50,18 @@ mod tests {
     #[test]
     fn sizes_have_units() {
         for (text, expected) in [
-            ("1kB", Ok(1 << 10)),
+            ("1MB", Ok(1 << 20)),
             ("512MB", Ok(512 << 20)),
+            ("512MiB", Ok(512 << 20)),
             (" 50 gb ", Ok(50 << 30)),
             ("2TB", Ok(2 << 40)),
             ("50", Err(())),
+            ("1kB", Err(())),
             ("0MB", Err(())),
             ("1.5GB", Err(())),
             ("-1GB", Err(())),
             ("GB", Err(())),
             ("9999999999999TB", Err(())),
-            ("1GiB", Err(())),
         ] {
             assert_eq!(size(text).map_err(drop), expected, "{text}");
         }

@@ -174,7 +174,7 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn death_while_a_slot_is_given_up_is_recovered_from() -> Result<()> {
     let mut stage = Stage::start("die_given_up").await?;
-    stage.product.set("SEGCDC_MAX_RETAINED_WAL", "8MB");
+    stage.product.set("SEGCDC_MAX_RETAINED_WAL", "8MiB");
     stage.product.set("SEGCDC_WAL_POLICY", "give-up");
     stage.source.execute(DATABASE, TABLES).await?;
     stage.source.execute(DATABASE, "DELETE FROM price WHERE n = 'NaN' OR at = 'infinity'").await?;
