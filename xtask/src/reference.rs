@@ -41,6 +41,7 @@ const CRATES: &[&str] = &[
     "segcdc-model",
     "segcdc-plan",
     "segcdc-postgres",
+    "segcdc-tds",
     "segcdc-sqlserver",
     "segcdc-engine-native",
     "segcdc-engine-kafka-connect",

@@ -180,8 +180,12 @@ fn jdbc_url(target: &TargetConfig, base: &str) -> Result<String, ConnectError> {
         });
     }
     let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-    let mut url =
-        format!("jdbc:sqlserver://{host}:{};databaseName={}", target.port, braced(&target.database));
+    // The driver asks SQL Server Browser itself when there is no port.
+    let place = match &target.instance {
+        Some(instance) => format!("{host};instanceName={}", braced(instance)),
+        None => format!("{host}:{}", target.port),
+    };
+    let mut url = format!("jdbc:sqlserver://{place};databaseName={}", braced(&target.database));
     let encrypt = if target.is_unprotected() {
         "false"
     } else if target.is_strict() {
@@ -192,6 +196,9 @@ fn jdbc_url(target: &TargetConfig, base: &str) -> Result<String, ConnectError> {
     // Writing to a String cannot fail.
     let _infallible =
         write!(url, ";encrypt={encrypt};trustServerCertificate={}", target.trust_server_certificate);
+    if target.multi_subnet_failover {
+        url.push_str(";multiSubnetFailover=true");
+    }
     if let Some(name) = &target.host_name_in_certificate {
         let _infallible = write!(url, ";hostNameInCertificate={}", braced(name));
     }

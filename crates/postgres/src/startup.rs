@@ -150,8 +150,28 @@ async fn begin(
     let ready = wait_until_ready(&mut wire, config, operation).await;
     ready.map_err(|error| of_startup(config, error))?;
     wire.lift_limit();
-    wire.query(operation, PIN_LATER).await?;
+    // One request for both: each round trip counts where many sessions begin.
+    let rows = wire.query(operation, &format!("{PIN_LATER}; {}", settings_in_force())).await?;
+    check_settings(rows.last().map(Vec::as_slice).unwrap_or_default(), config)?;
     Ok(wire)
+}
+
+/// Asks for the values of [`PINNED`], in one row.
+fn settings_in_force() -> String {
+    let values = PINNED.map(|(name, _)| format!("pg_catalog.current_setting('{name}')"));
+    format!("SELECT {}", values.join(", "))
+}
+
+/// Refuses a session that has not what it asked for: a pooler may be told to ignore settings
+/// (`ignore_startup_parameters`), and values would be read in another form than they are in.
+fn check_settings(found: &[Option<String>], config: &SourceConfig) -> Result<(), SourceError> {
+    let differs = |(place, (_, pinned)): &(usize, (&str, &str))| {
+        found.get(*place).and_then(Option::as_deref) != Some(*pinned)
+    };
+    match PINNED.into_iter().enumerate().find(differs) {
+        None => Ok(()),
+        Some((_, (setting, _))) => Err(LinkError::SettingIgnored { server: config.server(), setting }.into()),
+    }
 }
 
 /// Refuses a server that is not what it has to be.
@@ -222,6 +242,17 @@ mod tests {
             check(mode, &[Tls]);
             assert_eq!(protections(mode, &Place::Unix("/s".into())), [Plain]);
         }
+    }
+
+    #[test]
+    fn setting_that_did_not_arrive_is_named() {
+        let config = SourceConfig::parse("postgres://u@h/d").unwrap();
+        let mut found: Vec<_> = PINNED.iter().map(|(_, value)| Some((*value).to_owned())).collect();
+        check_settings(&found, &config).unwrap();
+        found[4] = Some("1".to_owned());
+        let error = check_settings(&found, &config).unwrap_err();
+        assert!(error.to_string().contains("extra_float_digits"), "{error}");
+        check_settings(&[], &config).unwrap_err();
     }
 
     #[test]

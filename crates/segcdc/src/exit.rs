@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 }
 
 /// Codes of errors that say that a server cannot be reached, or that what answers is not it.
-const UNREACHABLE: [&str; 32] = [
+const UNREACHABLE: [&str; 38] = [
     "SOURCE_UNREACHABLE",
     "SOURCE_CONNECT_TIMEOUT",
     "SOURCE_CONNECTION_LOST",
@@ -45,6 +45,12 @@ const UNREACHABLE: [&str; 32] = [
     "PROTOCOL_MISMATCH",
     "TARGET_UNREACHABLE",
     "TARGET_TLS_FAILED",
+    "TARGET_TLS_UNTRUSTED",
+    "TARGET_TLS_HOST_MISMATCH",
+    "TARGET_TLS_EXPIRED",
+    "TARGET_STRICT_REFUSED",
+    "TARGET_INSTANCE",
+    "TARGET_ROUTING",
     "TARGET_ENCRYPTION_REFUSED",
     "TARGET_PROTOCOL",
     "TARGET_CONNECTION_LOST",
@@ -58,7 +64,7 @@ const UNREACHABLE: [&str; 32] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 77] = [
+const USAGE: [&str; 78] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -71,6 +77,7 @@ const USAGE: [&str; 77] = [
     "CLIENT_KEY_ENCRYPTED",
     "CLIENT_KEY_PERMISSIONS",
     "PASSWORD_FILE",
+    "POOLER_SETTINGS",
     "TARGET_URL_INVALID",
     "HOST_INVALID",
     "PORT_RANGE",

@@ -77,14 +77,13 @@ impl Endpoints {
         let source = &self.source;
         let target = &self.target;
         format!(
-            "{}: {}@{}/{} -> {}@{}:{}/{}",
+            "{}: {}@{}/{} -> {}@{}/{}",
             self.name,
             source.user,
             source.server(),
             source.database,
             target.user,
-            target.host,
-            target.port,
+            target.server(),
             target.database
         )
     }

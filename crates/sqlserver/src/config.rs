@@ -14,13 +14,60 @@ use crate::quote;
 /// What a URL looks like, for hints.
 const EXAMPLE: &str = "sqlserver://user:password@host:1433/database?encrypt=true";
 
+/// The parameters, and what else Microsoft's drivers call them, in small letters.
+const KNOWN: [(&str, &[&str]); 9] = [
+    ("encrypt", &[]),
+    ("trust_server_certificate", &[]),
+    ("ca_file", &["servercertificate"]),
+    ("host_name_in_certificate", &[]),
+    ("instance", &["instancename"]),
+    ("multi_subnet_failover", &[]),
+    ("application_intent", &[]),
+    ("schema", &[]),
+    ("connect_timeout", &["logintimeout", "connectiontimeout"]),
+];
+
+/// Parameters of Microsoft's drivers that are refused, and what to do instead.
+const REFUSED: [(&str, &str); 11] = [
+    (
+        "failoverPartner",
+        "database mirroring is not followed: give an availability group's listener, or the new server's address",
+    ),
+    (
+        "integratedSecurity",
+        "give an SQL login with user and password: integrated authentication is not supported",
+    ),
+    (
+        "trustedConnection",
+        "give an SQL login with user and password: integrated authentication is not supported",
+    ),
+    (
+        "authentication",
+        "give an SQL login with user and password: Entra (Azure AD) authentication is not supported",
+    ),
+    (
+        "accessToken",
+        "give an SQL login with user and password: Entra (Azure AD) authentication is not supported",
+    ),
+    ("columnEncryptionSetting", "leave it away: Always Encrypted is not supported"),
+    ("multipleActiveResultSets", "leave it away: each connection runs one request at a time"),
+    ("serverSpn", "leave it away: Kerberos is not supported"),
+    ("clientCertificate", "leave it away: SQL Server logins by certificate are not supported"),
+    ("trustStore", "give the authority's certificate as a PEM file with ca_file"),
+    ("packetSize", "leave it away: the largest packet that the server allows is taken"),
+];
+
 /// The target of a pipeline. `Debug` and `Display` hide the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetConfig {
     /// Host name or address.
     pub host: String,
-    /// TCP port, 1433 where the URL has none.
+    /// TCP port, 1433 where the URL has none; not looked at when there is an instance.
     pub port: u16,
+    /// Name of an instance, whose port SQL Server Browser is asked for; `None` where the URL has a port.
+    pub instance: Option<String>,
+    /// Try all addresses of the host at once: for listeners of availability groups in several subnets.
+    pub multi_subnet_failover: bool,
     /// Database.
     pub database: String,
     /// SQL login.
@@ -65,6 +112,14 @@ pub enum ConfigError {
         /// Its name.
         name: String,
     },
+    /// A parameter of Microsoft's drivers whose user would rely on what is not done here.
+    #[error("the target URL has the parameter \"{name}\", which is not supported")]
+    RefusedParameter {
+        /// Its name.
+        name: &'static str,
+        /// What to do instead.
+        instead: &'static str,
+    },
     /// A parameter twice.
     #[error("the target URL has the parameter \"{name}\" twice")]
     DuplicateParameter {
@@ -94,6 +149,7 @@ impl Fault for ConfigError {
                 _ => "TARGET_URL_INVALID",
             },
             ConfigError::UnknownParameter { .. } => "UNKNOWN_FIELD",
+            ConfigError::RefusedParameter { .. } => "URL_PARAMETER_UNSUPPORTED",
             ConfigError::DuplicateParameter { .. } => "DUPLICATE_KEY",
             ConfigError::ParameterValue { .. } => "ENUM",
         }
@@ -106,10 +162,11 @@ impl Fault for ConfigError {
     fn hint(&self) -> String {
         match self {
             ConfigError::UnknownParameter { .. } => {
-                "the parameters are encrypt, trust_server_certificate, ca_file, \
-                 host_name_in_certificate, schema and connect_timeout"
+                "the parameters are encrypt, trust_server_certificate, ca_file, host_name_in_certificate, instance, \
+                 multi_subnet_failover, application_intent, schema and connect_timeout; docs/reference/urls.md describes them"
                     .to_owned()
             }
+            ConfigError::RefusedParameter { instead, .. } => (*instead).to_owned(),
             _ => format!(
                 "a target looks like {EXAMPLE}; write special characters of user and password percent-encoded, @ as %40"
             ),
@@ -139,6 +196,11 @@ impl TargetConfig {
         };
         let host = url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']'));
         let host = decode("host", host.unwrap_or_default())?;
+        // host\instance, as Microsoft writes it; a backslash is %5C in a URL.
+        let (host, named) = match host.split_once('\\') {
+            Some((host, instance)) => (host.to_owned(), Some(instance.to_owned())),
+            None => (host, None),
+        };
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == ';') {
             return Err(ConfigError::Part { part: "host" });
         }
@@ -158,6 +220,8 @@ impl TargetConfig {
         let mut config = TargetConfig {
             host,
             port,
+            instance: None,
+            multi_subnet_failover: false,
             database,
             user,
             password,
@@ -168,13 +232,21 @@ impl TargetConfig {
             default_schema: "dbo".to_owned(),
             connect_timeout: Duration::from_secs(15),
         };
-        let mut seen = Vec::new();
+        if let Some(name) = &named {
+            config.set("instance", name)?;
+        }
+        let mut seen = Vec::from_iter(named.is_some().then_some("instance"));
         for (name, value) in url.query_pairs() {
-            if seen.contains(&name) {
+            let known = known(&name)?;
+            if seen.contains(&known) {
                 return Err(ConfigError::DuplicateParameter { name: name.into_owned() });
             }
-            config.set(&name, &value)?;
-            seen.push(name);
+            config.set(known, &value)?;
+            seen.push(known);
+        }
+        if url.port().is_some() {
+            // As with Microsoft's drivers: a port that is given needs nobody to be asked for it.
+            config.instance = None;
         }
         Ok(config)
     }
@@ -184,6 +256,8 @@ impl TargetConfig {
         Config {
             host: self.host.clone(),
             port: self.port,
+            instance: self.instance.clone(),
+            multi_subnet_failover: self.multi_subnet_failover,
             database: self.database.clone(),
             user: self.user.clone(),
             password: self.password.expose().clone(),
@@ -193,6 +267,14 @@ impl TargetConfig {
             host_name_in_certificate: self.host_name_in_certificate.clone(),
             connect_timeout: self.connect_timeout,
             ..Config::default()
+        }
+    }
+
+    /// `host:port` or `host\instance`, for people.
+    pub fn server(&self) -> String {
+        match &self.instance {
+            Some(instance) => format!("{}\\{instance}", self.host),
+            None => format!("{}:{}", self.host, self.port),
         }
     }
 
@@ -206,43 +288,41 @@ impl TargetConfig {
         self.encryption == Encryption::Strict
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+    /// Sets a parameter of [`KNOWN`].
+    fn set(&mut self, name: &'static str, value: &str) -> Result<(), ConfigError> {
+        let flag = || match value {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(ConfigError::ParameterValue { name, expected: "true or false" }),
+        };
+        let wrong = |expected| Err(ConfigError::ParameterValue { name, expected });
         match name {
             "encrypt" => {
                 self.encryption = match value {
                     "strict" => Encryption::Strict,
-                    "true" | "mandatory" => Encryption::Required,
-                    "false" | "optional" => Encryption::Off,
-                    _ => {
-                        let expected = "strict, true or false";
-                        return Err(ConfigError::ParameterValue { name: "encrypt", expected });
-                    }
+                    "true" | "mandatory" | "yes" => Encryption::Required,
+                    "false" | "optional" | "no" => Encryption::Off,
+                    _ => return wrong("strict, true or false"),
                 }
             }
-            "trust_server_certificate" => {
-                self.trust_server_certificate = match value {
-                    "true" => true,
-                    "false" => false,
-                    _ => {
-                        let expected = "true or false";
-                        return Err(ConfigError::ParameterValue {
-                            name: "trust_server_certificate",
-                            expected,
-                        });
-                    }
-                }
+            "trust_server_certificate" => self.trust_server_certificate = flag()?,
+            "multi_subnet_failover" => self.multi_subnet_failover = flag()?,
+            "application_intent" if value.eq_ignore_ascii_case("ReadWrite") => {}
+            "application_intent" => {
+                return wrong("ReadWrite: a target is written, and a readable secondary cannot be");
             }
+            "instance" if segcdc_tds::browser::question(value).is_some() => {
+                self.instance = Some(value.to_owned())
+            }
+            "instance" => return wrong("the name of an instance: 1 to 32 letters, digits, _, $ and #"),
             "ca_file" => self.ca_file = Some(PathBuf::from(value)),
             "host_name_in_certificate" => self.host_name_in_certificate = Some(value.to_owned()),
             "schema" if quote::is_possible_name(value) => self.default_schema = value.to_owned(),
-            "schema" => {
-                return Err(ConfigError::ParameterValue { name: "schema", expected: "a schema name" });
-            }
+            "schema" => return wrong("a schema name"),
             "connect_timeout" => {
                 let seconds = value.parse().ok().filter(|seconds| (1..=600).contains(seconds));
                 let expected = "1 to 600 seconds";
-                let seconds =
-                    seconds.ok_or(ConfigError::ParameterValue { name: "connect_timeout", expected })?;
+                let seconds = seconds.ok_or(ConfigError::ParameterValue { name, expected })?;
                 self.connect_timeout = Duration::from_secs(seconds);
             }
             _ => return Err(ConfigError::UnknownParameter { name: name.to_owned() }),
@@ -251,10 +331,29 @@ impl TargetConfig {
     }
 }
 
+/// The parameter that a name means: as it is written here, or as Microsoft's drivers write it.
+fn known(name: &str) -> Result<&'static str, ConfigError> {
+    let plain: String =
+        name.chars().filter(|c| !matches!(c, '_' | ' ')).map(|c| c.to_ascii_lowercase()).collect();
+    if let Some((name, _)) = KNOWN.into_iter().find(|(name, aliases)| *name == name_of(&plain, name, aliases))
+    {
+        return Ok(name);
+    }
+    match REFUSED.into_iter().find(|(refused, _)| refused.eq_ignore_ascii_case(&plain)) {
+        Some((name, instead)) => Err(ConfigError::RefusedParameter { name, instead }),
+        None => Err(ConfigError::UnknownParameter { name: name.chars().take(64).collect() }),
+    }
+}
+
+/// `name` if it, or one of its aliases, is written so without `_`, else nothing.
+fn name_of<'a>(plain: &str, name: &'a str, aliases: &[&str]) -> &'a str {
+    if name.replace('_', "") == plain || aliases.contains(&plain) { name } else { "" }
+}
+
 /// The target for people: without the password.
 impl fmt::Display for TargetConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlserver://{}@{}:{}/{}", self.user, self.host, self.port, self.database)?;
+        write!(f, "sqlserver://{}@{}/{}", self.user, self.server(), self.database)?;
         match self.encryption {
             Encryption::Off => f.write_str(" (not encrypted, by consent)"),
             Encryption::Strict | Encryption::Required => Ok(()),
@@ -295,5 +394,39 @@ mod tests {
         check("sqlserver://u:sekret@h/d?encrypt=maybe", "ENUM");
         check("sqlserver://u:sekret@h/d?encrypted=true", "UNKNOWN_FIELD");
         check("sqlserver://u:sekret@h/d?encrypt=true&encrypt=false", "DUPLICATE_KEY");
+        check("sqlserver://u:sekret@h/d?ca_file=a&serverCertificate=b", "DUPLICATE_KEY");
+        check("sqlserver://u:sekret@h%5CA/d?instance=B", "DUPLICATE_KEY");
+        check("sqlserver://u:sekret@h%5C/d", "ENUM");
+        check("sqlserver://u:sekret@h/d?instance=a%3Bb", "ENUM");
+        check("sqlserver://u:sekret@h/d?ApplicationIntent=ReadOnly", "ENUM");
+        check("sqlserver://u:sekret@h/d?failoverPartner=sekret", "URL_PARAMETER_UNSUPPORTED");
+        check("sqlserver://u:sekret@h/d?Authentication=sekret", "URL_PARAMETER_UNSUPPORTED");
+    }
+
+    #[test]
+    fn instances_are_named_unless_a_port_is() {
+        let server = |url: &str| TargetConfig::parse(url).unwrap().server();
+        assert_eq!(server("sqlserver://u@h%5CSHOP/d"), "h\\SHOP");
+        assert_eq!(server("sqlserver://u@h/d?instanceName=SHOP"), "h\\SHOP");
+        assert_eq!(server("sqlserver://u@h:1500/d?instance=SHOP"), "h:1500");
+        assert_eq!(server("sqlserver://u%40srv@srv.database.windows.net/d"), "srv.database.windows.net:1433");
+    }
+
+    #[test]
+    fn names_of_microsofts_drivers_are_understood() {
+        let url = "sqlserver://u@h/d?Encrypt=yes&TrustServerCertificate=true&hostNameInCertificate=n&serverCertificate=/c\
+             &MultiSubnetFailover=true&applicationIntent=ReadWrite&loginTimeout=3";
+        let config = TargetConfig::parse(url).unwrap();
+        assert!(config.trust_server_certificate && config.multi_subnet_failover);
+        assert_eq!(config.host_name_in_certificate.as_deref(), Some("n"));
+        assert_eq!((config.ca_file, config.connect_timeout), (Some("/c".into()), Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn every_parameter_is_on_the_page() {
+        let page = include_str!("../../../docs/reference/urls.md");
+        for name in KNOWN.map(|(name, _)| name).into_iter().chain(REFUSED.map(|(name, _)| name)) {
+            assert!(page.contains(&format!("`{name}`")), "docs/reference/urls.md lacks {name}");
+        }
     }
 }

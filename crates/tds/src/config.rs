@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::browser::BROWSER_PORT;
 use crate::packet::MAX_PACKET_SIZE;
 
 /// How much of the conversation is encrypted.
@@ -24,8 +25,14 @@ pub enum Encryption {
 pub struct Config {
     /// Host name or address.
     pub host: String,
-    /// TCP port.
+    /// TCP port; not looked at when there is an instance.
     pub port: u16,
+    /// Name of an instance, whose port SQL Server Browser is asked for.
+    pub instance: Option<String>,
+    /// UDP port of SQL Server Browser.
+    pub browser_port: u16,
+    /// Try all addresses of the host at once: for listeners of availability groups in several subnets.
+    pub multi_subnet_failover: bool,
     /// Database to start in; empty for the login's default.
     pub database: String,
     /// SQL login.
@@ -62,6 +69,9 @@ impl Default for Config {
         Config {
             host: "localhost".to_owned(),
             port: 1433,
+            instance: None,
+            browser_port: BROWSER_PORT,
+            multi_subnet_failover: false,
             database: String::new(),
             user: String::new(),
             password: String::new(),
@@ -81,6 +91,8 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("host", &self.host)
             .field("port", &self.port)
+            .field("instance", &self.instance)
+            .field("multi_subnet_failover", &self.multi_subnet_failover)
             .field("database", &self.database)
             .field("user", &self.user)
             .field("password", &"***")

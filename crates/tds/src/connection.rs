@@ -24,6 +24,7 @@ use crate::token::{self, Column, EnvChange, LoginAck, Token};
 use crate::transaction;
 use crate::types::Collation;
 
+mod dial;
 mod establish;
 
 /// Class from which on an error ends the connection.
@@ -110,10 +111,10 @@ pub struct Connection {
 // === impl Connection ===
 
 impl Connection {
-    /// Connects and logs in; follows one routing to another server.
+    /// Connects and logs in; follows routings to other servers, as Azure SQL sends them.
     ///
-    /// Everything together takes at most `connect_timeout`. Errors: `Connect`, `Tls`, `CaFile`, `EncryptionRefused`,
-    /// `Login`, `Timeout`, `Io`, `Protocol`.
+    /// Everything together takes at most `connect_timeout`. Errors: `Connect`, `Instance`, `Routing`, `Tls`, `CaFile`,
+    /// `StrictRefused`, `EncryptionRefused`, `Login`, `Timeout`, `Io`, `Protocol`.
     pub async fn connect(config: &Config) -> Result<Connection, Error> {
         establish::connect(config).await
     }

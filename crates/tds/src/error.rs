@@ -4,6 +4,11 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::browser::Unresolved;
+use crate::error::tls_problem::TlsProblem;
+
+mod tls_problem;
+
 /// An ERROR or INFO token: what a server says ([MS-TDS] 2.2.7.10, 2.2.7.13).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerMessage {
@@ -41,6 +46,37 @@ pub enum Error {
         /// Port asked for.
         port: u16,
         /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The port of a named instance could not be found out.
+    #[error("the port of the instance {instance} at {host} is not known: {problem}")]
+    Instance {
+        /// Host asked for.
+        host: String,
+        /// Name of the instance.
+        instance: String,
+        /// What is wrong.
+        problem: Unresolved,
+    },
+    /// Servers sent the login on and on.
+    #[error("the login was sent on {hops} times, at last to {host}:{port}")]
+    Routing {
+        /// Host of the last server.
+        host: String,
+        /// Port of the last server.
+        port: u16,
+        /// How often it was sent on.
+        hops: usize,
+    },
+    /// TLS was begun before anything else, `encrypt=strict`, and the server hung up.
+    #[error("{host}:{port} did not take TLS before anything else (TDS 8.0)")]
+    StrictRefused {
+        /// Host asked for.
+        host: String,
+        /// Port asked for.
+        port: u16,
+        /// What the TLS library said.
         #[source]
         source: io::Error,
     },
@@ -213,7 +249,10 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::Connect { .. } => "TARGET_UNREACHABLE",
-            Error::Tls { .. } => "TARGET_TLS_FAILED",
+            Error::Instance { .. } => "TARGET_INSTANCE",
+            Error::Routing { .. } => "TARGET_ROUTING",
+            Error::StrictRefused { .. } => "TARGET_STRICT_REFUSED",
+            Error::Tls { source, .. } => TlsProblem::of(source).code(),
             Error::CaFile { .. } => "TARGET_CA_FILE",
             Error::EncryptionRefused { .. } => "TARGET_ENCRYPTION_REFUSED",
             Error::Login(_) => "TARGET_LOGIN_FAILED",
@@ -231,10 +270,14 @@ impl Error {
     /// the caller's to judge, by number.
     pub fn is_transient(&self) -> bool {
         match self {
+            Error::Instance { problem, .. } => *problem != Unresolved::Name,
+            // A server that goes down at this moment looks the same.
+            Error::StrictRefused { .. } => true,
             Error::Connect { .. } | Error::Io { .. } | Error::Timeout { .. } | Error::Closed => true,
             // A server that goes down in the middle of a handshake says nothing about certificates.
             Error::Tls { source, .. } => is_cut(source),
-            Error::CaFile { .. }
+            Error::Routing { .. }
+            | Error::CaFile { .. }
             | Error::EncryptionRefused { .. }
             | Error::Login(_)
             | Error::Server(_)
@@ -258,10 +301,17 @@ impl Error {
             Error::Connect { .. } => {
                 "check host and port, that SQL Server listens on TCP (SQL Server Configuration Manager), and the firewall"
             }
-            Error::Tls { .. } => {
-                "give the authority's certificate with ca_file, the certificate's name with \
-                 host_name_in_certificate, or accept any certificate with trust_server_certificate=true"
+            Error::Instance { .. } => {
+                "give the instance's port in the URL, host:port, which needs no Browser; or start SQL Server Browser, let UDP port \
+                 1434 through, and check the instance's name"
             }
+            Error::Routing { .. } => {
+                "the servers send logins in a circle: give the address of the right one, or mend its routing list"
+            }
+            Error::StrictRefused { .. } => {
+                "encrypt=strict needs SQL Server 2022 or Azure SQL; give encrypt=true for others"
+            }
+            Error::Tls { source, .. } => TlsProblem::of(source).hint(),
             Error::CaFile { .. } => "give a readable PEM file that holds at least one certificate",
             Error::EncryptionRefused { .. } => {
                 "install a certificate on the server, or consent to no encryption with encrypt=false"
@@ -284,7 +334,7 @@ impl Error {
 }
 
 /// Whether a connection ended under its user, whatever it was used for.
-fn is_cut(error: &io::Error) -> bool {
+pub(crate) fn is_cut(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionReset

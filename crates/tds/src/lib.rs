@@ -9,6 +9,7 @@
 //! In reading order:
 //! - [`packet`], [`types`]: framing and tables, shared with servers
 //! - [`config`], [`error`], [`datum`]: what goes in and what comes out
+//! - [`browser`]: ports of named instances
 //! - [`prelogin`], [`login`], `tls`, `stream`: how a session begins, and how packets travel
 //! - [`reader`], [`type_info`], [`value`], [`token`]: decoding of what a server says; pure, total, bounded
 //! - [`row_scanner`]: decoding of rows that are too long to be held
@@ -20,6 +21,7 @@
 //! The reference for everything is [MS-TDS], "Tabular Data Stream Protocol".
 
 pub mod batch;
+pub mod browser;
 pub mod bulk;
 pub mod config;
 pub mod connection;
@@ -42,6 +44,7 @@ pub mod type_info;
 pub mod types;
 pub mod value;
 
+pub use browser::Unresolved;
 pub use bulk::{BulkColumn, BulkLoad, BulkOptions, BulkTarget, SortOrder};
 pub use config::{Config, Encryption};
 pub use connection::{Connection, ServerInfo};

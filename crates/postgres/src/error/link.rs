@@ -59,6 +59,14 @@ pub enum LinkError {
         /// The other one.
         wanted: &'static str,
     },
+    /// Something in between let us in and kept a setting of the session from the server.
+    #[error("the setting {setting} did not reach PostgreSQL behind {server}")]
+    SettingIgnored {
+        /// `host:port` or the socket's path.
+        server: String,
+        /// The setting.
+        setting: &'static str,
+    },
     /// Several hosts or addresses were given, and none of them will do.
     #[error("none of the source's hosts can be used: {}", listed(.failures))]
     NoHost {
@@ -87,6 +95,7 @@ impl Fault for LinkError {
             LinkError::KeyPermissions { .. } => "CLIENT_KEY_PERMISSIONS",
             LinkError::PasswordFile { .. } => "PASSWORD_FILE",
             LinkError::WrongRole { .. } => "SOURCE_ROLE",
+            LinkError::SettingIgnored { .. } => "POOLER_SETTINGS",
             LinkError::NoHost { .. } => "SOURCE_NO_HOST",
         }
     }
@@ -101,7 +110,8 @@ impl Fault for LinkError {
             | LinkError::ChannelBinding { .. }
             | LinkError::KeyEncrypted { .. }
             | LinkError::KeyPermissions { .. }
-            | LinkError::PasswordFile { .. } => Disposition::Halt,
+            | LinkError::PasswordFile { .. }
+            | LinkError::SettingIgnored { .. } => Disposition::Halt,
         }
     }
 
@@ -134,6 +144,10 @@ impl Fault for LinkError {
             LinkError::WrongRole { .. } => {
                 "give the hosts of the whole cluster separated by commas, so that a failover is followed, or another \
                  target_session_attrs; it is tried again by itself"
+            }
+            LinkError::SettingIgnored { .. } => {
+                "connect to PostgreSQL itself: a pooler in between ignores what the session asks for (PgBouncer's \
+                 ignore_startup_parameters), so that values could arrive in another form"
             }
             LinkError::NoHost { .. } => {
                 "see what is wrong with each host; after a failover it is tried again until one of them is the primary"

@@ -13,6 +13,8 @@ mod hosts;
 #[cfg(test)]
 mod money;
 #[cfg(test)]
+mod pooler;
+#[cfg(test)]
 mod preflight_server;
 #[cfg(test)]
 mod preflight_tables;

@@ -112,5 +112,5 @@ async fn target(endpoints: &Endpoints) -> Result<(String, &'static str), CliErro
         WritePath::Insert => "parameterised INSERT (slower: this server or login refuses bulk load)",
     };
     let at = &endpoints.target;
-    Ok((format!("{} at {}:{}, as {}", target.server_name(), at.host, at.port, at.user), write_path))
+    Ok((format!("{} at {}, as {}", target.server_name(), at.server(), at.user), write_path))
 }

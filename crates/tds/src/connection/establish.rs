@@ -1,15 +1,11 @@
-//! From a [`Config`] to a session: TCP, PRELOGIN, TLS, LOGIN7, and one routing.
+//! From a [`Config`] to a session: TCP, PRELOGIN, TLS, LOGIN7, and routings.
 
-use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
-
+use super::dial::dial;
 use super::{Connection, LoginOutcome, Pending, ServerInfo, State};
 use crate::config::{Config, Encryption};
-use crate::error::Error;
+use crate::error::{Error, is_cut};
 use crate::login::{self, ClientIdentity};
 use crate::packet::{DEFAULT_PACKET_SIZE, MAX_PACKET_SIZE, MIN_PACKET_SIZE, PacketType};
 use crate::prelogin::{self, Agreed};
@@ -18,14 +14,8 @@ use crate::stream::{PacketStream, Transport};
 use crate::tls;
 use crate::types::Collation;
 
-/// Silence after which the system asks whether the other side still lives.
-const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
-
-/// Time between such questions.
-const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
-
-/// Questions without an answer after which the connection is dead: a minute of silence in all.
-const KEEPALIVE_TRIES: u32 = 3;
+/// Most servers that one login may be sent on to, as with Microsoft.Data.SqlClient.
+const MAX_HOPS: usize = 10;
 
 /// See [`Connection::connect`].
 pub(super) async fn connect(config: &Config) -> Result<Connection, Error> {
@@ -42,18 +32,20 @@ pub(super) async fn connect(config: &Config) -> Result<Connection, Error> {
     }
 }
 
-/// Logs in, and once more where the server says.
+/// Logs in, and again wherever the server says. Each server's certificate has to be for its own name, unless the user
+/// names another.
 async fn connect_and_follow(config: &Config, step: &mut &'static str) -> Result<Connection, Error> {
-    let connection = log_in(config, step).await?;
-    let Some((host, port)) = connection.login.routing.clone() else { return Ok(connection) };
-    tracing::debug!(host, port, "the server sends us to another");
-    drop(connection);
-    let elsewhere = Config { host, port, ..config.clone() };
-    let connection = log_in(&elsewhere, step).await?;
-    if connection.login.routing.is_some() {
-        return Err(Error::protocol("a server that we were sent to sends us on"));
+    let mut config = config.clone();
+    for _ in 0..=MAX_HOPS {
+        let connection = log_in(&config, step).await?;
+        let Some((host, port)) = connection.login.routing.clone() else { return Ok(connection) };
+        tracing::debug!(host, port, "the server sends us to another");
+        drop(connection);
+        // A name may carry an instance, which is of no concern because the port is told.
+        let host = host.split('\\').next().unwrap_or_default().to_owned();
+        config = Config { host, port, instance: None, ..config };
     }
-    Ok(connection)
+    Err(Error::Routing { host: config.host, port: config.port, hops: MAX_HOPS })
 }
 
 /// All of it, with one server.
@@ -64,7 +56,9 @@ async fn log_in(config: &Config, step: &mut &'static str) -> Result<Connection, 
     let tcp = dial(config).await?;
     let transport = if config.encryption == Encryption::Strict {
         *step = "the TLS handshake";
-        Transport::Tls(Box::new(tls::connect(config, tcp).await?))
+        Transport::Tls(Box::new(
+            tls::connect(config, tcp).await.map_err(|error| strict_refused(config, error))?,
+        ))
     } else {
         Transport::Plain(tcp)
     };
@@ -91,17 +85,14 @@ async fn log_in(config: &Config, step: &mut &'static str) -> Result<Connection, 
     Ok(connection)
 }
 
-/// The TCP connection, with keep-alives: a peer that vanished is noticed even while nothing is sent.
-async fn dial(config: &Config) -> Result<TcpStream, Error> {
-    let failed = |source: io::Error| Error::Connect { host: config.host.clone(), port: config.port, source };
-    let tcp = TcpStream::connect((config.host.as_str(), config.port)).await.map_err(failed)?;
-    tcp.set_nodelay(true).map_err(failed)?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_AFTER)
-        .with_interval(KEEPALIVE_EVERY)
-        .with_retries(KEEPALIVE_TRIES);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(failed)?;
-    Ok(tcp)
+/// A server that does not know TDS 8.0 takes the handshake for a broken packet, and hangs up.
+fn strict_refused(config: &Config, error: Error) -> Error {
+    match error {
+        Error::Tls { source, .. } if is_cut(&source) => {
+            Error::StrictRefused { host: config.host.clone(), port: config.port, source }
+        }
+        error => error,
+    }
 }
 
 /// Puts TLS on a plain stream that is between two messages.
@@ -175,5 +166,109 @@ impl Connection {
         self.server.program_name = ack.program_name;
         self.server.version = ack.version;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::packet::{HEADER_LEN, PacketHeader, put_message};
+    use crate::types::{encryption, env_change, prelogin_option, tds_version, token_id};
+
+    /// Reads one message of one packet.
+    async fn message(tcp: &mut TcpStream) {
+        let mut head = [0; HEADER_LEN];
+        tcp.read_exact(&mut head).await.unwrap();
+        let header = PacketHeader::decode(head).unwrap();
+        tcp.read_exact(&mut vec![0; header.payload_len()]).await.unwrap();
+    }
+
+    async fn answer(tcp: &mut TcpStream, payload: &[u8]) {
+        let mut bytes = Vec::new();
+        put_message(&mut bytes, PacketType::TabularResult, 0, DEFAULT_PACKET_SIZE, payload);
+        tcp.write_all(&bytes).await.unwrap();
+    }
+
+    /// A token with a length of two bytes.
+    fn token(id: u8, body: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(body.len()).unwrap().to_le_bytes();
+        [&[id], &length[..], body].concat()
+    }
+
+    /// LOGINACK, the routing if there is one, DONE: as Azure SQL answers in redirect mode ([MS-TDS] 2.2.7.9).
+    fn welcome(route: Option<(&str, u16)>) -> Vec<u8> {
+        let name = [1, b'x', 0];
+        let ack = [&[1][..], &tds_version::V7_4.to_be_bytes(), &name, &[16, 0, 0, 0]].concat();
+        let mut out = token(token_id::LOGINACK, &ack);
+        if let Some((host, port)) = route {
+            let host: Vec<u8> = host.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let units = u16::try_from(host.len() / 2).unwrap().to_le_bytes();
+            let value = [&[0][..], &port.to_le_bytes(), &units, &host].concat();
+            let length = u16::try_from(value.len()).unwrap().to_le_bytes();
+            let change = [&[env_change::ROUTING][..], &length, &value, &[0, 0]].concat();
+            out.extend(token(token_id::ENVCHANGE, &change));
+        }
+        out.push(token_id::DONE);
+        out.extend_from_slice(&[0; 12]);
+        out
+    }
+
+    /// A server that answers logins by `route`, which is told how many came before; returns its port.
+    async fn server(route: impl Fn(u16, usize) -> Option<(&'static str, u16)> + Send + 'static) -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            for count in 0.. {
+                let (mut tcp, _) = listener.accept().await.unwrap();
+                message(&mut tcp).await;
+                let options = [prelogin_option::ENCRYPTION, 0, 6, 0, 1, prelogin_option::TERMINATOR];
+                answer(&mut tcp, &[&options[..], &[encryption::NOT_SUPPORTED]].concat()).await;
+                message(&mut tcp).await;
+                answer(&mut tcp, &welcome(route(port, count))).await;
+            }
+        });
+        port
+    }
+
+    fn config(port: u16) -> Config {
+        let encryption = Encryption::Off;
+        Config { host: "127.0.0.1".to_owned(), port, encryption, ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn login_goes_where_servers_send_it() {
+        let last = server(|_, _| None).await;
+        let middle = server(move |_, _| Some(("localhost\\\\SHOP", last))).await;
+        let first = server(move |_, _| Some(("127.0.0.1", middle))).await;
+        let connection = connect(&config(first)).await.unwrap();
+        assert!(connection.login.routing.is_none());
+    }
+
+    #[tokio::test]
+    async fn circle_of_servers_ends() {
+        let within = server(|own, count| (count < MAX_HOPS).then_some(("127.0.0.1", own))).await;
+        connect(&config(within)).await.unwrap();
+        let endless = server(|own, _| Some(("127.0.0.1", own))).await;
+        let refused = connect(&config(endless)).await.unwrap_err();
+        assert!(matches!(refused, Error::Routing { hops: MAX_HOPS, .. }), "{refused:?}");
+        assert_eq!((refused.code(), refused.is_transient()), ("TARGET_ROUTING", false));
+    }
+
+    #[tokio::test]
+    async fn server_that_hangs_up_on_strict_is_named() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            // A server before 2022 reads the handshake as a packet of an unknown type.
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            tcp.read_exact(&mut [0; HEADER_LEN]).await.unwrap();
+        });
+        let strict =
+            Config { encryption: Encryption::Strict, trust_server_certificate: true, ..config(port) };
+        let refused = connect(&strict).await.unwrap_err();
+        assert_eq!((refused.code(), refused.is_transient()), ("TARGET_STRICT_REFUSED", true), "{refused:?}");
     }
 }
