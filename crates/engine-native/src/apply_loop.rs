@@ -86,6 +86,8 @@ impl Follow<'_> {
         let options = StreamOptions {
             fields: watch.field_form(&tables),
             queue_bytes: context.config.memory.queue_bytes,
+            // Planning and applying take whole transactions so far.
+            open_bytes: usize::MAX,
             ..StreamOptions::default()
         };
         let replication = Replication::connect(&context.config.source).await?;

@@ -10,7 +10,7 @@
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
 //! - [`source_table`]: a table as the source's catalog describes it
 //! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
-//! - [`large`]: a field that is too large for memory
+//! - [`large`], [`spilled`]: a field that is too large for memory, and changes that are too many
 //! - [`value`]: one decoded datum on its way from one server to the other
 //! - [`checkpoint`]: what the target has durably applied, and of which source
 //! - [`finding`], [`fault`]: what preflight says, and what an error must say
@@ -30,6 +30,7 @@ pub mod pg_type;
 pub mod relation;
 pub mod secret;
 pub mod source_table;
+pub mod spilled;
 pub mod status;
 pub mod transaction;
 pub mod tuple;
@@ -48,6 +49,7 @@ pub use pg_type::PgType;
 pub use relation::{Relation, RelationColumn};
 pub use secret::Secret;
 pub use source_table::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+pub use spilled::{ChangeStore, SpilledChanges};
 pub use status::{Phase, TablePhase};
 pub use transaction::Transaction;
 pub use tuple::{Field, Tuple, TupleBuilder};

@@ -13,7 +13,8 @@ pub struct BatchLimits {
 
 /// Whole transactions in commit order, waiting to be applied together.
 ///
-/// A transaction is never split, so a single one may exceed the limits; it then makes up a batch of its own.
+/// A transaction is never split, so a single one may exceed the limits; it then makes up a batch of its own. So does
+/// one whose changes are too many for memory.
 #[derive(Debug)]
 pub struct Batch {
     limits: BatchLimits,
@@ -42,8 +43,15 @@ impl Batch {
     /// Whether `transaction` still fits; the first one always does.
     pub fn accepts(&self, transaction: &Transaction) -> bool {
         self.is_empty()
-            || (self.changes.saturating_add(transaction.changes.len()) <= self.limits.max_changes
+            || (transaction.spilled.is_none()
+                && !self.is_spilled()
+                && self.changes.saturating_add(transaction.changes.len()) <= self.limits.max_changes
                 && self.bytes.saturating_add(all_bytes(transaction)) <= self.limits.max_bytes)
+    }
+
+    /// Whether the batch is one transaction whose changes are too many for memory: it is planned in parts.
+    pub fn is_spilled(&self) -> bool {
+        self.transactions.iter().any(|transaction| transaction.spilled.is_some())
     }
 
     /// Adds a transaction, whether it fits or not.
@@ -55,7 +63,7 @@ impl Batch {
 
     /// Whether a limit has been reached.
     pub fn is_full(&self) -> bool {
-        self.changes >= self.limits.max_changes || self.bytes >= self.limits.max_bytes
+        self.changes >= self.limits.max_changes || self.bytes >= self.limits.max_bytes || self.is_spilled()
     }
 
     /// Whether there is nothing to apply.

@@ -231,6 +231,12 @@ pub enum PlanError {
         /// End of the next one, which is not behind it.
         next: segcdc_model::Lsn,
     },
+    /// A transaction that is to be planned in parts, and not as a whole.
+    #[error("the transaction that ends at {end_lsn} is not in memory and cannot be planned as a whole")]
+    NotInMemory {
+        /// Its end.
+        end_lsn: segcdc_model::Lsn,
+    },
 }
 
 // === impl PlanError ===
@@ -261,7 +267,8 @@ impl PlanError {
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
             | PlanError::EmptyBatch
-            | PlanError::OutOfOrder { .. } => None,
+            | PlanError::OutOfOrder { .. }
+            | PlanError::NotInMemory { .. } => None,
         }
     }
 }
@@ -290,6 +297,7 @@ impl Fault for PlanError {
             PlanError::Value { source, .. } => source.code(),
             PlanError::EmptyBatch => "BATCH_EMPTY",
             PlanError::OutOfOrder { .. } => "STREAM_OUT_OF_ORDER",
+            PlanError::NotInMemory { .. } => "BATCH_NOT_IN_MEMORY",
         }
     }
 
@@ -315,7 +323,9 @@ impl Fault for PlanError {
             | PlanError::DeadLetterLimit { .. }
             | PlanError::Contradiction { .. }
             | PlanError::Value { .. } => Disposition::HaltTable,
-            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } => Disposition::Halt,
+            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } | PlanError::NotInMemory { .. } => {
+                Disposition::Halt
+            }
         }
     }
 
@@ -383,7 +393,7 @@ impl Fault for PlanError {
                 "copy the table again, and report this: it is a fault of the product or of the stream"
             }
             PlanError::Value { source, .. } => return source.hint(),
-            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } => {
+            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } | PlanError::NotInMemory { .. } => {
                 "restart the pipeline; it goes on from its checkpoint. If it happens again, report it"
             }
         }

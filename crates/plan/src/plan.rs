@@ -1,4 +1,4 @@
-//! [`plan`]: a batch of transactions to its net effect.
+//! [`plan`]: a batch of transactions to its net effect. [`plan_part`]: the same for a part of one that is too large.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,38 +27,40 @@ use crate::whole_row::WholeRowNet;
 /// without it. Nothing is planned for a batch with an error.
 pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanError> {
     let last = batch.last().ok_or(PlanError::EmptyBatch)?;
-    let mut planner =
-        Planner { tables, nets: Vec::new(), net_by_oid: HashMap::new(), routes: HashMap::default() };
-    let mut changes = 0;
+    let mut planner = Planner::new(tables);
     let mut previous = None;
     for transaction in batch {
+        if transaction.spilled.is_some() {
+            return Err(PlanError::NotInMemory { end_lsn: transaction.end_lsn });
+        }
         if let Some(previous) = previous.filter(|previous| *previous >= transaction.end_lsn) {
             return Err(PlanError::OutOfOrder { previous, next: transaction.end_lsn });
         }
         previous = Some(transaction.end_lsn);
         for change in &transaction.changes {
-            changes += planner.add(change, transaction.end_lsn)?;
+            planner.add(change, transaction.end_lsn)?;
         }
     }
-    let mut plans = Vec::with_capacity(planner.nets.len());
-    let (mut letters, mut uses) = (Vec::new(), Vec::new());
-    for net in planner.nets {
-        let (table, notes) = net.finish()?;
-        letters.extend(notes.letters);
-        uses.extend(notes.uses);
-        if !table.is_empty() {
-            plans.push(table);
-        }
+    planner.finish(batch.len() as u64, last)
+}
+
+/// Plans a part of the changes of `transaction`, which is too large to be planned as a whole: their net effect on each
+/// table, on top of the parts before. Only `changes` are planned; the plan counts no transaction.
+///
+/// The letters of `tables` must be those behind the parts before ([`TableSet::note_letters`]).
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_part(
+    changes: &[Change],
+    transaction: &Transaction,
+    tables: &TableSet,
+) -> Result<ApplyPlan, PlanError> {
+    let mut planner = Planner::new(tables);
+    for change in changes {
+        planner.add(change, transaction.end_lsn)?;
     }
-    Ok(ApplyPlan {
-        tables: plans,
-        end_lsn: last.end_lsn,
-        commit_time_us: last.commit_time_us,
-        transactions: batch.len() as u64,
-        changes,
-        letters,
-        uses,
-    })
+    planner.finish(0, transaction)
 }
 
 /// The state of one call of [`plan`].
@@ -69,6 +71,8 @@ struct Planner<'a> {
     net_by_oid: HashMap<u32, usize>,
     /// What is known of each relation, by its address: the batch keeps them alive.
     routes: HashMap<*const Relation, Route<'a>, RandomState>,
+    /// Changes that count.
+    changes: u64,
 }
 
 /// Where the changes of a relation go.
@@ -106,33 +110,61 @@ enum NetRows {
 // === impl Planner ===
 
 impl<'a> Planner<'a> {
-    /// Adds a change; returns for how many changes of live tables it counts.
-    fn add(&mut self, change: &Change, end_lsn: Lsn) -> Result<u64, PlanError> {
+    fn new(tables: &'a TableSet) -> Self {
+        let (nets, net_by_oid, routes) = (Vec::new(), HashMap::new(), HashMap::default());
+        Planner { tables, nets, net_by_oid, routes, changes: 0 }
+    }
+
+    /// Adds a change.
+    fn add(&mut self, change: &Change, end_lsn: Lsn) -> Result<(), PlanError> {
         match change {
             Change::Insert { relation, new } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
                 net.insert(binding, new)?;
             }
             Change::Update { relation, old, new } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
                 net.update(binding, old.as_ref(), new)?;
             }
             Change::Delete { relation, old } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(0) };
+                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
                 net.delete(binding, old)?;
             }
             Change::Truncate { relations } => {
-                let mut truncated = 0;
                 for relation in relations {
                     if let Some((net, _)) = self.route(relation, end_lsn)? {
                         net.truncate();
-                        truncated += 1;
+                        self.changes += 1;
                     }
                 }
-                return Ok(truncated);
+                return Ok(());
             }
         }
-        Ok(1)
+        self.changes += 1;
+        Ok(())
+    }
+
+    /// The plan of all that was added.
+    fn finish(self, transactions: u64, last: &Transaction) -> Result<ApplyPlan, PlanError> {
+        let mut tables = Vec::with_capacity(self.nets.len());
+        let (mut letters, mut uses) = (Vec::new(), Vec::new());
+        for net in self.nets {
+            let (table, notes) = net.finish()?;
+            letters.extend(notes.letters);
+            uses.extend(notes.uses);
+            if !table.is_empty() {
+                tables.push(table);
+            }
+        }
+        Ok(ApplyPlan {
+            tables,
+            end_lsn: last.end_lsn,
+            commit_time_us: last.commit_time_us,
+            transactions,
+            changes: self.changes,
+            letters,
+            uses,
+        })
     }
 
     /// The table that a change of `relation` goes to, if to any.

@@ -7,6 +7,8 @@
 //!               StreamCommit                    the transaction is whole
 //! ```
 //!
+//! What is beyond the memory that is allowed goes to disk, the largest transaction first, see [`crate::change_log`].
+//!
 //! A table's description inside of a streamed transaction counts only for that transaction until it commits: the
 //! server tracks what it has described per transaction in progress, and others still see the old shape.
 
@@ -14,12 +16,18 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use segcdc_model::{Change, LargeValue, Lsn, Relation, Transaction};
+use segcdc_model::{Change, Field, LargeValue, Lsn, Relation, Transaction, Tuple};
 
+use crate::change_log::{ChangeLog, TaggedChange};
 use crate::error::SourceError;
 use crate::pgoutput::{Message, Position, decode_with};
 use crate::relation_cache::RelationCache;
-use crate::wire::protocol;
+use crate::spill::SpillSpace;
+use crate::wire::{lost, protocol};
+
+/// Large fields that may wait in files of their own before they are moved into one of their transaction's: a process may
+/// have a thousand files open, by default.
+const MAX_LARGE_FILES: usize = 64;
 
 /// Memory of a change beside its tuples: the enum itself and its place in the vector.
 const CHANGE_OVERHEAD_BYTES: usize = size_of::<TaggedChange>();
@@ -38,26 +46,37 @@ pub(crate) enum Assembled {
     },
 }
 
-/// A change and the subtransaction that made it (0 when not streamed).
-#[derive(Debug)]
-struct TaggedChange {
-    subxid: u32,
-    change: Change,
-}
-
 /// A transaction that is not complete yet.
 #[derive(Debug, Default)]
 struct OpenTransaction {
+    /// Its first changes, if they are too many for memory.
+    log: Option<ChangeLog>,
     changes: Vec<TaggedChange>,
     relations: RelationCache,
     memory_bytes: usize,
     /// See [`Transaction::large_bytes`].
     large_bytes: u64,
+    /// Large fields of `changes`.
+    large_files: usize,
 }
 
-/// Collects changes until their transaction is committed. Holds whole transactions in memory and counts the bytes.
-#[derive(Debug, Default)]
+/// The largest transaction that is being received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenSummary {
+    /// Its id.
+    pub xid: u32,
+    /// Changes received, those that were rolled back included.
+    pub changes: u64,
+    /// Bytes of them on disk.
+    pub spilled_bytes: u64,
+}
+
+/// Collects changes until their transaction is committed. Counts the bytes in memory, and keeps what is beyond on disk.
+#[derive(Debug)]
 pub(crate) struct Assembler {
+    space: SpillSpace,
+    /// Bytes of changes that may be in memory.
+    max_memory_bytes: usize,
     relations: RelationCache,
     /// The transaction between Begin and Commit.
     current: Option<(u32, OpenTransaction)>,
@@ -67,11 +86,28 @@ pub(crate) struct Assembler {
     block: Option<u32>,
     memory_bytes: usize,
     large_bytes: u64,
+    /// Large fields of changes in memory.
+    large_files: usize,
 }
 
 // === impl Assembler ===
 
 impl Assembler {
+    /// Nothing received. Holds at most about `max_memory_bytes` of changes in memory, and the others in `space`.
+    pub(crate) fn new(space: SpillSpace, max_memory_bytes: usize) -> Self {
+        Assembler {
+            space,
+            max_memory_bytes,
+            relations: RelationCache::default(),
+            current: None,
+            streamed: HashMap::new(),
+            block: None,
+            memory_bytes: 0,
+            large_bytes: 0,
+            large_files: 0,
+        }
+    }
+
     /// Whether nothing is open: the positions of keepalives can be trusted as "all before is handed out".
     /// Streamed transactions between their blocks do not count: they commit later than any position so far.
     pub(crate) fn is_idle(&self) -> bool {
@@ -91,6 +127,24 @@ impl Assembler {
     /// Bytes outside of memory that the changes keep alive.
     pub(crate) fn large_bytes(&self) -> u64 {
         self.large_bytes
+    }
+
+    /// Bytes on disk that are held until transactions are complete.
+    pub(crate) fn disk_bytes(&self) -> u64 {
+        let open = self.current.iter().map(|(_, open)| open).chain(self.streamed.values());
+        self.large_bytes + open.filter_map(|open| open.log.as_ref()).map(ChangeLog::bytes).sum::<u64>()
+    }
+
+    /// The largest of the transactions that are too large for memory and not complete, by what is on disk.
+    pub(crate) fn largest(&self) -> Option<OpenSummary> {
+        let current = self.current.iter().map(|(xid, open)| (*xid, open));
+        let open = current.chain(self.streamed.iter().map(|(xid, open)| (*xid, open)));
+        let summary = |(xid, open): (u32, &OpenTransaction)| {
+            let log = open.log.as_ref()?;
+            let changes = log.changes() + open.changes.len() as u64;
+            Some(OpenSummary { xid, changes, spilled_bytes: log.bytes() })
+        };
+        open.filter_map(summary).max_by_key(|summary| summary.spilled_bytes)
     }
 
     /// As [`Assembler::push_with`], of a message without large fields.
@@ -181,14 +235,20 @@ impl Assembler {
         let Some(mut open) = self.streamed.remove(&xid) else { return };
         self.memory_bytes -= open.memory_bytes;
         self.large_bytes -= open.large_bytes;
+        self.large_files -= open.large_files;
         if xid == subxid {
             return;
+        }
+        if let Some(log) = &mut open.log {
+            log.abort(subxid);
         }
         open.changes.retain(|tagged| tagged.subxid != subxid);
         open.memory_bytes = open.changes.iter().map(|tagged| change_bytes(&tagged.change)).sum();
         open.large_bytes = open.changes.iter().map(|tagged| large_bytes(&tagged.change)).sum();
+        open.large_files = open.changes.iter().map(|tagged| large_files(&tagged.change)).sum();
         self.memory_bytes += open.memory_bytes;
         self.large_bytes += open.large_bytes;
+        self.large_files += open.large_files;
         self.streamed.insert(xid, open);
     }
 
@@ -205,12 +265,36 @@ impl Assembler {
             (None, current) => current.as_mut().map(|(_, open)| open),
         };
         let open = open.ok_or_else(|| protocol("a change outside of a transaction"))?;
-        let (bytes, large) = (change_bytes(&change), large_bytes(&change));
+        let (bytes, large, files) = (change_bytes(&change), large_bytes(&change), large_files(&change));
         open.memory_bytes += bytes;
         open.large_bytes += large;
+        open.large_files += files;
         self.memory_bytes += bytes;
         self.large_bytes += large;
+        self.large_files += files;
         open.changes.push(TaggedChange { subxid: xid.unwrap_or(0), change });
+        while self.memory_bytes > self.max_memory_bytes {
+            self.spill(|open| open.memory_bytes)?;
+        }
+        while self.large_files > MAX_LARGE_FILES {
+            self.spill(|open| open.large_files)?;
+        }
+        Ok(())
+    }
+
+    /// Moves the changes that the transaction with the most of something has in memory to disk.
+    fn spill(&mut self, measure: impl Fn(&OpenTransaction) -> usize) -> Result<(), SourceError> {
+        let open = self.current.iter_mut().map(|(_, open)| open).chain(self.streamed.values_mut());
+        let Some(open) = open.max_by_key(|open| measure(open)) else { return Ok(()) };
+        let log = match &mut open.log {
+            Some(log) => log,
+            None => open.log.insert(ChangeLog::create(&self.space).map_err(lost)?),
+        };
+        log.append(&open.changes).map_err(lost)?;
+        open.changes = Vec::new();
+        self.memory_bytes -= std::mem::take(&mut open.memory_bytes);
+        self.large_bytes -= std::mem::take(&mut open.large_bytes);
+        self.large_files -= std::mem::take(&mut open.large_files);
         Ok(())
     }
 
@@ -218,12 +302,14 @@ impl Assembler {
     fn complete(&mut self, xid: u32, open: OpenTransaction, position: Position) -> Assembled {
         self.memory_bytes -= open.memory_bytes;
         self.large_bytes -= open.large_bytes;
+        self.large_files -= open.large_files;
         Assembled::Transaction(Transaction {
             xid,
             commit_lsn: position.lsn,
             end_lsn: position.end_lsn,
             commit_time_us: position.time_us,
-            large_bytes: open.large_bytes,
+            large_bytes: open.large_bytes + open.log.as_ref().map_or(0, ChangeLog::bytes),
+            spilled: open.log.map(ChangeLog::finish),
             changes: open.changes.into_iter().map(|tagged| tagged.change).collect(),
             memory_bytes: open.memory_bytes,
         })
@@ -241,6 +327,18 @@ fn change_bytes(change: &Change) -> usize {
             Change::Delete { old, .. } => old.tuple().memory_bytes(),
             Change::Truncate { relations } => relations.len() * size_of::<usize>(),
         }
+}
+
+/// Large fields of one change, each in a file of its own.
+fn large_files(change: &Change) -> usize {
+    let of = |tuple: &Tuple| tuple.fields().filter(|field| matches!(field, Field::Large(_))).count();
+    match change {
+        _ if large_bytes(change) == 0 => 0,
+        Change::Insert { new, .. } => of(new),
+        Change::Update { old, new, .. } => of(new) + old.as_ref().map_or(0, |old| of(old.tuple())),
+        Change::Delete { old, .. } => of(old.tuple()),
+        Change::Truncate { .. } => 0,
+    }
 }
 
 /// Bytes of one change that are kept outside of memory.

@@ -218,7 +218,7 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
-    /// What is too large for memory cannot be kept on disk.
+    /// A value or a transaction that is too large for memory cannot be kept on disk.
     #[error("cannot keep what is too large for memory in {}", .directory.display())]
     Spill {
         /// The directory.
@@ -427,7 +427,7 @@ impl Fault for SourceError {
             }
             SourceError::TableRewritten { .. } => "the table is copied again with a new snapshot",
             SourceError::Spill { cause, .. } if is_full(cause) => {
-                "give the directory space for the largest transaction's large values, or name another with --spill-dir"
+                "give the directory space for the largest transactions, or name another with --spill-dir"
             }
             SourceError::Spill { .. } => {
                 "the directory must exist or be creatable, and be writable; name another with --spill-dir"

@@ -7,7 +7,7 @@ use segcdc_model::Lsn;
 use crate::config::SourceConfig;
 use crate::error::{Operation, SourceError};
 use crate::quote;
-use crate::spill::Grammar;
+use crate::spill::{Grammar, SpillSpace};
 use crate::startup::{self, SessionKind};
 use crate::stream::{StreamOptions, TransactionStream};
 use crate::wire::{Wire, lost, protocol, server_error};
@@ -26,6 +26,8 @@ pub struct Replication {
     server_version_num: u32,
     is_standby: bool,
     wal_sender_timeout: Option<Duration>,
+    /// Where transactions are kept that are too large for memory.
+    spill: SpillSpace,
 }
 
 /// Whether a slot's creation exports a snapshot.
@@ -87,7 +89,13 @@ impl Replication {
         });
         let timeout_ms = u64::from(setting("wal_sender_timeout")?);
         let wal_sender_timeout = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
-        Ok(Replication { wire, server_version_num, is_standby, wal_sender_timeout })
+        Ok(Replication {
+            wire,
+            server_version_num,
+            is_standby,
+            wal_sender_timeout,
+            spill: config.spill.clone(),
+        })
     }
 
     /// `server_version_num`
@@ -198,7 +206,7 @@ impl Replication {
                 _ => return Err(protocol("START_REPLICATION was not answered with a stream")),
             }
         }
-        Ok(TransactionStream::new(self.wire, from, self.wal_sender_timeout, options))
+        Ok(TransactionStream::new(self.wire, from, self.wal_sender_timeout, options, self.spill))
     }
 
     /// Ends the session in an orderly way.

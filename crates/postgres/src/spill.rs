@@ -19,7 +19,9 @@ mod store;
 
 pub(crate) use scanner::{Grammar, Scanner};
 pub use space::SpillSpace;
-pub(crate) use space::is_refusal;
+pub(crate) use space::{SpillFile, is_refusal};
+#[cfg(test)]
+pub(crate) use store::large_value;
 
 /// Length from which on a CopyData message is read piece by piece.
 pub(crate) const LARGE_MESSAGE_BYTES: usize = 1 << 20;

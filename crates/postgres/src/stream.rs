@@ -20,8 +20,11 @@ use segcdc_model::{Lsn, Transaction};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::assembler::Assembler;
+pub use crate::assembler::OpenSummary;
 use crate::error::SourceError;
 use crate::replication::FieldForm;
+use crate::spill::SpillSpace;
 use crate::wire::Wire;
 
 mod reader;
@@ -31,6 +34,8 @@ const DEFAULT_QUEUE_BYTES: usize = 32 * 1024 * 1024;
 
 /// Bytes outside of memory that may wait for the consumer.
 const DEFAULT_QUEUE_LARGE_BYTES: u64 = 1 << 30;
+/// Bytes of changes that may be in memory before their transaction is complete.
+pub const DEFAULT_OPEN_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long the server may be silent although it was asked for an answer.
 const DEFAULT_SILENCE: Duration = Duration::from_secs(60);
@@ -44,12 +49,14 @@ pub struct StreamOptions {
     /// Form of the fields.
     pub fields: FieldForm,
     /// Ask the server to send transactions in progress instead of keeping them on its own disk. They are assembled
-    /// in our memory, and handed out at their commit all the same.
+    /// here, and handed out at their commit all the same.
     pub streaming: bool,
-    /// Bytes of decoded changes that may wait for the consumer. One transaction that is larger passes whole.
+    /// Bytes of decoded changes that may wait for the consumer.
     pub queue_bytes: usize,
     /// Bytes outside of memory that may wait for the consumer, as with `queue_bytes`.
     pub queue_large_bytes: u64,
+    /// Bytes of changes of transactions that are not complete that may be in memory; what is beyond is kept in files.
+    pub open_bytes: usize,
     /// How long the server may be silent although it was asked for an answer. Never below `wal_sender_timeout`: a
     /// walsender that works on a large transaction answers nothing for a while.
     pub silence: Duration,
@@ -101,6 +108,8 @@ struct State {
     queue_large_bytes: u64,
     /// Memory of transactions that are not complete.
     open_bytes: usize,
+    /// The largest of them that is too large for memory.
+    largest: Option<OpenSummary>,
     acknowledged: Lsn,
     server_wal_end: Lsn,
     closing: bool,
@@ -121,6 +130,7 @@ impl Default for StreamOptions {
             streaming: false,
             queue_bytes: DEFAULT_QUEUE_BYTES,
             queue_large_bytes: DEFAULT_QUEUE_LARGE_BYTES,
+            open_bytes: DEFAULT_OPEN_BYTES,
             silence: DEFAULT_SILENCE,
         }
     }
@@ -135,12 +145,14 @@ impl TransactionStream {
         from: Lsn,
         wal_sender_timeout: Option<Duration>,
         options: StreamOptions,
+        space: SpillSpace,
     ) -> Self {
         let state = State {
             queue: VecDeque::new(),
             queue_bytes: 0,
             queue_large_bytes: 0,
             open_bytes: 0,
+            largest: None,
             acknowledged: from,
             server_wal_end: from,
             closing: false,
@@ -150,7 +162,9 @@ impl TransactionStream {
         };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), readable: Notify::new(), attention: Notify::new() });
-        let reader = reader::Reader::new(wire, Arc::clone(&shared), from, wal_sender_timeout, options);
+        let assembler = Assembler::new(space, options.open_bytes);
+        let reader =
+            reader::Reader::new(wire, assembler, Arc::clone(&shared), from, wal_sender_timeout, options);
         TransactionStream { shared, reader: tokio::spawn(reader.run()) }
     }
 
@@ -212,6 +226,11 @@ impl TransactionStream {
     pub fn buffered_bytes(&self) -> usize {
         let state = self.shared.lock();
         state.queue_bytes + state.open_bytes
+    }
+
+    /// The largest transaction that is being received and is too large for memory.
+    pub fn largest_open(&self) -> Option<OpenSummary> {
+        self.shared.lock().largest
     }
 
     /// Ends the stream in an orderly way: the last acknowledgement is sent, and the slot is free on return.

@@ -19,6 +19,7 @@
 //! count: it is gone when the server has rolled the transaction back behind our back.
 
 mod direct;
+mod parts;
 mod staged;
 mod staged_rows;
 
@@ -26,6 +27,8 @@ use segcdc_model::{Checkpoint, Lsn};
 use segcdc_plan::{ApplyPlan, TablePlan};
 
 use direct::Outcome;
+
+pub use parts::PartsApply;
 
 use crate::error::TargetError;
 use crate::session::Target;

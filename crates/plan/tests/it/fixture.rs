@@ -208,6 +208,7 @@ pub(crate) fn transaction(end_lsn: u64, changes: Vec<Change>) -> Transaction {
         commit_lsn: Lsn::new(end_lsn - 1),
         end_lsn: Lsn::new(end_lsn),
         commit_time_us: i64::try_from(end_lsn).unwrap(),
+        spilled: None,
         changes,
         memory_bytes: 0,
         large_bytes: 0,

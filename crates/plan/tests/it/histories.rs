@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use segcdc_model::{Change, OldTuple, PgType, Relation, ReplicaIdentity, Transaction};
-use segcdc_plan::{TableKey, TablePlan, TableSet, ValuePolicy, plan};
+use segcdc_plan::{TableKey, TablePlan, TableSet, ValuePolicy, plan, plan_part};
 
 use crate::fixture::{Cell, TestTable, transaction, tuple};
 use crate::interpreter::{Row, Target, compared};
@@ -16,7 +16,7 @@ pub(crate) struct Seed {
     pub(crate) table: usize,
     action: u8,
     /// Which existing row.
-    row: usize,
+    pub(crate) row: usize,
     /// New values of the columns, `None` to leave one as it is.
     values: [Option<u8>; 3],
     /// Whether an unchanged value that is not in the key is left out of the tuple.
@@ -229,16 +229,31 @@ proptest! {
         let mut target = Target::default();
         // The same history in batches of one transaction each.
         let mut target_single = Target::default();
+        // And each transaction in parts, as one that is too large for memory.
+        let mut target_parts = Target::default();
+        let mut parts: Vec<Vec<Change>> = vec![Vec::new()];
         let mut changes = Vec::new();
         let mut batch: Vec<Transaction> = Vec::new();
         let mut lsn = 0;
         let last = seeds.len() - 1;
         for (index, seed) in seeds.iter().enumerate() {
             // A swap has to be whole within its transaction, so transactions end between seeds only.
-            changes.extend(sources[seed.table].act(seed));
+            let made = sources[seed.table].act(seed);
+            if seed.row % 2 == 0 {
+                parts.push(Vec::new());
+            }
+            parts.last_mut().unwrap().extend(made.iter().cloned());
+            changes.extend(made);
             if seed.ends_transaction || index == last {
                 lsn += 10;
-                batch.push(transaction(lsn, std::mem::take(&mut changes)));
+                let whole = transaction(lsn, std::mem::take(&mut changes));
+                for part in std::mem::replace(&mut parts, vec![Vec::new()]) {
+                    let planned = plan_part(&part, &whole, &set);
+                    let planned = planned.map_err(|error| TestCaseError::fail(error.to_string()))?;
+                    prop_assert_eq!((planned.transactions, planned.changes), (0, part.len() as u64));
+                    target_parts.apply(&planned).map_err(TestCaseError::fail)?;
+                }
+                batch.push(whole);
             }
             if !batch.is_empty() && changes.is_empty() && (seed.ends_batch || index == last) {
                 let batch = std::mem::take(&mut batch);
@@ -256,6 +271,7 @@ proptest! {
                     let rows = |tables: &HashMap<u32, Vec<Row>>| sorted(tables.get(&oid).map_or(&[], Vec::as_slice));
                     prop_assert_eq!(rows(&target.tables), sorted(&source.rows), "table {}", oid);
                     prop_assert_eq!(rows(&target_single.tables), sorted(&source.rows), "table {}", oid);
+                    prop_assert_eq!(rows(&target_parts.tables), sorted(&source.rows), "table {}", oid);
                 }
             }
         }

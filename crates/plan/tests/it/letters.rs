@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use segcdc_model::{Fault, PgType, ReplicaIdentity};
 use segcdc_plan::{
-    ApplyPlan, DeadLetter, Held, LetterChange, Naming, OpenLetters, RuleTexts, Rules, TableKey, TablePlan,
-    TableSet, ValuePolicy, plan, table_plan,
+    ApplyPlan, DeadLetter, Held, LetterChange, Naming, OpenLetters, PlanError, RuleTexts, Rules, TableKey,
+    TablePlan, TableSet, ValuePolicy, plan, plan_part, table_plan,
 };
 
 use crate::fixture::{Cell, Stream, TestTable, cells, spell, transaction};
@@ -306,7 +306,20 @@ struct World {
 
 impl World {
     fn apply(&mut self, batch: &[segcdc_model::Transaction]) -> Result<(), TestCaseError> {
-        let planned = plan(batch, &self.set).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        self.take(plan(batch, &self.set))
+    }
+
+    /// As [`World::apply`], of a part of a transaction.
+    fn apply_part(
+        &mut self,
+        part: &[segcdc_model::Change],
+        whole: &segcdc_model::Transaction,
+    ) -> Result<(), TestCaseError> {
+        self.take(plan_part(part, whole, &self.set))
+    }
+
+    fn take(&mut self, planned: Result<ApplyPlan, PlanError>) -> Result<(), TestCaseError> {
+        let planned = planned.map_err(|error| TestCaseError::fail(error.to_string()))?;
         self.target.apply(&planned).map_err(TestCaseError::fail)?;
         for change in &planned.letters {
             self.note(change).map_err(TestCaseError::fail)?;
@@ -478,16 +491,26 @@ proptest! {
         let table = &kinds()[kind];
         let mut source = Source::new(table);
         let world = || World { set: [table.entry()].into_iter().collect(), ..World::default() };
-        // The same history in large batches, and in batches of one transaction each.
-        let (mut batched, mut single) = (world(), world());
+        // The same history in large batches, in batches of one transaction each, and each transaction in parts.
+        let (mut batched, mut single, mut parted) = (world(), world(), world());
+        let mut parts = vec![Vec::new()];
         let mut changes = Vec::new();
         let mut batch = Vec::new();
         let last = seeds.len() - 1;
         for (index, seed) in seeds.iter().enumerate() {
-            changes.extend(source.act(seed));
+            let made = source.act(seed);
+            if seed.row % 2 == 0 {
+                parts.push(Vec::new());
+            }
+            parts.last_mut().unwrap().extend(made.iter().cloned());
+            changes.extend(made);
             if seed.ends_transaction || index == last {
                 let lsn = 10 * (index as u64 + 1);
                 let transaction = transaction(lsn, std::mem::take(&mut changes));
+                for part in std::mem::replace(&mut parts, vec![Vec::new()]) {
+                    parted.apply_part(&part, &transaction)?;
+                }
+                parted.check(&source)?;
                 single.apply(std::slice::from_ref(&transaction))?;
                 single.check(&source)?;
                 batch.push(transaction);

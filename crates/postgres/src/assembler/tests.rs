@@ -99,6 +99,11 @@ fn stream_abort(xid: u32, sub: u32) -> Bytes {
     bytes.freeze()
 }
 
+/// An assembler that keeps everything in memory.
+fn in_memory() -> Assembler {
+    Assembler::new(SpillSpace::new("", None), usize::MAX)
+}
+
 /// Pushes messages, and returns what they complete.
 fn push(assembler: &mut Assembler, messages: impl IntoIterator<Item = Bytes>) -> Vec<Assembled> {
     messages.into_iter().filter_map(|message| assembler.push(message).unwrap()).collect()
@@ -112,6 +117,13 @@ fn transaction(assembler: &mut Assembler, messages: impl IntoIterator<Item = Byt
     }
 }
 
+/// All changes of a transaction, those on disk first.
+fn all_changes(transaction: &Transaction) -> Vec<Change> {
+    let store = transaction.spilled.iter().map(|spilled| spilled.store());
+    let parts = store.flat_map(|store| (0..store.parts()).map(move |part| store.read_part(part).unwrap()));
+    parts.flatten().chain(transaction.changes.iter().cloned()).collect()
+}
+
 /// Texts of inserted rows, in order.
 fn texts(transaction: &Transaction) -> Vec<String> {
     let text = |change: &Change| {
@@ -119,12 +131,12 @@ fn texts(transaction: &Transaction) -> Vec<String> {
         let Some(Field::Text(bytes)) = new.get(0) else { panic!("not a text") };
         String::from_utf8(bytes.to_vec()).unwrap()
     };
-    transaction.changes.iter().map(text).collect()
+    all_changes(transaction).iter().map(text).collect()
 }
 
 /// The error that the last message makes.
 fn refusal(messages: impl IntoIterator<Item = Bytes>) -> SourceError {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let mut outcomes: Vec<_> = messages.into_iter().map(|message| assembler.push(message)).collect();
     let last = outcomes.pop().unwrap();
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
@@ -133,7 +145,7 @@ fn refusal(messages: impl IntoIterator<Item = Bytes>) -> SourceError {
 
 #[test]
 fn transaction_is_whole_at_its_commit() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     assert!(assembler.is_idle());
     let open = [begin(9), relation(None, 1, &["v"]), insert(None, 1, "a"), insert(None, 1, "b")];
     assert_eq!(push(&mut assembler, open), []);
@@ -149,21 +161,21 @@ fn transaction_is_whole_at_its_commit() {
 
 #[test]
 fn empty_transaction_has_a_position() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let empty = transaction(&mut assembler, [begin(9), logical(true, None), commit(50)]);
     assert_eq!((empty.changes.len(), empty.end_lsn), (0, Lsn::new(50)));
 }
 
 #[test]
 fn message_outside_of_a_transaction_comes_at_once() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let expected = Assembled::Message { prefix: "segcdc".to_owned(), lsn: Lsn::new(99) };
     assert_eq!(push(&mut assembler, [logical(false, None)]), [expected]);
 }
 
 #[test]
 fn table_is_described_once_and_shared_until_it_changes() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let relation_of = |change: &Change| match change {
         Change::Insert { relation, .. } => Arc::clone(relation),
         _ => panic!("not an insert"),
@@ -205,7 +217,7 @@ fn broken_streams_are_refused() {
 
 #[test]
 fn streamed_transactions_interleave() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let open = [
         stream_start(5, true),
         relation(Some(5), 1, &["v"]),
@@ -228,7 +240,7 @@ fn streamed_transactions_interleave() {
 
 #[test]
 fn rolled_back_subtransactions_leave_nothing() {
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     let open = [
         stream_start(5, true),
         relation(Some(5), 1, &["v"]),
@@ -253,7 +265,7 @@ fn description_in_a_streamed_transaction_counts_for_others_from_its_commit_on() 
         [Change::Insert { relation, .. }] => relation.columns.len(),
         changes => panic!("not one insert: {changes:?}"),
     };
-    let mut assembler = Assembler::default();
+    let mut assembler = in_memory();
     push(&mut assembler, [begin(1), relation(None, 1, &["v"]), commit(5)]);
     push(
         &mut assembler,
@@ -271,55 +283,204 @@ fn description_in_a_streamed_transaction_counts_for_others_from_its_commit_on() 
     assert_eq!(width(&later), 2);
 }
 
-/// What a streamed transaction does.
+#[test]
+fn what_is_beyond_the_memory_that_is_allowed_goes_to_disk_the_largest_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let row = "x".repeat(400);
+    let mut assembler = Assembler::new(SpillSpace::new(directory.path(), None), 2000);
+    push(&mut assembler, [stream_start(5, true), relation(Some(5), 1, &["v"]), insert(Some(5), 1, "first")]);
+    push(&mut assembler, [stream_stop(), stream_start(6, true), relation(Some(6), 1, &["v"])]);
+    assert_eq!(assembler.largest(), None);
+    for _ in 0..20 {
+        push(&mut assembler, [insert(Some(6), 1, &row)]);
+        assert!(assembler.memory_bytes() <= 2000);
+    }
+    push(&mut assembler, [stream_stop()]);
+    let largest = assembler.largest().unwrap();
+    assert_eq!((largest.xid, largest.changes), (6, 20));
+    assert!(largest.spilled_bytes > 10 * 400, "{largest:?}");
+    let small = transaction(&mut assembler, [stream_commit(5, 20)]);
+    assert_eq!((small.spilled.is_some(), texts(&small)), (false, vec!["first".to_owned()]));
+    let large = transaction(&mut assembler, [stream_commit(6, 30)]);
+    assert_eq!((large.spilled.is_some(), texts(&large)), (true, vec![row; 20]));
+    assert!(large.memory_bytes <= 2000 && large.spilled.unwrap().store().parts() > 1);
+    assert_eq!((assembler.memory_bytes(), assembler.largest()), (0, None));
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_named() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let mut assembler = Assembler::new(SpillSpace::new(file.path().join("below"), None), 100);
+    push(&mut assembler, [begin(1), relation(None, 1, &["v"])]);
+    let error = assembler.push(insert(None, 1, &"x".repeat(200))).unwrap_err();
+    assert_eq!(error.code(), "SPILL_FAILED");
+}
+
+#[test]
+fn what_is_kept_on_disk_counts_until_it_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let space = SpillSpace::new(directory.path(), Some(5000));
+    let row = "x".repeat(400);
+    let mut assembler = Assembler::new(space.clone(), 2000);
+    push(&mut assembler, [begin(1), relation(None, 1, &["v"])]);
+    push(&mut assembler, std::iter::repeat_n(insert(None, 1, &row), 10));
+    assert!(space.used() > 2000 && assembler.disk_bytes() == space.used());
+    let whole = transaction(&mut assembler, [commit(20)]);
+    assert_eq!((assembler.disk_bytes(), whole.large_bytes), (0, space.used()));
+    drop(whole);
+    assert_eq!(space.used(), 0);
+    push(&mut assembler, [begin(2)]);
+    let error =
+        std::iter::repeat_with(|| assembler.push(insert(None, 1, &row))).take(30).find_map(Result::err);
+    assert_eq!(error.unwrap().code(), "SPILL_LIMIT");
+}
+
+#[test]
+fn many_large_fields_do_not_keep_many_files_open() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut assembler = Assembler::new(SpillSpace::new(directory.path(), None), usize::MAX);
+    push(&mut assembler, [begin(1), relation(None, 1, &["v"])]);
+    let values: Vec<LargeValue> = (0..200_u8)
+        .map(|byte| {
+            crate::spill::large_value(&SpillSpace::new(directory.path(), None), &[byte; 100]).unwrap()
+        })
+        .collect();
+    let mut row = message(b'I');
+    row.put_u32(1);
+    row.put_slice(b"N\0\x01T\0\0\0\0");
+    let row = row.freeze();
+    for value in &values {
+        assert!(assembler.push_with(row.clone(), std::slice::from_ref(value)).unwrap().is_none());
+        assert!(assembler.large_files <= MAX_LARGE_FILES);
+    }
+    let whole = transaction(&mut assembler, [commit(50)]);
+    assert_eq!(assembler.large_files, 0);
+    let found = all_changes(&whole);
+    let stored = |change: &Change| match change {
+        Change::Insert { new, .. } => match new.get(0) {
+            Some(Field::Large(value)) => value.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(found.iter().map(stored).collect::<Vec<_>>(), values);
+}
+
+/// What a transaction does in a block.
 #[derive(Debug, Clone)]
 enum Step {
     /// A row, made by a subtransaction.
     Row(u32),
-    /// That subtransaction is rolled back.
+    /// That subtransaction is rolled back. It makes no others: its id is not given again.
     Abort(u32),
 }
 
-fn steps() -> impl Strategy<Value = Vec<(u32, Vec<Step>)>> {
+/// What comes next in the stream.
+#[derive(Debug, Clone)]
+enum Turn {
+    /// A block of one of three transactions in progress.
+    Block(usize, Vec<Step>),
+    /// One of them commits, and another takes its place.
+    Commit(usize),
+    /// One of them is rolled back, and another takes its place.
+    Abort(usize),
+    /// A transaction of so many rows that the server did not stream.
+    Whole(usize),
+}
+
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let step = prop_oneof![4 => (0_u32..4).prop_map(Step::Row), 1 => (1_u32..4).prop_map(Step::Abort)];
-    // Blocks of three transactions, in any order.
-    proptest::collection::vec((0_u32..3, proptest::collection::vec(step, 0..5)), 0..12)
+    let turn = prop_oneof![
+        6 => (0_usize..3, proptest::collection::vec(step, 0..8)).prop_map(|(at, steps)| Turn::Block(at, steps)),
+        1 => (0_usize..3).prop_map(Turn::Commit),
+        1 => (0_usize..3).prop_map(Turn::Abort),
+        1 => (0_usize..6).prop_map(Turn::Whole),
+    ];
+    proptest::collection::vec(turn, 0..24)
+}
+
+/// A transaction in progress, as a model that knows neither blocks nor files.
+#[derive(Debug, Default)]
+struct Model {
+    xid: u32,
+    begun: bool,
+    /// How often each subtransaction was rolled back: what comes behind it is made by another one.
+    lives: [u32; 4],
+    rows: Vec<(u32, String)>,
+}
+
+impl Model {
+    fn subxid(&self, sub: u32) -> u32 {
+        self.xid + sub + 4 * self.lives[sub as usize]
+    }
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
     #[test]
-    fn streamed_transactions_hold_what_was_not_rolled_back(blocks in steps()) {
-        let mut assembler = Assembler::default();
+    fn transactions_hold_what_was_not_rolled_back_wherever_it_is_kept(
+        turns in turns(),
+        max_memory in proptest::sample::select(vec![0, 300, 700, 2000, usize::MAX]),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let mut assembler = Assembler::new(SpillSpace::new(directory.path(), None), max_memory);
         push(&mut assembler, [begin(1), relation(None, 1, &["v"]), commit(2)]);
-        let mut model: HashMap<u32, Vec<(u32, String)>> = HashMap::new();
-        let mut serial = 0;
-        for (transaction, steps) in blocks {
-            let xid = 100 * (transaction + 1);
-            push(&mut assembler, [stream_start(xid, !model.contains_key(&xid))]);
-            let rows = model.entry(xid).or_default();
-            let mut aborts = Vec::new();
-            for step in steps {
-                match step {
-                    Step::Row(sub) => {
-                        serial += 1;
-                        let text = serial.to_string();
-                        push(&mut assembler, [insert(Some(xid + sub), 1, &text)]);
-                        rows.push((xid + sub, text));
+        let (mut serial, mut next_xid) = (0, 0);
+        let mut fresh = || {
+            next_xid += 1000;
+            Model { xid: next_xid, ..Model::default() }
+        };
+        let mut open = [fresh(), fresh(), fresh()];
+        let ends = (0..3).map(Turn::Commit);
+        for turn in turns.into_iter().chain(ends) {
+            match turn {
+                Turn::Block(at, steps) => {
+                    let model = &mut open[at];
+                    push(&mut assembler, [stream_start(model.xid, !std::mem::replace(&mut model.begun, true))]);
+                    let mut aborts = Vec::new();
+                    for step in steps {
+                        match step {
+                            Step::Row(sub) => {
+                                serial += 1;
+                                let (sub, text) = (model.subxid(sub), serial.to_string());
+                                push(&mut assembler, [insert(Some(sub), 1, &text)]);
+                                model.rows.push((sub, text));
+                            }
+                            Step::Abort(sub) => {
+                                aborts.push(model.subxid(sub));
+                                model.lives[sub as usize] += 1;
+                            }
+                        }
                     }
-                    Step::Abort(sub) => aborts.push(xid + sub),
+                    push(&mut assembler, [stream_stop()]);
+                    for sub in aborts {
+                        push(&mut assembler, [stream_abort(model.xid, sub)]);
+                        model.rows.retain(|(made_by, _)| *made_by != sub);
+                    }
+                }
+                Turn::Commit(at) => {
+                    let model = std::mem::replace(&mut open[at], fresh());
+                    if model.begun {
+                        let whole = transaction(&mut assembler, [stream_commit(model.xid, 1000)]);
+                        let rows: Vec<String> = model.rows.into_iter().map(|(_, text)| text).collect();
+                        prop_assert_eq!(texts(&whole), rows);
+                    }
+                }
+                Turn::Abort(at) => {
+                    let model = std::mem::replace(&mut open[at], fresh());
+                    push(&mut assembler, [stream_abort(model.xid, model.xid)]);
+                }
+                Turn::Whole(rows) => {
+                    let rows: Vec<String> = (0..rows).map(|row| format!("whole {row}")).collect();
+                    push(&mut assembler, [begin(3)]);
+                    push(&mut assembler, rows.iter().map(|text| insert(None, 1, text)));
+                    prop_assert_eq!(texts(&transaction(&mut assembler, [commit(1000)])), rows);
                 }
             }
-            push(&mut assembler, [stream_stop()]);
-            for sub in aborts {
-                push(&mut assembler, [stream_abort(xid, sub)]);
-                rows.retain(|(made_by, _)| *made_by != sub);
-            }
+            prop_assert!(assembler.memory_bytes() <= max_memory);
         }
-        for (xid, rows) in model {
-            let whole = transaction(&mut assembler, [stream_commit(xid, 1000)]);
-            prop_assert_eq!(texts(&whole), rows.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
-        }
-        prop_assert_eq!(assembler.memory_bytes(), 0);
+        prop_assert_eq!((assembler.memory_bytes(), assembler.largest()), (0, None));
     }
 
     #[test]
@@ -329,7 +490,7 @@ proptest! {
             0..20,
         ),
     ) {
-        let mut assembler = Assembler::default();
+        let mut assembler = in_memory();
         for (kind, bytes) in messages {
             let mut message = message(kind);
             message.put_slice(&bytes);

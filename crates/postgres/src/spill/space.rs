@@ -143,6 +143,11 @@ impl SpillSpace {
         Ok(SpillFile { file: Mutex::new(file), share, length: 0 })
     }
 
+    /// A new file that claims its bytes as it grows.
+    pub(crate) fn empty_file(&self) -> io::Result<SpillFile> {
+        self.file(Share { space: self.clone(), bytes: 0 })
+    }
+
     /// The directory is made for its owner alone.
     fn make_directory(&self) -> io::Result<()> {
         let mut builder = std::fs::DirBuilder::new();

@@ -89,6 +89,14 @@ impl LargeStore for StoredValue {
     }
 }
 
+/// A value of these bytes, for tests.
+#[cfg(test)]
+pub(crate) fn large_value(space: &super::SpillSpace, bytes: &[u8]) -> io::Result<LargeValue> {
+    let mut writer = SpillWriter::new(space.file(space.try_claim(0)?)?, true);
+    writer.write(bytes)?;
+    writer.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::{Seek, SeekFrom, Write};

@@ -65,6 +65,7 @@ impl Reader {
     /// A reader of a connection that has just entered the stream.
     pub(super) fn new(
         wire: Wire,
+        assembler: Assembler,
         shared: Arc<Shared>,
         from: Lsn,
         wal_sender_timeout: Option<Duration>,
@@ -75,7 +76,7 @@ impl Reader {
         Reader {
             wire,
             shared,
-            assembler: Assembler::default(),
+            assembler,
             status_interval: third.clamp(MIN_STATUS_INTERVAL, MAX_STATUS_INTERVAL),
             silence: options.silence.max(wal_sender_timeout.unwrap_or_default()),
             options,
@@ -134,7 +135,8 @@ impl Reader {
     fn look_around(&self) -> Sight {
         let mut state = self.shared.lock();
         state.open_bytes = self.assembler.memory_bytes();
-        // An empty queue always has room: a transaction that is larger than the bound has to be completed somewhere.
+        state.largest = self.assembler.largest();
+        // An empty queue always has room: what is open has to be completed somewhere.
         let large_bytes = state.queue_large_bytes + self.assembler.large_bytes();
         let has_room = state.queue.is_empty()
             || (state.queue_bytes + state.open_bytes < self.options.queue_bytes
@@ -147,7 +149,7 @@ impl Reader {
     fn take_frames(&mut self) -> Result<(), SourceError> {
         loop {
             self.wire.set_grammar(Grammar::Changes { in_stream: self.assembler.in_block() });
-            self.wire.set_held(self.assembler.large_bytes());
+            self.wire.set_held(self.assembler.disk_bytes());
             let Some(frame) = self.wire.take_frame().map_err(lost)? else { return Ok(()) };
             if self.take_frame(frame)? && !self.look_around().has_room {
                 return Ok(());

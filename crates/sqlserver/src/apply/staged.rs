@@ -1,7 +1,7 @@
 //! The way for batches of any size: through staging tables, one set of statements a table.
 
 use segcdc_model::Checkpoint;
-use segcdc_plan::{ApplyPlan, TableChanges};
+use segcdc_plan::{ApplyPlan, TableChanges, TablePlan};
 use segcdc_tds::BulkOptions;
 
 use super::staged_rows::{self, StagedChanges};
@@ -46,10 +46,10 @@ pub(super) async fn run(
     plan: &ApplyPlan,
     expected: &Checkpoint,
 ) -> Result<Checkpoint, TargetError> {
-    let many = |changes: &TableChanges| changes.unkeyed_deletes.len() >= NUMBERED_FROM;
-    let numbered = plan.tables.iter().any(many) && target.deletes_numbered().await?;
+    let numbered = numbered(target, plan).await?;
     let mut stages = encode_all(target, plan, numbered)?;
-    create_staging(target, &mut stages).await?;
+    create_staging(target, plan.tables.iter().map(|changes| &*changes.table)).await?;
+    find_staging(target, &mut stages)?;
     begin(target, expected).await?;
     letters::write(target, &expected.pipeline, &plan.letters, &plan.uses, plan.end_lsn).await?;
     if stages.is_empty() {
@@ -65,6 +65,32 @@ pub(super) async fn run(
     }
     target.commit().await?;
     Ok(behind(expected, plan.end_lsn))
+}
+
+/// Applies a plan in the open transaction, behind the fence and in front of the checkpoint. The staging tables are
+/// there already. The caller rolls back after an error.
+pub(super) async fn run_part(
+    target: &mut Target,
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+) -> Result<(), TargetError> {
+    let numbered = numbered(target, plan).await?;
+    let mut stages = encode_all(target, plan, numbered)?;
+    find_staging(target, &mut stages)?;
+    letters::write(target, &expected.pipeline, &plan.letters, &plan.uses, plan.end_lsn).await?;
+    for stage in &mut stages {
+        if stage.staged.row_count() > 0 {
+            load(target, stage, plan).await?;
+        }
+        execute(target, stage, plan, expected, None).await?;
+    }
+    Ok(())
+}
+
+/// Whether rows without a key are numbered to be deleted.
+async fn numbered(target: &mut Target, plan: &ApplyPlan) -> Result<bool, TargetError> {
+    let many = |changes: &TableChanges| changes.unkeyed_deletes.len() >= NUMBERED_FROM;
+    Ok(plan.tables.iter().any(many) && target.deletes_numbered().await?)
 }
 
 /// Moves the checkpoint, for a batch that concerns no table.
@@ -104,24 +130,22 @@ fn encode_all<'p>(
 }
 
 /// Creates the staging tables that the session lacks, in front of the transaction, so that no rollback removes them.
-async fn create_staging(target: &mut Target, stages: &mut [Stage<'_>]) -> Result<(), TargetError> {
+pub(super) async fn create_staging(
+    target: &mut Target,
+    tables: impl IntoIterator<Item = &TablePlan>,
+) -> Result<(), TargetError> {
     let mut statements = Vec::new();
     let mut created = Vec::new();
-    for stage in stages {
-        let table = &stage.staged.changes.table;
+    for table in tables {
         let shape = sql::staging::create(0, table);
         match target.staging.get(&table.source.oid) {
-            Some((number, known)) if *known == shape => {
-                stage.number = *number;
-                continue;
-            }
+            Some((_, known)) if *known == shape => continue,
             Some((outdated, _)) => statements.push(sql::staging::drop(*outdated)),
             None => {}
         }
         target.staging_count += 1;
-        stage.number = target.staging_count;
-        statements.push(sql::staging::create(stage.number, table));
-        created.push((table.source.oid, stage.number, shape));
+        statements.push(sql::staging::create(target.staging_count, table));
+        created.push((table.source.oid, target.staging_count, shape));
     }
     if statements.is_empty() {
         return Ok(());
@@ -131,6 +155,20 @@ async fn create_staging(target: &mut Target, stages: &mut [Stage<'_>]) -> Result
     }
     target.batch("creating staging tables", &statements.join("; ")).await?;
     target.staging.extend(created.into_iter().map(|(oid, number, shape)| (oid, (number, shape))));
+    Ok(())
+}
+
+/// Finds the staging table of each table.
+fn find_staging(target: &Target, stages: &mut [Stage<'_>]) -> Result<(), TargetError> {
+    for stage in stages {
+        let table = &stage.staged.changes.table;
+        let known = target.staging.get(&table.source.oid);
+        let (number, _) = known.ok_or_else(|| TargetError::Answer {
+            during: "staging rows",
+            detail: format!("{} has no staging table", table.target),
+        })?;
+        stage.number = *number;
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use crate::rig::{Rig, Row, Stream, canonical_rows, plan_one};
 
 /// One change of one of two tables; numbers choose among the rows that are there.
 #[derive(Debug, Clone)]
-enum Op {
+pub(crate) enum Op {
     Insert {
         key: (u8, u8),
         note: Option<u8>,
@@ -49,13 +49,13 @@ enum Op {
 
 /// What both tables hold. Keys and texts are chosen so that trailing blanks and case matter.
 #[derive(Debug, Default)]
-struct Model {
+pub(crate) struct Model {
     keyed: BTreeMap<(u8, u8), (Option<u8>, u8)>,
     /// Rows without a key, equal ones among them: texts that differ in a blank, case or length, and 0 beside -0.
     bag: Vec<(Option<u8>, u8)>,
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op>> {
+pub(crate) fn ops() -> impl Strategy<Value = Vec<Op>> {
     let key = || (0u8..4, 0u8..3);
     let note = || prop::option::of(0u8..4);
     let row = || 0usize..64;
@@ -95,7 +95,7 @@ fn sent(value: Option<Option<u8>>) -> String {
 
 impl Model {
     /// Takes an operation; the changes that say it, none when no such row is there.
-    fn take(&mut self, op: &Op, keyed: &Stream, bag: &Stream) -> Vec<Change> {
+    pub(crate) fn take(&mut self, op: &Op, keyed: &Stream, bag: &Stream) -> Vec<Change> {
         if let Op::BagInsert { value, copies } = op {
             self.bag.extend((0..*copies).map(|_| *value));
             return (0..*copies).map(|_| bag.insert(&content(*value))).collect();
@@ -154,7 +154,7 @@ impl Model {
         })
     }
 
-    fn rows(&self, keyed: &TablePlan, bag: &TablePlan) -> (Vec<Row>, Vec<Row>) {
+    pub(crate) fn rows(&self, keyed: &TablePlan, bag: &TablePlan) -> (Vec<Row>, Vec<Row>) {
         let rows: Vec<String> =
             self.keyed.iter().map(|(key, (note, n))| format!("{}|{}|{n}", code(*key), text(*note))).collect();
         let keyed_rows = canonical_rows(keyed, &rows.iter().map(String::as_str).collect::<Vec<_>>());
@@ -163,9 +163,8 @@ impl Model {
     }
 }
 
-/// Applies a history in batches of `batch` operations by both ways in turn, and compares behind each.
-async fn run(path: WritePath, ops: &[Op], batch: usize) -> Result<(), TestCaseError> {
-    let mut rig = Rig::with(Some(path)).await;
+/// The two tables, empty: one with a key, and a bag.
+pub(crate) async fn tables(rig: &mut Rig) -> (Arc<TablePlan>, Arc<TablePlan>) {
     let columns = [
         ("id", PgType::Int4, true),
         ("code", PgType::Text, true),
@@ -176,6 +175,13 @@ async fn run(path: WritePath, ops: &[Op], batch: usize) -> Result<(), TestCaseEr
     let bag = rig.table(2, "bag", 0, &[("t", PgType::Text, false), ("f", PgType::Float8, false)]);
     rig.create(&keyed).await;
     rig.create(&bag).await;
+    (keyed, bag)
+}
+
+/// Applies a history in batches of `batch` operations by both ways in turn, and compares behind each.
+async fn run(path: WritePath, ops: &[Op], batch: usize) -> Result<(), TestCaseError> {
+    let mut rig = Rig::with(Some(path)).await;
+    let (keyed, bag) = tables(&mut rig).await;
     let streams = (Stream::new(&keyed), Stream::new(&bag));
     let mut model = Model::default();
     for (number, ops) in (1..).zip(ops.chunks(batch)) {

@@ -16,6 +16,8 @@ mod letters;
 #[cfg(test)]
 mod loader;
 #[cfg(test)]
+mod parts;
+#[cfg(test)]
 mod preflight;
 #[cfg(test)]
 mod rig;

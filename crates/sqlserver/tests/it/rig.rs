@@ -298,6 +298,7 @@ pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) 
         commit_lsn: Lsn::new(end_lsn - 1),
         end_lsn: Lsn::new(end_lsn),
         commit_time_us: 5,
+        spilled: None,
         changes,
         memory_bytes: 0,
         large_bytes: 0,
