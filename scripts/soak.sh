@@ -37,7 +37,7 @@ done
 printf '== kill loop, %s kills\n' "$kills"
 SEGCDC_KILLS=$kills scripts/test.sh -p segcdc --features failpoints --test e2e
 if [ "${SOAK_LARGE:-1}" != 0 ]; then
-  printf '== documents of 20 MB, values of 300 and 400 MiB\n'
+  printf '== documents of 20 MB, values of 300 and 400 MiB, a transaction of ten million rows\n'
   scripts/test.sh -p segcdc --features failpoints --test e2e -- --ignored --test-threads 1 large:: edges::
 fi
 printf 'soak: nothing found\n'

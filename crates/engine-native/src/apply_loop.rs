@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! stream --> Batch --> plan --> apply (data and checkpoint in one target transaction) --> acknowledge
+//!    |   \-> a transaction that is too large for memory: planned and applied in parts ([`large`])
 //!    |                  |          |
 //!    |                  +----------+--> one table at fault: QUARANTINED in the state, then planned again without it
 //!    +--> idle --> checkpoint --> acknowledge
@@ -26,11 +27,13 @@ use crate::apply_loop::watch::Watch;
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::progress::LargeTransaction;
 use crate::run::Outcome;
 use crate::source_clock::SourceClock;
 
 mod apply;
 mod intake;
+mod large;
 mod slot_watch;
 mod watch;
 
@@ -86,8 +89,9 @@ impl Follow<'_> {
         let options = StreamOptions {
             fields: watch.field_form(&tables),
             queue_bytes: context.config.memory.queue_bytes,
-            // Planning and applying take whole transactions so far.
-            open_bytes: usize::MAX,
+            open_bytes: context.config.memory.open_bytes,
+            // What is sent as it is written need not be written to the source's disk first, nor read at its commit.
+            streaming: true,
             ..StreamOptions::default()
         };
         let replication = Replication::connect(&context.config.source).await?;
@@ -101,7 +105,7 @@ impl Follow<'_> {
         });
         tracing::info!(slot, lsn = %applied, "following");
         let mut following = Loop {
-            intake: Intake::new(stream, applied, context.config.batch, context.config.memory),
+            intake: Intake::new(stream, applied, context.config.batch),
             context,
             memory,
             source,
@@ -134,7 +138,7 @@ impl Loop<'_> {
                     return Ok(Outcome::Stopped { applied_lsn: self.applied()? });
                 }
                 _ = heartbeats.tick() => self.heartbeat().await?,
-                _ = looks.tick() => self.look()?,
+                _ = looks.tick() => self.look(),
                 () = self.intake.receive(), if self.intake.has_room() => {}
                 () = std::future::ready(()), if !self.intake.has_room() => {}
             }
@@ -218,11 +222,19 @@ impl Loop<'_> {
         self.write_slot_watch().await
     }
 
-    /// Looks at what is being received: a transaction that cannot be held is refused before it fills the memory.
-    fn look(&mut self) -> Result<(), EngineError> {
-        self.intake.check_size()?;
+    /// Looks at what is being received.
+    fn look(&mut self) {
+        let open = self.intake.stream.largest_open();
+        self.context.progress.update(|snapshot| {
+            snapshot.large = open.map(|open| LargeTransaction {
+                xid: open.xid,
+                is_complete: false,
+                changes: open.changes,
+                applied: 0,
+                disk_bytes: open.spilled_bytes,
+            });
+        });
         self.show_position();
-        Ok(())
     }
 
     /// Shows positions and lag.

@@ -13,9 +13,6 @@ use crate::wal::WalLimit;
 /// holds back vacuum at the source.
 pub const DEFAULT_READERS: usize = 4;
 
-/// Largest source transaction that is held in memory, bytes.
-pub const DEFAULT_TRANSACTION_BYTES: usize = 128 << 20;
-
 /// Memory of received changes that wait to be applied, bytes.
 pub const DEFAULT_QUEUE_BYTES: usize = 32 << 20;
 
@@ -39,16 +36,16 @@ pub enum SnapshotMode {
 
 /// Bounds of what is held in memory.
 ///
-/// At its highest, the engine holds one queue, one batch being planned and one being encoded for the target, and the
-/// readers' rows: `queue_bytes` + 2 × the larger of [`BatchLimits::max_bytes`] and one transaction
-/// (`transaction_bytes`) + a few MiB a reader. The defaults stay below 256 MiB but for a single transaction of more
-/// than 64 MiB.
+/// At its highest, the engine holds one queue, one batch being planned and one being encoded for the target, transactions
+/// that are not complete, and the readers' rows: `queue_bytes`, 2 × [`BatchLimits::max_bytes`], a few times `open_bytes`,
+/// and a few MiB a reader. The defaults stay below 256 MiB, however large a transaction is: one that does not fit into
+/// `open_bytes` goes to disk, and is planned and applied in parts of that size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryLimits {
     /// Received changes that wait to be applied, bytes.
     pub queue_bytes: usize,
-    /// Largest single transaction, bytes: a larger one stops the pipeline with `TRANSACTION_TOO_LARGE`.
-    pub transaction_bytes: usize,
+    /// Changes of transactions that are not complete, bytes; what is beyond it is kept on disk.
+    pub open_bytes: usize,
 }
 
 /// How trouble that may pass by itself is waited out.
@@ -111,7 +108,7 @@ pub struct EngineConfig {
 
 impl Default for MemoryLimits {
     fn default() -> Self {
-        MemoryLimits { queue_bytes: DEFAULT_QUEUE_BYTES, transaction_bytes: DEFAULT_TRANSACTION_BYTES }
+        MemoryLimits { queue_bytes: DEFAULT_QUEUE_BYTES, open_bytes: segcdc_postgres::DEFAULT_OPEN_BYTES }
     }
 }
 

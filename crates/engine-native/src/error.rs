@@ -4,6 +4,8 @@ mod fix;
 mod from;
 mod rules_error;
 
+use std::io::ErrorKind;
+
 use segcdc_model::{Disposition, Fault, Finding, Lsn, QualifiedName};
 use segcdc_plan::PlanError;
 use segcdc_postgres::SourceError;
@@ -230,15 +232,14 @@ pub enum EngineError {
         /// The first difference.
         detail: String,
     },
-    /// A transaction that does not fit into the memory that was allowed.
-    #[error("a transaction{} has {bytes} bytes of changes or more; the limit is {limit} bytes", xid.map(|xid| format!(" ({xid})")).unwrap_or_default())]
-    TransactionTooLarge {
-        /// Source transaction id; `None` when it was not complete yet.
-        xid: Option<u32>,
-        /// What it takes.
-        bytes: usize,
-        /// What is allowed.
-        limit: usize,
+    /// A part of a large transaction cannot be read back from disk. The source sends it again.
+    #[error("a part of the large transaction {xid} cannot be read back from disk")]
+    SpillUnreadable {
+        /// Source transaction id.
+        xid: u32,
+        /// `InvalidData` when it is not what was written.
+        #[source]
+        cause: std::io::Error,
     },
     /// A slot that was given is to be given up by policy.
     #[error("the slot \"{slot}\" was given by the user, and a given slot is never dropped")]
@@ -276,6 +277,10 @@ pub enum EngineError {
     },
 }
 
+/// See [`EngineError::SpillUnreadable`].
+const SPILL_HINT: &str = "nothing of it was committed, and the source sends it again; if this repeats, check the disk below \
+                          --spill-dir, or name another";
+
 /// The first failures, for a message.
 fn summary(findings: &[Finding]) -> String {
     let details: Vec<&str> = findings.iter().take(3).map(|finding| finding.detail.as_str()).collect();
@@ -300,6 +305,11 @@ impl EngineError {
             | EngineError::TargetSchemaDrift { oid, .. } => Some(*oid),
             _ => None,
         }
+    }
+
+    /// Whether it takes a new stream to pass: what was received cannot be read any more.
+    pub(crate) fn is_of_the_source(&self) -> bool {
+        matches!(self, EngineError::SpillUnreadable { .. })
     }
 
     /// Whether the outcome of a commit is open.
@@ -340,9 +350,12 @@ impl Fault for EngineError {
             EngineError::SourceTable { error, .. } => error.code(),
             EngineError::SourceSchemaChanged { .. } => "SCHEMA_CHANGED",
             EngineError::TargetSchemaDrift { .. } => "TARGET_SCHEMA_DRIFT",
-            EngineError::TransactionTooLarge { .. } => "TRANSACTION_TOO_LARGE",
             EngineError::SlotNotOurs { .. } => "SLOT_NOT_OURS",
             EngineError::WalLimitReached { .. } => "WAL_LIMIT_REACHED",
+            EngineError::SpillUnreadable { cause, .. } if cause.kind() == ErrorKind::InvalidData => {
+                "SPILL_DAMAGED"
+            }
+            EngineError::SpillUnreadable { .. } => "SPILL_FAILED",
             EngineError::GaveUp { last, .. } => last.code(),
             EngineError::Abandoned | EngineError::TaskBroken { .. } => "INTERNAL",
         }
@@ -354,6 +367,8 @@ impl Fault for EngineError {
             EngineError::Target(error) => error.disposition(),
             EngineError::Plan(error) => error.disposition(),
             EngineError::Rules(error) => error.disposition(),
+            // The source sends it again.
+            EngineError::SpillUnreadable { .. } => Disposition::Retry,
             EngineError::TableUnpublished { .. }
             | EngineError::TablePartlyPublished { .. }
             | EngineError::TableDropped { .. }
@@ -378,7 +393,6 @@ impl Fault for EngineError {
             | EngineError::SlotCreationTimeout { .. }
             | EngineError::PublicationMissing { .. }
             | EngineError::PublicationChanged { .. }
-            | EngineError::TransactionTooLarge { .. }
             | EngineError::SlotNotOurs { .. }
             | EngineError::WalLimitReached { .. }
             | EngineError::GaveUp { .. }
@@ -462,9 +476,7 @@ impl Fault for EngineError {
                 "bring the target table to the new shape, then copy the table again"
             }
             EngineError::TargetSchemaDrift { .. } => "set the target table back to what it was, or copy the table again",
-            EngineError::TransactionTooLarge { .. } => {
-                "raise the limit if the memory is there, or remove the pipeline and copy again"
-            }
+            EngineError::SpillUnreadable { .. } => SPILL_HINT,
             EngineError::Abandoned | EngineError::TaskBroken { .. } => "start again; it goes on from its checkpoint. If it happens again, report it",
         }
         .to_owned()

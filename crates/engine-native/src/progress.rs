@@ -58,6 +58,8 @@ pub struct ProgressSnapshot {
     pub copied: CopyTotals,
     /// What happens a second, over the last few seconds.
     pub rates: RateSnapshot,
+    /// The transaction that is too large for memory and is being received or applied, the largest of them.
+    pub large: Option<LargeTransaction>,
     /// New attempts after trouble, since the engine began.
     pub retries: u64,
     /// The last trouble that was waited out.
@@ -68,6 +70,21 @@ pub struct ProgressSnapshot {
     pub peak_rss_bytes: u64,
     /// Time since the engine began.
     pub elapsed_ms: u64,
+}
+
+/// How far a transaction is that is too large for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LargeTransaction {
+    /// Source transaction id.
+    pub xid: u32,
+    /// All of it has come, and it is being applied; else it is still being received.
+    pub is_complete: bool,
+    /// Changes that have come, those included that were rolled back or are of tables that are not replicated.
+    pub changes: u64,
+    /// Changes in the open target transaction.
+    pub applied: u64,
+    /// Bytes of it on disk.
+    pub disk_bytes: u64,
 }
 
 /// Whether the engine works, waits or ends.
@@ -191,6 +208,7 @@ impl Progress {
             applied: Totals::default(),
             copied: CopyTotals::default(),
             rates: RateSnapshot::default(),
+            large: None,
             retries: 0,
             last_retry: None,
             wal: None,

@@ -166,7 +166,7 @@ pub struct SlotReport {
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps the target from being asked. A source
 /// that cannot be asked is a note, not an error.
 pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> {
-    let mut target = Target::connect(&config.target).await?;
+    let mut target = Target::connect_to_look(&config.target).await?;
     let state = load(config, &mut target).await?;
     let notes = Notes {
         letters: target.letter_counts(&config.name).await?,
@@ -185,7 +185,7 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
 /// # Errors
 /// `STATE_MISSING` when the target does not know the pipeline, and what keeps either server from being asked.
 pub async fn slot(config: &EngineConfig) -> Result<SlotReport, EngineError> {
-    let mut target = Target::connect(&config.target).await?;
+    let mut target = Target::connect_to_look(&config.target).await?;
     let state = load(config, &mut target).await?;
     let watch = target.slot_watch(&config.name).await?;
     let source = session::connect(&config.source).await?;

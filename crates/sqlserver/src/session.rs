@@ -51,6 +51,17 @@ impl Target {
         Ok(target)
     }
 
+    /// Connects to look at the state without waiting for what others are writing. What is read may be a moment ahead of
+    /// its commit: nothing may be decided by it.
+    ///
+    /// # Errors
+    /// As [`Target::connect`].
+    pub async fn connect_to_look(config: &TargetConfig) -> Result<Self, TargetError> {
+        let mut target = Self::connect_without_probe(config).await?;
+        target.batch("setting session options", sql::session::READ_UNCOMMITTED).await?;
+        Ok(target)
+    }
+
     async fn connect_without_probe(config: &TargetConfig) -> Result<Self, TargetError> {
         let connection = Connection::connect(&config.to_tds())
             .await

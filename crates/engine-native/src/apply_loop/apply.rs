@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Checkpoint, Disposition, Fault, TablePhase, Transaction};
-use segcdc_plan::{ApplyPlan, plan};
+use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase, Transaction};
+use segcdc_plan::{ApplyPlan, PlanError, TableSet, plan};
 use segcdc_sqlserver::{Lag, apply};
 
+use super::intake::{Intake, Next};
 use super::{LAST_BATCH, Loop};
+use crate::context::Context;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::quarantine::{quarantine, table_at_fault};
@@ -17,15 +19,38 @@ const TRIES_A_SESSION: u32 = 3;
 /// Pause before a batch is tried again on the same session.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What a target transaction has done.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// Source transactions.
+    pub(super) transactions: u64,
+    /// Source changes.
+    pub(super) changes: u64,
+    /// Rows of the target by source OID.
+    pub(super) rows: Vec<(u32, u64)>,
+}
+
 // === impl Loop ===
 
 impl Loop<'_> {
-    /// Applies the next batch, if there is one, without the tables that turn out to be at fault.
+    /// Applies what comes next, if there is anything, without the tables that turn out to be at fault.
     pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
-        let Some((transactions, mut planned)) = self.intake.next_batch(&self.tables).await? else {
-            return Ok(());
-        };
-        self.show_waiting(&transactions);
+        match self.intake.next(&self.tables).await? {
+            None => Ok(()),
+            Some(Next::Batch(transactions, planned)) => self.apply_batch(&transactions, planned).await,
+            Some(Next::Large(transaction, spilled)) => {
+                Box::pin(self.apply_large(*transaction, spilled)).await
+            }
+        }
+    }
+
+    /// Applies a batch.
+    async fn apply_batch(
+        &mut self,
+        transactions: &[Transaction],
+        mut planned: Result<ApplyPlan, PlanError>,
+    ) -> Result<(), EngineError> {
+        self.show_waiting(transactions);
         let mut tries = 0;
         loop {
             let error = match planned {
@@ -33,7 +58,9 @@ impl Loop<'_> {
                 Ok(ref plan) => match self.apply(plan).await {
                     Ok(()) => {
                         self.note_letters(plan);
-                        self.note(&transactions, plan);
+                        let mut applied = Applied { transactions: plan.transactions, ..Applied::default() };
+                        applied.add(plan);
+                        self.note(transactions, &applied);
                         return Ok(());
                     }
                     Err(error) => error,
@@ -41,71 +68,72 @@ impl Loop<'_> {
             };
             if let Some(oid) = table_at_fault(&error) {
                 self.set_aside(oid, &error).await?;
-                planned = plan(&transactions, &self.tables);
+                planned = plan(transactions, &self.tables);
                 continue;
             }
-            let again = error.disposition() == Disposition::Retry
-                && !error.is_commit_unknown()
-                && self.target.is_usable();
-            tries += 1;
-            if !again || tries >= TRIES_A_SESSION {
-                return Err(error);
-            }
-            tracing::warn!(code = error.code(), error = %error, attempt = tries, "a batch is tried again");
-            self.context.progress.update(|snapshot| snapshot.retries += 1);
-            tokio::time::sleep(PAUSE * tries).await;
+            self.wait_out(error, &mut tries).await?;
         }
+    }
+
+    /// Waits before the same is tried again on the same session, if that can help.
+    ///
+    /// # Errors
+    /// `error`, if it cannot.
+    pub(super) async fn wait_out(&mut self, error: EngineError, tries: &mut u32) -> Result<(), EngineError> {
+        let again = error.disposition() == Disposition::Retry
+            && !error.is_commit_unknown()
+            && !error.is_of_the_source()
+            && self.target.is_usable();
+        *tries += 1;
+        if !again || *tries >= TRIES_A_SESSION {
+            return Err(error);
+        }
+        tracing::warn!(code = error.code(), error = %error, attempt = *tries, "a batch is tried again");
+        self.context.progress.update(|snapshot| snapshot.retries += 1);
+        tokio::time::sleep(PAUSE * *tries).await;
+        Ok(())
     }
 
     /// Applies one plan, and knows afterwards what the checkpoint is. The next batch grows meanwhile.
     async fn apply(&mut self, planned: &ApplyPlan) -> Result<(), EngineError> {
         let before = self.memory.checkpoint()?.clone();
-        self.memory.begin(Checkpoint {
-            applied_lsn: planned.end_lsn,
-            batch_seq: before.batch_seq + 1,
-            ..before.clone()
-        });
+        self.begin(&before, planned.end_lsn);
+        let target = &mut *self.target;
+        let applying = async { Ok(apply(target, planned, &before).await?) };
+        let applied = while_receiving(self.context, &mut self.intake, &self.tables, applying).await;
+        self.settle(applied, |next| next).map(drop)
+    }
+
+    /// A checkpoint is about to be written.
+    pub(super) fn begin(&mut self, before: &Checkpoint, lsn: Lsn) {
+        let batch_seq = before.batch_seq + 1;
+        self.memory.begin(Checkpoint { applied_lsn: lsn, batch_seq, ..before.clone() });
         hit(Failpoint::BeforeApply);
-        let shutdown = &self.context.shutdown;
-        let patience = async {
-            shutdown.cancelled().await;
-            tokio::time::sleep(LAST_BATCH).await;
-        };
-        let applied = {
-            let (intake, tables) = (&mut self.intake, &self.tables);
-            let receiving = async {
-                while intake.has_room() {
-                    intake.receive().await;
-                    intake.plan_ahead(tables);
-                }
-                std::future::pending().await
-            };
-            tokio::select! {
-                biased;
-                applied = apply(self.target, planned, &before) => applied,
-                // The session ends with us, and the server undoes what it has not committed. Should the commit be
-                // under way, the checkpoint tells the next run.
-                () = patience => return Err(EngineError::Abandoned),
-                () = receiving => return Err(EngineError::TaskBroken { task: "receive" }),
-            }
-        };
-        match applied {
-            Ok(next) => {
+    }
+
+    /// Takes note of whether the checkpoint was written.
+    pub(super) fn settle<T>(
+        &mut self,
+        applied: Result<T, EngineError>,
+        checkpoint: impl Fn(&T) -> &Checkpoint,
+    ) -> Result<T, EngineError> {
+        match &applied {
+            Ok(done) => {
                 hit(Failpoint::AfterCommitBeforeAck);
-                self.memory.commit(next);
+                self.memory.commit(checkpoint(done).clone());
                 self.memory.advanced = true;
                 self.moved = Instant::now();
-                Ok(())
             }
+            // Should the commit be under way, the checkpoint tells the next run.
+            Err(EngineError::Abandoned) => {}
             Err(error) => {
-                let error = EngineError::from(error);
                 // After a broken connection nobody knows, even when the break came before the commit.
                 if self.target.is_usable() && !error.is_commit_unknown() {
                     self.memory.abandon();
                 }
-                Err(error)
             }
         }
+        applied
     }
 
     /// Takes over which rows are set aside now.
@@ -142,31 +170,75 @@ impl Loop<'_> {
     }
 
     /// Shows how old the oldest transaction is that is about to be applied.
-    fn show_waiting(&self, transactions: &[Transaction]) {
+    pub(super) fn show_waiting(&self, transactions: &[Transaction]) {
         let Some(oldest) = transactions.first() else { return };
         let age_us = self.clock.since(oldest.commit_time_us, Instant::now());
         self.context.progress.update(|snapshot| snapshot.lag_ms = age_us / 1000);
     }
 
     /// Counts what has become visible, and how long it took.
-    fn note(&mut self, transactions: &[Transaction], planned: &ApplyPlan) {
+    pub(super) fn note(&mut self, transactions: &[Transaction], applied: &Applied) {
         let (clock, now) = (self.clock, Instant::now());
         let latencies = transactions.iter().map(|transaction| clock.since(transaction.commit_time_us, now));
         self.context.progress.record_latencies(latencies);
         self.context.progress.update(|snapshot| {
-            let applied = &mut snapshot.applied;
-            applied.batches += 1;
-            applied.transactions += planned.transactions;
-            applied.changes += planned.changes;
-            for changes in &planned.tables {
-                let rows = changes.row_count() as u64;
-                applied.rows += rows;
-                let oid = changes.table.source.oid;
-                if let Some(table) = snapshot.tables.iter_mut().find(|table| table.source_oid == oid) {
+            let totals = &mut snapshot.applied;
+            totals.batches += 1;
+            totals.transactions += applied.transactions;
+            totals.changes += applied.changes;
+            for (oid, rows) in &applied.rows {
+                totals.rows += rows;
+                if let Some(table) = snapshot.tables.iter_mut().find(|table| table.source_oid == *oid) {
                     table.changes_applied += rows;
                 }
             }
         });
         self.show_position();
+    }
+}
+
+// === impl Applied ===
+
+impl Applied {
+    /// Adds what a plan has done.
+    pub(super) fn add(&mut self, plan: &ApplyPlan) {
+        self.changes += plan.changes;
+        for changes in &plan.tables {
+            let (oid, rows) = (changes.table.source.oid, changes.row_count() as u64);
+            match self.rows.iter_mut().find(|(known, _)| *known == oid) {
+                Some((_, count)) => *count += rows,
+                None => self.rows.push((oid, rows)),
+            }
+        }
+    }
+}
+
+/// Waits for `applying`, while what comes is taken in and planned ahead.
+///
+/// # Errors
+/// Those of `applying`; [`EngineError::Abandoned`] when the run is to end and it takes too long.
+pub(super) async fn while_receiving<T>(
+    context: &Context,
+    intake: &mut Intake,
+    tables: &TableSet,
+    applying: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, EngineError> {
+    let patience = async {
+        context.shutdown.cancelled().await;
+        tokio::time::sleep(LAST_BATCH).await;
+    };
+    let receiving = async {
+        while intake.has_room() {
+            intake.receive().await;
+            intake.plan_ahead(tables);
+        }
+        std::future::pending().await
+    };
+    tokio::select! {
+        biased;
+        applied = applying => applied,
+        // The session ends with us, and the server undoes what it has not committed.
+        () = patience => Err(EngineError::Abandoned),
+        () = receiving => Err(EngineError::TaskBroken { task: "receive" }),
     }
 }

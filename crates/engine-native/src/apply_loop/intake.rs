@@ -6,24 +6,31 @@
 //! ```
 //!
 //! Under light load a batch is what came while the last one was being applied. Under heavy load it is full long before
-//! that, and is planned while the target still works.
+//! that, and is planned while the target still works. A transaction that is too large for memory is never planned ahead,
+//! and never part of a batch.
 
-use segcdc_model::{Lsn, Transaction};
+use segcdc_model::{Lsn, SpilledChanges, Transaction};
 use segcdc_plan::{ApplyPlan, Batch, BatchLimits, PlanError, TableSet, plan};
 use segcdc_postgres::{SourceError, StreamEvent, TransactionStream, heartbeat};
 use tokio::task::JoinHandle;
 
-use crate::config::MemoryLimits;
 use crate::error::EngineError;
 
 /// Transactions and the plan of their effect.
 pub(super) type Planned = (Vec<Transaction>, Result<ApplyPlan, PlanError>);
 
+/// What is to be applied next.
+pub(super) enum Next {
+    /// A batch, planned.
+    Batch(Vec<Transaction>, Result<ApplyPlan, PlanError>),
+    /// A transaction that is too large for memory, and its first changes.
+    Large(Box<Transaction>, SpilledChanges),
+}
+
 /// What comes out of the stream.
 pub(super) struct Intake {
     /// The stream.
     pub(super) stream: TransactionStream,
-    limits: MemoryLimits,
     batch: Batch,
     /// A transaction that did not fit into the batch.
     waiting: Option<Transaction>,
@@ -47,15 +54,9 @@ pub(super) struct Intake {
 
 impl Intake {
     /// An intake of a stream that begins behind `applied`.
-    pub(super) fn new(
-        stream: TransactionStream,
-        applied: Lsn,
-        batch: BatchLimits,
-        limits: MemoryLimits,
-    ) -> Self {
+    pub(super) fn new(stream: TransactionStream, applied: Lsn, batch: BatchLimits) -> Self {
         Intake {
             stream,
-            limits,
             batch: Batch::new(batch),
             waiting: None,
             ahead: None,
@@ -101,7 +102,7 @@ impl Intake {
     /// Plans a full batch on another thread, if there is one and none is planned yet.
     pub(super) fn plan_ahead(&mut self, tables: &TableSet) {
         let full = self.batch.is_full() || self.waiting.is_some();
-        if full && self.ahead.is_none() {
+        if full && self.ahead.is_none() && !self.batch.is_spilled() {
             let (transactions, tables) = (self.batch.take(), tables.clone());
             self.ahead = Some(tokio::task::spawn_blocking(move || {
                 let planned = plan(&transactions, &tables);
@@ -116,25 +117,31 @@ impl Intake {
         self.stale = self.ahead.is_some();
     }
 
-    /// The next batch with its plan; `None` when nothing has come.
+    /// What is to be applied next, a batch with its plan; `None` when nothing has come.
     ///
     /// # Errors
     /// When the thread that planned has broken down.
-    pub(super) async fn next_batch(&mut self, tables: &TableSet) -> Result<Option<Planned>, EngineError> {
+    pub(super) async fn next(&mut self, tables: &TableSet) -> Result<Option<Next>, EngineError> {
         if let Some(ahead) = self.ahead.take() {
             let (transactions, planned) =
                 ahead.await.map_err(|_| EngineError::TaskBroken { task: "plan" })?;
             let stale = std::mem::take(&mut self.stale);
             let planned = if stale { plan(&transactions, tables) } else { planned };
-            return Ok(Some((transactions, planned)));
+            return Ok(Some(Next::Batch(transactions, planned)));
         }
         if self.batch.is_empty() {
             return Ok(None);
         }
-        let transactions = self.batch.take();
+        let mut transactions = self.batch.take();
         self.refill();
+        if let [transaction] = transactions.as_slice()
+            && let Some(spilled) = transaction.spilled.clone()
+            && let Some(transaction) = transactions.pop()
+        {
+            return Ok(Some(Next::Large(Box::new(transaction), spilled)));
+        }
         let planned = plan(&transactions, tables);
-        Ok(Some((transactions, planned)))
+        Ok(Some(Next::Batch(transactions, planned)))
     }
 
     /// Why the stream has ended, once everything that came before is applied.
@@ -143,19 +150,6 @@ impl Intake {
     /// That reason.
     pub(super) fn check_end(&mut self) -> Result<(), EngineError> {
         if self.pending() > 0 { Ok(()) } else { self.end.take().map_or(Ok(()), Err) }
-    }
-
-    /// Refuses a transaction that cannot be held before it has filled the memory.
-    ///
-    /// # Errors
-    /// `TRANSACTION_TOO_LARGE`.
-    pub(super) fn check_size(&self) -> Result<(), EngineError> {
-        let bytes = self.stream.buffered_bytes();
-        let limit = self.limits.transaction_bytes;
-        if bytes > self.limits.queue_bytes.saturating_add(limit) {
-            return Err(EngineError::TransactionTooLarge { xid: None, bytes, limit });
-        }
-        Ok(())
     }
 
     /// Takes in one event.
@@ -177,10 +171,7 @@ impl Intake {
 
     /// Puts a transaction into the batch, or aside when the batch is full.
     fn accept(&mut self, transaction: Transaction) {
-        let (bytes, limit) = (transaction.memory_bytes, self.limits.transaction_bytes);
-        if bytes > limit {
-            self.end = Some(EngineError::TransactionTooLarge { xid: Some(transaction.xid), bytes, limit });
-        } else if transaction.end_lsn <= self.known {
+        if transaction.end_lsn <= self.known {
             self.skipped += 1;
         } else if self.batch.accepts(&transaction) {
             self.batch.push(transaction);

@@ -45,7 +45,7 @@ pub(super) fn sql(error: &EngineError) -> Option<String> {
         | EngineError::TableDropped { .. }
         | EngineError::SourceSchemaChanged { .. }
         | EngineError::TargetSchemaDrift { .. }
-        | EngineError::TransactionTooLarge { .. }
+        | EngineError::SpillUnreadable { .. }
         | EngineError::SlotNotOurs { .. }
         | EngineError::WalLimitReached { .. }
         | EngineError::Abandoned

@@ -240,23 +240,6 @@ async fn a_row_that_cannot_be_copied_sets_its_table_aside() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_that_is_too_large_stops_before_anything_is_written() {
-    let mut rig = Rig::shared("fault_large", TABLES).await;
-    rig.config.memory.transaction_bytes = 256 * 1024;
-    let running = rig.start();
-    running.until_streaming().await;
-    rig.settle(&running).await;
-    let before = rig.target_rows("item").await;
-    rig.sql("UPDATE item SET word = repeat('z', 2000)").await;
-    assert_eq!(running.error_code().await, "TRANSACTION_TOO_LARGE");
-    assert_eq!(rig.target_rows("item").await, before);
-    // With room for it, it goes on from where it stopped.
-    rig.config.memory.transaction_bytes = 64 << 20;
-    rig.catch_up().await.unwrap();
-    rig.assert_equal(&NAMES).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_write_to_the_target_stops_the_pipeline() {
     let rig = Rig::shared("fault_foreign", TABLES).await;
     let running = rig.start();

@@ -4,6 +4,8 @@
 mod faults;
 #[cfg(test)]
 mod follow;
+#[cfg(test)]
+mod large;
 mod policies;
 #[cfg(test)]
 mod resync;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segcdc_engine_native::progress::Activity;
+use segcdc_engine_native::progress::{Activity, LargeTransaction};
 use segcdc_engine_native::{ProgressSnapshot, TableProgress};
 use segcdc_model::{Phase, TablePhase};
 
@@ -68,8 +68,10 @@ pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
             } else {
                 format!("lag {}", text::duration(Duration::from_millis(snapshot.lag_ms)))
             };
+            let large =
+                snapshot.large.as_ref().map(|large| format!("; {}", self::large(large))).unwrap_or_default();
             format!(
-                "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}",
+                "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}{large}",
                 text::count(snapshot.rates.transactions_per_second),
                 text::count(snapshot.rates.changes_per_second),
                 snapshot.applied_lsn,
@@ -89,6 +91,17 @@ fn held_back(snapshot: &ProgressSnapshot) -> String {
             format!(", {}{limit} of WAL held back", text::bytes(wal.retained_bytes))
         }
         _ => String::new(),
+    }
+}
+
+/// What becomes of a transaction that is too large for memory.
+fn large(large: &LargeTransaction) -> String {
+    let (changes, disk) = (text::count(large.changes), text::bytes(large.disk_bytes));
+    if large.is_complete {
+        let applied = text::count(large.applied);
+        format!("large transaction {}: applied {applied} of {changes} changes, not committed yet", large.xid)
+    } else {
+        format!("large transaction {}: received {changes} changes, {disk} on disk", large.xid)
     }
 }
 
@@ -138,6 +151,21 @@ mod tests {
         let mut halted = progress(TablePhase::Quarantined, 0, 0);
         halted.error = Some(("VALUE_NULL".to_owned(), "column \"x\"".to_owned()));
         assert_eq!(table(&halted), "public.orders: QUARANTINED: column \"x\" [VALUE_NULL]");
+    }
+
+    #[test]
+    fn a_large_transaction_says_how_far_it_is() {
+        let mut transaction =
+            LargeTransaction { xid: 7, is_complete: false, changes: 12_000, applied: 0, disk_bytes: 3 << 20 };
+        let expected = "large transaction 7: received 12,000 changes, 3.0 MiB on disk";
+        assert_eq!(large(&transaction), expected);
+        (transaction.is_complete, transaction.applied) = (true, 4_000);
+        let expected = "large transaction 7: applied 4,000 of 12,000 changes, not committed yet";
+        assert_eq!(large(&transaction), expected);
+        let mut snapshot = Progress::new("p").snapshot();
+        (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::Streaming);
+        snapshot.large = Some(transaction);
+        assert!(whole(&snapshot).ends_with(expected), "{}", whole(&snapshot));
     }
 
     #[test]

@@ -35,6 +35,14 @@ const SETUP: [&str; 11] = [
 const STREAM: [&str; 5] =
     ["before_apply", "after_commit_before_ack", "after_ack", "before_idle_advance", "after_idle_advance"];
 
+/// The point that is passed between two parts of a transaction that is too large for memory.
+const PARTS: &str = "between_parts";
+
+/// Such a transaction: some 25 MB, so that it has more than two parts.
+const MUCH: &str = "BEGIN; UPDATE item SET id = -id WHERE id < 100; \
+                    INSERT INTO item SELECT 1000000 + i, repeat('y', 500) FROM generate_series(1, 40000) i; \
+                    UPDATE item SET id = -id, v = 'back' WHERE id < 0; COMMIT";
+
 /// Points that are passed when a table is set aside.
 const QUARANTINE: [&str; 2] = ["before_quarantine", "after_quarantine"];
 
@@ -119,7 +127,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 
 #[test]
 fn every_point_of_the_engine_is_died_at() {
-    let single = [SLOT_DROPPED, GIVEN_UP];
+    let single = [SLOT_DROPPED, GIVEN_UP, PARTS];
     let ours: BTreeSet<&str> =
         SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
     assert_eq!(all_points(), ours);
@@ -166,6 +174,11 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
         stage.source.execute(DATABASE, "DELETE FROM day").await?;
         stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     }
+    let before = stage.target_count("item").await?;
+    dies_at(&mut stage, &format!("{PARTS}:2"), Some(MUCH)).await?;
+    ensure!(stage.target_count("item").await? == before, "a part of a transaction is in the target");
+    recovers(&mut stage, PARTS).await?;
+    ensure!(stage.target_count("item").await? >= before + 40_000, "not all of the transaction is there");
     Ok(())
 }
 

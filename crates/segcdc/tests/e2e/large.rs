@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_tds::Datum;
-use segcdc_testkit::until;
+use segcdc_testkit::{PostgresOptions, until};
 
 use super::product::{Finished, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
@@ -165,6 +165,81 @@ async fn values_of_24_mib_arrive_exactly_within_the_memory_bound() -> Result<()>
 async fn values_of_400_mib_arrive_within_the_memory_bound() -> Result<()> {
     let mut stage = Stage::start("largest").await?;
     eprintln!("{}", carry(&mut stage, 400, Duration::from_secs(900)).await?);
+    Ok(())
+}
+
+/// Makes one transaction of so many rows, with a subtransaction that is rolled back, between short ones; kills the process
+/// while it is being applied, and lets the next one apply it. Returns what was measured.
+async fn carry_rows(stage: &mut Stage, rows: i64, limit: Duration) -> Result<String> {
+    let begun = std::time::Instant::now();
+    let table = "CREATE TABLE many (id bigint PRIMARY KEY, n int NOT NULL, w text); CREATE TABLE short (id int PRIMARY KEY)";
+    stage.source.execute(DATABASE, table).await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    let open = stage.source().await?;
+    let half = rows / 2;
+    let insert = |from: i64, to: i64| {
+        format!("INSERT INTO many SELECT i, i % 1000, md5(i::text) FROM generate_series({from}, {to}) i")
+    };
+    open.batch_execute("BEGIN").await?;
+    open.batch_execute(&insert(1, half)).await?;
+    open.batch_execute("SAVEPOINT undone").await?;
+    open.batch_execute(&insert(half + 1, half + half / 10)).await?;
+    open.batch_execute("ROLLBACK TO undone").await?;
+    stage.caught_up(&mut running, "INSERT INTO short VALUES (1)").await?;
+    ensure!(stage.target_count("short").await? == 1 && stage.target_count("many").await? == 0);
+    open.batch_execute(&insert(half + 1, rows)).await?;
+    open.batch_execute("COMMIT").await?;
+    stage.source.execute(DATABASE, "INSERT INTO short VALUES (2)").await?;
+    let committed = begun.elapsed();
+    let being_applied = || {
+        let seen = running.log().contains("too large for memory");
+        async move { seen.then_some(()) }
+    };
+    until("the transaction is being applied", limit, being_applied).await?;
+    let received = peak_kb(&running)?;
+    running.kill().await?;
+    ensure!(stage.target_count("many").await? == 0, "a killed process has left a part of a transaction");
+    let mut running = stage.product.up()?;
+    let again = std::time::Instant::now();
+    let arrived = || async { (stage.target_count("short").await.ok()? == 2).then_some(()) };
+    running.until("the transaction is applied", limit, arrived).await?;
+    let applied = again.elapsed();
+    let peak = peak_kb(&running)?;
+    let slots = "SELECT max(stream_txns) FROM pg_stat_replication_slots";
+    let streamed: i64 = stage.source().await?.query_one(slots, &[]).await?.get(0);
+    let said = format!(
+        "{rows} rows: made in {committed:.1?}, received and applied in {applied:.1?}; VmHWM {received} kB, then {peak} kB; \
+         stream_txns {streamed}"
+    );
+    ensure!(stage.target_count("many").await? == rows, "{said}");
+    let sums = format!("SELECT SUM(CAST([n] AS bigint)) FROM {}", stage.target_table("many"));
+    let sum: i64 = stage.source().await?.query_one("SELECT sum(n) FROM many", &[]).await?.get(0);
+    ensure!(stage.target_number(&sums).await? == sum, "{said}");
+    ensure!(received.max(peak) < BOUND_KB, "{said}: more than the bound of {BOUND_KB} kB");
+    ensure!(streamed > 0, "{said}: it was not streamed");
+    running.kill().await?;
+    Ok(said)
+}
+
+/// A stage whose source streams early.
+async fn streaming_stage(name: &str) -> Result<Stage> {
+    Stage::start_with(name, PostgresOptions::default().setting("logical_decoding_work_mem", "64kB")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_larger_than_its_memory_survives_a_kill() -> Result<()> {
+    let mut stage = streaming_stage("manyrows").await?;
+    eprintln!("{}", carry_rows(&mut stage, 150_000, PATIENCE).await?);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes many minutes, and gigabytes of disk; scripts/soak.sh runs it"]
+async fn a_transaction_of_ten_million_rows_stays_within_the_memory_bound() -> Result<()> {
+    let rows = std::env::var("SEGCDC_ROWS").ok().map_or(Ok(10_000_000), |rows| rows.parse())?;
+    let mut stage = streaming_stage("mostrows").await?;
+    eprintln!("{}", carry_rows(&mut stage, rows, Duration::from_secs(3600)).await?);
     Ok(())
 }
 

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lsn};
-use segcdc_plan::{ApplyPlan, TablePlan};
+use segcdc_plan::{ApplyPlan, TableKey, TablePlan};
 
 use super::{begin, behind, staged};
 use crate::error::TargetError;
@@ -44,6 +44,10 @@ impl<'t> PartsApply<'t> {
         expected: &Checkpoint,
         tables: &[Arc<TablePlan>],
     ) -> Result<Self, TargetError> {
+        if tables.iter().any(|table| table.key == TableKey::WholeRow) {
+            // Asked here: an answer that is an error would end the transaction.
+            target.deletes_numbered().await?;
+        }
         staged::create_staging(target, tables.iter().map(|table| &**table)).await?;
         if let Err(error) = begin(target, expected).await {
             target.roll_back().await;

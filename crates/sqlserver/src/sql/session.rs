@@ -13,6 +13,10 @@ pub const OPTIONS: &str = "SET XACT_ABORT ON; SET NOCOUNT OFF; SET ANSI_NULLS ON
      SET NUMERIC_ROUNDABORT OFF; SET IMPLICIT_TRANSACTIONS OFF; SET LOCK_TIMEOUT 30000; SET TEXTSIZE 2147483647; \
      SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
+/// For sessions that only look at the state: they see what an open transaction has written, and do not wait for it (T-SQL
+/// manual, "SET TRANSACTION ISOLATION LEVEL"). A large source transaction holds the pipeline's row for minutes.
+pub const READ_UNCOMMITTED: &str = "SET TRANSACTION ISOLATION LEVEL READ UNCOMMITTED";
+
 /// Ends a transaction that may be open. XACT_ABORT has usually done it already.
 pub const ROLLBACK_IF_OPEN: &str = "IF @@TRANCOUNT > 0 ROLLBACK TRANSACTION";
 
