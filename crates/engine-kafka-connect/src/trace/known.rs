@@ -1,5 +1,5 @@
-//! [`KNOWN`]: traces that were seen, or that the sources of PostgreSQL, Kafka and the drivers and the documentation of SQL
-//! Server's error numbers give.
+//! [`KNOWN`]: traces that were captured (`tests/traces`), and messages of PostgreSQL, Kafka, the drivers and SQL Server that are
+//! known and have not been provoked here.
 
 /// One known trace.
 pub(super) struct Known {
