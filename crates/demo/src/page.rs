@@ -1,4 +1,4 @@
-//! [`write`]: the sections of `docs/reference/performance.md`, each written by the command that measured it.
+//! [`write()`]: the sections of `docs/reference/performance.md`, each written by the command that measured it.
 //!
 //! A section stands between two comments that name its command, so that a run replaces its own and leaves the others.
 

@@ -1,4 +1,4 @@
-//! Arrays of PostgreSQL as JSON arrays: [`write`].
+//! Arrays of PostgreSQL as JSON arrays: [`write()`].
 //!
 //! ```text
 //! {1,NULL,3}              [1,null,3]            numbers, of integers, floats and numerics, as PostgreSQL prints them
