@@ -100,9 +100,9 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
     }
     findings.extend(check_rules(&config.rules, &plans, &left_out));
-    match check_lineage(config, &source, &mut target, existing.as_ref().zip(Some(anew))).await? {
+    match check_lineage(config, &source, &mut target, existing.as_ref(), anew).await? {
         Ok(()) => {
-            let request = source_request(config, &source, existing.as_ref().zip(Some(anew)), &plans).await?;
+            let request = source_request(config, &source, existing.as_ref(), anew, &plans).await?;
             findings.extend(existing.as_ref().and_then(|state| check_copied_again(state, anew)));
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
@@ -168,9 +168,10 @@ async fn check_lineage(
     config: &EngineConfig,
     source: &Session,
     target: &mut Target,
-    existing: Option<(&PipelineState, bool)>,
+    existing: Option<&PipelineState>,
+    anew: bool,
 ) -> Result<Result<(), EngineError>, EngineError> {
-    let Some((state, anew)) = existing else { return Ok(Ok(())) };
+    let Some(state) = existing else { return Ok(Ok(())) };
     let identity = catalog::identity(source).await?;
     if let Err(error) = check_identity(&state.checkpoint, &identity) {
         return Ok(Err(error));
@@ -191,11 +192,11 @@ async fn check_lineage(
 async fn source_request(
     config: &EngineConfig,
     source: &Session,
-    existing: Option<(&PipelineState, bool)>,
+    existing: Option<&PipelineState>,
+    anew: bool,
     plans: &[Arc<TablePlan>],
 ) -> Result<segcdc_postgres::PreflightRequest, EngineError> {
-    let interrupted = existing.filter(|(_, anew)| *anew).map(|(state, _)| state);
-    let existing = existing.map(|(state, _)| state);
+    let interrupted = existing.filter(|_| anew);
     let purpose = match (existing, interrupted) {
         (Some(_), None) => segcdc_postgres::Purpose::KnownPipeline,
         (None, _) | (_, Some(_)) => segcdc_postgres::Purpose::NewPipeline,

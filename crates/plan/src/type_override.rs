@@ -70,6 +70,13 @@ pub(crate) fn decide(
         target: wanted,
         detail,
     };
+    let too_narrow = |target, lost| PlanError::TypeNarrows {
+        table: table.clone(),
+        column: column.name.clone(),
+        target,
+        lost,
+        in_key,
+    };
     let names_column = rule.selector.is_column();
     let wanted = match wanted {
         TargetType::Plain(mssql_type) => mssql_type,
@@ -81,13 +88,7 @@ pub(crate) fn decide(
                     as_text: false,
                     array: Some(element),
                 })),
-                Ok(_) => Err(PlanError::TypeNarrows {
-                    table: table.clone(),
-                    column: column.name.clone(),
-                    target: wanted,
-                    lost: type_map::ARRAY_LOSS.to_owned(),
-                    in_key,
-                }),
+                Ok(_) => Err(too_narrow(wanted, type_map::ARRAY_LOSS.to_owned())),
                 Err(detail) if names_column || (rule.selector.is_type() && !in_key) => {
                     Err(impossible(detail))
                 }
@@ -117,13 +118,7 @@ pub(crate) fn decide(
     if let Some(lost) = narrows(column, &mssql_type, in_key)
         && policy_of_rest(rules, table, column).is_none()
     {
-        return Err(PlanError::TypeNarrows {
-            table: table.clone(),
-            column: column.name.clone(),
-            target: TargetType::Plain(mssql_type),
-            lost,
-            in_key,
-        });
+        return Err(too_narrow(TargetType::Plain(mssql_type), lost));
     }
     Ok(Some(Override { mssql_type, as_text: way == Way::Printed, array: None }))
 }
@@ -193,23 +188,12 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
             | From::Json
             | From::Jsonb
             | From::Other,
-            To::NVarChar { .. },
+            To::NVarChar { .. } | To::VarChar { .. },
         ) => Way::SameText,
         (From::Int2 | From::Int4 | From::Int8 | From::Oid, To::Decimal { .. })
         | (From::Numeric { .. }, To::SmallInt | To::Int | To::BigInt)
         | (From::Float4, To::Float)
         | (From::Date | From::TimestampTz, To::DateTime2 { .. }) => Way::OtherText,
-        (
-            From::Text
-            | From::Varchar { .. }
-            | From::Char { .. }
-            | From::Name
-            | From::Enum
-            | From::Json
-            | From::Jsonb
-            | From::Other,
-            To::VarChar { .. },
-        ) => Way::SameText,
         (_, To::NVarChar { .. } | To::VarChar { .. }) => Way::Printed,
         _ => return None,
     })
@@ -249,20 +233,18 @@ fn choices(pg_type: &PgType) -> &'static str {
 
 /// Why a column of a key cannot have the type.
 fn key_trouble(way: Way, mssql_type: &MssqlType) -> Option<&'static str> {
+    let exceeds = |length: &Length, most: u16| match length {
+        Length::Max => true,
+        Length::Limited(length) => *length > most,
+    };
     match (way, mssql_type) {
         (Way::OtherText, _) => {
             Some("it is part of the key, and rows are found by what the source's own type spells")
         }
-        (_, MssqlType::NVarChar { length: Length::Max, .. }) => {
+        (_, MssqlType::NVarChar { length, .. }) if exceeds(length, KEY_BYTES / 2) => {
             Some("it is part of the key, and a SQL Server key has 900 bytes: nvarchar(450) at most")
         }
-        (_, MssqlType::NVarChar { length: Length::Limited(units), .. }) if *units > KEY_BYTES / 2 => {
-            Some("it is part of the key, and a SQL Server key has 900 bytes: nvarchar(450) at most")
-        }
-        (_, MssqlType::VarBinary { length: Length::Max }) => {
-            Some("it is part of the key, and a SQL Server key has 900 bytes: varbinary(900) at most")
-        }
-        (_, MssqlType::VarBinary { length: Length::Limited(bytes) }) if *bytes > KEY_BYTES => {
+        (_, MssqlType::VarBinary { length }) if exceeds(length, KEY_BYTES) => {
             Some("it is part of the key, and a SQL Server key has 900 bytes: varbinary(900) at most")
         }
         (_, MssqlType::VarChar { .. }) => Some(

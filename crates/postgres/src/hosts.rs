@@ -3,10 +3,12 @@
 //! As libpq does: hosts one after the other, each with all its addresses, until one can be reached and is what it has to
 //! be. A host that answers and refuses us ends the search: the others would refuse us too, or should not let us in.
 
-use std::collections::hash_map::RandomState;
 use std::future::Future;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 
 use crate::config::{Endpoint, HostOrder, ServerRole, SourceConfig};
 use crate::error::{LinkError, SourceError};
@@ -34,9 +36,7 @@ pub(crate) async fn first_that_fits<A: Attempt>(
     let mut failures = Vec::new();
     for role in passes(config.role) {
         failures.clear();
-        // Every instance of it has another key, which comes from the system.
-        let chance = RandomState::new().build_hasher().finish();
-        for endpoint in order(&config.hosts, config.host_order, chance) {
+        for endpoint in order(&config.hosts, config.host_order, rand::random()) {
             let at = config.at(endpoint);
             let places = match within(&at, places(&at, endpoint)).await {
                 Ok(places) => places,
@@ -70,14 +70,7 @@ fn passes(role: ServerRole) -> &'static [ServerRole] {
 fn order(hosts: &[Endpoint], order: HostOrder, chance: u64) -> Vec<&Endpoint> {
     let mut hosts: Vec<_> = hosts.iter().collect();
     if order == HostOrder::Random {
-        let mut chance = chance;
-        // Fisher and Yates; the few bits that a remainder prefers do not matter for at most 64 hosts.
-        for last in (1..hosts.len()).rev() {
-            let count = u64::try_from(last + 1).unwrap_or(1);
-            hosts.swap(last, usize::try_from(chance % count).unwrap_or(0));
-            chance =
-                chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) >> 1;
-        }
+        hosts.shuffle(&mut StdRng::seed_from_u64(chance));
     }
     hosts
 }

@@ -20,6 +20,7 @@ mod store;
 pub(crate) use scanner::{Grammar, Scanner};
 pub use space::SpillSpace;
 pub(crate) use space::{SpillFile, is_refusal};
+pub(crate) use store::Blocks;
 #[cfg(test)]
 pub(crate) use store::large_value;
 

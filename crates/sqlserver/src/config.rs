@@ -335,19 +335,16 @@ impl TargetConfig {
 fn known(name: &str) -> Result<&'static str, ConfigError> {
     let plain: String =
         name.chars().filter(|c| !matches!(c, '_' | ' ')).map(|c| c.to_ascii_lowercase()).collect();
-    if let Some((name, _)) = KNOWN.into_iter().find(|(name, aliases)| *name == name_of(&plain, name, aliases))
-    {
+    let plain = plain.as_str();
+    let is_meant =
+        |(name, aliases): &(&str, &[&str])| name.replace('_', "") == plain || aliases.contains(&plain);
+    if let Some((name, _)) = KNOWN.into_iter().find(is_meant) {
         return Ok(name);
     }
-    match REFUSED.into_iter().find(|(refused, _)| refused.eq_ignore_ascii_case(&plain)) {
+    match REFUSED.into_iter().find(|(refused, _)| refused.eq_ignore_ascii_case(plain)) {
         Some((name, instead)) => Err(ConfigError::RefusedParameter { name, instead }),
         None => Err(ConfigError::UnknownParameter { name: name.chars().take(64).collect() }),
     }
-}
-
-/// `name` if it, or one of its aliases, is written so without `_`, else nothing.
-fn name_of<'a>(plain: &str, name: &'a str, aliases: &[&str]) -> &'a str {
-    if name.replace('_', "") == plain || aliases.contains(&plain) { name } else { "" }
 }
 
 /// The target for people: without the password.

@@ -97,6 +97,20 @@ pub fn skipped() -> Option<String> {
 
 // === impl ConnectOptions ===
 
+impl ConnectOptions {
+    /// Impatience for tests: progress is stored this often instead of every minute, and the tasks of a worker that is gone
+    /// are missed after six seconds instead of 45.
+    pub fn impatient(flush: Duration) -> Self {
+        let settings = [
+            ("offset.flush.interval.ms", flush.as_millis().to_string()),
+            ("consumer.session.timeout.ms", "6000".to_owned()),
+            ("consumer.heartbeat.interval.ms", "2000".to_owned()),
+        ];
+        let worker_settings = settings.map(|(name, value)| (name.to_owned(), value)).into();
+        ConnectOptions { worker_settings, ..ConnectOptions::default() }
+    }
+}
+
 impl Default for ConnectOptions {
     fn default() -> Self {
         ConnectOptions {

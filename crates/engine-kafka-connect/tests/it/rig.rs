@@ -38,15 +38,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts all servers; `sql` makes the source's tables.
     pub(crate) async fn start(sql: &str) -> Rig {
-        // Progress is stored every two seconds instead of every minute, and the tasks of a worker that was killed are missed
-        // after six seconds instead of 45.
-        let settings = [
-            ("offset.flush.interval.ms", "2000"),
-            ("consumer.session.timeout.ms", "6000"),
-            ("consumer.heartbeat.interval.ms", "2000"),
-        ];
-        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
+        let options = ConnectOptions::impatient(Duration::from_secs(2));
         let cluster = ConnectCluster::start(options).await.unwrap();
         let postgres = PostgresCluster::start(PostgresOptions::default()).await.unwrap();
         let role = format!("CREATE ROLE cdc LOGIN SUPERUSER PASSWORD '{SOURCE_CANARY}'");

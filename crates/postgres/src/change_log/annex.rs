@@ -3,11 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use segcdc_model::{LARGE_BLOCK_BYTES, LargeFacts, LargeStore, LargeValue};
-use xxhash_rust::xxh3::xxh3_64;
+use segcdc_model::{LargeFacts, LargeStore, LargeValue};
 
 use super::codec::damaged;
-use crate::spill::{SpillFile, SpillSpace};
+use crate::spill::{Blocks, SpillFile, SpillSpace};
 
 /// Takes large fields.
 #[derive(Debug, Default)]
@@ -20,17 +19,14 @@ pub(super) struct Annex {
 #[derive(Debug)]
 struct Entry {
     facts: LargeFacts,
-    start: u64,
-    checksums: Box<[u64]>,
+    blocks: Blocks,
 }
 
 /// A field in the file that it shares with others.
 #[derive(Debug)]
 struct Annexed {
     file: Arc<SpillFile>,
-    start: u64,
-    length: u64,
-    checksums: Box<[u64]>,
+    blocks: Blocks,
 }
 
 // === impl Annex ===
@@ -49,27 +45,23 @@ impl Annex {
         };
         let place =
             u32::try_from(self.entries.len()).map_err(|_| damaged("a transaction has too many fields"))?;
-        let start = file.length();
-        let (mut block, mut checksums) = (Vec::new(), Vec::new());
-        loop {
-            value.store().read_block(checksums.len() as u64, &mut block)?;
+        let (mut block, mut blocks) = (Vec::new(), Blocks::behind(file));
+        for index in 0.. {
+            value.store().read_block(index, &mut block)?;
             if block.is_empty() {
                 break;
             }
-            checksums.push(xxh3_64(&block));
-            file.append(&block)?;
+            blocks.append(file, &block)?;
         }
-        self.entries.push(Entry { facts: *value.facts(), start, checksums: checksums.into() });
+        self.entries.push(Entry { facts: *value.facts(), blocks });
         Ok(place)
     }
 
     /// The fields by their places.
     pub(super) fn finish(self) -> Box<[LargeValue]> {
         let Some(file) = self.file.map(Arc::new) else { return Box::default() };
-        let value = |entry: Entry| {
-            let length = entry.facts.length;
-            let Entry { facts, start, checksums } = entry;
-            LargeValue::new(facts, Arc::new(Annexed { file: Arc::clone(&file), start, length, checksums }))
+        let value = |Entry { facts, blocks }| {
+            LargeValue::new(facts, Arc::new(Annexed { file: Arc::clone(&file), blocks }))
         };
         self.entries.into_iter().map(value).collect()
     }
@@ -85,16 +77,6 @@ impl Annex {
 
 impl LargeStore for Annexed {
     fn read_block(&self, index: u64, out: &mut Vec<u8>) -> io::Result<()> {
-        out.clear();
-        let skipped = index.saturating_mul(LARGE_BLOCK_BYTES as u64);
-        let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(checksum) = self.checksums.get(place) else { return Ok(()) };
-        let length = self.length.saturating_sub(skipped).min(LARGE_BLOCK_BYTES as u64);
-        self.file.read(self.start.saturating_add(skipped), length, out)?;
-        if out.len() as u64 != length || xxh3_64(out) != *checksum {
-            out.clear();
-            return Err(damaged("a block is not what was written"));
-        }
-        Ok(())
+        self.blocks.read(&self.file, index, out)
     }
 }

@@ -147,7 +147,7 @@ impl Parts {
             }
             "load_balance_hosts" => {
                 self.host_order =
-                    Some(if is_one_of(name, text, ["disable", "random"], "disable or random")? == 0 {
+                    Some(if is_one_of(name, text, &["disable", "random"], "disable or random")? == 0 {
                         HostOrder::AsWritten
                     } else {
                         HostOrder::Random
@@ -181,7 +181,7 @@ impl Parts {
             }
             "sslnegotiation" => {
                 self.negotiation =
-                    Some(match is_one_of(name, text, ["postgres", "direct"], "postgres or direct")? {
+                    Some(match is_one_of(name, text, &["postgres", "direct"], "postgres or direct")? {
                         0 => TlsNegotiation::Ask,
                         _ => TlsNegotiation::Direct,
                     });
@@ -202,18 +202,18 @@ impl Parts {
             // What follows is what libpq does by itself, and all that is done here.
             "gssencmode" => {
                 let expected = "disable or prefer: GSSAPI is not supported, and prefer is content without it";
-                is_one_of(name, text, ["disable", "prefer"], expected)?;
+                is_one_of(name, text, &["disable", "prefer"], expected)?;
             }
             "sslcompression" => {
-                is_one_of(name, text, ["0", "0"], "0: TLS is never compressed")?;
+                is_one_of(name, text, &["0"], "0: TLS is never compressed")?;
             }
             "sslcertmode" => {
                 let expected =
                     "allow: a client certificate that is given is shown to a server that asks for it";
-                is_one_of(name, text, ["allow", "allow"], expected)?;
+                is_one_of(name, text, &["allow"], expected)?;
             }
             "krbsrvname" => {
-                is_one_of(name, text, ["postgres", "postgres"], "postgres: GSSAPI is not supported")?;
+                is_one_of(name, text, &["postgres"], "postgres: GSSAPI is not supported")?;
             }
             _ => return Ok(false),
         }
@@ -236,7 +236,7 @@ impl Parts {
             "client_encoding" => {
                 let expected = "UTF8 or auto: every session has UTF8";
                 let text = text.to_ascii_lowercase().replace('-', "");
-                is_one_of(name, &text, ["utf8", "auto"], expected).map(drop)
+                is_one_of(name, &text, &["utf8", "auto"], expected).map(drop)
             }
             _ => Err(unknown(name)),
         }
@@ -290,11 +290,11 @@ fn path(name: &'static str, text: &str) -> Result<PathBuf, ConfigError> {
     Ok(PathBuf::from(text))
 }
 
-/// The place of a word among two.
+/// The place of a word among those that are allowed.
 fn is_one_of(
     name: &'static str,
     text: &str,
-    words: [&str; 2],
+    words: &[&str],
     expected: &'static str,
 ) -> Result<usize, ConfigError> {
     let place = words.iter().position(|word| *word == text);
@@ -303,7 +303,7 @@ fn is_one_of(
 
 /// 0 or 1.
 fn flag(name: &'static str, text: &str) -> Result<bool, ConfigError> {
-    is_one_of(name, text, ["0", "1"], "0 or 1").map(|place| place == 1)
+    is_one_of(name, text, &["0", "1"], "0 or 1").map(|place| place == 1)
 }
 
 /// A number within bounds.
@@ -325,7 +325,7 @@ fn seconds(name: &'static str, text: &str) -> Result<Duration, ConfigError> {
 
 /// A version of TLS. Older ones are broken, and the library does not have them.
 fn version(name: &'static str, text: &str) -> Result<TlsVersion, ConfigError> {
-    match is_one_of(name, text, ["TLSv1.2", "TLSv1.3"], "TLSv1.2 or TLSv1.3")? {
+    match is_one_of(name, text, &["TLSv1.2", "TLSv1.3"], "TLSv1.2 or TLSv1.3")? {
         0 => Ok(TlsVersion::V1_2),
         _ => Ok(TlsVersion::V1_3),
     }

@@ -100,7 +100,7 @@ impl SpillSpace {
     /// # Errors
     /// When the directory cannot be made or asked.
     pub fn room(&self) -> io::Result<u64> {
-        let disk = if self.shared.limit.is_none() { self.disk()? } else { None };
+        let disk = self.disk()?;
         Ok(room(self.shared.limit, disk, self.counts()))
     }
 
@@ -109,7 +109,7 @@ impl SpillSpace {
     /// # Errors
     /// A [`SpillError`] inside; see [`is_refusal`] for one that others may pass by giving back.
     pub(crate) fn try_claim(&self, bytes: u64) -> io::Result<Share> {
-        let disk = if self.shared.limit.is_none() { self.disk()? } else { None };
+        let disk = self.disk()?;
         let mut counts = self.lock();
         let room = room(self.shared.limit, disk, *counts);
         if bytes > room {
@@ -157,8 +157,11 @@ impl SpillSpace {
         builder.create(self.directory()).map_err(|cause| self.failed(cause))
     }
 
-    /// Room of the file system; `None` where the system does not tell.
+    /// Room of the file system; `None` where a limit counts instead, or the system does not tell.
     fn disk(&self) -> io::Result<Option<Disk>> {
+        if self.shared.limit.is_some() {
+            return Ok(None);
+        }
         self.make_directory()?;
         #[cfg(unix)]
         {

@@ -1,4 +1,4 @@
-//! [`SpillWriter`] and [`StoredValue`]: one value in a file without a name.
+//! [`SpillWriter`] and [`StoredValue`]: one value in a file without a name; [`Blocks`]: the blocks of a value in any file.
 
 use std::io;
 use std::sync::Arc;
@@ -9,12 +9,20 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::facts::Observer;
 use super::space::SpillFile;
 
+/// Where the bytes of a value are in its file: blocks of [`LARGE_BLOCK_BYTES`], the last one shorter, with a checksum each.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    start: u64,
+    length: u64,
+    checksums: Vec<u64>,
+}
+
 /// Writes one value.
 #[derive(Debug)]
 pub(super) struct SpillWriter {
     file: SpillFile,
     block: Vec<u8>,
-    checksums: Vec<u64>,
+    blocks: Blocks,
     observer: Observer,
 }
 
@@ -22,7 +30,42 @@ pub(super) struct SpillWriter {
 #[derive(Debug)]
 struct StoredValue {
     file: SpillFile,
-    checksums: Box<[u64]>,
+    blocks: Blocks,
+}
+
+// === impl Blocks ===
+
+impl Blocks {
+    /// Those of a value that begins where the file ends.
+    pub(crate) fn behind(file: &SpillFile) -> Self {
+        Blocks { start: file.length(), length: 0, checksums: Vec::new() }
+    }
+
+    /// Adds the next block to the file, which nothing else may have been added to.
+    pub(crate) fn append(&mut self, file: &mut SpillFile, block: &[u8]) -> io::Result<()> {
+        self.checksums.push(xxh3_64(block));
+        file.append(block)?;
+        self.length += block.len() as u64;
+        Ok(())
+    }
+
+    /// Replaces the contents of `out` by a block; by nothing behind the last one.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidData`] for one that is not what was written.
+    pub(crate) fn read(&self, file: &SpillFile, index: u64, out: &mut Vec<u8>) -> io::Result<()> {
+        out.clear();
+        let place = usize::try_from(index).unwrap_or(usize::MAX);
+        let Some(checksum) = self.checksums.get(place) else { return Ok(()) };
+        let skipped = index.saturating_mul(LARGE_BLOCK_BYTES as u64);
+        let length = self.length.saturating_sub(skipped).min(LARGE_BLOCK_BYTES as u64);
+        file.read(self.start.saturating_add(skipped), length, out)?;
+        if out.len() as u64 != length || xxh3_64(out) != *checksum {
+            out.clear();
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a block is not what was written"));
+        }
+        Ok(())
+    }
 }
 
 // === impl SpillWriter ===
@@ -30,12 +73,8 @@ struct StoredValue {
 impl SpillWriter {
     /// Writes into an empty file.
     pub(super) fn new(file: SpillFile, binary: bool) -> Self {
-        SpillWriter {
-            file,
-            block: Vec::with_capacity(LARGE_BLOCK_BYTES),
-            checksums: Vec::new(),
-            observer: Observer::new(binary),
-        }
+        let (block, blocks) = (Vec::with_capacity(LARGE_BLOCK_BYTES), Blocks::behind(&file));
+        SpillWriter { file, block, blocks, observer: Observer::new(binary) }
     }
 
     /// Adds bytes. Writes to the file, which the system's cache takes at the speed of memory, now and then.
@@ -59,13 +98,12 @@ impl SpillWriter {
             self.write_block()?;
         }
         let facts = self.observer.finish();
-        let store = StoredValue { file: self.file, checksums: self.checksums.into_boxed_slice() };
+        let store = StoredValue { file: self.file, blocks: self.blocks };
         Ok(LargeValue::new(facts, Arc::new(store)))
     }
 
     fn write_block(&mut self) -> io::Result<()> {
-        self.checksums.push(xxh3_64(&self.block));
-        self.file.append(&self.block)?;
+        self.blocks.append(&mut self.file, &self.block)?;
         self.block.clear();
         Ok(())
     }
@@ -75,17 +113,7 @@ impl SpillWriter {
 
 impl LargeStore for StoredValue {
     fn read_block(&self, index: u64, out: &mut Vec<u8>) -> io::Result<()> {
-        out.clear();
-        let start = index.saturating_mul(LARGE_BLOCK_BYTES as u64);
-        let length = self.file.length().saturating_sub(start).min(LARGE_BLOCK_BYTES as u64);
-        let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let Some(checksum) = self.checksums.get(place) else { return Ok(()) };
-        self.file.read(start, length, out)?;
-        if out.len() as u64 != length || xxh3_64(out) != *checksum {
-            out.clear();
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a block is not what was written"));
-        }
-        Ok(())
+        self.blocks.read(&self.file, index, out)
     }
 }
 

@@ -58,6 +58,11 @@ async fn round_trip(stage: &mut Stage, cases: &[Case], binary: bool) -> Result<(
     ensure!(again.equal, "by pymssql: {again:#?}");
     let verify = stage.product.succeed(&["verify"]).await?;
     ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    ensure_streamed(stage, binary)
+}
+
+/// Every stream that was started asked for values in this form.
+fn ensure_streamed(stage: &Stage, binary: bool) -> Result<()> {
     let log = fs::read_to_string(stage.source.data_dir().join("server.log"))?;
     let started = log.lines().filter(|line| line.contains("START_REPLICATION")).collect::<Vec<_>>();
     ensure!(!started.is_empty(), "no stream was started");

@@ -55,14 +55,8 @@ pub(super) async fn run(
     if stages.is_empty() {
         finish(target, plan, expected).await?;
     }
-    let last = stages.len().saturating_sub(1);
-    for (index, stage) in stages.iter_mut().enumerate() {
-        if stage.staged.row_count() > 0 {
-            load(target, stage, plan).await?;
-        }
-        let checkpoint = (index == last).then(|| sql::state::finish(expected, plan.end_lsn, &totals(plan)));
-        execute(target, stage, plan, expected, checkpoint).await?;
-    }
+    let checkpoint = sql::state::finish(expected, plan.end_lsn, &totals(plan));
+    change_tables(target, &mut stages, plan, expected, Some(checkpoint)).await?;
     target.commit().await?;
     Ok(behind(expected, plan.end_lsn))
 }
@@ -78,11 +72,24 @@ pub(super) async fn run_part(
     let mut stages = encode_all(target, plan, numbered)?;
     find_staging(target, &mut stages)?;
     letters::write(target, &expected.pipeline, &plan.letters, &plan.uses, plan.end_lsn).await?;
-    for stage in &mut stages {
+    change_tables(target, &mut stages, plan, expected, None).await
+}
+
+/// Stages the rows of each table and executes its statements; `checkpoint` goes with those of the last one.
+async fn change_tables(
+    target: &mut Target,
+    stages: &mut [Stage<'_>],
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+    mut checkpoint: Option<String>,
+) -> Result<(), TargetError> {
+    let last = stages.len().saturating_sub(1);
+    for (index, stage) in stages.iter_mut().enumerate() {
         if stage.staged.row_count() > 0 {
             load(target, stage, plan).await?;
         }
-        execute(target, stage, plan, expected, None).await?;
+        let checkpoint = if index == last { checkpoint.take() } else { None };
+        execute(target, stage, plan, expected, checkpoint).await?;
     }
     Ok(())
 }

@@ -19,27 +19,31 @@ pub const CREATE_SLOT_WATCH: &str = "CREATE TABLE [segcdc].[slot_watch] (
     CONSTRAINT [PK_segcdc_slot_watch] PRIMARY KEY CLUSTERED ([pipeline])
 )";
 
-/// What was last seen.
+/// What is kept of a slot.
+const COLUMNS: [&str; 7] = [
+    "[slot]",
+    "[timeline]",
+    "[restart_lsn]",
+    "[seen_at_us]",
+    "[source_lsn]",
+    "[retained_bytes]",
+    "[limit_bytes]",
+];
+
+/// What was last seen, in the order of [`COLUMNS`].
 pub fn select(pipeline: &str) -> String {
-    format!(
-        "SELECT [slot], [timeline], [restart_lsn], [seen_at_us], [source_lsn], [retained_bytes], [limit_bytes] \
-         FROM [segcdc].[slot_watch] WHERE [pipeline] = {}",
-        quote::text(pipeline)
-    )
+    let columns = COLUMNS.join(", ");
+    format!("SELECT {columns} FROM [segcdc].[slot_watch] WHERE [pipeline] = {}", quote::text(pipeline))
 }
 
 /// Writes what was seen, if the process still owns the pipeline.
 pub fn update(pipeline: &str, epoch: i64, seen: &SlotWatch) -> String {
-    let limit = seen.limit_bytes.map_or("NULL".to_owned(), |bytes| bytes.to_string());
+    let values = values(seen);
+    let set: Vec<_> =
+        COLUMNS.iter().zip(&values).map(|(column, value)| format!("{column} = {value}")).collect();
     format!(
-        "UPDATE [segcdc].[slot_watch] SET [slot] = {}, [timeline] = {}, [restart_lsn] = {}, [seen_at_us] = {}, \
-         [source_lsn] = {}, [retained_bytes] = {}, [limit_bytes] = {limit} WHERE [pipeline] = {} AND {}",
-        quote::text(&seen.slot),
-        seen.timeline,
-        seen.restart_lsn.as_u64(),
-        seen.seen_at_us,
-        seen.source_lsn.as_u64(),
-        seen.retained_bytes,
+        "UPDATE [segcdc].[slot_watch] SET {} WHERE [pipeline] = {} AND {}",
+        set.join(", "),
         quote::text(pipeline),
         owned(pipeline, epoch)
     )
@@ -47,20 +51,27 @@ pub fn update(pipeline: &str, epoch: i64, seen: &SlotWatch) -> String {
 
 /// The same for a pipeline of which nothing was seen yet.
 pub fn insert_where_missing(pipeline: &str, epoch: i64, seen: &SlotWatch) -> String {
-    let limit = seen.limit_bytes.map_or("NULL".to_owned(), |bytes| bytes.to_string());
     format!(
-        "INSERT INTO [segcdc].[slot_watch] ([pipeline], [slot], [timeline], [restart_lsn], [seen_at_us], \
-         [source_lsn], [retained_bytes], [limit_bytes]) SELECT {name}, {}, {}, {}, {}, {}, {}, {limit} \
-         WHERE NOT EXISTS (SELECT 1 FROM [segcdc].[slot_watch] WHERE [pipeline] = {name}) AND {}",
-        quote::text(&seen.slot),
-        seen.timeline,
-        seen.restart_lsn.as_u64(),
-        seen.seen_at_us,
-        seen.source_lsn.as_u64(),
-        seen.retained_bytes,
-        owned(pipeline, epoch),
+        "INSERT INTO [segcdc].[slot_watch] ([pipeline], {columns}) SELECT {name}, {values} \
+         WHERE NOT EXISTS (SELECT 1 FROM [segcdc].[slot_watch] WHERE [pipeline] = {name}) AND {owned}",
+        columns = COLUMNS.join(", "),
+        values = values(seen).join(", "),
+        owned = owned(pipeline, epoch),
         name = quote::text(pipeline)
     )
+}
+
+/// The values of [`COLUMNS`].
+fn values(seen: &SlotWatch) -> [String; 7] {
+    [
+        quote::text(&seen.slot),
+        seen.timeline.to_string(),
+        seen.restart_lsn.as_u64().to_string(),
+        seen.seen_at_us.to_string(),
+        seen.source_lsn.as_u64().to_string(),
+        seen.retained_bytes.to_string(),
+        seen.limit_bytes.map_or("NULL".to_owned(), |bytes| bytes.to_string()),
+    ]
 }
 
 /// The pipeline is still of this epoch.

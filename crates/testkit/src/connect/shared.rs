@@ -4,6 +4,7 @@
 //! compile themselves. Pipelines have names of their own, so that they do not meet in one cluster.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use anyhow::Result;
 use tokio::sync::Mutex;
@@ -13,14 +14,6 @@ use super::{ConnectCluster, ConnectOptions};
 /// What is there. A test that starts it keeps others waiting meanwhile.
 static SHARED: Mutex<Weak<ConnectCluster>> = Mutex::const_new(Weak::new());
 
-/// Impatience for tests: progress is stored every second instead of every minute, and the consumer of a task that is gone is
-/// missed after six seconds instead of 45.
-const SETTINGS: [(&str, &str); 3] = [
-    ("offset.flush.interval.ms", "1000"),
-    ("consumer.session.timeout.ms", "6000"),
-    ("consumer.heartbeat.interval.ms", "2000"),
-];
-
 /// The cluster that other tests of this program use too; started if there is none, ended when nobody holds it any more.
 /// Whoever kills parts of a cluster, or counts all that is in it, starts one of its own.
 pub async fn shared() -> Result<Arc<ConnectCluster>> {
@@ -28,8 +21,7 @@ pub async fn shared() -> Result<Arc<ConnectCluster>> {
     if let Some(cluster) = shared.upgrade() {
         return Ok(cluster);
     }
-    let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
+    let options = ConnectOptions::impatient(Duration::from_secs(1));
     let cluster = Arc::new(ConnectCluster::start(options).await?);
     *shared = Arc::downgrade(&cluster);
     Ok(cluster)

@@ -1,6 +1,6 @@
 //! Faults of everything that a pipeline on Kafka Connect stands on: each passes by itself, or has a name and a fix.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use segcdc_testkit::{ConnectCluster, ConnectOptions, StopMode, connect, until};
@@ -50,15 +50,7 @@ async fn noted(stage: &mut Stage, code: &str) -> Result<Value> {
 
 /// Both servers, and a cluster of its own: it is to be killed.
 async fn start() -> Result<(Stage, ConnectCluster)> {
-    // Progress is stored every two seconds instead of every minute, and the tasks of a worker that was killed are missed
-    // after six seconds instead of 45.
-    let settings = [
-        ("offset.flush.interval.ms", "2000"),
-        ("consumer.session.timeout.ms", "6000"),
-        ("consumer.heartbeat.interval.ms", "2000"),
-    ];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let options = ConnectOptions { worker_settings: settings, ..ConnectOptions::default() };
+    let options = ConnectOptions::impatient(Duration::from_secs(2));
     let (stage, cluster) = tokio::join!(Stage::start("faulty"), ConnectCluster::start(options));
     let (mut stage, cluster) = (stage?, cluster?);
     super::tell_of(&mut stage, &cluster)?;

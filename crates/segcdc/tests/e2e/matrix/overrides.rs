@@ -1,13 +1,12 @@
 //! Types that a user asks for: what `tests/matrix/overrides.txt` lists arrives as it says, and the rest is no other value.
 
-use std::fs;
-
 use anyhow::{Context, Result, ensure};
 use segcdc_testkit::PostgresOptions;
 use serde_json::Value;
 
 use super::super::stage::{DATABASE, PATIENCE, Stage};
 use super::cases::{self, Case, Columns};
+use super::ensure_streamed;
 
 /// A type that is asked for, with its values: the case's row is the target type.
 struct Asked {
@@ -110,11 +109,7 @@ async fn round_trip(stage: &mut Stage, asked: &[Asked], binary: bool) -> Result<
     up(stage, &[]).await?;
     ensure_expected(stage, &["asked"], "by the stream").await?;
     ensure_verified(stage).await?;
-    let log = fs::read_to_string(stage.source.data_dir().join("server.log"))?;
-    let started = log.lines().filter(|line| line.contains("START_REPLICATION")).collect::<Vec<_>>();
-    ensure!(!started.is_empty(), "no stream was started");
-    ensure!(started.iter().all(|line| line.contains("binary 'true'") == binary), "{started:#?}");
-    Ok(())
+    ensure_streamed(stage, binary)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
