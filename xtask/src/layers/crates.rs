@@ -49,6 +49,12 @@ const LAYERS: &[Layer] = &[
         ],
         never: DRIVERS,
     },
+    // It knows engines as a trait only, and no HTTP.
+    Layer {
+        name: "segcdc-control",
+        may_import: &["segcdc-model"],
+        never: &["tokio-postgres", "postgres-protocol", "segcdc-tds", "axum", "hyper"],
+    },
     Layer {
         name: "segcdc",
         may_import: &[

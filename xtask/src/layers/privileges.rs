@@ -49,6 +49,7 @@ const PRIVILEGES: &[Privilege] = &[
             "segcdc-sqlserver",
             "segcdc-engine-native",
             "segcdc-engine-kafka-connect",
+            "segcdc-control",
             "segcdc",
         ],
         rule: "model and plan do no I/O and ask neither the clock nor chance",

@@ -1,0 +1,74 @@
+//! What is persisted, on SQLite or PostgreSQL.
+//!
+//! Both speak the same statements: parameters are `$1`, types are text and 64-bit integers, and what differs (how a
+//! database is opened, its migrations) is in [`open`]. All that belongs to a tenant is reached through [`Store::tenant`]
+//! only: a query without its tenant cannot be written down.
+
+mod audit;
+mod connections;
+mod error;
+mod open;
+mod people;
+mod pipelines;
+
+use sqlx::{PgPool, SqlitePool};
+
+use crate::id::TenantId;
+
+pub use audit::{AuditEntry, NewAudit};
+pub use connections::{Connection, ConnectionKind, NewConnection};
+pub use error::StoreError;
+pub use open::Location;
+pub use people::{Person, Tenant};
+pub use pipelines::{EngineName, NewPipeline, Pipeline};
+
+/// Runs the same expression on whichever database it is.
+macro_rules! on {
+    ($store:expr, |$pool:ident| $body:expr) => {
+        match &$store.pool {
+            $crate::store::Pool::Sqlite($pool) => $body,
+            $crate::store::Pool::Postgres($pool) => $body,
+        }
+    };
+}
+pub(crate) use on;
+
+/// The store of a server, or one that several servers share.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: Pool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// The store as one tenant sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct TenantStore<'a> {
+    store: &'a Store,
+    tenant: TenantId,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// What belongs to one tenant.
+    pub const fn tenant(&self, tenant: TenantId) -> TenantStore<'_> {
+        TenantStore { store: self, tenant }
+    }
+}
+
+// === impl TenantStore ===
+
+impl TenantStore<'_> {
+    /// Whose it is.
+    pub const fn id(&self) -> TenantId {
+        self.tenant
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! The same tests on both databases.
+
+use super::*;
+use crate::clock::Millis;
+use crate::id::{ConnectionId, PipelineId, UserId};
+use crate::lifecycle::{Desired, State};
+use crate::name::ResourceName;
+
+/// A store to test, and what has to live as long.
+struct Bench {
+    store: Store,
+    _folder: tempfile::TempDir,
+    _lock: Option<open::FolderLock>,
+}
+
+async fn sqlite() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
+    Bench { store, _folder: folder, _lock: lock }
+}
+
+fn name(text: &str) -> ResourceName {
+    text.parse().unwrap()
+}
+
+async fn tenant(store: &Store, text: &str) -> TenantId {
+    let tenant = Tenant { id: TenantId::generate(), name: name(text) };
+    store.insert_tenant(&tenant).await.unwrap();
+    tenant.id
+}
+
+fn connection(text: &str) -> NewConnection {
+    NewConnection {
+        id: ConnectionId::generate(),
+        name: name(text),
+        kind: ConnectionKind::Postgres,
+        settings: r#"{"host":"db"}"#.to_owned(),
+        sealed: Some("v1.k1.x.y".to_owned()),
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_its_tenants_alone() {
+    let bench = sqlite().await;
+    let (ours, theirs) = (tenant(&bench.store, "ours").await, tenant(&bench.store, "theirs").await);
+    let (ours, theirs) = (bench.store.tenant(ours), bench.store.tenant(theirs));
+    let new = connection("Shop");
+    ours.insert_connection(&new).await.unwrap();
+    assert_eq!(ours.connection(new.id).await.unwrap().settings, new.settings);
+    assert!(matches!(theirs.connection(new.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(theirs.update_connection(&new, 1).await, Err(StoreError::NotFound)));
+    assert!(matches!(theirs.delete_connection(new.id).await, Err(StoreError::NotFound)));
+    assert_eq!(theirs.connections(None, 10).await.unwrap(), []);
+    assert!(matches!(ours.insert_connection(&connection("SHOP")).await, Err(StoreError::NameTaken)));
+    theirs.insert_connection(&connection("SHOP")).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_is_of_what_was_read() {
+    let bench = sqlite().await;
+    let id = tenant(&bench.store, "ours").await;
+    let ours = bench.store.tenant(id);
+    let mut new = connection("shop");
+    ours.insert_connection(&new).await.unwrap();
+    new.settings = r#"{"host":"db2"}"#.to_owned();
+    assert_eq!(ours.update_connection(&new, 1).await.unwrap(), 2);
+    assert!(matches!(ours.update_connection(&new, 1).await, Err(StoreError::Changed { found: 2 })));
+    assert_eq!(ours.connection(new.id).await.unwrap().settings, new.settings);
+}
+
+#[tokio::test]
+async fn a_pipeline_moves_from_where_it_stands_only() {
+    let bench = sqlite().await;
+    let id = tenant(&bench.store, "ours").await;
+    let ours = bench.store.tenant(id);
+    let (source, target) = (connection("source"), connection("target"));
+    ours.insert_connection(&source).await.unwrap();
+    ours.insert_connection(&target).await.unwrap();
+    let new = NewPipeline {
+        id: PipelineId::generate(),
+        name: name("orders"),
+        engine: EngineName::Native,
+        source: source.id,
+        target: target.id,
+        spec: "{}".to_owned(),
+    };
+    ours.insert_pipeline(&new).await.unwrap();
+    assert!(matches!(ours.delete_connection(source.id).await, Err(StoreError::InUseByPipeline)));
+
+    let stopped = (Desired::Stopped, State::Stopped);
+    let waiting = (Desired::Running, State::Unassigned);
+    ours.move_pipeline(new.id, stopped, waiting, None).await.unwrap();
+    assert_eq!(ours.pipeline(new.id).await.unwrap().version, 2);
+    let late = ours.move_pipeline(new.id, stopped, waiting, None).await;
+    assert!(matches!(late, Err(StoreError::Changed { .. })));
+    ours.move_pipeline(new.id, waiting, (Desired::Running, State::Starting), None).await.unwrap();
+    assert_eq!(ours.pipeline(new.id).await.unwrap().version, 2, "a report is no change by a person");
+    assert!(matches!(ours.forget_pipeline(new.id).await, Err(StoreError::NotFound)));
+}
+
+#[tokio::test]
+async fn the_audit_log_is_a_chain_that_cannot_be_changed() {
+    let bench = sqlite().await;
+    let id = tenant(&bench.store, "ours").await;
+    let ours = bench.store.tenant(id);
+    let line = |action: &str| NewAudit {
+        actor: "ada".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        action: action.to_owned(),
+        object: "pipeline/x".to_owned(),
+        before: None,
+        after: Some("{}".to_owned()),
+        outcome: "ok".to_owned(),
+    };
+    for action in ["pipeline.create", "pipeline.start", "pipeline.stop"] {
+        ours.audit(&line(action)).await.unwrap();
+    }
+    let log = ours.audit_log(0, 10).await.unwrap();
+    let mut previous = String::new();
+    for entry in &log {
+        assert!(entry.follows(&previous), "{entry:?}");
+        previous.clone_from(&entry.hash);
+    }
+    let mut forged = log[1].clone();
+    forged.what.actor = "eve".to_owned();
+    assert!(!forged.follows(&log[0].hash));
+    let Pool::Sqlite(pool) = &bench.store.pool else { panic!("not SQLite") };
+    for statement in ["UPDATE audit SET actor = 'eve'", "DELETE FROM audit"] {
+        assert!(sqlx::query(statement).execute(pool).await.is_err(), "{statement}");
+    }
+    assert_eq!(ours.audit_log(1, 1).await.unwrap()[0].seq, 2);
+}
+
+#[tokio::test]
+async fn there_is_one_first_administrator() {
+    let bench = sqlite().await;
+    assert!(!bench.store.is_founded().await.unwrap());
+    let first = |text: &str| Person {
+        id: UserId::generate(),
+        name: name(text),
+        password_hash: "x".to_owned(),
+        is_super: true,
+        disabled: false,
+    };
+    let tenant = |text: &str| Tenant { id: TenantId::generate(), name: name(text) };
+    bench.store.found(&tenant("default"), &first("ada")).await.unwrap();
+    assert!(bench.store.is_founded().await.unwrap());
+    assert!(matches!(bench.store.found(&tenant("other"), &first("eve")).await, Err(StoreError::NameTaken)));
+    assert_eq!(bench.store.person_named(&name("EVE")).await.unwrap(), None, "nothing of the second is left");
+    let ada = bench.store.person_named(&name("ADA")).await.unwrap().unwrap();
+    assert_eq!(bench.store.memberships(ada.id).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_has_one_server() {
+    let bench = sqlite().await;
+    let again = Store::open(&Location::Folder(bench._folder.path().to_owned())).await;
+    assert!(matches!(again, Err(StoreError::InUse { .. })));
+}
+
+#[tokio::test]
+async fn a_store_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Location::Folder(folder.path().to_owned());
+    let (store, lock) = Store::open(&place).await.unwrap();
+    let Pool::Sqlite(pool) = &store.pool else { panic!("not SQLite") };
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'x', 1, x'00', 0)",
+    )
+    .execute(pool)
+    .await
+    .unwrap();
+    store.close().await;
+    drop(lock);
+    assert!(matches!(Store::open(&place).await, Err(StoreError::Newer { found: 9999, .. })));
+}
+
+#[tokio::test]
+async fn a_file_of_something_else_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("segcdc.db"),
+        "not a database, but as long as a header of one has to be, and longer. ".repeat(20),
+    )
+    .unwrap();
+    let error = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap_err();
+    assert!(matches!(error, StoreError::NotAStore { .. }), "{error:?}");
+    assert!(Millis::now().0 > 0);
+}
