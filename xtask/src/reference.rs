@@ -4,7 +4,9 @@
 mod faults;
 mod findings;
 mod help;
+mod literals;
 mod page;
+mod placeholder;
 mod syntax;
 
 use std::fs;
@@ -98,8 +100,10 @@ fn pages(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
     for name in CRATES {
         let member = workspace.crates.get(*name).with_context(|| format!("there is no crate {name}"))?;
         let parsed = syntax::parse_all(&workspace.sources(member)?)?;
-        faults.extend(faults::collect(&parsed));
-        checks.extend(findings::collect(&parsed));
+        let constants = placeholder::constants(&parsed);
+        let named = |entry: Entry| Entry { fix: placeholder::resolve(&entry.fix, &constants), ..entry };
+        faults.extend(faults::collect(&parsed).into_iter().map(named));
+        checks.extend(findings::collect(&parsed).into_iter().map(named));
     }
     let mut pages = vec![(workspace.root.join(ERRORS), page::errors(faults, checks))];
     let commands = help::page(&workspace.root.join(GOLDEN_HELP))?;

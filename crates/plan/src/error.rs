@@ -371,9 +371,10 @@ impl Fault for PlanError {
                  (docs/reference/types.md)"
             }
             PlanError::TypeNarrows { table, column, in_key, .. } => {
-                let flag = of_column("--on-value", table, column, "set_aside");
-                let others = if *in_key { "halt (the table)" } else { "halt (the table), null or clamp" };
-                return format!("say what becomes of them: {flag}, or {others}; or choose a wider type");
+                let rule = of_column("--on-value", table, column, "set_aside");
+                let other_policies =
+                    if *in_key { "halt (the table)" } else { "halt (the table), null or clamp" };
+                return format!("say what becomes of them: {rule}, or {other_policies}; or choose a wider type");
             }
             PlanError::SchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"

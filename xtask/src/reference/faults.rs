@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::Entry;
-use super::syntax::{arms_of, first_paragraph, is_code, literal, literals, variants_of};
+use super::literals::literals;
+use super::syntax::{arms_of, first_paragraph, is_code, literal, variants_of};
 
 /// The codes of one crate.
 pub(super) fn collect(files: &[syn::File]) -> Vec<Entry> {
@@ -68,9 +69,9 @@ fn of_case(texts: &BTreeMap<Case, String>, case: &Case) -> String {
     texts.get(case).or_else(|| texts.get(&whole)).cloned().unwrap_or_default()
 }
 
-/// A hint for a page: what the message fills in is said in words.
+/// A hint for a page. Where it names a flag, the words are easier to read than its name.
 fn readable(hint: &str) -> String {
-    hint.replace("{flag}", "with the flag --rename that the message prints")
+    hint.replace("‹flag›", "with the flag --rename that the message prints")
 }
 
 // === impl Methods ===
@@ -98,8 +99,11 @@ impl Methods {
                 }
             }
             "hint" => {
-                let hints = literals(body);
-                if let Some(hint) = hints.into_iter().find(|hint| hint.contains(' ')) {
+                // An arm may choose among shorter texts for what its message fills in.
+                let hints = literals(body).into_iter().filter(|hint| hint.contains(' '));
+                if let Some(hint) =
+                    hints.reduce(|longest, hint| if hint.len() > longest.len() { hint } else { longest })
+                {
                     self.hints.insert(case, readable(&hint));
                 }
             }
@@ -168,7 +172,7 @@ mod tests {
             code: "SLOT_LOST".to_owned(),
             meaning: "The slot is gone.".to_owned(),
             reaction: "halts the pipeline".to_owned(),
-            fix: "make {slot} again, with the flag --rename that the message prints".to_owned(),
+            fix: "make ‹slot› again, with the flag --rename that the message prints".to_owned(),
         };
         // What is said about some values of a variant only has a row of its own.
         let reaction = "tries again, with back-off".to_owned();

@@ -3,7 +3,8 @@
 use syn::visit::{self, Visit};
 
 use super::Entry;
-use super::syntax::{is_code, literal, literals};
+use super::literals::literals;
+use super::syntax::{is_code, literal};
 
 /// The codes of one crate's checks.
 pub(super) fn collect(files: &[syn::File]) -> Vec<Entry> {

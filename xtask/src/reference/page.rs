@@ -11,7 +11,7 @@ const HEAD: &str = "\
 <!-- Generated from the source code by `cargo xtask reference --write`. Do not edit. -->
 
 Every error has a stable code. It is printed with the message and a hint, and is the `code` of `-o json`. Codes are
-never changed and never reused. In the last column `{name}` stands for what the message names.
+never changed and never reused. In the last column ‹name› stands for what the message names.
 ";
 
 /// The page of error codes.

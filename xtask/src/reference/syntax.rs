@@ -1,7 +1,7 @@
 //! Reading Rust: the few questions that the generators ask of a syntax tree.
 
 use anyhow::{Context, Result};
-use syn::visit::{self, Visit};
+use syn::visit::Visit;
 
 use crate::source::SourceFile;
 
@@ -30,36 +30,6 @@ pub(super) fn literal(expression: &syn::Expr) -> Option<String> {
     match expression {
         syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }) => Some(text.value()),
         _ => None,
-    }
-}
-
-/// Every string literal in an expression, format strings among them, in order.
-pub(super) fn literals(expression: &syn::Expr) -> Vec<String> {
-    let mut collector = Literals::default();
-    collector.visit_expr(expression);
-    collector.found
-}
-
-/// Collects string literals.
-#[derive(Default)]
-struct Literals {
-    /// What was found.
-    found: Vec<String>,
-}
-
-impl<'ast> Visit<'ast> for Literals {
-    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
-        self.found.push(text.value());
-    }
-
-    fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        // A macro's tokens are no syntax tree; the first literal among them is its format string.
-        let first = call.tokens.clone().into_iter().find_map(|token| match token {
-            proc_macro2::TokenTree::Literal(text) => syn::parse_str::<syn::LitStr>(&text.to_string()).ok(),
-            _ => None,
-        });
-        self.found.extend(first.map(|text| text.value()));
-        visit::visit_macro(self, call);
     }
 }
 

@@ -87,10 +87,11 @@ fn faulty(version: u32) -> Option<Finding> {
         ("may leave out changes of a table that is written while it is added to a publication", first + 1)
     };
     let detail = format!("PostgreSQL {found} {what}");
-    Some(Finding::warning("pg.version_faults", Side::Source, "SOURCE_VERSION_FAULTY", detail).hint(format!(
-        "install {} or later, which has it mended; nothing has to be copied again",
-        readable(mended)
-    )))
+    let version = readable(mended);
+    Some(
+        Finding::warning("pg.version_faults", Side::Source, "SOURCE_VERSION_FAULTY", detail)
+            .hint(format!("install {version} or later, which has it mended; nothing has to be copied again")),
+    )
 }
 
 fn version(facts: &ServerFacts) -> Finding {
