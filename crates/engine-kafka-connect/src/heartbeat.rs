@@ -89,6 +89,7 @@ pub fn plan(heartbeat: &HeartbeatRow) -> Result<TablePlan, PlanError> {
         primary_key: vec![0],
         replica_identity: ReplicaIdentity::Default,
         identity_index: Vec::new(),
+        indexes: Vec::new(),
         estimated_rows: 1,
         size_bytes: 0,
         heap_pages: 0,

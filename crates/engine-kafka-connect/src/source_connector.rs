@@ -186,7 +186,7 @@ fn tables(lines: &mut Builder<'_>, layout: &Layout) {
         lines.set(
             "message.key.columns",
             keys.join(";"),
-            "what identifies a row of a table without a primary key",
+            "what identifies a row of a table otherwise than by its primary key",
         );
     }
     lines.set_if_known(
@@ -197,13 +197,15 @@ fn tables(lines: &mut Builder<'_>, layout: &Layout) {
     lines.set_if_known("guardrail.collections.limit.action", "fail", "and stop the connector");
 }
 
-/// What identifies a row of a table that has no primary key but a replica identity index.
+/// What identifies a row of a table otherwise than by its primary key: a unique index that is the replica identity, or
+/// was chosen.
 fn chosen_key(plan: &TablePlan) -> Option<String> {
-    if !plan.source.primary_key.is_empty() {
+    let key = || plan.key_columns().iter().filter_map(|index| plan.columns.get(*index));
+    let primary = &plan.source.primary_key;
+    if key().count() == primary.len() && key().all(|column| primary.contains(&column.source_index)) {
         return None;
     }
-    let columns: Vec<&str> =
-        plan.key_columns().iter().filter_map(|index| Some(plan.columns.get(*index)?.name.as_str())).collect();
+    let columns: Vec<&str> = key().map(|column| column.name.as_str()).collect();
     (!columns.is_empty()).then(|| format!("{}:{}", exactly(&dotted(&plan.source.name)), columns.join(",")))
 }
 
@@ -394,4 +396,25 @@ fn flow(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
 /// `schema.table`, as Debezium compares it.
 fn dotted(name: &QualifiedName) -> String {
     format!("{}.{}", name.schema, name.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use segcdc_model::PgType;
+    use segcdc_plan::TableKey;
+
+    use super::*;
+    use crate::layout::tests::plan;
+
+    #[test]
+    fn a_key_is_named_when_it_is_not_the_primary_one() {
+        let plan = plan("public", "log", &[("site", PgType::Int4), ("number", PgType::Int4)]);
+        let keyed = |columns: &[usize]| {
+            let key = TableKey::Columns(columns.to_vec());
+            chosen_key(&TablePlan { key, ..(*plan).clone() })
+        };
+        assert_eq!(keyed(&[0]), None);
+        assert_eq!(keyed(&[1, 2]).as_deref(), Some("public\\.log:site,number"));
+        assert_eq!(keyed(&[0, 1]).as_deref(), Some("public\\.log:id,site"));
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
-use segcdc_plan::{Naming, Rules, TableKey, TablePlan};
+use segcdc_plan::{Naming, PlanError, Rules, TableKey, TablePlan};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session, slot};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
@@ -270,7 +270,13 @@ pub(crate) fn judge(
     naming: &Naming,
     published: Option<&Publication>,
 ) -> Result<TablePlan, Box<LeftOut>> {
-    let plan = table_plan(table, naming).map_err(|error| Box::new(left_out(&table.name, &error)))?;
+    let plan = table_plan(table, naming).map_err(|error| {
+        let mut left_out = left_out(&table.name, &error);
+        if let PlanError::KeyUnusable { identity: Some(index), .. } = &error {
+            left_out.fix_sql = identity_sql(&table.name, index);
+        }
+        Box::new(left_out)
+    })?;
     if let Some(publication) = published
         && !publication.tables.iter().any(|published| published.oid == table.oid)
     {
@@ -296,6 +302,12 @@ pub(crate) fn judge(
                 .ok(),
         })),
     }
+}
+
+/// The statement that makes an index the replica identity of its table.
+fn identity_sql(table: &QualifiedName, index: &str) -> Option<String> {
+    let (table, index) = (quote::qualified(table).ok()?, quote::identifier(index).ok()?);
+    Some(format!("ALTER TABLE {table} REPLICA IDENTITY USING INDEX {index}"))
 }
 
 /// A finding for each rule that means nothing: a failure for one that names a table or column, since it is missed.

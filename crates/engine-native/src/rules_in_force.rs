@@ -36,6 +36,8 @@ struct Stored {
     types: Vec<String>,
     #[serde(default)]
     rename: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    key: Vec<String>,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -65,7 +67,8 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
     if stored.version > VERSION {
         return Err(unreadable(Unreadable::Version(stored.version)));
     }
-    let texts = RuleTexts { values: stored.on_value, types: stored.types, renames: stored.rename };
+    let Stored { on_value: values, types, rename: renames, key: keys, .. } = stored;
+    let texts = RuleTexts { values, types, renames, keys };
     Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
@@ -74,8 +77,8 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames } = rules.texts();
-    let stored = Stored { version: VERSION, on_value: values, types, rename: renames };
+    let RuleTexts { values, types, renames, keys } = rules.texts();
+    let stored = Stored { version: VERSION, on_value: values, types, rename: renames, key: keys };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
     serde_json::to_string(&specification).ok()
@@ -157,6 +160,7 @@ mod tests {
             values: vec!["null".to_owned(), "public.\"a b\".c=clamp".to_owned()],
             types: vec!["numeric=decimal(28,6)".to_owned()],
             renames: vec!["public.t=x".to_owned()],
+            keys: vec!["public.t=t_k".to_owned()],
         };
         let rules = Rules::parse(&texts).unwrap();
         let spec = specification(&rules);

@@ -48,7 +48,7 @@ pub use name_pattern::NamePattern;
 pub use pg_type::PgType;
 pub use relation::{Relation, RelationColumn};
 pub use secret::Secret;
-pub use source_table::{ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+pub use source_table::{IndexFlaw, ReplicaIdentity, SourceColumn, SourceIndex, SourceTable, TableKind};
 pub use spilled::{ChangeStore, SpilledChanges};
 pub use status::{Phase, TablePhase};
 pub use transaction::Transaction;

@@ -54,7 +54,54 @@ pub struct SourceColumn {
     pub generated: bool,
 }
 
-/// A table of the source, read from its catalog in one statement.
+/// Why an index cannot identify rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IndexFlaw {
+    /// Not unique.
+    NotUnique,
+    /// Of some rows only.
+    Partial,
+    /// Of expressions.
+    Expression,
+    /// Checked at the end of the transaction, so that two rows may share a key meanwhile.
+    Deferrable,
+    /// Left unfinished by a failed CREATE INDEX CONCURRENTLY.
+    Invalid,
+    /// A column takes NULL, of which there may be several.
+    Nullable,
+    /// A column is generated: PostgreSQL does not send it.
+    Generated,
+}
+
+/// An index of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceIndex {
+    /// `pg_class.relname` of the index.
+    pub name: String,
+    /// Indices into the table's columns, in key order; without expressions.
+    pub columns: Vec<usize>,
+    /// Why it cannot identify rows; `None` when it can.
+    pub flaw: Option<IndexFlaw>,
+}
+
+// === impl IndexFlaw ===
+
+impl IndexFlaw {
+    /// For people, behind the name of the index.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            IndexFlaw::NotUnique => "is not unique",
+            IndexFlaw::Partial => "holds some of the rows only",
+            IndexFlaw::Expression => "is of an expression, not of columns",
+            IndexFlaw::Deferrable => "is deferrable: two rows may share a key until their transaction ends",
+            IndexFlaw::Invalid => "is invalid: it was never finished",
+            IndexFlaw::Nullable => "has a column that is not declared NOT NULL",
+            IndexFlaw::Generated => "has a generated column, which PostgreSQL does not send",
+        }
+    }
+}
+
+/// A table of the source, as its catalog describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SourceTable {
     /// `pg_class.oid`: identity across renames; a table that was dropped and made again has another.
@@ -71,6 +118,8 @@ pub struct SourceTable {
     pub replica_identity: ReplicaIdentity,
     /// Indices into `columns` of the replica identity index; empty unless `replica_identity` is `Index`.
     pub identity_index: Vec<usize>,
+    /// Its indexes, by name.
+    pub indexes: Vec<SourceIndex>,
     /// `pg_class.reltuples`, 0 when never analysed. An estimate.
     pub estimated_rows: u64,
     /// `pg_table_size`: heap and TOAST, bytes.

@@ -147,6 +147,18 @@ pub enum PlanError {
         /// `UPDATE` or `DELETE`.
         operation: &'static str,
     },
+    /// What a rule wants to identify rows by cannot.
+    #[error("{key} cannot identify the rows of {table}: it {reason}")]
+    KeyUnusable {
+        /// The source table.
+        table: QualifiedName,
+        /// The index, or the columns.
+        key: String,
+        /// Why not, behind "it".
+        reason: &'static str,
+        /// The index that could, were it the replica identity.
+        identity: Option<String>,
+    },
     /// A rule asks of a column what it cannot have.
     #[error("column \"{column}\" of {table} cannot have the policy {policy}: {detail}")]
     PolicyImpossible {
@@ -263,6 +275,7 @@ impl PlanError {
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
+            | PlanError::KeyUnusable { .. }
             | PlanError::PolicyImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
@@ -285,6 +298,7 @@ impl Fault for PlanError {
             PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
             PlanError::TargetNameClash { .. } => "DUPLICATE_MAPPING",
             PlanError::KeyTooWide { .. } => "KEY_TOO_WIDE",
+            PlanError::KeyUnusable { .. } => "KEY_UNUSABLE",
             PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
             PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
             PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
@@ -313,6 +327,7 @@ impl Fault for PlanError {
             | PlanError::ColumnNameClash { .. }
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
+            | PlanError::KeyUnusable { .. }
             | PlanError::PolicyImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
@@ -359,6 +374,13 @@ impl Fault for PlanError {
             PlanError::TargetNameClash { table, free, .. } => {
                 let flag = rename_table(table, None, free);
                 return format!("give one of the two tables another name, {flag}, or leave one out");
+            }
+            PlanError::KeyUnusable { identity: Some(_), .. } => {
+                "make the index the replica identity, or set REPLICA IDENTITY FULL"
+            }
+            PlanError::KeyUnusable { .. } => {
+                "name a unique index of plain NOT NULL columns, of all rows and not deferrable; without --key, rows are matched by \
+                 their whole content (REPLICA IDENTITY FULL)"
             }
             PlanError::KeyTooWide { .. } => {
                 "choose a narrower unique index with ALTER TABLE ... REPLICA IDENTITY USING INDEX"

@@ -1,11 +1,14 @@
 //! Which columns identify a row in the target, and when two keys are the same key.
 
-use segcdc_model::{Field, Length, MssqlType, PgType, ReplicaIdentity, SourceTable, Value};
+use segcdc_model::{
+    Field, IndexFlaw, Length, MssqlType, PgType, ReplicaIdentity, SourceIndex, SourceTable, Value,
+};
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
 use crate::convert::{self, ValueError};
 use crate::error::PlanError;
+use crate::rules::KeyChoice;
 use crate::table_plan::{ColumnPlan, TableKey};
 use crate::type_map;
 
@@ -67,6 +70,78 @@ pub(crate) fn choose(source: &SourceTable) -> Identity {
         ReplicaIdentity::Full => Identity::WholeRow,
         // An index that was dropped leaves nothing behind, not even the primary key.
         ReplicaIdentity::Index | ReplicaIdentity::Default | ReplicaIdentity::Nothing => Identity::AppendOnly,
+    }
+}
+
+/// The identity that the user wants by a unique index.
+///
+/// # Errors
+/// [`PlanError::KeyUnusable`] when there is no such index, it cannot identify rows, or the stream does not send its
+/// columns of old rows.
+pub(crate) fn choose_as_wished(source: &SourceTable, wish: &KeyChoice) -> Result<Identity, PlanError> {
+    let unusable = |key: String, reason, index: Option<&SourceIndex>| PlanError::KeyUnusable {
+        table: source.name.clone(),
+        key,
+        reason,
+        identity: index.map(|index| index.name.clone()),
+    };
+    let sorted = |columns: &[usize]| {
+        let mut columns = columns.to_vec();
+        columns.sort_unstable();
+        columns
+    };
+    let index = match wish {
+        KeyChoice::Index(name) => {
+            let index = source.indexes.iter().find(|index| index.name == *name);
+            let index = index.ok_or_else(|| unusable(name.clone(), "is no index of the table", None))?;
+            if let Some(flaw) = index.flaw {
+                return Err(unusable(name.clone(), flaw.reason(), None));
+            }
+            index
+        }
+        KeyChoice::Columns(names) => {
+            let key = names.join(", ");
+            let position = |name: &String| source.columns.iter().position(|column| column.name == *name);
+            let columns: Option<Vec<usize>> = names.iter().map(position).collect();
+            let columns =
+                columns.ok_or_else(|| unusable(key.clone(), "are not all columns of the table", None))?;
+            let of_columns = |index: &&SourceIndex| sorted(&index.columns) == sorted(&columns);
+            let mut indexes = source.indexes.iter().filter(of_columns);
+            let index = indexes.clone().find(|index| index.flaw.is_none()).or_else(|| indexes.next());
+            match index {
+                None => return Err(unusable(key, "have no unique index of their own", None)),
+                Some(SourceIndex { flaw: Some(flaw), .. }) => return Err(unusable(key, flaw.reason(), None)),
+                Some(index) => index,
+            }
+        }
+    };
+    let sent = match source.replica_identity {
+        ReplicaIdentity::Full => true,
+        ReplicaIdentity::Default => sorted(&source.primary_key) == sorted(&index.columns),
+        ReplicaIdentity::Index => sorted(&source.identity_index) == sorted(&index.columns),
+        ReplicaIdentity::Nothing => false,
+    };
+    if !sent {
+        let reason = "is not what PostgreSQL names old rows by: the key of a changed row would not be known";
+        return Err(unusable(index.name.clone(), reason, Some(index)));
+    }
+    Ok(Identity::Columns(index.columns.clone()))
+}
+
+/// Refuses a key with a column that the stream does not carry.
+///
+/// # Errors
+/// [`PlanError::KeyUnusable`] naming the column.
+pub(crate) fn check_sent(source: &SourceTable, identity: &Identity) -> Result<(), PlanError> {
+    let mut columns = identity.source_columns().iter().filter_map(|index| source.columns.get(*index));
+    match columns.find(|column| column.generated) {
+        None => Ok(()),
+        Some(column) => Err(PlanError::KeyUnusable {
+            table: source.name.clone(),
+            key: format!("the key with \"{}\"", column.name),
+            reason: IndexFlaw::Generated.reason(),
+            identity: None,
+        }),
     }
 }
 

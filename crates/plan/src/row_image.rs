@@ -159,6 +159,7 @@ mod tests {
             primary_key: Vec::new(),
             replica_identity: ReplicaIdentity::Full,
             identity_index: Vec::new(),
+            indexes: Vec::new(),
             estimated_rows: 0,
             size_bytes: 0,
             heap_pages: 0,

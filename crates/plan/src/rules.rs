@@ -7,6 +7,7 @@
 //! --on-value  'public.orders."Total"=text'  a column                                   Selector::Column
 //! --type      'public.orders.total=decimal(28,6)'
 //! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
+//! --key       public.log=log_id             --key 'public.log=(site, number)'
 //! ```
 //!
 //! The most specific rule counts: a column's before a table's, a table's before a type's, a type's before one for
@@ -36,6 +37,8 @@ pub struct Rules {
     pub types: Vec<Rule<TargetType>>,
     /// Names in the target.
     pub renames: Vec<Rule<NewName>>,
+    /// What identifies the rows of tables.
+    pub keys: Vec<Rule<KeyChoice>>,
 }
 
 /// One rule.
@@ -47,6 +50,15 @@ pub struct Rule<T> {
     pub says: T,
     /// As it was written.
     pub text: String,
+}
+
+/// What identifies the rows of a table, as its user wants it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// A unique index, by its name.
+    Index(String),
+    /// The columns of a unique index, in any order.
+    Columns(Vec<String>),
 }
 
 /// A name in the target.
@@ -67,6 +79,8 @@ pub struct RuleTexts {
     pub types: Vec<String>,
     /// Of [`Rules::renames`].
     pub renames: Vec<String>,
+    /// Of [`Rules::keys`].
+    pub keys: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -93,6 +107,7 @@ impl Rules {
             values: texts.values.iter().map(|text| value_rule(text)).collect::<Result<_, _>>()?,
             types: texts.types.iter().map(|text| type_rule(text)).collect::<Result<_, _>>()?,
             renames: texts.renames.iter().map(|text| rename_rule(text)).collect::<Result<_, _>>()?,
+            keys: texts.keys.iter().map(|text| key_rule(text)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -102,12 +117,13 @@ impl Rules {
             values: self.values.iter().map(|rule| rule.text.clone()).collect(),
             types: self.types.iter().map(|rule| rule.text.clone()).collect(),
             renames: self.renames.iter().map(|rule| rule.text.clone()).collect(),
+            keys: self.keys.iter().map(|rule| rule.text.clone()).collect(),
         }
     }
 
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.types.is_empty() && self.renames.is_empty()
+        self.values.is_empty() && self.types.is_empty() && self.renames.is_empty() && self.keys.is_empty()
     }
 
     /// These rules; of each kind of which they say nothing, those of `stored`.
@@ -120,6 +136,7 @@ impl Rules {
             values: either(&self.values, &stored.values),
             types: either(&self.types, &stored.types),
             renames: either(&self.renames, &stored.renames),
+            keys: either(&self.keys, &stored.keys),
         }
     }
 
@@ -136,6 +153,11 @@ impl Rules {
     /// The name that is wished for a table.
     pub fn table_name(&self, table: &QualifiedName) -> Option<&Rule<NewName>> {
         most_specific(&self.renames, |selector| selector.is_table() && selector.matches_table(table))
+    }
+
+    /// What is wished to identify the rows of a table.
+    pub fn key(&self, table: &QualifiedName) -> Option<&Rule<KeyChoice>> {
+        most_specific(&self.keys, |selector| selector.matches_table(table))
     }
 
     /// The name that is wished for a column.
@@ -158,9 +180,11 @@ impl Rules {
         let values = self.values.iter().map(|rule| ("--on-value", &rule.selector, &rule.text));
         let types = self.types.iter().map(|rule| ("--type", &rule.selector, &rule.text));
         let renames = self.renames.iter().map(|rule| ("--rename", &rule.selector, &rule.text));
+        let keys = self.keys.iter().map(|rule| ("--key", &rule.selector, &rule.text));
         values
             .chain(types)
             .chain(renames)
+            .chain(keys)
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -217,6 +241,40 @@ fn rename_rule(text: &str) -> Result<Rule<NewName>, RuleError> {
     Ok(Rule { selector, says, text: text.to_owned() })
 }
 
+/// `TABLE=INDEX` or `TABLE=(COLUMN, ..)`.
+fn key_rule(text: &str) -> Result<Rule<KeyChoice>, RuleError> {
+    let bad = |reason| rule_error("--key", text, reason);
+    let (selector, wanted) = split(text).ok_or_else(|| bad("it has no index behind an equals sign"))?;
+    let selector = Selector::parse(selector).filter(|selector| selector.is_table() && selector.is_literal());
+    let selector =
+        selector.ok_or_else(|| bad("in front of the equals sign stands one table, as schema.table"))?;
+    let name = |text: &str| {
+        let names = parse_dotted(text.trim())?;
+        let [name] = names.as_slice() else { return None };
+        name.literal()
+    };
+    let says = match wanted.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        Some(columns) => {
+            split_commas(columns).into_iter().map(name).collect::<Option<_>>().map(KeyChoice::Columns)
+        }
+        None => name(wanted).map(KeyChoice::Index),
+    };
+    let says = says.ok_or_else(|| {
+        bad("behind the equals sign stands the name of an index, or columns in parentheses: (a, b)")
+    })?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// The parts between commas outside of quotes.
+fn split_commas(text: &str) -> Vec<&str> {
+    let mut quoted = false;
+    text.split(|character| {
+        quoted ^= character == '"';
+        character == ',' && !quoted
+    })
+    .collect()
+}
+
 /// What is wrong with what stands in front of the equals sign.
 const BAD_SELECTOR: &str = "in front of the equals sign stands schema.table, schema.table.column or a type; * and ? are wildcards, and names \
      with other characters stand in double quotes";
@@ -254,7 +312,7 @@ impl Fault for RuleError {
 
     fn hint(&self) -> String {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
-         --rename 'public.orders=dbo.Orders2'"
+         --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id'"
             .to_owned()
     }
 }

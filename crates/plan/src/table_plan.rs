@@ -141,7 +141,11 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
     if let Some(reason) = target_name::trouble(&target) {
         return Err(PlanError::TargetName { table: source.name.clone(), target: Box::new(target), reason });
     }
-    let identity = key::choose(source);
+    let identity = match naming.rules.key(&source.name) {
+        Some(rule) => key::choose_as_wished(source, &rule.says)?,
+        None => key::choose(source),
+    };
+    key::check_sent(source, &identity)?;
     let mut source = source.clone();
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
     for (source_index, column) in source.columns.iter_mut().enumerate() {

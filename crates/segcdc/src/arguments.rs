@@ -341,6 +341,12 @@ pub(crate) struct RuleArguments {
     /// given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true)]
     pub(crate) rename: Vec<String>,
+    /// What identifies the rows of a table that has no primary key: a unique index (schema.table=INDEX) or its columns
+    /// (schema.table=(a, b)). It must be of plain NOT NULL columns, of all rows and not deferrable, and PostgreSQL must send
+    /// them of old rows: by REPLICA IDENTITY FULL, or USING that INDEX. Without it, rows of such a table are matched by
+    /// their whole content; no index is ever guessed. May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_KEY", hide_env_values = true)]
+    pub(crate) key: Vec<String>,
 }
 
 /// Whether to copy the rows that are there.

@@ -42,6 +42,7 @@ struct RulesView {
     #[serde(rename = "type")]
     types: Vec<String>,
     rename: Vec<String>,
+    key: Vec<String>,
 }
 
 /// One table of a plan.
@@ -219,8 +220,8 @@ impl PlanView {
 
 impl RulesView {
     fn new(rules: &Rules) -> Self {
-        let RuleTexts { values, types, renames } = rules.texts();
-        RulesView { on_value: values, types, rename: renames }
+        let RuleTexts { values, types, renames, keys } = rules.texts();
+        RulesView { on_value: values, types, rename: renames, key: keys }
     }
 
     /// The rules as options of the command line.
@@ -228,7 +229,13 @@ impl RulesView {
         let of = |option: &str, texts: &[String]| -> Vec<String> {
             texts.iter().map(|text| format!("{option} '{text}'")).collect()
         };
-        [of("--on-value", &self.on_value), of("--type", &self.types), of("--rename", &self.rename)].concat()
+        [
+            of("--on-value", &self.on_value),
+            of("--type", &self.types),
+            of("--rename", &self.rename),
+            of("--key", &self.key),
+        ]
+        .concat()
     }
 }
 
@@ -317,6 +324,7 @@ mod tests {
             primary_key: vec![0],
             replica_identity: ReplicaIdentity::Default,
             identity_index: Vec::new(),
+            indexes: Vec::new(),
             estimated_rows: 12_345,
             size_bytes: 1 << 21,
             heap_pages: 256,

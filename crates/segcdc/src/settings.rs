@@ -108,6 +108,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         values: split(&arguments.on_value),
         types: split(&arguments.types),
         renames: split(&arguments.rename),
+        keys: split(&arguments.key),
     };
     Ok(Rules::parse(&texts)?)
 }
@@ -231,8 +232,12 @@ mod tests {
     fn rules_are_split_at_commas_and_read() {
         let given = |on_value: &[&str], types: &[&str]| {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-            let arguments =
-                RuleArguments { on_value: owned(on_value), types: owned(types), rename: Vec::new() };
+            let arguments = RuleArguments {
+                on_value: owned(on_value),
+                types: owned(types),
+                rename: Vec::new(),
+                key: Vec::new(),
+            };
             rules(&arguments)
                 .map(|rules| [rules.texts().values, rules.texts().types].concat())
                 .map_err(|error| error.code.clone())

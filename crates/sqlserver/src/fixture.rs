@@ -26,6 +26,7 @@ pub(crate) fn source(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) -
         primary_key: (0..key).collect(),
         replica_identity: if key == 0 { ReplicaIdentity::Full } else { ReplicaIdentity::Default },
         identity_index: Vec::new(),
+        indexes: Vec::new(),
         estimated_rows: 0,
         size_bytes: 0,
         heap_pages: 0,

@@ -104,6 +104,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         values: vec!["null".to_owned()],
         types: vec!["timestamptz=datetime2".to_owned()],
         renames: vec!["public.a=b".to_owned()],
+        keys: vec!["public.a=\"a b\"".to_owned(), "public.b=(x, \"y,z\")".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);
@@ -123,6 +124,7 @@ fn rules_that_mean_nothing_are_found() {
         primary_key: Vec::new(),
         replica_identity: segcdc_model::ReplicaIdentity::Full,
         identity_index: Vec::new(),
+        indexes: Vec::new(),
         estimated_rows: 0,
         size_bytes: 0,
         heap_pages: 0,

@@ -30,6 +30,7 @@ fn source(pg_type: PgType, type_name: &str, in_key: bool) -> SourceTable {
         primary_key: vec![usize::from(!in_key)],
         replica_identity: ReplicaIdentity::Default,
         identity_index: Vec::new(),
+        indexes: Vec::new(),
         estimated_rows: 0,
         size_bytes: 0,
         heap_pages: 0,

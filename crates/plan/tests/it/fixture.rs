@@ -90,6 +90,7 @@ impl TestTable {
                 primary_key: (0..key).collect(),
                 replica_identity: identity,
                 identity_index: Vec::new(),
+                indexes: Vec::new(),
                 estimated_rows: 0,
                 size_bytes: 0,
                 heap_pages: 0,

@@ -232,6 +232,7 @@ fn possible(name: &str, pg_type: &PgType, in_key: bool) -> Vec<&'static str> {
             primary_key: if in_key { vec![0] } else { Vec::new() },
             replica_identity: if in_key { ReplicaIdentity::Default } else { ReplicaIdentity::Full },
             identity_index: Vec::new(),
+            indexes: Vec::new(),
             estimated_rows: 0,
             size_bytes: 0,
             heap_pages: 0,

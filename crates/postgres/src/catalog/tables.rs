@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+use segcdc_model::{
+    IndexFlaw, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceIndex, SourceTable, TableKind,
+};
 
 use super::types::{CatalogType, pg_type};
 use super::{Pattern, money};
@@ -54,6 +56,13 @@ const COLUMNS: &str = "WITH RECURSIVE domain(oid, base, modifier) AS ( \
      JOIN pg_type t ON t.oid = coalesce(d.base, a.atttypid) \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ";
 
+/// Indexes of the tables, with what PostgreSQL looks at before it takes one as a replica identity.
+const INDEXES: &str = "SELECT i.indrelid, c.relname, \
+     array_to_string(array_remove((i.indkey::int2[])[0:i.indnkeyatts - 1], 0::int2), ' '), \
+     CASE WHEN NOT i.indisunique THEN 'n' WHEN i.indpred IS NOT NULL THEN 'p' WHEN i.indexprs IS NOT NULL THEN 'e' \
+       WHEN NOT i.indimmediate THEN 'd' WHEN NOT i.indisvalid THEN 'i' ELSE '' END \
+     FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid IN ";
+
 /// OIDs of the tables that the patterns mean.
 pub(super) async fn matching(session: &Session, patterns: &[Pattern]) -> Result<Vec<u32>, SourceError> {
     let mut oids = Vec::new();
@@ -93,9 +102,17 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<Vec<SourceTa
         }
         columns_of.entry(oid).or_default().push(column);
     }
+    let mut indexes_of: HashMap<u32, Vec<SourceIndex>> = HashMap::new();
+    let sql = format!("{INDEXES} ({list}) ORDER BY i.indrelid, c.relname");
+    for mut row in session.rows(Operation::Query, &sql).await? {
+        let oid = row.value()?;
+        let columns = columns_of.get(&oid).map(Vec::as_slice).unwrap_or_default();
+        let index = index(&mut row, columns)?;
+        indexes_of.entry(oid).or_default().push(index);
+    }
     let sql = format!("{TABLES} c.oid IN ({list}) ORDER BY n.nspname, c.relname");
     let rows = session.rows(Operation::Query, &sql).await?;
-    rows.into_iter().map(|row| table(row, &mut columns_of)).collect()
+    rows.into_iter().map(|row| table(row, &mut columns_of, &mut indexes_of)).collect()
 }
 
 /// One row of [`COLUMNS`], behind the table's OID.
@@ -115,8 +132,30 @@ fn column(row: &mut Row) -> Result<SourceColumn, SourceError> {
     })
 }
 
+/// One row of [`INDEXES`], behind the table's OID.
+fn index(row: &mut Row, columns: &[SourceColumn]) -> Result<SourceIndex, SourceError> {
+    let name = row.text()?;
+    let found = indices(columns, row.numbers()?);
+    let any = |what: fn(&SourceColumn) -> bool| found.iter().filter_map(|at| columns.get(*at)).any(what);
+    let flaw = match row.text()?.as_str() {
+        "n" => Some(IndexFlaw::NotUnique),
+        "p" => Some(IndexFlaw::Partial),
+        "e" => Some(IndexFlaw::Expression),
+        "d" => Some(IndexFlaw::Deferrable),
+        "i" => Some(IndexFlaw::Invalid),
+        _ if any(|column| column.generated) => Some(IndexFlaw::Generated),
+        _ if any(|column| !column.not_null) => Some(IndexFlaw::Nullable),
+        _ => None,
+    };
+    Ok(SourceIndex { name, columns: found, flaw })
+}
+
 /// One row of [`TABLES`].
-fn table(mut row: Row, columns_of: &mut HashMap<u32, Vec<SourceColumn>>) -> Result<SourceTable, SourceError> {
+fn table(
+    mut row: Row,
+    columns_of: &mut HashMap<u32, Vec<SourceColumn>>,
+    indexes_of: &mut HashMap<u32, Vec<SourceIndex>>,
+) -> Result<SourceTable, SourceError> {
     let oid = row.value()?;
     let columns = columns_of.remove(&oid).unwrap_or_default();
     let name = QualifiedName::new(row.text()?, row.text()?);
@@ -149,6 +188,7 @@ fn table(mut row: Row, columns_of: &mut HashMap<u32, Vec<SourceColumn>>) -> Resu
         owner: row.text()?,
         primary_key: indices(&columns, row.numbers()?),
         identity_index: indices(&columns, row.numbers()?),
+        indexes: indexes_of.remove(&oid).unwrap_or_default(),
         columns,
     })
 }

@@ -184,6 +184,7 @@ mod tests {
             primary_key: Vec::new(),
             replica_identity: ReplicaIdentity::Default,
             identity_index: Vec::new(),
+            indexes: Vec::new(),
             estimated_rows: 0,
             size_bytes: 0,
             heap_pages: 0,

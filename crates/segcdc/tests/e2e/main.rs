@@ -3,6 +3,7 @@
 #![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may panic, and tells what it did")]
 
 mod bags;
+mod chosen_key;
 mod connect_verbs;
 mod edges;
 mod failover;

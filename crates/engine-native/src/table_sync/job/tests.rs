@@ -23,6 +23,7 @@ fn table(oid: u32, heap_pages: u32, phase: TablePhase) -> (Arc<TablePlan>, Table
         primary_key: vec![0],
         replica_identity: ReplicaIdentity::Default,
         identity_index: Vec::new(),
+        indexes: Vec::new(),
         estimated_rows: 0,
         size_bytes: u64::from(heap_pages) * 8192,
         heap_pages,
