@@ -1,5 +1,6 @@
 //! [`preflight`]: whether a pipeline can start, and what it would do.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable};
@@ -240,7 +241,33 @@ pub(crate) async fn select(config: &EngineConfig, source: &Session) -> Result<Se
             Err(left_out) => selection.left_out.push(*left_out),
         }
     }
+    leave_out_partitions(source, &mut selection).await?;
     Ok(selection)
+}
+
+/// Leaves out the partitions of tables that are replicated themselves: their changes come as those of the table that they
+/// belong to, and a target table of their own would stay as it was copied.
+async fn leave_out_partitions(source: &Session, selection: &mut Selection) -> Result<(), EngineError> {
+    let oids: Vec<u32> = selection.plans.iter().map(|plan| plan.source.oid).collect();
+    let ancestors = catalog::ancestors(source, &oids).await?;
+    let names: HashMap<u32, QualifiedName> =
+        selection.plans.iter().map(|plan| (plan.source.oid, plan.source.name.clone())).collect();
+    let root_of = |plan: &TablePlan| {
+        ancestors.get(&plan.source.oid).into_iter().flatten().find_map(|ancestor| names.get(ancestor))
+    };
+    for plan in std::mem::take(&mut selection.plans) {
+        match root_of(&plan) {
+            None => selection.plans.push(plan),
+            Some(root) => selection.left_out.push(LeftOut {
+                table: plan.source.name.clone(),
+                code: "PARTITION_OF_ROOT".to_owned(),
+                detail: format!("it is a partition of {root}, whose rows and changes hold its own"),
+                hint: "name either the partitioned table or its partitions in --tables".to_owned(),
+                fix_sql: None,
+            }),
+        }
+    }
+    Ok(())
 }
 
 /// The tables of a pipeline that exists, as they are now.

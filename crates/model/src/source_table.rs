@@ -10,7 +10,7 @@ use crate::pg_type::PgType;
 pub enum TableKind {
     /// An ordinary, logged table.
     Ordinary,
-    /// The root of a partition tree.
+    /// A table that is divided into partitions: the root of a partition tree, or a partition that has some itself.
     Partitioned,
     /// A leaf partition.
     Partition,

@@ -1,15 +1,19 @@
 //! What the source's catalog says: identity, tables, positions.
 
+use std::collections::HashMap;
+
 use segcdc_model::{Lsn, SourceTable};
 
 use crate::error::{Operation, SourceError};
 use crate::session::Session;
 
 mod money;
+mod partitions;
 mod pattern;
 mod tables;
 mod types;
 
+pub use partitions::{Partitions, partitions, untold_change};
 pub use pattern::Pattern;
 
 /// Who the source is, and how far its WAL reaches.
@@ -75,6 +79,24 @@ pub async fn current_lsn(session: &Session) -> Result<Lsn, SourceError> {
 pub async fn tables(session: &Session, patterns: &[Pattern]) -> Result<Vec<SourceTable>, SourceError> {
     let oids = tables::matching(session, patterns).await?;
     tables::read(session, &oids).await
+}
+
+/// The partitioned tables above each of these tables, by OID; tables that are no partitions are left out.
+pub async fn ancestors(session: &Session, oids: &[u32]) -> Result<HashMap<u32, Vec<u32>>, SourceError> {
+    let mut found: HashMap<u32, Vec<u32>> = HashMap::new();
+    if oids.is_empty() {
+        return Ok(found);
+    }
+    let list = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let sql = format!(
+        "SELECT c.oid, a.relid::oid FROM pg_class c CROSS JOIN LATERAL pg_partition_ancestors(c.oid) AS a(relid) \
+         WHERE c.oid IN ({list}) AND c.relispartition AND a.relid <> c.oid"
+    );
+    for mut row in session.rows(Operation::Query, &sql).await? {
+        let (oid, ancestor) = (row.value()?, row.value()?);
+        found.entry(oid).or_default().push(ancestor);
+    }
+    Ok(found)
 }
 
 /// The table with this OID, `None` when it was dropped.

@@ -210,6 +210,9 @@ pub enum SourceError {
         /// Its name.
         table: String,
     },
+    /// What happened to partitions of a table is not in the stream: the table, and what happened.
+    #[error("the partitions of {0} have changed: {1}")]
+    PartitionsChanged(String, String),
     /// A table got a new file after the snapshot, which sees it as empty or its rows at other places.
     #[error(
         "the table {table} was truncated or rewritten after the snapshot, which cannot be trusted with it"
@@ -340,6 +343,7 @@ impl Fault for SourceError {
             SourceError::InvalidName { .. } => "NAME_INVALID",
             SourceError::Pattern { .. } => "TABLE_PATTERN",
             SourceError::TableNotFound { .. } => "TABLE_NOT_FOUND",
+            SourceError::PartitionsChanged(..) => "PARTITIONS_CHANGED",
             SourceError::TableRewritten { .. } => "TABLE_REWRITTEN",
             SourceError::SlotAheadOfCheckpoint { .. } => "SLOT_AHEAD_OF_CHECKPOINT",
             SourceError::Spill { cause, .. } if is_full(cause) => "SPILL_DISK_FULL",
@@ -355,7 +359,7 @@ impl Fault for SourceError {
             | SourceError::ConnectionLost { .. }
             | SourceError::PeerSilent { .. }
             | SourceError::TableRewritten { .. } => Disposition::Retry,
-            SourceError::TableNotFound { .. } => Disposition::HaltTable,
+            SourceError::TableNotFound { .. } | SourceError::PartitionsChanged(..) => Disposition::HaltTable,
             // Others may give the space back.
             SourceError::Spill { cause, .. } if is_full(cause) => Disposition::Retry,
             // A server that goes down in the middle of a handshake says nothing about certificates.
@@ -425,6 +429,7 @@ impl Fault for SourceError {
             SourceError::TableNotFound { .. } => {
                 "the table was dropped, renamed or changed; look at the source"
             }
+            SourceError::PartitionsChanged(..) => "copy the table again: segcdc table resync; the others go on",
             SourceError::TableRewritten { .. } => "the table is copied again with a new snapshot",
             SourceError::Spill { cause, .. } if is_full(cause) => {
                 "give the directory space for the largest transactions, or name another with --spill-dir"

@@ -1,10 +1,13 @@
-//! [`Watch`]: whether the publication is still what it was.
+//! [`Watch`]: whether the publication and the partitions are still what they were.
 //!
 //! PostgreSQL 18 silently skips changes while a publication is missing, and every version simply stops sending a table
-//! that was taken out of one. Both are found here only, by looking.
+//! that was taken out of one. Nor does any send what ATTACH and DETACH do. All of it is found here only, by looking.
 
-use segcdc_model::{Checkpoint, TablePhase};
+use std::collections::HashMap;
+
+use segcdc_model::{Checkpoint, TableKind, TablePhase};
 use segcdc_plan::{TableEntry, TableSet};
+use segcdc_postgres::catalog::{self, Partitions};
 use segcdc_postgres::publication::{self, Publication};
 use segcdc_postgres::{FieldForm, Session};
 
@@ -15,6 +18,8 @@ use crate::startup::decide::{check_publication, check_published};
 #[derive(Debug)]
 pub(super) struct Watch {
     publication: Publication,
+    /// Partitions of the partitioned tables that are live, as they were last seen.
+    partitions: Partitions,
 }
 
 // === impl Watch ===
@@ -28,7 +33,7 @@ impl Watch {
         let found = publication::inspect(source, name).await?;
         let publication =
             found.ok_or_else(|| EngineError::PublicationMissing { publication: name.to_owned() })?;
-        Ok(Watch { publication })
+        Ok(Watch { publication, partitions: Partitions::new() })
     }
 
     /// The form in which the stream can send fields: binary if each published column of each table has a decoder that
@@ -59,7 +64,7 @@ impl Watch {
         let found = publication::inspect(source, &checkpoint.lineage.publication).await?;
         let publication = check_publication(checkpoint, found.as_ref())?;
         let live = tables.iter().filter(|entry| entry.phase == TablePhase::Streaming);
-        let faulty = live
+        let mut faulty: Vec<_> = live
             .filter_map(|entry| {
                 let (oid, name) = (entry.plan.source.oid, &entry.plan.source.name);
                 let published = check_published(oid, name, Some(&entry.plan), publication);
@@ -67,6 +72,34 @@ impl Watch {
             })
             .collect();
         self.publication = publication.clone();
+        faulty.extend(self.look_at_partitions(source, tables).await?);
+        Ok(faulty)
+    }
+
+    /// The live tables whose partitions have changed in a way that the stream does not tell. A table that is seen for the
+    /// first time has the partitions that it was copied with.
+    async fn look_at_partitions(
+        &mut self,
+        source: &Session,
+        tables: &TableSet,
+    ) -> Result<Vec<(u32, EngineError)>, EngineError> {
+        let is_live = |entry: &&TableEntry| {
+            entry.phase == TablePhase::Streaming && entry.plan.source.kind == TableKind::Partitioned
+        };
+        let live: HashMap<u32, &TableEntry> =
+            tables.iter().filter(is_live).map(|entry| (entry.plan.source.oid, entry)).collect();
+        let oids: Vec<u32> = live.keys().copied().collect();
+        let found = catalog::partitions(source, &oids).await?;
+        let mut faulty = Vec::new();
+        for (oid, now) in &found {
+            let (Some(entry), Some(before)) = (live.get(oid), self.partitions.get(oid)) else { continue };
+            let table = &entry.plan.source.name;
+            if let Some(error) = catalog::untold_change(source, table, before, now).await? {
+                let (oid, table, error) = (*oid, table.clone(), Box::new(error));
+                faulty.push((oid, EngineError::SourceTable { oid, table, error }));
+            }
+        }
+        self.partitions = found;
         Ok(faulty)
     }
 }

@@ -24,7 +24,7 @@ const CANDIDATES: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind IN ('v',
 const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, \
      CASE WHEN c.relpersistence = 't' THEN 't' WHEN c.relkind IN ('v', 'm') THEN 'v' \
        WHEN c.relkind = 'f' THEN 'f' WHEN c.relpersistence = 'u' THEN 'u' \
-       WHEN c.relkind = 'p' AND NOT c.relispartition THEN 'p' WHEN c.relispartition THEN 'l' ELSE 'r' END, \
+       WHEN c.relkind = 'p' THEN 'p' WHEN c.relispartition THEN 'l' ELSE 'r' END, \
      c.relreplident, \
      (SELECT sum(greatest(l.reltuples, 0))::numeric(20, 0) FROM pg_class l WHERE l.oid = ANY (leaves.oids)), \
      (SELECT sum(coalesce(pg_table_size(leaf), 0)) FROM unnest(leaves.oids) AS leaf), \

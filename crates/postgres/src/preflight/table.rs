@@ -74,6 +74,7 @@ pub(super) fn judge(
     findings.extend(kinds(request)?);
     findings.extend(identities(request)?);
     findings.extend(partitions(unfit)?);
+    findings.extend(partition_changes(request));
     Ok(findings)
 }
 
@@ -146,6 +147,28 @@ fn identities(request: &PreflightRequest) -> Result<Vec<Finding>, SourceError> {
         findings.push(Finding::ok("pg.replica_identity", Side::Source, detail));
     }
     Ok(findings)
+}
+
+/// What happens to single partitions and does not reach the stream (PostgreSQL's manual, "CREATE PUBLICATION",
+/// `publish_via_partition_root`; ATTACH and DETACH are DDL).
+fn partition_changes(request: &PreflightRequest) -> Option<Finding> {
+    let roots: Vec<&QualifiedName> = request
+        .streamable()
+        .filter(|table| table.kind == TableKind::Partitioned)
+        .map(|table| &table.name)
+        .collect();
+    if roots.is_empty() {
+        return None;
+    }
+    let detail = format!(
+        "{} are replicated with all their partitions; PostgreSQL does not send a TRUNCATE, ATTACH or DETACH of a single \
+         partition that has rows",
+        listed(roots)
+    );
+    Some(Finding::warning("pg.partition_changes", Side::Source, "PARTITION_CHANGES_UNSENT", detail).hint(
+        "new partitions that are made empty are followed at once; after a TRUNCATE, ATTACH or DETACH of one with rows, run \
+         segcdc table resync for the table, or use DELETE and INSERT instead",
+    ))
 }
 
 fn partitions(unfit: &[UnfitPartition]) -> Result<Vec<Finding>, SourceError> {

@@ -23,6 +23,7 @@ mod load;
 mod matrix;
 mod names;
 mod observer;
+mod partitions;
 mod policies;
 mod product;
 mod stage;
