@@ -2,7 +2,7 @@
 # Gets what the checks and the tests need. Safe to run again; says what it does; does nothing that is done already.
 #
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
-#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, independent SQL Server clients, Java and Maven, and by
+#   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, curl and jq, independent SQL Server clients, Java and Maven, and by
 #                             Maven Kafka, Kafka Connect, Debezium's connectors and PostgreSQL servers of other versions
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
 #   scripts/setup.sh connect  tools of `make demo ENGINE=kafka-connect`: PostgreSQL, Java and Maven, and by Maven Kafka, Kafka
@@ -99,6 +99,14 @@ setup_witnesses() {
   [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# What the guides' command lines are written with.
+setup_guides() {
+  local missing=()
+  command -v curl >/dev/null || missing+=(curl)
+  command -v jq >/dev/null || missing+=(jq)
+  [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
+}
+
 # Java, which runs Kafka, and Maven, which fetches it.
 setup_java() {
   local missing=()
@@ -173,8 +181,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
-  all) setup_deny; setup_postgres; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
+  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
+  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

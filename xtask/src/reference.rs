@@ -24,8 +24,9 @@ const ERRORS: &str = "docs/reference/errors.md";
 const COMMANDS: &str = "docs/reference/cli.md";
 /// Where the golden files of the help texts are.
 const GOLDEN_HELP: &str = "crates/segcdc/src/snapshots";
-/// The tests that write the pages of types, which only the planner and the other engine can know.
-const TYPES_TESTS: [[&str; 8]; 2] = [
+/// The tests that write the pages of types, which only the planner and the other engine can know, and the API's description.
+const TYPES_TESTS: [[&str; 8]; 3] = [
+    ["test", "--quiet", "--package", "segcdc-api", "--test", "it", "--", "openapi_page"],
     ["test", "--quiet", "--package", "segcdc-plan", "--test", "it", "--", "type_page"],
     [
         "test",
@@ -47,6 +48,8 @@ const CRATES: &[&str] = &[
     "segcdc-sqlserver",
     "segcdc-engine-native",
     "segcdc-engine-kafka-connect",
+    "segcdc-control",
+    "segcdc-api",
     "segcdc",
 ];
 
@@ -76,7 +79,7 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
             .stdout(Stdio::null())
             .status()
             .context("could not run cargo")?;
-        ensure!(status.success(), "a page of types could not be written");
+        ensure!(status.success(), "a page could not be written by its test");
     }
     Ok(())
 }

@@ -83,6 +83,18 @@ impl Right {
     /// All of them.
     pub const ALL: [Right; 6] =
         [Right::View, Right::ViewRows, Right::Operate, Right::Edit, Right::Administer, Right::Audit];
+
+    /// The word that is shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Right::View => "view",
+            Right::ViewRows => "view_rows",
+            Right::Operate => "operate",
+            Right::Edit => "edit",
+            Right::Administer => "administer",
+            Right::Audit => "audit",
+        }
+    }
 }
 
 #[cfg(test)]

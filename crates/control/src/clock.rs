@@ -23,4 +23,10 @@ impl Millis {
     pub fn after(self, duration: Duration) -> Self {
         Millis(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
+
+    /// That much earlier; the beginning of time at the earliest.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Millis(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
 }

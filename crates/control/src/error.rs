@@ -1,8 +1,11 @@
 //! [`ControlError`]: what can go wrong in the control plane. It knows no HTTP.
 
+use std::time::Duration;
+
 use segcdc_model::{Disposition, Fault};
 
 use crate::crypto::CryptoError;
+use crate::field::FieldProblems;
 use crate::name::NameError;
 use crate::password::Weak;
 use crate::seal::{KeyError, KeyFileError, RotateError, SealError};
@@ -28,6 +31,57 @@ pub enum ControlError {
     /// A password that is not taken.
     #[error("this password is not taken")]
     Password(#[from] Weak),
+    /// Something is wrong with fields.
+    #[error("{0}")]
+    Fields(#[from] FieldProblems),
+    /// Nobody has shown who they are, or not in a way that is good any more.
+    #[error("nobody has signed in")]
+    Unauthenticated,
+    /// Name or password is wrong, or the person may not sign in. Which of them is not said.
+    #[error("name or password is wrong")]
+    SignIn,
+    /// There were too many failed attempts to sign in.
+    #[error("there were too many failed attempts")]
+    TooManyAttempts {
+        /// How long to wait.
+        wait: Duration,
+    },
+    /// The role does not allow it.
+    #[error("your role does not allow to {needed}")]
+    Forbidden {
+        /// What would be needed.
+        needed: &'static str,
+    },
+    /// It can only be asked in a browser's session, and a token asked.
+    #[error("this needs a session, and you came with a token")]
+    NoSession,
+    /// The first administrator is there already.
+    #[error("the first administrator is there already")]
+    AlreadyFounded,
+    /// The token of the first administrator is not the one that was printed.
+    #[error("this is not the set-up token that the server printed")]
+    SetupToken,
+    /// Nobody would be left who manages the tenant.
+    #[error("nobody would be left who manages this tenant")]
+    LastAdmin,
+    /// A person who also belongs to other tenants, or manages them: one tenant does not decide on their password.
+    #[error("this person belongs to other tenants too, or manages them")]
+    PersonOfOthers,
+    /// A tenant that still has connections or pipelines.
+    #[error("the tenant still has connections or pipelines")]
+    TenantNotEmpty,
+    /// An Idempotency-Key that is none.
+    #[error("this cannot be an Idempotency-Key")]
+    ReplyKey,
+    /// The first request with this Idempotency-Key is still being carried out.
+    #[error("the first request with this Idempotency-Key is still being carried out")]
+    ReplyUnderWay,
+    /// An Idempotency-Key that another request had.
+    #[error("this Idempotency-Key was sent with another body before")]
+    ReplyMismatch,
+    /// Too many passwords are being checked at once.
+    #[error("too many people sign in at once")]
+    Busy,
     /// A move that the pipeline's state does not allow.
     #[error(transparent)]
     State(#[from] crate::lifecycle::InvalidState),
@@ -43,23 +97,27 @@ impl Fault for ControlError {
         match self {
             ControlError::Crypto(CryptoError::NoRandomness) => "NO_RANDOMNESS",
             ControlError::Crypto(CryptoError::Failed) => "SEAL_FAILED",
-            ControlError::KeyFile(KeyFileError::Unreadable { .. }) => "MASTER_KEY_FILE",
-            ControlError::KeyFile(KeyFileError::Open { .. }) => "MASTER_KEY_READABLE",
-            ControlError::KeyFile(KeyFileError::Keys(error)) | ControlError::MasterKey(error) => {
-                match error {
-                    KeyError::Missing => "MASTER_KEY_MISSING",
-                    KeyError::Line { .. } | KeyError::Encoding { .. } => "MASTER_KEY_FORM",
-                    KeyError::Length { .. } => "MASTER_KEY_LENGTH",
-                    KeyError::Constant { .. } => "MASTER_KEY_WEAK",
-                    KeyError::Twice { .. } => "MASTER_KEY_TWICE",
-                }
-            }
-            ControlError::Seal(error) => match error {
-                SealError::UnknownKey { .. } => "MASTER_KEY_UNKNOWN",
-                SealError::Forged | SealError::Form => "SECRET_DAMAGED",
-            },
+            ControlError::KeyFile(error) => error.code(),
+            ControlError::MasterKey(error) => error.code(),
+            ControlError::Seal(error) => error.code(),
             ControlError::Name(_) => "NAME_INVALID",
             ControlError::Password(_) => "PASSWORD_WEAK",
+            ControlError::Fields(problems) if problems.are_several() => "FIELDS_INVALID",
+            ControlError::Fields(problems) => problems.first.error.code(),
+            ControlError::Unauthenticated => "UNAUTHENTICATED",
+            ControlError::SignIn => "SIGN_IN_REFUSED",
+            ControlError::TooManyAttempts { .. } => "TOO_MANY_ATTEMPTS",
+            ControlError::Forbidden { .. } => "FORBIDDEN",
+            ControlError::NoSession => "NO_SESSION",
+            ControlError::AlreadyFounded => "SETUP_DONE",
+            ControlError::SetupToken => "SETUP_TOKEN_WRONG",
+            ControlError::LastAdmin => "LAST_ADMIN",
+            ControlError::PersonOfOthers => "USER_OF_OTHERS",
+            ControlError::TenantNotEmpty => "TENANT_NOT_EMPTY",
+            ControlError::ReplyKey => "IDEMPOTENCY_KEY",
+            ControlError::ReplyUnderWay => "IDEMPOTENCY_UNDER_WAY",
+            ControlError::ReplyMismatch => "IDEMPOTENCY_MISMATCH",
+            ControlError::Busy => "BUSY",
             ControlError::State(_) => "INVALID_STATE",
             ControlError::Store(error) => error.code(),
         }
@@ -68,6 +126,7 @@ impl Fault for ControlError {
     fn disposition(&self) -> Disposition {
         match self {
             ControlError::Store(error) => error.disposition(),
+            ControlError::Busy | ControlError::ReplyUnderWay => Disposition::Retry,
             _ => Disposition::Halt,
         }
     }
@@ -80,21 +139,37 @@ impl Fault for ControlError {
             ControlError::Crypto(CryptoError::Failed) => {
                 "Report this with the log: it is a defect of SEG CDC.".to_owned()
             }
-            ControlError::KeyFile(KeyFileError::Unreadable { .. }) => {
-                "Name a file that this user can read, or make one with `segcdc key new`.".to_owned()
-            }
-            ControlError::KeyFile(KeyFileError::Open { path, .. }) => format!("Run `chmod 600 {}`.", path.display()),
-            ControlError::KeyFile(KeyFileError::Keys(_)) | ControlError::MasterKey(_) => {
-                "A key file has one key a line: an id, a blank, 32 random bytes as base64. `segcdc key new` prints one.".to_owned()
-            }
-            ControlError::Seal(SealError::UnknownKey { id }) => {
-                format!("Add the key {id} to the master keys below the first one: the first seals, all of them open.")
-            }
-            ControlError::Seal(_) => "Set the password of this connection again.".to_owned(),
+            ControlError::KeyFile(error) => error.hint(),
+            ControlError::MasterKey(error) => error.hint(),
+            ControlError::Seal(error) => error.hint(),
             ControlError::Name(_) => "Choose another name.".to_owned(),
             ControlError::Password(_) => {
                 "Choose one of at least 8 characters that is no common password and no name; 15 and more are recommended.".to_owned()
             }
+            ControlError::Fields(problems) if problems.are_several() => {
+                "Mend each of the fields that `errors` lists.".to_owned()
+            }
+            ControlError::Fields(problems) => problems.first.error.hint(),
+            ControlError::Unauthenticated => {
+                "Sign in at /api/v1/auth/login, or send an API token as `Authorization: Bearer segcdc_pat_...`.".to_owned()
+            }
+            ControlError::SignIn => "Try again; an administrator of the tenant can set a new password.".to_owned(),
+            ControlError::TooManyAttempts { wait } => format!("Wait {} s.", wait.as_secs().max(1)),
+            ControlError::Forbidden { .. } => "Ask an administrator of the tenant for a role that has this right.".to_owned(),
+            ControlError::NoSession => "Sign in with name and password.".to_owned(),
+            ControlError::AlreadyFounded => "Sign in; an administrator can add people.".to_owned(),
+            ControlError::SetupToken => {
+                "Read it from what `segcdc serve` printed at its last start; each start has its own.".to_owned()
+            }
+            ControlError::LastAdmin => "Make somebody else an administrator first.".to_owned(),
+            ControlError::PersonOfOthers => {
+                "Ask somebody who manages tenants; you can take the person out of yours, or change their role.".to_owned()
+            }
+            ControlError::TenantNotEmpty => "Delete its pipelines and connections first.".to_owned(),
+            ControlError::ReplyKey => "Send 1 to 200 visible ASCII characters, such as a UUID.".to_owned(),
+            ControlError::ReplyUnderWay => "Wait a moment and send it again.".to_owned(),
+            ControlError::ReplyMismatch => "Send another key with another request.".to_owned(),
+            ControlError::Busy => "Wait a moment and try again.".to_owned(),
             ControlError::State(error) => error.hint(),
             ControlError::Store(error) => error.hint(),
         }

@@ -119,6 +119,60 @@ struct MasterKey {
     key: LessSafeKey,
 }
 
+// === impl KeyError ===
+
+impl KeyError {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            KeyError::Missing => "MASTER_KEY_MISSING",
+            KeyError::Line { .. } | KeyError::Encoding { .. } => "MASTER_KEY_FORM",
+            KeyError::Length { .. } => "MASTER_KEY_LENGTH",
+            KeyError::Constant { .. } => "MASTER_KEY_WEAK",
+            KeyError::Twice { .. } => "MASTER_KEY_TWICE",
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> String {
+        match self {
+            KeyError::Twice { .. } => "Give each key an id of its own.",
+            KeyError::Missing
+            | KeyError::Line { .. }
+            | KeyError::Encoding { .. }
+            | KeyError::Length { .. }
+            | KeyError::Constant { .. } => {
+                "A key is a line with an id, a blank and 32 random bytes as base64: echo \"k1 $(head -c 32 /dev/urandom | base64)\"."
+            }
+        }
+        .to_owned()
+    }
+}
+
+// === impl SealError ===
+
+impl SealError {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            SealError::UnknownKey { .. } => "MASTER_KEY_UNKNOWN",
+            SealError::Forged | SealError::Form => "SECRET_DAMAGED",
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> String {
+        match self {
+            SealError::UnknownKey { id } => {
+                format!("Add the key {id} to the master keys below the first one: the first seals, all of them open.")
+            }
+            SealError::Forged | SealError::Form => {
+                "Bring back the master key that this store was made with; or set the password of the connection again.".to_owned()
+            }
+        }
+    }
+}
+
 // === impl Keyring ===
 
 impl Keyring {

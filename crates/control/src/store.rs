@@ -7,9 +7,13 @@
 mod audit;
 mod connections;
 mod error;
+mod idempotency;
+mod members;
 mod open;
 mod people;
 mod pipelines;
+mod sessions;
+mod tokens;
 
 use sqlx::{PgPool, SqlitePool};
 
@@ -18,9 +22,13 @@ use crate::id::TenantId;
 pub use audit::{AuditEntry, NewAudit};
 pub use connections::{Connection, ConnectionKind, NewConnection};
 pub use error::StoreError;
-pub use open::Location;
+pub use idempotency::{KeyOf, KeyState};
+pub use members::{Kept, Member, MemberChange};
+pub use open::{FolderLock, Location};
 pub use people::{Person, Tenant};
 pub use pipelines::{EngineName, NewPipeline, Pipeline};
+pub use sessions::Session;
+pub use tokens::{ApiToken, NewApiToken};
 
 /// Runs the same expression on whichever database it is.
 macro_rules! on {
@@ -58,6 +66,14 @@ impl Store {
     /// What belongs to one tenant.
     pub const fn tenant(&self, tenant: TenantId) -> TenantStore<'_> {
         TenantStore { store: self, tenant }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        on!(self, |pool| sqlx::query("SELECT 1").execute(pool).await.map(drop)).map_err(StoreError::of)
     }
 }
 

@@ -51,7 +51,12 @@ pub fn row_of(token: &str) -> Option<TokenId> {
 
 /// What is stored of a token.
 pub fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
+    hash_bytes(token.as_bytes())
+}
+
+/// SHA-256 of anything, hexadecimal.
+pub(crate) fn hash_bytes(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// Whether a token is the one whose hash is stored. The time that this takes says nothing about the token: it compares

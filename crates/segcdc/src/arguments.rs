@@ -13,56 +13,16 @@ pub(crate) use crate::arguments::deadletter::{
     DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
 };
 pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
+pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 
 mod deadletter;
 mod engine;
+mod examples;
+mod serve;
 mod steer;
 mod wal;
-
-/// What `segcdc --help` ends with.
-const EXAMPLES: &str = "\
-Examples:
-  Replicate all tables, and keep following:
-    export SEGCDC_SOURCE_URL='postgres://app:secret@db1:5432/shop'
-    export SEGCDC_TARGET_URL='sqlserver://app:secret@db2:1433/shop'
-    segcdc up
-
-  See first what would be done, and what stands in the way:
-    segcdc doctor
-    segcdc plan --tables 'public.*'
-
-  Prove that both sides are equal while changes flow:
-    segcdc verify
-
-Exit codes:
-  0  done                                    4    source or target does not let us in
-  1  failed while running                    5    differences found
-  2  wrong usage or URL, servers not fit     130  stopped by ctrl-C
-  3  source or target unreachable            143  stopped by SIGTERM";
-
-/// What `segcdc up --help` ends with.
-const UP_EXAMPLES: &str = "\
-Examples:
-  segcdc up --source @source.url --target @target.url
-  segcdc up --tables 'public.*' --tables sales.orders --yes
-  segcdc up --until-caught-up --yes && echo 'all committed changes have arrived'
-  segcdc up --snapshot none --slot my_slot --publication my_publication
-  segcdc up --engine kafka-connect --connect-url http://worker:8083 --connect-secrets file:/run/segcdc/shop.properties
-
-Start it again after a crash or a stop, with the same URLs and name: it goes on where it was.
-ctrl-C stops at the next batch, a second one at once; either way nothing is lost.";
-
-/// What `segcdc migrate --help` ends with.
-const MIGRATE_EXAMPLES: &str = "\
-Examples:
-  segcdc migrate --engine kafka-connect --dry-run    what would be done, and what stands in the way
-  segcdc migrate --engine kafka-connect --connect-url http://worker:8083 --connect-secrets file:/run/segcdc/shop.properties
-  segcdc migrate --engine native --yes && segcdc up
-
-The application goes on writing. A process that runs the pipeline ends as FENCED. To the native engine, the tables
-are locked against writing for a few milliseconds, once. Interrupted anywhere, the same command goes on.";
 
 /// How the URLs can be given.
 const URL_HELP: &str = "A URL, @FILE with one, or - for a line of standard input. A URL with a password is better \
@@ -70,7 +30,7 @@ const URL_HELP: &str = "A URL, @FILE with one, or - for a line of standard input
 
 /// Replicates PostgreSQL to SQL Server: a consistent copy, then every committed change, exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "segcdc", version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(name = "segcdc", version, after_help = examples::ALL, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What applies to all commands.
     #[command(flatten)]
@@ -154,7 +114,7 @@ impl Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create the pipeline if it is new, then run it until it is stopped
-    #[command(after_help = UP_EXAMPLES)]
+    #[command(after_help = examples::UP)]
     Up(UpArguments),
     /// Show where the pipeline and each of its tables stand
     #[command(after_help = "Examples:\n  segcdc status --watch\n  segcdc status -o json")]
@@ -183,7 +143,7 @@ pub(crate) enum Command {
         command: TableCommand,
     },
     /// Hand the running pipeline to another engine, at a position: nothing is copied again, nothing is missed
-    #[command(after_help = MIGRATE_EXAMPLES)]
+    #[command(after_help = examples::MIGRATE)]
     Migrate(MigrateArguments),
     /// Look at dead letters: rows of the source that the target cannot hold, set aside by --on-value set_aside
     Deadletter {
@@ -220,6 +180,9 @@ pub(crate) enum Command {
                             does it\n\nTables that the pipeline made are dropped, tables that were there before are emptied."
     )]
     Reset(DownArguments),
+    /// Serve the control plane: an HTTP API for tenants, people, tokens and connections
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArguments),
     /// Show the version
     Version,
     /// Print a completion script for a shell

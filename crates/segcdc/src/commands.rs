@@ -20,6 +20,7 @@ mod down;
 mod migrate;
 mod plan;
 mod reset;
+mod serve;
 mod slot;
 mod status;
 mod steer;
@@ -33,9 +34,11 @@ mod version;
 /// # Errors
 /// What a person has to act on.
 pub(crate) async fn run(command: Command, console: Console, signals: Signals) -> Result<Exit, CliError> {
-    if let Command::Up(arguments) = command {
-        return Box::pin(up::run(arguments, console, signals)).await;
-    }
+    let command = match command {
+        Command::Up(arguments) => return Box::pin(up::run(arguments, console, signals)).await,
+        Command::Serve(arguments) => return Box::pin(serve::run(arguments, console, signals)).await,
+        other => other,
+    };
     let first = signals.first.clone();
     tokio::select! {
         outcome = Box::pin(run_to_end(command, console)) => outcome,
@@ -46,8 +49,8 @@ pub(crate) async fn run(command: Command, console: Console, signals: Signals) ->
 /// Runs a command that can be dropped at any point.
 async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError> {
     match command {
-        // Runs until it is stopped, and so is not one of these.
-        Command::Up(_) => Ok(Exit::Ok),
+        // These run until they are stopped, and so are none of these.
+        Command::Up(_) | Command::Serve(_) => Ok(Exit::Ok),
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Slot(arguments) => slot::run(arguments, console).await,
         Command::Plan(arguments) => plan::run(arguments, console).await,

@@ -64,7 +64,7 @@ const UNREACHABLE: [&str; 38] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 78] = [
+const USAGE: [&str; 93] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -143,6 +143,21 @@ const USAGE: [&str; 78] = [
     "KAFKA_LISTENER_SECURED",
     "MIGRATE_REFUSED",
     "MIGRATION_UNFINISHED",
+    "PUBLIC_URL",
+    "MASTER_KEY_FILE",
+    "MASTER_KEY_READABLE",
+    "MASTER_KEY_MISSING",
+    "MASTER_KEY_FORM",
+    "MASTER_KEY_LENGTH",
+    "MASTER_KEY_WEAK",
+    "MASTER_KEY_TWICE",
+    "MASTER_KEY_UNKNOWN",
+    "MASTER_KEY_COMMAND",
+    "SECRET_DAMAGED",
+    "STORE_FOLDER",
+    "STORE_IN_USE",
+    "STORE_NOT_A_DATABASE",
+    "STORE_NEWER",
 ];
 
 // === impl Exit ===

@@ -12,12 +12,19 @@ use std::process::Command;
 
 use crate::error::CliError;
 
-/// The flags that take a URL, or a user and password, and the variables that do the same.
-pub(crate) const URL_FLAGS: [(&str, &str); 3] =
-    [("--source", "SEGCDC_SOURCE_URL"), ("--target", "SEGCDC_TARGET_URL"), ("--connect-auth", AUTH)];
+/// The flags that take a URL, a user and password, or keys, and the variables that do the same.
+pub(crate) const URL_FLAGS: [(&str, &str); 4] = [
+    ("--source", "SEGCDC_SOURCE_URL"),
+    ("--target", "SEGCDC_TARGET_URL"),
+    ("--connect-auth", AUTH),
+    ("--master-key", MASTER_KEY),
+];
 
 /// The variable of a user and password that are no URL.
 const AUTH: &str = "SEGCDC_CONNECT_AUTH";
+
+/// The variable of master keys, which are secret whatever they look like.
+const MASTER_KEY: &str = "SEGCDC_MASTER_KEY";
 
 /// Longest URL that is read from a file or standard input, bytes.
 const MAX_URL_BYTES: u64 = 16 * 1024;
@@ -146,6 +153,9 @@ fn has_password(variable: &str, value: &OsStr) -> bool {
     if variable == AUTH {
         return !text.starts_with('@') && text != "-";
     }
+    if variable == MASTER_KEY {
+        return true;
+    }
     let Some((_, rest)) = text.split_once("://") else { return false };
     let in_user = rest.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
     in_user || text.contains("password=")
@@ -186,6 +196,13 @@ mod tests {
         assert_eq!(hidden.arguments, arguments(&["status"]));
         assert_eq!(hidden.variables, [("SEGCDC_CONNECT_AUTH", OsString::from("u:p"))]);
         assert_eq!(hide(&arguments(&["status", "--connect-auth", "@file"])), None);
+    }
+
+    #[test]
+    fn master_keys_leave_it_too_and_files_of_them_do_not() {
+        let hidden = hide(&arguments(&["serve", "--master-key=k1 x", "--master-key-file", "f"])).unwrap();
+        assert_eq!(hidden.arguments, arguments(&["serve", "--master-key-file", "f"]));
+        assert_eq!(hidden.variables, [("SEGCDC_MASTER_KEY", OsString::from("k1 x"))]);
     }
 
     #[test]

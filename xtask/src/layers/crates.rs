@@ -55,10 +55,18 @@ const LAYERS: &[Layer] = &[
         may_import: &["segcdc-model"],
         never: &["tokio-postgres", "postgres-protocol", "segcdc-tds", "axum", "hyper"],
     },
+    // Thin: what it does is a use case of control.
+    Layer {
+        name: "segcdc-api",
+        may_import: &["segcdc-model", "segcdc-control"],
+        never: &["tokio-postgres", "postgres-protocol", "segcdc-tds", "sqlx", "rustix"],
+    },
     Layer {
         name: "segcdc",
         may_import: &[
             "segcdc-model",
+            "segcdc-control",
+            "segcdc-api",
             "segcdc-plan",
             "segcdc-postgres",
             "segcdc-sqlserver",

@@ -50,6 +50,7 @@ const PRIVILEGES: &[Privilege] = &[
             "segcdc-engine-native",
             "segcdc-engine-kafka-connect",
             "segcdc-control",
+            "segcdc-api",
             "segcdc",
         ],
         rule: "model and plan do no I/O and ask neither the clock nor chance",

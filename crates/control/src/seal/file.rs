@@ -40,6 +40,30 @@ pub enum KeyFileError {
     Keys(#[from] KeyError),
 }
 
+// === impl KeyFileError ===
+
+impl KeyFileError {
+    /// Stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            KeyFileError::Unreadable { .. } => "MASTER_KEY_FILE",
+            KeyFileError::Open { .. } => "MASTER_KEY_READABLE",
+            KeyFileError::Keys(error) => error.code(),
+        }
+    }
+
+    /// What to do.
+    pub fn hint(&self) -> String {
+        match self {
+            KeyFileError::Unreadable { .. } => {
+                "Name a file that this user can read; of a store that has secrets it has to be the file that it was made with.".to_owned()
+            }
+            KeyFileError::Open { path, .. } => format!("Run `chmod 600 {}`.", path.display()),
+            KeyFileError::Keys(error) => error.hint(),
+        }
+    }
+}
+
 /// Reads the master keys from a file.
 ///
 /// # Errors

@@ -116,9 +116,7 @@ impl Fault for StoreError {
     fn hint(&self) -> String {
         match self {
             StoreError::Folder { .. } => "Give a folder that this user may write with --data-dir.",
-            StoreError::InUse { .. } => {
-                "Stop the other server, or let several servers share a PostgreSQL store with --store."
-            }
+            StoreError::InUse { .. } => "Stop the other server, or give this one another --data-dir.",
             StoreError::NotAStore { .. } => "Give another --data-dir, or bring back the file from a backup.",
             StoreError::Newer { .. } => {
                 "Run the version that wrote it, or a newer one. A store never goes back."

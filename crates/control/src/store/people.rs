@@ -13,6 +13,8 @@ pub struct Tenant {
     pub id: TenantId,
     /// Its name.
     pub name: ResourceName,
+    /// When it was made.
+    pub created_at: Millis,
 }
 
 /// A person.
@@ -28,10 +30,17 @@ pub struct Person {
     pub is_super: bool,
     /// Whether they may not log in.
     pub disabled: bool,
+    /// Grows with each change.
+    pub version: i64,
+    /// When they were made.
+    pub created_at: Millis,
 }
 
 /// A row, in the order of the SELECTs below.
-type PersonRow = (String, String, String, i64, i64);
+type PersonRow = (String, String, String, i64, i64, i64, i64);
+
+/// A row, in the order of the SELECTs below.
+type TenantRow = (String, String, i64);
 
 // === impl Store ===
 
@@ -41,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NameTaken`] when there is a person already.
     pub async fn found(&self, tenant: &Tenant, person: &Person) -> Result<(), StoreError> {
-        let now = Millis::now().0;
+        let now = person.created_at.0;
         on!(self, |pool| {
             let mut work = pool.begin().await.map_err(StoreError::of)?;
             // The row's key is taken by the first who comes, so that two set-ups at once cannot both succeed.
@@ -92,7 +101,7 @@ impl Store {
         .bind(tenant.id.text())
         .bind(tenant.name.as_str())
         .bind(tenant.name.key())
-        .bind(Millis::now().0)
+        .bind(tenant.created_at.0)
         .execute(pool)
         .await
         .map(drop))
@@ -112,7 +121,7 @@ impl Store {
     /// The person of a name, whatever its case.
     pub async fn person_named(&self, name: &ResourceName) -> Result<Option<Person>, StoreError> {
         let row: Option<PersonRow> = on!(self, |pool| sqlx::query_as(
-            "SELECT id, name, password_hash, is_super, disabled FROM person WHERE name_key = $1"
+            "SELECT id, name, password_hash, is_super, disabled, version, created_at FROM person WHERE name_key = $1"
         )
         .bind(name.key())
         .fetch_optional(pool)
@@ -121,26 +130,161 @@ impl Store {
         row.map(Person::from_row).transpose()
     }
 
+    /// The person of an id.
+    pub async fn person(&self, id: UserId) -> Result<Option<Person>, StoreError> {
+        let row: Option<PersonRow> = on!(self, |pool| sqlx::query_as(
+            "SELECT id, name, password_hash, is_super, disabled, version, created_at FROM person WHERE id = $1"
+        )
+        .bind(id.text())
+        .fetch_optional(pool)
+        .await)
+        .map_err(StoreError::of)?;
+        row.map(Person::from_row).transpose()
+    }
+
+    /// Gives a person another password.
+    pub async fn set_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
+        on!(self, |pool| sqlx::query(
+            "UPDATE person SET password_hash = $2, version = version + 1 WHERE id = $1"
+        )
+        .bind(id.text())
+        .bind(hash)
+        .execute(pool)
+        .await
+        .map(drop))
+        .map_err(StoreError::of)
+    }
+
+    /// Keeps the same password under a stronger hash. That is no change that anybody made.
+    pub async fn rehash_password(&self, id: UserId, old: &str, new: &str) -> Result<(), StoreError> {
+        on!(self, |pool| sqlx::query(
+            "UPDATE person SET password_hash = $3 WHERE id = $1 AND password_hash = $2"
+        )
+        .bind(id.text())
+        .bind(old)
+        .bind(new)
+        .execute(pool)
+        .await
+        .map(drop))
+        .map_err(StoreError::of)
+    }
+
+    /// The tenants behind `after` in the order of their names, at most `limit`.
+    pub async fn tenants(&self, after: Option<&str>, limit: i64) -> Result<Vec<Tenant>, StoreError> {
+        let rows: Vec<TenantRow> = on!(self, |pool| sqlx::query_as(
+            "SELECT id, name, created_at FROM tenant WHERE name_key > $1 ORDER BY name_key LIMIT $2"
+        )
+        .bind(after.unwrap_or_default())
+        .bind(limit)
+        .fetch_all(pool)
+        .await)
+        .map_err(StoreError::of)?;
+        rows.into_iter().map(Tenant::from_row).collect()
+    }
+
+    /// The tenant of an id.
+    pub async fn tenant_of(&self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let row: Option<TenantRow> =
+            on!(self, |pool| sqlx::query_as("SELECT id, name, created_at FROM tenant WHERE id = $1")
+                .bind(id.text())
+                .fetch_optional(pool)
+                .await)
+            .map_err(StoreError::of)?;
+        row.map(Tenant::from_row).transpose()
+    }
+
+    /// Deletes a tenant with its sessions, tokens and operations, and the people who are in no other.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::InUseByPipeline`] while there are connections or pipelines.
+    pub async fn delete_tenant(&self, id: TenantId) -> Result<(), StoreError> {
+        const STEPS: [&str; 6] = [
+            "DELETE FROM session WHERE tenant_id = $1
+             OR person_id IN (SELECT person_id FROM membership WHERE tenant_id = $1)",
+            "DELETE FROM api_token WHERE tenant_id = $1",
+            "DELETE FROM operation WHERE tenant_id = $1",
+            "DELETE FROM membership WHERE tenant_id = $1",
+            // Whoever has no tenant any more was of this one; the id is named so that all steps take it.
+            "DELETE FROM person WHERE is_super = 0 AND id <> $1
+             AND NOT EXISTS (SELECT 1 FROM membership WHERE person_id = person.id)",
+            "DELETE FROM tenant WHERE id = $1",
+        ];
+        on!(self, |pool| {
+            let mut work = pool.begin().await.map_err(StoreError::of)?;
+            let mut touched = 0;
+            for step in STEPS {
+                touched = sqlx::query(step)
+                    .bind(id.text())
+                    .execute(&mut *work)
+                    .await
+                    .map_err(StoreError::of)?
+                    .rows_affected();
+            }
+            if touched == 0 {
+                return Err(StoreError::NotFound);
+            }
+            work.commit().await.map_err(StoreError::of)
+        })
+    }
+
+    /// A fact about the store as a whole.
+    pub async fn fact(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let row: Option<(String,)> =
+            on!(self, |pool| sqlx::query_as("SELECT value FROM meta WHERE name = $1")
+                .bind(name)
+                .fetch_optional(pool)
+                .await)
+            .map_err(StoreError::of)?;
+        Ok(row.map(|(value,)| value))
+    }
+
+    /// Stores a fact about the store as a whole, once.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`] when it is there.
+    pub async fn set_fact(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        on!(self, |pool| sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
+            .bind(name)
+            .bind(value)
+            .execute(pool)
+            .await
+            .map(drop))
+        .map_err(StoreError::of)
+    }
+
     /// What a person is in each tenant that they belong to.
     pub async fn memberships(&self, person: UserId) -> Result<Vec<(Tenant, Role)>, StoreError> {
-        let rows: Vec<(String, String, String)> = on!(self, |pool| sqlx::query_as(
-            "SELECT t.id, t.name, m.role FROM membership m JOIN tenant t ON t.id = m.tenant_id
+        let rows: Vec<(String, String, i64, String)> = on!(self, |pool| {
+            sqlx::query_as(
+            "SELECT t.id, t.name, t.created_at, m.role FROM membership m JOIN tenant t ON t.id = m.tenant_id
              WHERE m.person_id = $1 ORDER BY t.name_key"
         )
         .bind(person.text())
         .fetch_all(pool)
-        .await)
+        .await
+        })
         .map_err(StoreError::of)?;
-        let unreadable = |what| StoreError::Unreadable { what };
         rows.into_iter()
-            .map(|(id, name, role)| {
-                let tenant = Tenant {
-                    id: id.parse().map_err(|_form| unreadable("tenant.id"))?,
-                    name: name.parse().map_err(|_form| unreadable("tenant.name"))?,
-                };
-                Ok((tenant, Role::from_word(&role).ok_or(unreadable("membership.role"))?))
+            .map(|(id, name, created_at, role)| {
+                let role =
+                    Role::from_word(&role).ok_or(StoreError::Unreadable { what: "membership.role" })?;
+                Ok((Tenant::from_row((id, name, created_at))?, role))
             })
             .collect()
+    }
+}
+
+// === impl Tenant ===
+
+impl Tenant {
+    fn from_row(row: TenantRow) -> Result<Self, StoreError> {
+        let (id, name, created_at) = row;
+        let unreadable = |what| StoreError::Unreadable { what };
+        Ok(Tenant {
+            id: id.parse().map_err(|_form| unreadable("tenant.id"))?,
+            name: name.parse().map_err(|_form| unreadable("tenant.name"))?,
+            created_at: Millis(created_at),
+        })
     }
 }
 
@@ -148,7 +292,7 @@ impl Store {
 
 impl Person {
     fn from_row(row: PersonRow) -> Result<Self, StoreError> {
-        let (id, name, password_hash, is_super, disabled) = row;
+        let (id, name, password_hash, is_super, disabled, version, created_at) = row;
         let unreadable = |what| StoreError::Unreadable { what };
         Ok(Person {
             id: id.parse().map_err(|_form| unreadable("person.id"))?,
@@ -156,6 +300,8 @@ impl Person {
             password_hash,
             is_super: is_super != 0,
             disabled: disabled != 0,
+            version,
+            created_at: Millis(created_at),
         })
     }
 }

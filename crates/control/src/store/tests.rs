@@ -10,7 +10,7 @@ use crate::name::ResourceName;
 struct Bench {
     store: Store,
     _folder: tempfile::TempDir,
-    _lock: Option<open::FolderLock>,
+    _lock: Option<FolderLock>,
 }
 
 async fn sqlite() -> Bench {
@@ -24,7 +24,7 @@ fn name(text: &str) -> ResourceName {
 }
 
 async fn tenant(store: &Store, text: &str) -> TenantId {
-    let tenant = Tenant { id: TenantId::generate(), name: name(text) };
+    let tenant = Tenant { id: TenantId::generate(), name: name(text), created_at: Millis::now() };
     store.insert_tenant(&tenant).await.unwrap();
     tenant.id
 }
@@ -141,8 +141,11 @@ async fn there_is_one_first_administrator() {
         password_hash: "x".to_owned(),
         is_super: true,
         disabled: false,
+        version: 1,
+        created_at: Millis::now(),
     };
-    let tenant = |text: &str| Tenant { id: TenantId::generate(), name: name(text) };
+    let tenant =
+        |text: &str| Tenant { id: TenantId::generate(), name: name(text), created_at: Millis::now() };
     bench.store.found(&tenant("default"), &first("ada")).await.unwrap();
     assert!(bench.store.is_founded().await.unwrap());
     assert!(matches!(bench.store.found(&tenant("other"), &first("eve")).await, Err(StoreError::NameTaken)));

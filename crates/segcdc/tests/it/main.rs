@@ -2,6 +2,7 @@
 
 mod connect_inputs;
 mod program;
+mod serve;
 
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,0 +1,11 @@
+//! The resources, one file each.
+
+pub(crate) mod audit;
+pub(crate) mod auth;
+pub(crate) mod connections;
+pub(crate) mod health;
+pub(crate) mod me;
+pub(crate) mod setup;
+pub(crate) mod tenants;
+pub(crate) mod tokens;
+pub(crate) mod users;

@@ -1,0 +1,10 @@
+//! The API over a real store, request by request.
+
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may panic")]
+
+mod browsers;
+mod conventions;
+mod description;
+mod inputs;
+mod isolation;
+mod server;
