@@ -35,8 +35,8 @@ use crate::server::certificate::Certificates;
 use crate::server::handshake::Acceptors;
 pub use crate::server::prelogin::Policy;
 
-/// Version that the server claims, at login and in SERVERPROPERTY: SQL Server 2022, whose T-SQL it runs a part of.
-pub const SERVER_VERSION: (u8, u8, u16) = (16, 0, 1000);
+/// Version that the server claims, at login and in SERVERPROPERTY: SQL Server 2025, whose T-SQL it runs a part of.
+pub const SERVER_VERSION: (u8, u8, u16) = (17, 0, 1000);
 
 /// Name of the program in LOGINACK. FreeTDS tells SQL Server from Sybase by its first words.
 pub const PROGRAM_NAME: &str = "Microsoft SQL Server protocol; SEG CDC sandbox, not SQL Server";

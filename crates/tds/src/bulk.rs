@@ -117,6 +117,12 @@ impl<'c> BulkLoad<'c> {
         self.connection.bulk_finish().await
     }
 
+    /// As [`BulkLoad::finish`], with the connection for what comes next.
+    pub async fn finish_and_go_on(self) -> Result<(u64, &'c mut Connection), Error> {
+        let rows = self.connection.bulk_finish().await?;
+        Ok((rows, self.connection))
+    }
+
     /// Gives the load up: the server undoes it, the connection stays usable.
     pub async fn abort(self) -> Result<(), Error> {
         self.connection.cancel().await

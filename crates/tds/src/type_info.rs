@@ -170,10 +170,10 @@ fn scale(reader: &mut Reader<'_>) -> Result<u8, DecodeError> {
 }
 
 /// The type as it is declared and sent where the server refuses it itself: xml travels as nvarchar(max), as with
-/// Microsoft's drivers.
+/// Microsoft's drivers, and so does json.
 pub fn sent_as(column_type: ColumnType) -> ColumnType {
     match column_type {
-        ColumnType::Xml => ColumnType::NVarChar(Len::Max),
+        ColumnType::Xml | ColumnType::Json => ColumnType::NVarChar(Len::Max),
         other => other,
     }
 }
@@ -202,7 +202,7 @@ pub fn put_type_info(out: &mut Vec<u8>, column_type: ColumnType, collation: Coll
         ColumnType::Time(scale) | ColumnType::DateTime2(scale) | ColumnType::DateTimeOffset(scale) => {
             out.push(scale)
         }
-        ColumnType::Date | ColumnType::Xml => {}
+        ColumnType::Date | ColumnType::Xml | ColumnType::Json => {}
         ColumnType::SqlVariant => out.extend_from_slice(&VARIANT_MAX_LEN.to_le_bytes()),
         ColumnType::Text | ColumnType::NText | ColumnType::Image => {
             out.extend_from_slice(&i32::MAX.to_le_bytes());

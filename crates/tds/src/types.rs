@@ -409,6 +409,8 @@ pub enum ColumnType {
     Binary(u16),
     /// `xml`
     Xml,
+    /// `json`: a client that does not ask for the JSON extension, as this one, sees varchar(max) in UTF-8.
+    Json,
     /// `date`
     Date,
     /// `time(scale)`, scale 0 to 7
@@ -463,6 +465,7 @@ impl ColumnType {
                 | ColumnType::VarChar(Len::Max)
                 | ColumnType::VarBinary(Len::Max)
                 | ColumnType::Xml
+                | ColumnType::Json
         )
     }
 
@@ -491,7 +494,7 @@ impl ColumnType {
             ColumnType::SmallMoney | ColumnType::Money => type_id::MONEYN,
             ColumnType::NVarChar(_) => type_id::NVARCHAR,
             ColumnType::NChar(_) => type_id::NCHAR,
-            ColumnType::VarChar(_) => type_id::BIGVARCHAR,
+            ColumnType::VarChar(_) | ColumnType::Json => type_id::BIGVARCHAR,
             ColumnType::Char(_) => type_id::BIGCHAR,
             ColumnType::VarBinary(_) => type_id::BIGVARBINARY,
             ColumnType::Binary(_) => type_id::BIGBINARY,
@@ -531,6 +534,7 @@ impl fmt::Display for ColumnType {
             ColumnType::VarBinary(length) => write!(f, "varbinary({length})"),
             ColumnType::Binary(length) => write!(f, "binary({length})"),
             ColumnType::Xml => f.write_str("xml"),
+            ColumnType::Json => f.write_str("json"),
             ColumnType::Date => f.write_str("date"),
             ColumnType::Time(scale) => write!(f, "time({scale})"),
             ColumnType::DateTime2(scale) => write!(f, "datetime2({scale})"),

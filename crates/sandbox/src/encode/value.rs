@@ -51,7 +51,10 @@ pub fn put_type_info(out: &mut Vec<u8>, column: &OutColumn) {
         ColumnType::Decimal { precision, scale } => {
             out.extend_from_slice(&[decimal_len(precision), precision, scale]);
         }
-        ColumnType::NVarChar(Len::Max) | ColumnType::VarChar(Len::Max) | ColumnType::VarBinary(Len::Max) => {
+        ColumnType::NVarChar(Len::Max)
+        | ColumnType::VarChar(Len::Max)
+        | ColumnType::VarBinary(Len::Max)
+        | ColumnType::Json => {
             out.extend_from_slice(&MAX_MARKER.to_le_bytes());
         }
         ColumnType::NVarChar(Len::Limited(units)) | ColumnType::NChar(units) => {

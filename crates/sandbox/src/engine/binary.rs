@@ -93,7 +93,7 @@ pub(super) fn encode(datum: &Datum, column_type: ColumnType, out: &mut Vec<u8>) 
         Family::Integer => number::encode_integer(datum, column_type, out)?,
         Family::Decimal => number::encode_decimal(datum, column_type, out)?,
         Family::Float => number::encode_float(datum, column_type, out)?,
-        Family::Text => match datum {
+        Family::Text | Family::Json => match datum {
             Datum::Text(text) if text.contains('\0') => {
                 return Err(crate::sql::translate::unsupported("text with the character U+0000"));
             }
@@ -192,7 +192,7 @@ pub(super) fn decode(raw: Option<&[u8]>, column_type: ColumnType) -> Result<Datu
             4 => raw.try_into().ok().map(|bytes| Datum::Real(f32::from_be_bytes(bytes))),
             _ => raw.try_into().ok().map(|bytes| Datum::Float(f64::from_be_bytes(bytes))),
         },
-        Family::Text => std::str::from_utf8(raw).ok().map(|text| Datum::Text(text.to_owned())),
+        Family::Text | Family::Json => std::str::from_utf8(raw).ok().map(|text| Datum::Text(text.to_owned())),
         Family::Binary => Some(Datum::Bytes(raw.to_vec())),
         Family::Uuid => raw.try_into().ok().map(Datum::Uuid),
         Family::Date | Family::Time | Family::DateTime | Family::Offset => decode_temporal(raw, column_type),

@@ -387,6 +387,67 @@ CREATE FUNCTION tsql.hash_bytes(algorithm bpchar, value bytea) RETURNS bytea LAN
         WHEN 'SHA2_512' THEN sha512(value) END $$;
 CREATE FUNCTION tsql.is_numeric(value text) RETURNS int4 LANGUAGE sql IMMUTABLE
     AS $$ SELECT coalesce((value COLLATE "C" ~ '^ *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *$')::int4, 0) $$;
+-- json: what is kept of a document, as it was seen at SQL Server 2025. Blanks go; of members with one name the first one
+-- stays; numbers stay as they are written, but one with an exponent, or with more digits than a decimal has, is rounded to ten
+-- digits behind the point.
+CREATE FUNCTION tsql.json_number(value text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE plain text := ltrim(value, '-'); number numeric;
+BEGIN
+    IF value !~ '[eE]' AND char_length(replace(ltrim(plain, '0'), '.', '')) <= 38 THEN
+        RETURN CASE WHEN value::numeric = 0 THEN plain ELSE value END;
+    END IF;
+    number := CASE WHEN value ~ '[eE]' THEN value::float8::numeric ELSE value::numeric END;
+    IF abs(number) >= (CASE WHEN value ~ '[eE]' THEN 1e28 ELSE 1e38 END) THEN
+        RAISE EXCEPTION USING ERRCODE = 'M1007', MESSAGE = format(
+            'The number ''%s'' is out of the range for numeric representation (maximum precision 38).', value);
+    END IF;
+    RETURN round(number, 10)::text;
+END $$;
+CREATE FUNCTION tsql.json_form(value json, depth int4) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE kind text := json_typeof(value); form text; items int8;
+BEGIN
+    IF kind = 'number' THEN RETURN tsql.json_number(btrim(value::text, E' \t\n\r')); END IF;
+    IF kind = 'string' THEN RETURN to_json(value #>> '{}')::text; END IF;
+    IF kind NOT IN ('object', 'array') THEN RETURN btrim(value::text, E' \t\n\r'); END IF;
+    IF depth >= 128 THEN
+        RAISE EXCEPTION USING ERRCODE = 'J3645', MESSAGE = 'Nested level of JSON document exceeds limit 128.';
+    END IF;
+    IF kind = 'array' THEN
+        SELECT count(*), '[' || coalesce(string_agg(tsql.json_form(e.value, depth + 1), ',' ORDER BY e.n), '') || ']'
+            INTO items, form FROM json_array_elements(value) WITH ORDINALITY AS e (value, n);
+    ELSE
+        items := (SELECT count(*) FROM json_each(value));
+        SELECT '{' || coalesce(string_agg(to_json(m.key)::text || ':' || tsql.json_form(m.value, depth + 1), ',' ORDER BY m.n), '')
+            || '}' INTO form
+            FROM (SELECT DISTINCT ON (e.key) e.key, e.value, e.n FROM json_each(value) WITH ORDINALITY AS e (key, value, n)
+                ORDER BY e.key, e.n) AS m;
+    END IF;
+    IF items > 65535 THEN
+        RAISE EXCEPTION USING ERRCODE = 'J3647',
+            MESSAGE = 'Number of items in one object/array exceeds limit 65535 in JSON type.';
+    END IF;
+    RETURN form;
+END $$;
+CREATE FUNCTION tsql.json_of(value bpchar) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
+DECLARE document json;
+BEGIN
+    document := tsql.text_of(value)::json;
+    IF json_typeof(document) NOT IN ('object', 'array') THEN
+        RAISE EXCEPTION USING ERRCODE = '22P02';
+    END IF;
+    RETURN tsql.json_form(document, 0);
+EXCEPTION WHEN invalid_text_representation OR untranslatable_character THEN
+    RAISE EXCEPTION USING ERRCODE = 'J3609', MESSAGE = 'JSON text is not properly formatted.';
+END $$;
+CREATE FUNCTION tsql.json_to_text(value text, units int4, is_wide bool) RETURNS bpchar LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE form bpchar := value::bpchar;
+BEGIN
+    IF (CASE WHEN is_wide THEN tsql.units(form) ELSE tsql.bytes(form) END) > units THEN
+        RAISE EXCEPTION USING ERRCODE = 'J3639',
+            MESSAGE = 'Target string size is too small to represent the JSON instance.';
+    END IF;
+    RETURN CASE WHEN is_wide THEN form ELSE tsql.to_code_page(form) END;
+END $$;
 -- TRY_CAST: the text in PostgreSQL's own form of the type, or NULL.
 CREATE FUNCTION tsql.attempt(value bpchar, type_name text, family text) RETURNS text LANGUAGE plpgsql IMMUTABLE STRICT AS $$
 DECLARE p text[] := regexp_match(type_name, '\((\d+)(?:,(\d+))?\)');
@@ -403,6 +464,7 @@ BEGIN
         WHEN type_name = 'datetime' THEN tsql.round_datetime(tsql.text_to_ticks(value))::text
         WHEN family = 'datetime' THEN tsql.text_to_ticks(value)::text
         WHEN family = 'offset' THEN tsql.text_to_offset(value)::text
+        WHEN family = 'json' THEN tsql.json_of(value)
         WHEN family = 'uuid' THEN tsql.text_to_uuid(value)::text END;
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;

@@ -84,7 +84,7 @@ INSERT INTO tsql.types VALUES
     (127, 'bigint', 8, 19, 0, NULL), (165, 'varbinary', 8000, 0, 0, NULL),
     (167, 'varchar', 8000, 0, 0, 'SQL_Latin1_General_CP1_CI_AS'), (173, 'binary', 8000, 0, 0, NULL),
     (175, 'char', 8000, 0, 0, 'SQL_Latin1_General_CP1_CI_AS'), (231, 'nvarchar', 8000, 0, 0, 'SQL_Latin1_General_CP1_CI_AS'),
-    (239, 'nchar', 8000, 0, 0, 'SQL_Latin1_General_CP1_CI_AS'), (241, 'xml', -1, 0, 0, NULL);
+    (239, 'nchar', 8000, 0, 0, 'SQL_Latin1_General_CP1_CI_AS'), (241, 'xml', -1, 0, 0, NULL), (244, 'json', -1, 0, 0, NULL);
 
 CREATE FUNCTION tsql.type_words(kind bpchar) RETURNS bpchar LANGUAGE sql IMMUTABLE AS $$
     SELECT (CASE kind::text WHEN 'U' THEN 'USER_TABLE' WHEN 'PK' THEN 'PRIMARY_KEY_CONSTRAINT'
@@ -141,8 +141,8 @@ CREATE FUNCTION tsql.column_property(id int4, wanted bpchar, property bpchar) RE
         WHEN 'columnid' THEN column_id WHEN 'iscomputed' THEN 0 WHEN 'precision' THEN precision WHEN 'scale' THEN scale END
     FROM tsql.columns WHERE object_id = id AND name = wanted COLLATE tsql.ci_as $$;
 CREATE FUNCTION tsql.server_property(property bpchar) RETURNS bpchar LANGUAGE sql STABLE STRICT AS $$
-    SELECT (CASE lower(property::text) WHEN 'productversion' THEN '16.0.1000.6' WHEN 'productlevel' THEN 'RTM'
-        WHEN 'productmajorversion' THEN '16' WHEN 'edition' THEN 'segcdc-sandbox (not SQL Server)'
+    SELECT (CASE lower(property::text) WHEN 'productversion' THEN '17.0.1000.7' WHEN 'productlevel' THEN 'RTM'
+        WHEN 'productmajorversion' THEN '17' WHEN 'edition' THEN 'segcdc-sandbox (not SQL Server)'
         WHEN 'engineedition' THEN '3' WHEN 'servername' THEN 'segcdc-sandbox' WHEN 'machinename' THEN 'segcdc-sandbox'
         WHEN 'collation' THEN 'SQL_Latin1_General_CP1_CI_AS' WHEN 'isclustered' THEN '0' WHEN 'ishadrenabled' THEN '0'
         WHEN 'isintegratedsecurityonly' THEN '0' WHEN 'isfulltextinstalled' THEN '0' WHEN 'isxtpsupported' THEN '0'

@@ -22,7 +22,9 @@ pub(super) enum Reach {
 pub(super) fn reach(error: &SqlError) -> Reach {
     match error.number {
         1205 | 3960 | 245 | 248 | 241 | 242 | 244 | 8114 | 8169 | 3930 | 3998 => Reach::Transaction,
-        208 | 207 | 102 | 156 | 137 | 3952 | 206 | 529 | 40510 | 195 => Reach::Batch,
+        208 | 207 | 102 | 156 | 137 | 257 | 3952 | 206 | 529 | 1007 | 13609 | 13639 | 40510 | 195 => {
+            Reach::Batch
+        }
         _ if error.class >= 20 => Reach::Transaction,
         _ => Reach::Statement,
     }
@@ -140,8 +142,11 @@ pub(super) fn from_postgres(error: &tokio_postgres::Error, place: Place<'_>) -> 
     }
 }
 
-/// The number that a helper function raised: SQLSTATE M and four digits.
+/// The number that a helper function raised: SQLSTATE M and four digits, or J and the last four of one above 10,000.
 fn own_number(state: &SqlState) -> Option<i32> {
+    if let Some(digits) = state.code().strip_prefix('J') {
+        return digits.parse::<i32>().ok().map(|number| 10_000 + number);
+    }
     state.code().strip_prefix('M')?.parse().ok()
 }
 

@@ -243,8 +243,8 @@ fn key_columns(table: &Table, new: &NewIndex) -> Result<Vec<(Column, bool)>, Sql
             )
         })?;
         let family = physical::family(column.column_type);
-        let is_long =
-            matches!(family, Family::Text | Family::Binary) && physical::limit(column.column_type).is_none();
+        let is_long = matches!(family, Family::Text | Family::Binary | Family::Json)
+            && physical::limit(column.column_type).is_none();
         if is_long {
             let message = format!(
                 "Column '{name}' in table '{}' is of a type that is invalid for use as a key column in an index.",

@@ -12,6 +12,7 @@
 //! datetime2 datetime ..   int8        units of 100 ns since 0001-01-01
 //! datetimeoffset          int8[]      UTC as datetime2, offset in minutes; compared through x[1]
 //! uniqueidentifier        uuid
+//! json                    text        in the form that `tsql.json_of` gives it; never compared
 //! ```
 
 use segcdc_tds::{ColumnType, Len};
@@ -45,6 +46,8 @@ pub(crate) enum Family {
     Offset,
     /// uniqueidentifier
     Uuid,
+    /// json
+    Json,
 }
 
 /// The family of a type.
@@ -71,6 +74,7 @@ pub(crate) fn family(column_type: ColumnType) -> Family {
         ColumnType::DateTime2(_) | ColumnType::DateTime | ColumnType::SmallDateTime => Family::DateTime,
         ColumnType::DateTimeOffset(_) => Family::Offset,
         ColumnType::UniqueIdentifier => Family::Uuid,
+        ColumnType::Json => Family::Json,
     }
 }
 
@@ -87,6 +91,7 @@ pub(crate) fn family_word(column_type: ColumnType) -> &'static str {
         Family::DateTime => "datetime",
         Family::Offset => "offset",
         Family::Uuid => "uuid",
+        Family::Json => "json",
     }
 }
 
@@ -116,6 +121,7 @@ pub(crate) fn value_sql(column_type: ColumnType) -> &'static str {
             Family::Time | Family::DateTime => "int8",
             Family::Offset => "int8[]",
             Family::Uuid => "uuid",
+            Family::Json => "text",
         },
     }
 }
@@ -132,6 +138,7 @@ pub(crate) fn value_type(column_type: ColumnType) -> Type {
         "bytea" => Type::BYTEA,
         "uuid" => Type::UUID,
         "int8[]" => Type::INT8_ARRAY,
+        "text" => Type::TEXT,
         _ => Type::BPCHAR,
     }
 }
@@ -192,6 +199,7 @@ pub(crate) fn type_word(column_type: ColumnType) -> &'static str {
         ColumnType::VarBinary(_) => "varbinary",
         ColumnType::Binary(_) => "binary",
         ColumnType::Xml => "xml",
+        ColumnType::Json => "json",
         ColumnType::Date => "date",
         ColumnType::Time(_) => "time",
         ColumnType::DateTime2(_) => "datetime2",
@@ -238,7 +246,7 @@ pub(crate) fn catalog_numbers(column_type: ColumnType) -> (i16, u8, u8) {
         ColumnType::SmallDateTime => (4, 16, 0),
         ColumnType::UniqueIdentifier => (16, 0, 0),
         ColumnType::SqlVariant => (8016, 0, 0),
-        ColumnType::Xml => (-1, 0, 0),
+        ColumnType::Xml | ColumnType::Json => (-1, 0, 0),
         ColumnType::Text | ColumnType::NText | ColumnType::Image => (16, 0, 0),
     }
 }
@@ -263,6 +271,7 @@ pub(crate) fn type_id(column_type: ColumnType) -> i32 {
         ColumnType::VarBinary(_) => 165,
         ColumnType::Binary(_) => 173,
         ColumnType::Xml => 241,
+        ColumnType::Json => 244,
         ColumnType::Date => 40,
         ColumnType::Time(_) => 41,
         ColumnType::DateTime2(_) => 42,
@@ -302,6 +311,7 @@ pub(crate) fn from_catalog(type_id: i32, max_length: i16, precision: u8, scale: 
         165 => ColumnType::VarBinary(len(1)),
         173 => ColumnType::Binary(units(1)),
         241 => ColumnType::Xml,
+        244 => ColumnType::Json,
         40 => ColumnType::Date,
         41 => ColumnType::Time(scale),
         42 => ColumnType::DateTime2(scale),
@@ -348,6 +358,7 @@ mod tests {
             ColumnType::DateTime2(6),
             ColumnType::DateTimeOffset(0),
             ColumnType::UniqueIdentifier,
+            ColumnType::Json,
         ];
         for column_type in types {
             let (max_length, precision, scale) = catalog_numbers(column_type);

@@ -85,6 +85,7 @@ impl Parser<'_> {
             "binary" => fixed(&size, 8000).map(ColumnType::Binary),
             "sysname" => plain(ColumnType::NVarChar(Len::Limited(128))),
             "xml" => plain(ColumnType::Xml),
+            "json" => plain(ColumnType::Json),
             "date" => plain(ColumnType::Date),
             "time" => scale(&size).map(ColumnType::Time),
             "datetime2" => scale(&size).map(ColumnType::DateTime2),

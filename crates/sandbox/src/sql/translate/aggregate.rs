@@ -2,7 +2,7 @@
 
 use segcdc_tds::ColumnType;
 
-use super::compare::{comparable, orderable, postgres_collation};
+use super::compare::{comparable, incomparable, orderable, postgres_collation};
 use super::{Label, Translator, Value, unsupported};
 use crate::answer::SqlError;
 use crate::sql::ast::{Function, Window};
@@ -42,6 +42,9 @@ impl Translator<'_> {
             let mut keys = Vec::new();
             for key in &window.partition {
                 let key = self.value(key)?;
+                if key.family() == Family::Json {
+                    return Err(incomparable(2));
+                }
                 let collate = match key.family() {
                     Family::Text => format!(" COLLATE {}", postgres_collation(&key.label)),
                     _ => String::new(),
@@ -54,7 +57,7 @@ impl Translator<'_> {
             let mut keys = Vec::new();
             for item in &window.order {
                 let value = self.value(&item.value)?;
-                keys.push(self.order_value(&value, item.descending));
+                keys.push(self.order_value(&value, item.descending)?);
             }
             parts.push(format!("ORDER BY {}", keys.join(", ")));
         }
@@ -70,6 +73,7 @@ impl Translator<'_> {
         };
         let value = self.value(argument)?;
         let sql = match function.distinct {
+            true if value.family() == Family::Json => return Err(no_operand(value.column_type, "count")),
             true if value.family() == Family::Text => {
                 format!("count(DISTINCT {} COLLATE {})", value.sql, postgres_collation(&value.label))
             }
@@ -93,14 +97,7 @@ impl Translator<'_> {
             ColumnType::Decimal { scale, .. } => ColumnType::Decimal { precision: 38, scale },
             ColumnType::Money | ColumnType::SmallMoney => ColumnType::Money,
             ColumnType::Real | ColumnType::Float => ColumnType::Float,
-            other => {
-                let message = format!(
-                    "Operand data type {} is invalid for {} operator.",
-                    physical::type_word(other),
-                    function.name.to_lowercase()
-                );
-                return Err(SqlError::new(8117, 16, message));
-            }
+            other => return Err(no_operand(other, &function.name.to_lowercase())),
         };
         let distinct = if function.distinct { "DISTINCT " } else { "" };
         let word = function.name.to_lowercase();
@@ -126,6 +123,7 @@ impl Translator<'_> {
                 };
                 format!("{word}({}{collate})", value.sql)
             }
+            Family::Json => return Err(no_operand(value.column_type, &word)),
             Family::Binary => return Err(unsupported("MIN or MAX of a binary column")),
             Family::Uuid | Family::Offset => {
                 let order = if word == "min" { "" } else { " DESC" };
@@ -139,6 +137,13 @@ impl Translator<'_> {
         };
         Ok(Value { sql, nullable: true, simple: false, column: None, ..value })
     }
+}
+
+/// 8117
+fn no_operand(column_type: ColumnType, word: &str) -> SqlError {
+    let message =
+        format!("Operand data type {} is invalid for {word} operator.", physical::type_word(column_type));
+    SqlError::new(8117, 16, message)
 }
 
 /// 174

@@ -13,7 +13,7 @@ use crate::sql::physical::{self, Family};
 fn rank(column_type: ColumnType) -> u8 {
     match column_type {
         ColumnType::SqlVariant => 40,
-        ColumnType::Xml => 39,
+        ColumnType::Xml | ColumnType::Json => 39,
         ColumnType::DateTimeOffset(_) => 38,
         ColumnType::DateTime2(_) => 37,
         ColumnType::DateTime => 36,
@@ -142,6 +142,30 @@ fn is_bare(value: &Value) -> bool {
         || (value.simple && (matches!(value.label, Label::Implicit(_)) || value.sql.starts_with('$')))
 }
 
+/// 13636: two documents are compared; 402: a document with something else.
+fn refuse_documents(operator: &str, left: &Value, right: &Value) -> Result<(), SqlError> {
+    let is_document = |value: &Value| !value.is_null && value.family() == Family::Json;
+    let other = match (is_document(left), is_document(right)) {
+        (false, false) => return Ok(()),
+        (true, false) if !right.is_null => (left, right),
+        (false, true) if !left.is_null => (left, right),
+        _ => return Err(incomparable(1)),
+    };
+    let message = format!(
+        "The data types {} and {} are incompatible in the {} operator.",
+        other.0.column_type,
+        other.1.column_type,
+        operation(operator)
+    );
+    Err(SqlError::new(402, 16, message))
+}
+
+/// 13636: documents have no order.
+pub(super) fn incomparable(state: u8) -> SqlError {
+    let message = "The json data type cannot be compared or sorted, except when using the IS NULL operator.";
+    SqlError::new(13636, 16, message).with_state(state)
+}
+
 fn operation(operator: &str) -> &'static str {
     match operator {
         "=" => "equal to",
@@ -163,6 +187,7 @@ impl Translator<'_> {
         left: &Value,
         right: &Value,
     ) -> Result<String, SqlError> {
+        refuse_documents(operator, left, right)?;
         let (left, right) = self.unify(left, right, operation(operator))?;
         let column_type = left.column_type;
         if column_type == ColumnType::Xml {

@@ -55,6 +55,14 @@ impl Translator<'_> {
                 Family::Text => Some(format!("tsql.text_to_uuid({sql})")),
                 _ => None,
             },
+            Family::Json => match from {
+                ColumnType::Json => Some(sql.to_owned()),
+                ColumnType::NVarChar(_)
+                | ColumnType::NChar(_)
+                | ColumnType::VarChar(_)
+                | ColumnType::Char(_) => Some(format!("tsql.json_of({sql})")),
+                _ => None,
+            },
         };
         converted.ok_or_else(|| no_conversion(from, to, purpose))
     }
@@ -66,6 +74,9 @@ impl Translator<'_> {
         purpose: Purpose<'_>,
     ) -> Result<String, SqlError> {
         let from = value.column_type;
+        if from == ColumnType::Json {
+            return document_text(value, to, purpose);
+        }
         let is_text = physical::family(from) == Family::Text;
         let style = if let Purpose::Cast(style) = purpose { style } else { 0 };
         let mut sql = if is_text { value.sql.clone() } else { self.text_form(value, to, style)? };
@@ -176,6 +187,28 @@ impl Translator<'_> {
             (true, false) => format!("tsql.pad_binary({fitted}, {limit})"),
         })
     }
+}
+
+/// JSON as text, by CAST and CONVERT only, and never cut.
+fn document_text(value: &Value, to: ColumnType, purpose: Purpose<'_>) -> Result<String, SqlError> {
+    if matches!(to, ColumnType::Xml | ColumnType::SqlVariant) {
+        return Err(no_conversion(ColumnType::Json, to, purpose));
+    }
+    if !matches!(purpose, Purpose::Cast(_)) {
+        let message = format!(
+            "Implicit conversion from data type json to {} is not allowed. Use the CONVERT function to run this query.",
+            physical::type_word(to)
+        );
+        return Err(SqlError::new(257, 16, message));
+    }
+    let (sql, national) = (&value.sql, physical::is_national(to));
+    let limit = physical::limit(to).map_or("NULL".to_owned(), |limit| limit.to_string());
+    let text = format!("tsql.json_to_text({sql}, {limit}, {national})");
+    Ok(match to {
+        ColumnType::NChar(units) => format!("tsql.pad_units({text}, {units})"),
+        ColumnType::Char(bytes) => format!("tsql.pad_bytes({text}, {bytes})"),
+        _ => text,
+    })
 }
 
 /// The style that stands for "none given".

@@ -1,8 +1,8 @@
 //! SELECT.
 
-use segcdc_tds::ColumnType;
+use segcdc_tds::{Collation, ColumnType};
 
-use super::compare::{comparable, orderable, postgres_collation};
+use super::compare::{comparable, incomparable, orderable, postgres_collation};
 use super::through::{is_updatable, same_values};
 use super::{Label, Plan, Scope, Translator, Value, unsupported};
 use crate::answer::{OutColumn, SqlError};
@@ -138,6 +138,10 @@ impl Translator<'_> {
         for (index, ((name, a), (_, b))) in left.columns.iter().zip(&right.columns).enumerate() {
             let a = super::from::inner_value(a, &left_alias, index);
             let b = super::from::inner_value(b, &right_alias, index);
+            if operator != "UNION ALL" && (a.family() == Family::Json || b.family() == Family::Json) {
+                let message = "The data type json cannot be used as an operand to the UNION, INTERSECT or EXCEPT operators because it is not comparable.";
+                return Err(SqlError::new(5335, 16, message));
+            }
             if operator != "UNION ALL" && matches!(a.family(), Family::Binary | Family::Offset) {
                 return Err(unsupported("a set operation on binary or datetimeoffset columns"));
             }
@@ -204,6 +208,11 @@ impl Translator<'_> {
         let list: Vec<String> = columns.iter().map(|(_, value)| output_sql(value)).collect();
         let mut sql = "SELECT ".to_owned();
         if select.distinct {
+            if columns.iter().any(|(_, value)| value.family() == Family::Json) {
+                let message =
+                    "The json data type cannot be selected as DISTINCT because it is not comparable.";
+                return Err(SqlError::new(421, 16, message));
+            }
             sql.push_str(&distinct(&columns));
         }
         sql.push_str(&list.join(", "));
@@ -246,6 +255,9 @@ impl Translator<'_> {
         let mut items = Vec::new();
         for item in group {
             let value = self.value(item)?;
+            if value.family() == Family::Json {
+                return Err(incomparable(2));
+            }
             if matches!(value.family(), Family::Binary | Family::Offset) {
                 return Err(unsupported("GROUP BY of a binary or datetimeoffset column"));
             }
@@ -279,7 +291,7 @@ impl Translator<'_> {
             let value = columns.get(position - 1).map(|(_, value)| value);
             let nullable = value.is_none_or(|value| value.nullable);
             let needs_form = value.is_some_and(|value| {
-                matches!(value.family(), Family::Binary | Family::Offset | Family::Uuid)
+                matches!(value.family(), Family::Binary | Family::Offset | Family::Uuid | Family::Json)
             });
             if !needs_form {
                 return Ok(format!("{position}{}", direction(item.descending, nullable)));
@@ -290,11 +302,14 @@ impl Translator<'_> {
             Some((_, value)) => value.clone(),
             None => self.value(&item.value)?,
         };
-        Ok(self.order_value(&value, item.descending))
+        self.order_value(&value, item.descending)
     }
 
     /// A value of ORDER BY with its direction.
-    pub(super) fn order_value(&self, value: &Value, descending: bool) -> String {
+    pub(super) fn order_value(&self, value: &Value, descending: bool) -> Result<String, SqlError> {
+        if value.family() == Family::Json {
+            return Err(incomparable(2));
+        }
         let sql = orderable(&value.sql, value.column_type);
         let collate = match (&value.label, value.family()) {
             (Label::Default | Label::Explicit(_), Family::Text) => {
@@ -302,7 +317,7 @@ impl Translator<'_> {
             }
             _ => String::new(),
         };
-        format!("({sql}){collate}{}", direction(descending, value.nullable))
+        Ok(format!("({sql}){collate}{}", direction(descending, value.nullable)))
     }
 
     /// LIMIT and OFFSET.
@@ -422,6 +437,11 @@ pub(super) fn out_column(name: &str, value: &Value) -> OutColumn {
         Label::Implicit(collate) | Label::Explicit(collate) => collate.wire,
         Label::None | Label::Default => Collate::database_default().wire,
     };
+    if let ColumnType::Json = value.column_type {
+        // As for every client that does not ask for the JSON extension.
+        column.column_type = ColumnType::VarChar(segcdc_tds::Len::Max);
+        column.collation = Collation::LATIN1_GENERAL_100_BIN2_UTF8;
+    }
     column.nullable = value.nullable || value.is_null;
     column.identity = value.column.as_ref().is_some_and(|facts| facts.identity);
     column.computed = value.column.is_none();

@@ -117,6 +117,9 @@ impl Translator<'_> {
             Family::Text if is_utf8(&value.label) => format!("octet_length({})", value.sql),
             Family::Text => format!("tsql.bytes({})", value.sql),
             Family::Binary => format!("octet_length({})", value.sql),
+            Family::Json => {
+                return Err(super::unsupported("DATALENGTH of json, whose binary form is not known"));
+            }
             _ => {
                 let size = physical::catalog_numbers(value.column_type).0;
                 format!("(CASE WHEN ({}) IS NULL THEN NULL ELSE {size} END)", value.sql)
