@@ -41,6 +41,7 @@ fn form(mssql_type: MssqlType) -> KeyForm {
         | MssqlType::NVarChar { length: Length::Max, .. }
         | MssqlType::VarBinary { length: Length::Max }
         | MssqlType::VarChar { .. }
+        | MssqlType::Json
         | MssqlType::Date
         | MssqlType::Time
         | MssqlType::DateTime2 { .. }

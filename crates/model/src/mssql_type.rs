@@ -68,6 +68,8 @@ pub enum MssqlType {
     },
     /// `uniqueidentifier`
     UniqueIdentifier,
+    /// `json`, the type of SQL Server 2025 and Azure: a document and not its text; never in a key.
+    Json,
 }
 
 // === impl MssqlType ===
@@ -98,6 +100,7 @@ impl fmt::Display for MssqlType {
             MssqlType::DateTime2 { scale } => write!(f, "datetime2({scale})"),
             MssqlType::DateTimeOffset { scale } => write!(f, "datetimeoffset({scale})"),
             MssqlType::UniqueIdentifier => f.write_str("uniqueidentifier"),
+            MssqlType::Json => f.write_str("json"),
         }
     }
 }

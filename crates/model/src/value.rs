@@ -52,6 +52,13 @@ pub enum Value<'a> {
         /// What its elements are.
         element: ArrayElement,
     },
+    /// A JSON document, for a column of the type `json`: it is written in the normal form of `segcdc_plan::json_document`.
+    Document {
+        /// The text as PostgreSQL prints it: JSON, or an array.
+        text: &'a str,
+        /// What the elements of an array are; `None` for JSON.
+        array: Option<ArrayElement>,
+    },
     /// Text or bytes that are kept outside of memory.
     Large(LargeRef<'a>),
 }

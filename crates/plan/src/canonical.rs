@@ -13,6 +13,7 @@ use segcdc_model::{Field, PgType, Value};
 
 use crate::convert::{self, ValueError};
 use crate::json_array;
+use crate::json_document;
 
 /// Microseconds of a day.
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
@@ -59,6 +60,9 @@ pub fn write_text(value: &Value<'_>, out: &mut String) {
                 out.write_str("(no JSON array)")
             })
         }
+        Value::Document { text, array } => json_document::write_printed(text, *array, out)
+            // No column of the target holds such a text, which is no JSON.
+            .or_else(|_| out.write_str("(no JSON document)")),
         Value::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
         Value::HexBytes(digits) => {
             digits.bytes().try_for_each(|byte| out.write_char(char::from(byte.to_ascii_lowercase())))

@@ -44,9 +44,9 @@ pub enum ValueError {
     /// Text that is not UTF-8 (a database with encoding SQL_ASCII), or that holds a NUL.
     #[error("the source sent text that is not UTF-8")]
     NotUtf8,
-    /// An array of more text than is kept in memory, for a column that holds JSON.
-    #[error("an array of more than 1 MiB of text cannot be a JSON array")]
-    ArrayTooLong,
+    /// An array, or JSON for a column of the type `json`, of more text than is kept in memory.
+    #[error("more than 1 MiB of text cannot be made JSON of the target")]
+    JsonTooLong,
     /// What was kept of a large value is not what was received.
     #[error("a large value was damaged where it was kept")]
     Unreadable,
@@ -71,7 +71,7 @@ impl Fault for ValueError {
             ValueError::NotSent => "VALUE_NOT_SENT",
             ValueError::Malformed { .. } => "VALUE_MALFORMED",
             ValueError::NotUtf8 => "VALUE_NOT_UTF8",
-            ValueError::ArrayTooLong => "VALUE_TOO_LONG",
+            ValueError::JsonTooLong => "VALUE_TOO_LONG",
             ValueError::Unreadable => "SPILL_DAMAGED",
         }
     }
@@ -81,7 +81,7 @@ impl Fault for ValueError {
             ValueError::NotSent
             | ValueError::Malformed { .. }
             | ValueError::NotUtf8
-            | ValueError::ArrayTooLong
+            | ValueError::JsonTooLong
             | ValueError::Unreadable => Disposition::HaltTable,
         }
     }
@@ -97,9 +97,8 @@ impl Fault for ValueError {
                 "correct the row at the source: SQL Server takes Unicode text only, and a database with encoding \
                  SQL_ASCII holds any bytes"
             }
-            ValueError::ArrayTooLong => {
-                "let the column be nvarchar(max), which holds the array as PostgreSQL prints it, or set such rows aside with \
-                 --on-value"
+            ValueError::JsonTooLong => {
+                "let the column be nvarchar(max), which holds what PostgreSQL prints, or set such rows aside with --on-value"
             }
             ValueError::Unreadable => "check the disk of --spill-dir; nothing was changed, try again",
         }

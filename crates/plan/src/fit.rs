@@ -17,6 +17,7 @@ use segcdc_model::{Field, Length, MssqlType, Value};
 
 use crate::convert::{self, NumericExtent, ValueError};
 use crate::json_array::{self, ArrayTrouble};
+use crate::json_document::{self, DocumentTrouble};
 use crate::rules::ValuePolicy;
 use crate::table_plan::ColumnPlan;
 use crate::type_map;
@@ -64,7 +65,7 @@ pub enum Misfit {
     KeyTooLong,
     /// Bytes that are no text.
     NotUtf8,
-    /// An array that JSON has no place for.
+    /// An array that JSON has no place for, or JSON that the type `json` has none for.
     NoJson,
     /// NULL, where the target does not allow it.
     Null,
@@ -119,9 +120,11 @@ impl Misfit {
 /// [`ValueError::NotSent`], [`ValueError::Malformed`], and [`ValueError::NotUtf8`] where the policy does not help.
 pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, ValueError> {
     let decoded = convert::decode(&column.pg_type, field).map(|value| of_kind(column.mssql_type, value));
+    let is_document = column.mssql_type == MssqlType::Json;
     let decoded = match (decoded, column.array) {
+        (Ok(Value::Text(text)), array) if is_document => Ok(Value::Document { text, array }),
         (Ok(Value::Text(text)), Some(element)) => Ok(Value::Array { text, element }),
-        (Ok(Value::Large(_)), Some(_)) => Err(ValueError::ArrayTooLong),
+        (Ok(Value::Large(_)), array) if is_document || array.is_some() => Err(ValueError::JsonTooLong),
         (decoded, _) => decoded,
     };
     if matches!(column.policy, ValuePolicy::Halt | ValuePolicy::Text) {
@@ -132,7 +135,7 @@ pub fn fit<'a>(column: &ColumnPlan, field: Field<'a>) -> Result<Fitted<'a>, Valu
             Some(misfit) => (value, misfit),
             None => return Ok(Fitted::Exact(value)),
         },
-        Err(error @ (ValueError::NotUtf8 | ValueError::ArrayTooLong)) => {
+        Err(error @ (ValueError::NotUtf8 | ValueError::JsonTooLong)) => {
             let misfit = if error == ValueError::NotUtf8 { Misfit::NotUtf8 } else { Misfit::TooLong };
             return match column.policy {
                 ValuePolicy::Null if column.nullable => Ok(Fitted::Replaced(Value::Null)),
@@ -226,6 +229,13 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
             Err(ArrayTrouble::NotANumber) => Some(Misfit::NotANumber),
             Err(ArrayTrouble::LowerBound | ArrayTrouble::Malformed) => Some(Misfit::NoJson),
         },
+        (Value::Document { text, array }, _) => {
+            match json_document::write_printed(text, array, &mut String::new()) {
+                Ok(()) => None,
+                Err(DocumentTrouble::TooLong) => Some(Misfit::TooLong),
+                Err(_) => Some(Misfit::NoJson),
+            }
+        }
         (Value::Bytes(bytes), MssqlType::VarBinary { length }) => binary(bytes.len() as u64, length),
         (Value::HexBytes(digits), MssqlType::VarBinary { length }) => binary(digits.len() as u64 / 2, length),
         (Value::Large(large), MssqlType::NVarChar { length: Length::Max, .. }) => {

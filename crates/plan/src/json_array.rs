@@ -14,6 +14,8 @@
 
 use segcdc_model::ArrayElement;
 
+use crate::json_string;
+
 /// Why an array cannot be a JSON array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ArrayTrouble {
@@ -185,55 +187,13 @@ fn push_element(text: &str, element: ArrayElement, out: &mut String) -> Result<(
         }),
         ArrayElement::Number => match text {
             "NaN" | "Infinity" | "-Infinity" => return Err(ArrayTrouble::NotANumber),
-            number if is_json_number(number) => out.push_str(number),
+            number if json_string::is_number(number) => out.push_str(number),
             _ => return Err(ArrayTrouble::Malformed),
         },
         ArrayElement::Json => out.push_str(text),
-        ArrayElement::Text => push_string(text, out),
+        ArrayElement::Text => json_string::push(text, out),
     }
     Ok(())
-}
-
-/// Whether text is a number of JSON (RFC 8259, 6).
-fn is_json_number(text: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (unsigned, None),
-    };
-    let (whole, fraction) = match mantissa.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (mantissa, None),
-    };
-    digits(whole)
-        && (whole == "0" || !whole.starts_with('0'))
-        && fraction.is_none_or(digits)
-        && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
-}
-
-/// Appends text as a string of JSON: only what must be escaped is.
-fn push_string(text: &str, out: &mut String) {
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if u32::from(control) < 0x20 => {
-                out.push_str("\\u00");
-                for nibble in [u32::from(control) >> 4, u32::from(control) & 0xF] {
-                    out.extend(char::from_digit(nibble, 16));
-                }
-            }
-            other => out.push(other),
-        }
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
 //! - [`mod@fit`]: what a value becomes in its column, the column's policy included
 //! - [`json_array`]: arrays as JSON arrays
+//! - [`json_document`]: JSON in one form for each value, for columns of the type `json`
 //! - [`canonical`]: one text for each value, to compare source and target
 //! - [`letters`]: rows that are set aside, and uses of value policies
 //! - [`row_image`]: a row as several changes of it left it
@@ -37,6 +38,8 @@ pub mod convert;
 pub mod error;
 pub mod fit;
 pub mod json_array;
+pub mod json_document;
+mod json_string;
 pub mod key;
 mod ledger;
 pub mod letters;

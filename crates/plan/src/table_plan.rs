@@ -110,8 +110,13 @@ impl TableKey {
 impl ColumnPlan {
     /// What its type refuses of the source's values, for people; `None` when it holds them all.
     pub fn refuses(&self, in_key: bool) -> Option<Cow<'static, str>> {
-        if self.array.is_some() {
-            return Some(format!("{} are refused", type_map::ARRAY_LOSS).into());
+        match (self.array, self.mssql_type) {
+            (Some(_), MssqlType::Json) => {
+                let (arrays, documents) = (type_map::ARRAY_LOSS, type_map::DOCUMENT_LOSS);
+                return Some(format!("{arrays}, and {documents} are refused").into());
+            }
+            (Some(_), _) => return Some(format!("{} are refused", type_map::ARRAY_LOSS).into()),
+            (None, _) => {}
         }
         type_map::narrowing(&self.pg_type, &self.mssql_type, in_key)
     }

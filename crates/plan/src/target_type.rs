@@ -66,6 +66,7 @@ fn plain(text: &str) -> Result<MssqlType, &'static str> {
         "datetime2" => Ok(MssqlType::DateTime2 { scale: scale(&arguments)? }),
         "datetimeoffset" => Ok(MssqlType::DateTimeOffset { scale: scale(&arguments)? }),
         "uniqueidentifier" => bare(MssqlType::UniqueIdentifier),
+        "json" => bare(MssqlType::Json),
         other => Err(refusal(other)),
     }
 }
@@ -80,10 +81,6 @@ fn refusal(name: &str) -> &'static str {
             "SQL Server's xml does not keep the text: white space, the declaration and the spelling of entities change; \
              nvarchar(max) holds the exact text, and CAST(... AS xml) in a view reads it"
         }
-        "json" => {
-            "SQL Server's json keeps a document, not its text, and how it keeps numbers is not documented; nvarchar(max) holds \
-             the exact text, and CAST(... AS json) in a view reads it; json_array makes an array JSON text"
-        }
         "float" => "float has 53 bits here; real is the one with 24",
         "time" => "a time has six digits here: time(6)",
         "datetime" | "smalldatetime" => "it rounds: datetime2(n) keeps what the source has",
@@ -97,7 +94,7 @@ fn refusal(name: &str) -> &'static str {
         "tinyint" => "it has no negative numbers: smallint is the smallest integer here",
         _ => {
             "the target types are bit, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varchar(n), varbinary(n), date, \
-             time, datetime2(n), datetimeoffset(n) and uniqueidentifier; and json_array for an array"
+             time, datetime2(n), datetimeoffset(n), uniqueidentifier and json; and json_array for an array"
         }
     }
 }
@@ -179,6 +176,7 @@ mod tests {
             "datetime2(7)",
             "datetimeoffset(3)",
             "uniqueidentifier",
+            "json",
         ] {
             assert_eq!(parse(text).map(|found| found.to_string()), Ok(text.to_owned()));
         }
@@ -201,7 +199,7 @@ mod tests {
     fn what_is_no_target_type_is_refused_with_the_reason() {
         for (text, part) in [
             ("xml", "white space"),
-            ("json", "exact text"),
+            ("json(max)", "parentheses"),
             ("decimal", "decimal(28,6)"),
             ("decimal(39,0)", "38 digits"),
             ("decimal(5,6)", "no more of them"),

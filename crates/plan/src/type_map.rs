@@ -93,6 +93,9 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
             }
             _ => "years outside of 1 to 9999 and infinities are refused",
         },
+        (PgType::Json | PgType::Jsonb, MssqlType::Json) => {
+            return Some(format!("{DOCUMENT_LOSS} is refused").into());
+        }
         (PgType::Time, _) => "24:00:00 is refused",
         (_, MssqlType::NVarChar { length: Length::Limited(units), .. }) => {
             let needed = match pg_type {
@@ -129,6 +132,10 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
     };
     Some(Cow::Borrowed(text))
 }
+
+/// What the type `json` lacks.
+pub const DOCUMENT_LOSS: &str = "JSON that is no object or array, has a name twice in one object or \\u0000, has numbers of more than 38 digits, is nested \
+     more than 128 deep, has more than 65,535 items in one object or array or 32,768 names, or is of more than 1 MiB";
 
 /// What a JSON array lacks.
 pub const ARRAY_LOSS: &str =
@@ -228,9 +235,9 @@ pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
         },
         MssqlType::NVarChar { length: Length::Limited(units), .. } => units.saturating_mul(2),
         MssqlType::VarBinary { length: Length::Limited(bytes) } | MssqlType::VarChar { bytes } => *bytes,
-        MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarBinary { length: Length::Max } => {
-            u16::MAX
-        }
+        MssqlType::NVarChar { length: Length::Max, .. }
+        | MssqlType::VarBinary { length: Length::Max }
+        | MssqlType::Json => u16::MAX,
         MssqlType::Date => 3,
         MssqlType::Time => 5,
         // Bytes of the date, of the offset, and of the time for so many digits.

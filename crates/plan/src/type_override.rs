@@ -12,7 +12,8 @@
 //! date                               outside of keys datetime2(n), at midnight
 //! timestamp                          datetime2(n)
 //! timestamptz                        datetimeoffset(n); outside of keys datetime2(n), the instant in UTC
-//! arrays of built-in types           outside of keys json_array, as nvarchar(max)
+//! json, jsonb                        outside of keys json
+//! arrays of built-in types           outside of keys json, and json_array, as nvarchar(max)
 //! anything                           nvarchar(n), nvarchar(max), outside of keys varchar(n): the text that PostgreSQL prints
 //! ```
 //!
@@ -78,24 +79,17 @@ pub(crate) fn decide(
         in_key,
     };
     let names_column = rule.selector.is_column();
-    let wanted = match wanted {
-        TargetType::Plain(mssql_type) => mssql_type,
-        TargetType::JsonArray => {
-            let found = json_array(column, in_key);
-            return match found {
-                Ok(element) if policy_of_rest(rules, table, column).is_some() => Ok(Some(Override {
-                    mssql_type: MssqlType::NVarChar { length: Length::Max, binary_collation: false },
-                    as_text: false,
-                    array: Some(element),
-                })),
-                Ok(_) => Err(too_narrow(wanted, type_map::ARRAY_LOSS.to_owned())),
-                Err(detail) if names_column || (rule.selector.is_type() && !in_key) => {
-                    Err(impossible(detail))
-                }
-                Err(_) => Ok(None),
-            };
-        }
-    };
+    if let Some((mssql_type, lost)) = array_type(wanted, column) {
+        return match json_array(column, in_key) {
+            Ok(element) if policy_of_rest(rules, table, column).is_some() => {
+                Ok(Some(Override { mssql_type, as_text: false, array: Some(element) }))
+            }
+            Ok(_) => Err(too_narrow(wanted, lost)),
+            Err(detail) if names_column || (rule.selector.is_type() && !in_key) => Err(impossible(detail)),
+            Err(_) => Ok(None),
+        };
+    }
+    let TargetType::Plain(wanted) = wanted else { return Ok(None) };
     let Some(way) = way(&column.pg_type, &wanted) else {
         if !names_column && !rule.selector.is_type() {
             return Ok(None);
@@ -121,6 +115,22 @@ pub(crate) fn decide(
         return Err(too_narrow(TargetType::Plain(mssql_type), lost));
     }
     Ok(Some(Override { mssql_type, as_text: way == Way::Printed, array: None }))
+}
+
+/// What a column becomes by a type that makes arrays JSON, and what that loses; `None` for another type, and for `json` where the
+/// column is no array.
+fn array_type(wanted: TargetType, column: &SourceColumn) -> Option<(MssqlType, String)> {
+    match wanted {
+        TargetType::JsonArray => {
+            let text = MssqlType::NVarChar { length: Length::Max, binary_collation: false };
+            Some((text, type_map::ARRAY_LOSS.to_owned()))
+        }
+        TargetType::Plain(MssqlType::Json) if column.type_name.ends_with("[]") => {
+            let lost = format!("{}, and {}", type_map::ARRAY_LOSS, type_map::DOCUMENT_LOSS);
+            Some((MssqlType::Json, lost))
+        }
+        TargetType::Plain(_) => None,
+    }
 }
 
 /// What the rules say of values of a column that do not fit; `text` says nothing of a type that is asked for.
@@ -193,6 +203,7 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
         (From::Int2 | From::Int4 | From::Int8 | From::Oid, To::Decimal { .. })
         | (From::Numeric { .. }, To::SmallInt | To::Int | To::BigInt)
         | (From::Float4, To::Float)
+        | (From::Json | From::Jsonb, To::Json)
         | (From::Date | From::TimestampTz, To::DateTime2 { .. }) => Way::OtherText,
         (_, To::NVarChar { .. } | To::VarChar { .. }) => Way::Printed,
         _ => return None,
@@ -220,13 +231,14 @@ fn choices(pg_type: &PgType) -> &'static str {
         PgType::Bool | PgType::Bit => "it can be bit or nvarchar(n)",
         PgType::Uuid => "it can be uniqueidentifier or nvarchar(n)",
         PgType::Time => "it can be time(6) or nvarchar(n)",
+        PgType::Json | PgType::Jsonb => {
+            "json can be json, of SQL Server 2025 and later, nvarchar(n), nvarchar(max) or varchar(n)"
+        }
         PgType::Text
         | PgType::Varchar { .. }
         | PgType::Char { .. }
         | PgType::Name
         | PgType::Enum
-        | PgType::Json
-        | PgType::Jsonb
         | PgType::Other => "text can be nvarchar(n), nvarchar(max) or varchar(n)",
     }
 }
@@ -293,6 +305,7 @@ pub(crate) fn narrows(column: &SourceColumn, mssql_type: &MssqlType, in_key: boo
         MssqlType::DateTime2 { scale } | MssqlType::DateTimeOffset { scale } => (scale
             < fraction_digits(column))
         .then(|| format!("times with more than {scale} digits of a second")),
+        MssqlType::Json => Some(type_map::DOCUMENT_LOSS.to_owned()),
         MssqlType::Bit
         | MssqlType::Real
         | MssqlType::Float

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use segcdc_model::{Length, MssqlType, Value};
-use segcdc_plan::json_array;
+use segcdc_plan::json_document::DocumentTrouble;
+use segcdc_plan::{ValueError, json_array, json_document};
 use segcdc_tds::{BulkColumn, Collation, ColumnType, Len, RowEncoder};
 
 use crate::dialect::{self, Dialect, TimeForm};
@@ -41,6 +42,8 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
         MssqlType::DateTime2 { scale } => ColumnType::DateTime2(scale),
         MssqlType::DateTimeOffset { scale } => ColumnType::DateTimeOffset(scale),
         MssqlType::UniqueIdentifier => ColumnType::UniqueIdentifier,
+        // As it is staged: no load names a column of the type itself.
+        MssqlType::Json => ColumnType::NVarChar(Len::Max),
     }
 }
 
@@ -83,6 +86,14 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
                 )
             })?;
             encoder.text(&json)?;
+        }
+        Value::Document { text, array } => {
+            let mut document = String::with_capacity(text.len());
+            json_document::write_printed(text, array, &mut document).map_err(|trouble| match trouble {
+                DocumentTrouble::TooLong => RefusedValue::Unreadable(ValueError::JsonTooLong),
+                other => RefusedValue::Unrepresentable(other.describe()),
+            })?;
+            encoder.text(&document)?;
         }
         Value::Bytes(bytes) => encoder.bytes(bytes)?,
         Value::HexBytes(digits) => encoder.hex_bytes(digits)?,
@@ -182,6 +193,7 @@ mod tests {
             real: f32,
             text in "[^\\x00]{0,12}",
             units in 1_u16..12,
+            json in "[\\[{]?[\\[\\]{}\",:0-9e.\\-]{0,12}|\\[(0|[1-9][0-9]{0,40})(\\.[0-9]{1,40})?(e-?[0-9]{1,3})?\\]",
         ) {
             let numeric = PgType::Numeric { bounds: None };
             agree(numeric, MssqlType::Decimal { precision, scale }, Field::Text(number.as_bytes()))?;
@@ -210,6 +222,7 @@ mod tests {
             agree(PgType::Date, datetime2, Field::Binary(&days.to_be_bytes()))?;
             agree(PgType::Date, datetime2, Field::Binary(&(days % 4_000_000).to_be_bytes()))?;
             agree(PgType::Text, MssqlType::VarChar { bytes: units }, Field::Text(text.as_bytes()))?;
+            agree(PgType::Json, MssqlType::Json, Field::Text(json.as_bytes()))?;
             for length in [Length::Limited(units), Length::Max] {
                 let nvarchar = MssqlType::NVarChar { length, binary_collation: true };
                 agree(PgType::Text, nvarchar, Field::Text(text.as_bytes()))?;

@@ -179,7 +179,8 @@ pub fn disposition_of(number: i32) -> Disposition {
         1101 | 1105 | 3257 | 9002 => Disposition::Retry,
         // A row does not fit its table: NULL, constraint, truncation, overflow, conversion, row size.
         220 | 232 | 242 | 245 | 248 | 295 | 296 | 511 | 515 | 517 | 535 | 547 | 1946 | 2601 | 2627 | 2628
-        | 8023 | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 => Disposition::HaltTable,
+        | 1007 | 8023 | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 | 13609 | 13639 | 13645 | 13647
+        | 13649 => Disposition::HaltTable,
         // The target table changed or went away; a computed or read-only column; a view.
         206 | 207 | 208 | 213 | 1701 | 1702 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468
         | 544 | 545 | 1088 | 2705 | 2714 | 2812 | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816
@@ -328,7 +329,9 @@ fn code_of(number: i32) -> &'static str {
         515 => "VALUE_NULL",
         547 => "CONSTRAINT_VIOLATION",
         2628 | 8152 => "VALUE_TOO_LONG",
-        220 | 232 | 242 | 245 | 248 | 8023 | 8114 | 8115 => "VALUE_UNREPRESENTABLE",
+        220 | 232 | 242 | 245 | 248 | 1007 | 8023 | 8114 | 8115 | 13609 | 13645 | 13647 | 13649 => {
+            "VALUE_UNREPRESENTABLE"
+        }
         1946 => "KEY_TOO_LONG",
         2601 | 2627 => "KEY_COLLISION",
         2705 => "COLUMN_NAME_CLASH",

@@ -3,16 +3,18 @@
 //! A row is encoded and checked before it is sent, and what has been encoded is sent in pieces of [`SEND_BYTES`], so
 //! that memory stays the same whatever the size of the table. The load goes into a heap under TABLOCK: bulk update
 //! locks of several loads agree with each other, and the log is minimal where the recovery model allows it (T-SQL
-//! manual, "Prerequisites for minimal logging in bulk import").
+//! manual, "Prerequisites for minimal logging in bulk import"). A table with a column of the type `json` is loaded through a
+//! temporary table of the session, see [`crate::sql::document`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use segcdc_model::{Field, Lsn, Tuple};
+use segcdc_model::{Field, Lsn, Tuple, Value};
 use segcdc_plan::letters::{self, LetterChange};
 use segcdc_plan::{Binding, Fitted, Held, PolicyUse, RowImage, TablePlan, ValuePolicy, fit};
-use segcdc_tds::{BulkOptions, Error as TdsError};
+use segcdc_tds::{BulkColumn, BulkOptions, Connection, Error as TdsError};
 
+use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::quote;
@@ -51,6 +53,8 @@ pub struct Loader<'t> {
     sink: RowSink<'t>,
     /// The load began the transaction that it runs in, and commits it.
     owns_transaction: bool,
+    /// What moves the rows from the temporary table that they are loaded into; `None` when that is the target.
+    store: Option<String>,
     table: Arc<TablePlan>,
     buffer: RowBuffer,
     /// Rows in `buffer`.
@@ -110,12 +114,8 @@ impl<'t> Loader<'t> {
         table: &Arc<TablePlan>,
         progress: Arc<LoadProgress>,
     ) -> Result<Self, TargetError> {
-        let dialect = target.dialect();
-        let columns = table
-            .columns
-            .iter()
-            .map(|column| encode::bulk_column(&column.name, column.mssql_type, column.nullable, dialect));
-        let buffer = RowBuffer::new(columns.collect(), target.write_path());
+        let staged = sql::document::has_documents(table);
+        let buffer = RowBuffer::new(columns(table, target.dialect(), staged), target.write_path());
         // A bulk load is all or nothing by itself; a series of INSERTs needs a transaction for that.
         let owns_transaction =
             target.write_path() == WritePath::Insert && !target.connection().in_transaction();
@@ -123,13 +123,21 @@ impl<'t> Loader<'t> {
             target.batch("beginning a load", sql::session::BEGIN).await?;
         }
         let options = BulkOptions { table_lock: true, keep_nulls: true, ..BulkOptions::default() };
-        let name = quote::qualified(&table.target);
+        let (name, store) = if staged {
+            target.staging_count += 1;
+            let number = target.staging_count;
+            target.batch("creating a staging table", &sql::document::create_load(number, table)).await?;
+            (sql::staging::name(number), Some(sql::document::store_load(number, table)))
+        } else {
+            (quote::qualified(&table.target), None)
+        };
         let sink = RowSink::begin(target, &name, buffer.columns(), &options)
             .await
             .map_err(|error| at_table(table, error))?;
         Ok(Loader {
             sink,
             owns_transaction,
+            store,
             table: Arc::clone(table),
             buffer,
             buffered: 0,
@@ -198,10 +206,13 @@ impl<'t> Loader<'t> {
             let _given_up = self.abort().await;
             return Err(error);
         }
-        let Loader { sink, owns_transaction, table, sent, .. } = self;
+        let Loader { sink, owns_transaction, store, table, sent, .. } = self;
         match sink {
             RowSink::Insert { target, rows, .. } => {
-                let counted = check_count(rows, sent);
+                let mut counted = check_count(rows, sent);
+                if counted.is_ok() {
+                    counted = move_rows(target.connection(), store.as_deref(), &table, sent).await;
+                }
                 if counted.is_err() {
                     target.roll_back().await;
                 } else if owns_transaction {
@@ -209,9 +220,11 @@ impl<'t> Loader<'t> {
                 }
                 counted
             }
-            bulk @ RowSink::Bulk(_) => {
-                let taken = bulk.finish().await.map_err(|error| at_table(&table, error))?;
-                check_count(taken, sent)
+            RowSink::Bulk(load) => {
+                let loaded = load.finish_and_go_on().await;
+                let (taken, connection) = loaded.map_err(|error| at_table(&table, error))?;
+                check_count(taken, sent)?;
+                move_rows(connection, store.as_deref(), &table, sent).await
             }
         }
     }
@@ -249,6 +262,8 @@ impl<'t> Loader<'t> {
         for (index, column) in table.columns.iter().enumerate() {
             let field = row.get(index).unwrap_or(Field::UnchangedToast);
             let written = match fit(column, field).map_err(RefusedValue::from) {
+                // A staging table would let it through.
+                Ok(Fitted::Exact(Value::Null)) if !column.nullable => Err(RefusedValue::Null),
                 Ok(Fitted::Exact(value)) => buffer.value(value),
                 Ok(Fitted::Replaced(value)) => {
                     replaced.push(index);
@@ -286,6 +301,32 @@ impl<'t> Loader<'t> {
         }
         Ok(())
     }
+}
+
+/// The columns of a load: those of the target, or of the staging table in front of it.
+fn columns(table: &TablePlan, dialect: Dialect, staged: bool) -> Vec<BulkColumn> {
+    let columns = table.columns.iter().enumerate();
+    let columns = columns.map(|(index, column)| {
+        let (name, nullable) = if staged {
+            (sql::document::load_column(index), true)
+        } else {
+            (column.name.clone(), column.nullable)
+        };
+        encode::bulk_column(&name, sql::document::staged_type(column.mssql_type), nullable, dialect)
+    });
+    columns.collect()
+}
+
+/// Moves the `sent` rows of a load from its temporary table into the target, if it has one.
+async fn move_rows(
+    connection: &mut Connection,
+    store: Option<&str>,
+    table: &TablePlan,
+    sent: u64,
+) -> Result<u64, TargetError> {
+    let Some(store) = store else { return Ok(sent) };
+    let response = connection.batch(store).await.map_err(|error| at_table(table, error))?;
+    check_count(response.row_counts.first().copied().unwrap_or_default(), sent)
 }
 
 /// The rows of a load, when the server took as many as were sent.

@@ -37,6 +37,8 @@ struct Names {
     user: String,
     /// There are UTF-8 collations.
     utf8: bool,
+    /// The server has the type `json`.
+    json: bool,
 }
 
 // === impl PreflightRequest ===

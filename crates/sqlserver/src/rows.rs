@@ -8,8 +8,10 @@
 mod key;
 mod value;
 
+use segcdc_model::{MssqlType, Value};
 use segcdc_plan::TablePlan;
 use segcdc_plan::canonical::{self, TextHasher};
+use segcdc_plan::json_document;
 use segcdc_tds::{BulkColumn, Datum, LongPart, Parameter, RowHandler};
 
 use crate::error::TargetError;
@@ -70,12 +72,24 @@ struct Reading<'a> {
     on_row: &'a mut (dyn FnMut(&CanonicalRow) + Send),
     row: CanonicalRow,
     /// The value that comes in parts, and its column.
-    open: Option<(usize, TextHasher)>,
+    open: Option<(usize, Open)>,
     /// Hashes of the row's values that came in parts, by column.
     long: Vec<(usize, u128)>,
     rows: u64,
     unfit: Option<TargetError>,
 }
+
+/// A value of which parts have come.
+enum Open {
+    /// Hashed as it comes.
+    Hashed(TextHasher),
+    /// JSON, which has to be read as a whole: up to [`MAX_DOCUMENT`] of it.
+    Document(String),
+}
+
+/// Bytes of a server's text of JSON that are kept. One of ours has at most [`json_document::MAX_BYTES`], and a server may
+/// spell it longer by escapes; what is cut here is no JSON any more, and equals nothing of the source.
+const MAX_DOCUMENT: usize = 8 * json_document::MAX_BYTES;
 
 // === impl CanonicalRow ===
 
@@ -135,7 +149,12 @@ impl CanonicalRow {
                 let detail = format!("column \"{}\" of {} has another type", column.name, table.target);
                 return Err(TargetError::Answer { during: DURING, detail });
             };
-            canonical::write_text(&value, &mut self.text);
+            match value {
+                Value::Text(text) if column.mssql_type == MssqlType::Json => {
+                    write_document(text, &mut self.text);
+                }
+                value => canonical::write_text(&value, &mut self.text),
+            }
             let form = if datum.is_null() { FieldForm::Null } else { FieldForm::Text };
             self.fields.push(CanonicalField { end: self.text.len(), form });
         }
@@ -148,8 +167,16 @@ impl CanonicalRow {
 impl Reading<'_> {
     /// Ends the value that comes in parts, if there is one.
     fn close(&mut self) {
-        if let Some((column, hasher)) = self.open.take() {
-            self.long.push((column, hasher.finish()));
+        if let Some((column, open)) = self.open.take() {
+            let hash = match open {
+                Open::Hashed(hasher) => hasher.finish(),
+                Open::Document(text) => {
+                    let mut document = String::new();
+                    write_document(&text, &mut document);
+                    canonical::hash_text(&document)
+                }
+            };
+            self.long.push((column, hash));
         }
     }
 }
@@ -159,10 +186,22 @@ impl RowHandler for Reading<'_> {
         if self.open.as_ref().is_none_or(|(open, _)| *open != column) {
             self.close();
         }
-        let (_, hasher) = self.open.get_or_insert_with(|| (column, TextHasher::new()));
-        match part {
-            LongPart::Text(text) => hasher.text(text),
-            LongPart::Bytes(bytes) => hasher.bytes(bytes),
+        let is_document =
+            self.table.columns.get(column).is_some_and(|column| column.mssql_type == MssqlType::Json);
+        let new = || {
+            let open =
+                if is_document { Open::Document(String::new()) } else { Open::Hashed(TextHasher::new()) };
+            (column, open)
+        };
+        let (_, open) = self.open.get_or_insert_with(new);
+        match (open, part) {
+            (Open::Hashed(hasher), LongPart::Text(text)) => hasher.text(text),
+            (Open::Hashed(hasher), LongPart::Bytes(bytes)) => hasher.bytes(bytes),
+            (Open::Document(document), LongPart::Text(text)) if document.len() < MAX_DOCUMENT => {
+                document.push_str(text);
+            }
+            // The rest of what is too long. Bytes are no JSON.
+            (Open::Document(_), LongPart::Text(_) | LongPart::Bytes(_)) => {}
         }
     }
 
@@ -179,6 +218,14 @@ impl RowHandler for Reading<'_> {
             }
             Err(error) => self.unfit = Some(error),
         }
+    }
+}
+
+/// Appends the normal form of a document. One that is not of ours, because the type that we write to would not have it, is
+/// itself: it equals nothing of the source.
+fn write_document(text: &str, out: &mut String) {
+    if json_document::write(text, out).is_err() {
+        out.push_str(text);
     }
 }
 

@@ -32,6 +32,10 @@ pub(crate) struct RowBuffer {
     encoder: RowEncoder,
     /// Where each value of each finished row is; only for [`WritePath::Insert`].
     values: Option<Vec<Range<usize>>>,
+    /// Bytes of UTF-8 that columns hold which are sent as another type.
+    limits: Vec<Option<u16>>,
+    /// The column of the next value.
+    next: usize,
 }
 
 /// A table that rows are being written to.
@@ -55,24 +59,39 @@ pub(crate) enum RowSink<'t> {
 impl RowBuffer {
     /// An empty buffer for rows of these columns.
     pub(crate) fn new(mut columns: Vec<BulkColumn>, write_path: WritePath) -> Self {
+        let mut limits = vec![None; columns.len()];
         if write_path == WritePath::Insert {
             // A parameter of varchar has the collation of the database, which may have another code page than UTF-8.
-            let varchar =
-                columns.iter_mut().filter(|column| matches!(column.column_type, ColumnType::VarChar(_)));
-            varchar.for_each(|column| column.column_type = ColumnType::NVarChar(Len::Max));
+            for (column, limit) in columns.iter_mut().zip(&mut limits) {
+                if let ColumnType::VarChar(length) = column.column_type {
+                    column.column_type = ColumnType::NVarChar(Len::Max);
+                    *limit = match length {
+                        Len::Limited(bytes) => Some(bytes),
+                        Len::Max => None,
+                    };
+                }
+            }
         }
         let encoder = RowEncoder::new(&columns);
         let values = (write_path == WritePath::Insert).then(Vec::new);
-        RowBuffer { columns, encoder, values }
+        RowBuffer { columns, encoder, values, limits, next: 0 }
     }
 
     /// Begins a row.
     pub(crate) fn begin_row(&mut self) {
+        self.next = 0;
         self.encoder.begin_row();
     }
 
     /// Adds the value of the next column.
     pub(crate) fn value(&mut self, value: Value<'_>) -> Result<(), RefusedValue> {
+        let limit = self.limits.get(self.next).copied().flatten();
+        self.next += 1;
+        if let (Value::Text(text), Some(limit)) = (value, limit.map(usize::from))
+            && text.len() > limit
+        {
+            return Err(RefusedValue::TooLong { length: text.len(), limit });
+        }
         if let (Value::Large(large), true) = (value, self.values.is_some()) {
             return self.value_in_memory(large);
         }

@@ -427,3 +427,45 @@ fn infinities_stay_beyond_the_calendar() {
         assert_eq!(becomes(&with("halt"), "infinity"), "infinity", "handed on, to be refused");
     }
 }
+
+#[test]
+fn json_becomes_documents_or_is_no_other_value() {
+    for (pg_type, name) in [(PgType::Json, "json"), (PgType::Jsonb, "jsonb")] {
+        let asked = |in_key| (pg_type.clone(), name, in_key);
+        assert_eq!(
+            outcome(asked(false), &["public.t.c=json"], &[]),
+            "TYPE_NARROWS",
+            "not every value has a place"
+        );
+        assert_eq!(outcome(asked(false), &["public.t.c=json"], &["public.t.c=text"]), "TYPE_IMPOSSIBLE");
+        assert_eq!(outcome(asked(false), &["public.t.c=json"], &["public.t.c=clamp"]), "POLICY_IMPOSSIBLE");
+        assert_eq!(outcome(asked(false), &["public.t=json"], &["halt"]), "json");
+        assert_eq!(
+            outcome(asked(true), &["public.t.c=json"], &["halt"]),
+            "TYPE_IMPOSSIBLE",
+            "no index has it"
+        );
+        let with = |policy| column(pg_type.clone(), name, "json", policy);
+        for policy in ["halt", "null", "set_aside"] {
+            assert_eq!(becomes(&with(policy), "{\"b\": 1.50, \"a\": [1e2]}"), "{\"a\":[100],\"b\":1.5}");
+        }
+        for text in ["1", "[1e300]"] {
+            assert_eq!(becomes(&with("set_aside"), text), "aside", "{text}");
+            assert_eq!(becomes(&with("null"), text), "NULL", "{text}");
+            assert_eq!(becomes(&with("halt"), text), "(no JSON document)", "handed on, to be refused");
+        }
+    }
+    let array = || (PgType::Other, "numeric(10,2)[]", false);
+    assert_eq!(outcome(array(), &["public.t.c=json"], &[]), "TYPE_NARROWS");
+    assert_eq!(outcome(array(), &["public.t.c=json"], &["halt"]), "json");
+    let with = column(PgType::Other, "numeric(10,2)[]", "json", "set_aside");
+    assert_eq!(becomes(&with, "{1.50,NULL}"), "[1.5,null]");
+    assert_eq!(becomes(&with, "[0:0]={1.50}"), "aside");
+    for (pg_type, name) in [(PgType::Text, "text"), (PgType::Other, "box[]"), (PgType::Int4, "integer")] {
+        assert_eq!(
+            outcome((pg_type, name, false), &["public.t.c=json"], &["halt"]),
+            "TYPE_IMPOSSIBLE",
+            "{name}"
+        );
+    }
+}

@@ -73,7 +73,9 @@ bytes of UTF-8, up to 8000, and the collation `Latin1_General_100_CI_AS_SC_UTF8`
 `nvarchar(max)`. `json_array` makes an array a JSON array in an `nvarchar(max)`: NULL becomes `null`, arrays of several dimensions arrays
 of arrays; numbers stay as PostgreSQL prints them, truth values, json and jsonb become what they are in JSON, all else strings. An
 array with a lower bound that is not 1, with NaN or infinity, or of more than 1 MiB of text has no place there; types whose arrays are
-known are those of numbers, truth values, text, json, jsonb, bytea, uuid, dates and times, intervals, addresses, bits and xml. A `timestamptz` in a `datetime2` is the instant in
+known are those of numbers, truth values, text, json, jsonb, bytea, uuid, dates and times, intervals, addresses, bits and xml.
+`json` is the type of SQL Server 2025 and of Azure (`TARGET_TYPE_UNKNOWN` where the server has not got it), for `json`, `jsonb` and the same arrays:
+the value arrives and its spelling does not, see [names and types](../guides/names-and-types.md#native-json). A `timestamptz` in a `datetime2` is the instant in
 UTC; a `date` is its midnight; a `real` is the same number as a `float`. Key columns have at most 900 bytes, `nvarchar(450)` or
 `varbinary(900)`, and share them. Not to be had: `xml` (SQL Server does not keep its text), `datetime` and `smalldatetime` (they round),
 `money` (`decimal(19,4)` holds the same), `char`, `nchar` and `binary` (they fill up), and a `float` for a `numeric`, which it would
@@ -81,7 +83,7 @@ round.
 ";
 
 /// Target types that can be asked for, as a person writes them, and one of each.
-const TARGETS: [(&str, &str); 15] = [
+const TARGETS: [(&str, &str); 16] = [
     ("bit", "bit"),
     ("smallint", "smallint"),
     ("int", "int"),
@@ -97,6 +99,7 @@ const TARGETS: [(&str, &str); 15] = [
     ("datetime2(n)", "datetime2(6)"),
     ("datetimeoffset(n)", "datetimeoffset(6)"),
     ("uniqueidentifier", "uniqueidentifier"),
+    ("json", "json"),
 ];
 
 /// A row of the page: how a person writes the type, and what the product makes of it.

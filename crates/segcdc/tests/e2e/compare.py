@@ -49,11 +49,12 @@ order by attnum
 """
 
 
-# python-tds takes varchar of a UTF-8 collation for code page 1252: the server turns such columns into nvarchar.
+# python-tds takes varchar of a UTF-8 collation, which json is shown as, for code page 1252: the server turns such columns
+# into nvarchar.
 VARCHAR_SQL = """
 SELECT s.name, o.name, c.name FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id
 JOIN sys.objects AS o ON o.object_id = c.object_id JOIN sys.schemas AS s ON s.schema_id = o.schema_id
-WHERE t.name = N'varchar'
+WHERE t.name IN (N'varchar', N'json')
 """
 
 

@@ -1,6 +1,7 @@
 //! The type matrix, value by value: what `tests/matrix/types.txt` lists arrives exactly, or is refused by name.
 
 pub(super) mod cases;
+mod documents;
 mod encodings;
 mod hostile;
 mod keys;

@@ -302,7 +302,7 @@ impl Audit {
 }
 
 /// A session with the sandbox's own PostgreSQL, in the database that stands for the target's.
-async fn back_door(stage: &Stage) -> Result<Client> {
+pub(crate) async fn back_door(stage: &Stage) -> Result<Client> {
     let admin = stage.back_door("postgres").await?;
     let physical = "SELECT physical FROM sandbox_databases WHERE name = $1";
     let physical: String = admin.query_one(physical, &[&stage.target.database]).await?.get(0);

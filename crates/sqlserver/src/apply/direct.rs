@@ -63,12 +63,13 @@ struct Builder {
 pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request>, TargetError> {
     let rows: usize = plan.tables.iter().map(TableChanges::row_count).sum();
     let rows = rows + plan.letters.len() + plan.uses.len();
-    // A parameter of varchar has the collation of the database, which may have another code page than UTF-8.
-    let has_varchar = plan.tables.iter().flat_map(|changes| &changes.table.columns);
-    let has_varchar =
-        has_varchar.into_iter().any(|column| matches!(column.mssql_type, MssqlType::VarChar { .. }));
+    // A parameter of varchar has the collation of the database, which may have another code page than UTF-8; JSON is
+    // converted on its way from staging.
+    let mut columns = plan.tables.iter().flat_map(|changes| &changes.table.columns);
+    let needs_staging =
+        columns.any(|column| matches!(column.mssql_type, MssqlType::VarChar { .. } | MssqlType::Json));
     let takes_old_values = plan.tables.iter().flat_map(|table| &table.inserts).any(|row| row.fill.is_some());
-    if rows > MAX_ROWS || takes_old_values || has_varchar {
+    if rows > MAX_ROWS || takes_old_values || needs_staging {
         return Ok(None);
     }
     let mut builder =

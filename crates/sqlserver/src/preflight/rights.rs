@@ -124,7 +124,7 @@ mod tests {
     use segcdc_model::Severity;
 
     fn names() -> Names {
-        Names { database: "db".to_owned(), user: "o'r]eilly".to_owned(), utf8: true }
+        Names { database: "db".to_owned(), user: "o'r]eilly".to_owned(), utf8: true, json: true }
     }
 
     #[test]

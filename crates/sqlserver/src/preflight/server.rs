@@ -39,8 +39,9 @@ pub(super) async fn check(target: &mut Target, findings: &mut Vec<Finding>) -> R
     let during = "asking the target about itself";
     let rows = target.query(during, sql::session::SERVER).await?;
     let server = rows.first().map(Vec::as_slice).unwrap_or_default();
+    let json = int(server, 6) != 0;
     let utf8 = AZURE_EDITIONS.contains(&int(server, 2)) || major(&text(server, 0)) >= Some(UTF8_MAJOR);
-    let names = Names { database: text(server, 3), user: text(server, 4), utf8 };
+    let names = Names { database: text(server, 3), user: text(server, 4), utf8, json };
     let babelfish = server.get(5).and_then(Datum::as_text);
     findings.push(match babelfish {
         Some(release) => self::babelfish(release),
@@ -89,19 +90,31 @@ fn major(version: &str) -> Option<u32> {
     version.split('.').next()?.parse().ok()
 }
 
-/// Says which columns the server cannot have: varchar in UTF-8 came with SQL Server 2019.
-pub(super) fn types(names: &Names, table: &TablePlan) -> Option<Finding> {
-    let is_varchar = |column: &&ColumnPlan| matches!(column.mssql_type, MssqlType::VarChar { .. });
-    let column = table.columns.iter().find(is_varchar).filter(|_| !names.utf8)?;
-    let detail = format!(
-        "column \"{}\" of {} would be {} with a UTF-8 collation, which the server has not",
-        column.source_name, table.source.name, column.mssql_type
-    );
-    Some(
-        Finding::failure("ms.types", Side::Target, "TARGET_TYPE_UNKNOWN", detail).hint(
+/// Says which columns the server cannot have: varchar in UTF-8 came with SQL Server 2019, json with SQL Server 2025.
+pub(super) fn types(names: &Names, table: &TablePlan) -> Vec<Finding> {
+    let column =
+        |is_wanted: fn(MssqlType) -> bool| table.columns.iter().find(|column| is_wanted(column.mssql_type));
+    let detail = |column: &ColumnPlan, with: &str| {
+        let (name, source, wanted) = (&column.source_name, &table.source.name, column.mssql_type);
+        format!("column \"{name}\" of {source} would be {wanted}{with}, which the server has not")
+    };
+    let mut findings = Vec::new();
+    if let (false, Some(column)) =
+        (names.utf8, column(|mssql_type| matches!(mssql_type, MssqlType::VarChar { .. })))
+    {
+        let detail = detail(column, " with a UTF-8 collation");
+        findings.push(Finding::failure("ms.types", Side::Target, "TARGET_TYPE_UNKNOWN", detail).hint(
             "UTF-8 came with SQL Server 2019 (15.0): give the column an nvarchar(n) by --type, or no rule",
-        ),
-    )
+        ));
+    }
+    if let (false, Some(column)) = (names.json, column(|mssql_type| mssql_type == MssqlType::Json)) {
+        let detail = detail(column, "");
+        findings.push(Finding::failure("ms.types", Side::Target, "TARGET_TYPE_UNKNOWN", detail).hint(
+            "json came with SQL Server 2025 (17.0) and Azure SQL Database: give the column no rule, and nvarchar(max) holds \
+             the exact text",
+        ));
+    }
+    findings
 }
 
 fn switches(database: &Database) -> Vec<Finding> {
@@ -192,16 +205,26 @@ mod tests {
     }
 
     #[test]
-    fn varchar_in_utf8_needs_a_server_that_has_it() {
-        let names = |utf8| Names { database: "d".to_owned(), user: "u".to_owned(), utf8 };
+    fn types_of_newer_servers_need_a_server_that_has_them() {
+        let names = |utf8, json| Names { database: "d".to_owned(), user: "u".to_owned(), utf8, json };
         let mut plan =
             TablePlan::clone(&crate::fixture::table(1, "t", 1, &[("id", segcdc_model::PgType::Int4, true)]));
-        assert_eq!(types(&names(false), &plan), None);
-        plan.columns[0].mssql_type = MssqlType::VarChar { bytes: 40 };
-        assert_eq!(types(&names(true), &plan), None);
-        let found = types(&names(false), &plan).unwrap();
-        assert_eq!((found.severity, found.code.as_str()), (Severity::Failure, "TARGET_TYPE_UNKNOWN"));
-        assert!(found.detail.contains("column \"id\" of public.t would be varchar(40)"), "{}", found.detail);
+        assert_eq!(types(&names(false, false), &plan), []);
+        for (mssql_type, has, has_not, shown) in [
+            (MssqlType::VarChar { bytes: 40 }, names(true, false), names(false, true), "varchar(40) with"),
+            (MssqlType::Json, names(false, true), names(true, false), "json, which"),
+        ] {
+            plan.columns[0].mssql_type = mssql_type;
+            assert_eq!(types(&has, &plan), []);
+            let found = types(&has_not, &plan);
+            let [found] = found.as_slice() else { panic!("{found:?}") };
+            assert_eq!((found.severity, found.code.as_str()), (Severity::Failure, "TARGET_TYPE_UNKNOWN"));
+            assert!(
+                found.detail.contains(&format!("column \"id\" of public.t would be {shown}")),
+                "{}",
+                found.detail
+            );
+        }
     }
 
     #[test]

@@ -43,9 +43,10 @@ fn row_bytes(columns: impl Iterator<Item = MssqlType>) -> usize {
                     _ => 17,
                 };
             }
-            MssqlType::NVarChar { .. } | MssqlType::VarChar { .. } | MssqlType::VarBinary { .. } => {
-                variable += 1
-            }
+            MssqlType::NVarChar { .. }
+            | MssqlType::VarChar { .. }
+            | MssqlType::VarBinary { .. }
+            | MssqlType::Json => variable += 1,
         }
     }
     let bits = usize::div_ceil(bits, 8);

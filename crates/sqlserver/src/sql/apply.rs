@@ -8,12 +8,16 @@ use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
+use crate::sql::document;
 use crate::sql::staging::{self, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_UPDATE};
 
 /// Takes the values of `columns` that the stream did not send from the old rows of the target.
 pub fn fill(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
     let set: Vec<String> = named(table, columns)
-        .map(|(index, column)| format!("s.[c{}] = t.{}", index + 1, quote::name(&column.name)))
+        .map(|(index, column)| {
+            let old = document::printed(column.mssql_type, format!("t.{}", quote::name(&column.name)));
+            format!("s.[c{}] = {old}", index + 1)
+        })
         .collect();
     format!(
         "UPDATE s SET {} FROM {} AS s JOIN {} AS t ON {} WHERE s.[op] = {OP_FILL} AND s.[grp] = {group}",
@@ -88,10 +92,25 @@ fn content(table: &str, name: &str, mssql_type: MssqlType) -> Vec<String> {
         MssqlType::NVarChar { .. } => {
             vec![format!("{column} COLLATE {KEY_COLLATION}"), format!("DATALENGTH({column})")]
         }
+        MssqlType::VarChar { .. } => {
+            vec![format!("{column} COLLATE {UTF8_BINARY_COLLATION}"), format!("DATALENGTH({column})")]
+        }
         MssqlType::VarBinary { .. } => vec![column.clone(), format!("DATALENGTH({column})")],
+        MssqlType::Json => {
+            let text = document_text(table == "s", &column);
+            vec![format!("{text} COLLATE {KEY_COLLATION}"), format!("DATALENGTH({text})")]
+        }
         MssqlType::Float | MssqlType::Real => vec![float_bits(mssql_type, &column)],
         _ => vec![column],
     }
+}
+
+/// The text that the server prints of a document. A staged one makes the way into the type first, so that both are spelled by
+/// the server.
+fn document_text(staged: bool, value: &str) -> String {
+    let value = value.to_owned();
+    let kept = if staged { document::stored(MssqlType::Json, value) } else { value };
+    document::printed(MssqlType::Json, kept)
 }
 
 /// A floating-point number by its bits: 0 and -0 are equal as numbers.
@@ -103,7 +122,10 @@ pub(crate) fn float_bits(mssql_type: MssqlType, value: &str) -> String {
 /// Changes rows in place.
 pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
     let set: Vec<String> = named(table, columns)
-        .map(|(index, column)| format!("t.{} = s.[c{}]", quote::name(&column.name), index + 1))
+        .map(|(index, column)| {
+            let value = document::stored(column.mssql_type, format!("s.[c{}]", index + 1));
+            format!("t.{} = {value}", quote::name(&column.name))
+        })
         .collect();
     format!(
         "UPDATE t SET {} FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_UPDATE} AND s.[grp] = {group}",
@@ -117,7 +139,10 @@ pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize])
 /// Adds rows.
 pub fn insert(number: usize, table: &TablePlan) -> String {
     let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
-    let values: Vec<String> = (1..=table.columns.len()).map(|index| format!("s.[c{index}]")).collect();
+    let values = table.columns.iter().enumerate();
+    let values: Vec<String> = values
+        .map(|(index, column)| document::stored(column.mssql_type, format!("s.[c{}]", index + 1)))
+        .collect();
     format!(
         "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.[op] IN ({}, {OP_FILL})",
         quote::qualified(&table.target),
@@ -155,6 +180,12 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
         ),
         MssqlType::VarBinary { .. } => {
             format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
+        }
+        MssqlType::Json => {
+            let (found, staged) = (document_text(false, &left), document_text(true, &right));
+            format!(
+                "{found} COLLATE {KEY_COLLATION} = {staged} AND DATALENGTH({found}) = DATALENGTH({staged})"
+            )
         }
         MssqlType::Float | MssqlType::Real => {
             format!("{} = {}", float_bits(column.mssql_type, &left), float_bits(column.mssql_type, &right))

@@ -4,13 +4,18 @@ use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::quote;
+use crate::sql::document;
 
 /// All planned columns of the rows that `condition` selects; of all rows without one.
 pub fn select(table: &TablePlan, condition: Option<&str>) -> String {
-    let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
+    let values: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| document::printed(column.mssql_type, quote::name(&column.name)))
+        .collect();
     format!(
         "SELECT {} FROM {}{}",
-        names.join(", "),
+        values.join(", "),
         quote::qualified(&table.target),
         condition.map_or(String::new(), |condition| format!(" WHERE {condition}"))
     )

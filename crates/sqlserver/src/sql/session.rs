@@ -36,11 +36,13 @@ pub fn times(count: usize) -> String {
     format!("SELECT {}", parameters.join(", "))
 }
 
-/// Version, edition, kind of engine, database, user, and the version of Babelfish, a property that only Babelfish knows:
-/// for what a server does not know, SERVERPROPERTY is NULL.
+/// Version, edition, kind of engine, database, user, the version of Babelfish, a property that only Babelfish knows (for what
+/// a server does not know, SERVERPROPERTY is NULL), and whether there is the type `json`: the list of types tells, while
+/// versions and editions of Azure do not (a managed instance has it by its update policy).
 pub const SERVER: &str = "SELECT CAST(SERVERPROPERTY(N'ProductVersion') AS nvarchar(128)), \
      CAST(SERVERPROPERTY(N'Edition') AS nvarchar(128)), CAST(SERVERPROPERTY(N'EngineEdition') AS int), DB_NAME(), \
-     USER_NAME(), CAST(SERVERPROPERTY(N'BabelfishVersion') AS nvarchar(128))";
+     USER_NAME(), CAST(SERVERPROPERTY(N'BabelfishVersion') AS nvarchar(128)), \
+     (SELECT COUNT(*) FROM [sys].[types] WHERE [system_type_id] = 244 AND [is_user_defined] = 0)";
 
 /// Switches of the database that matter to replication, and whether it can be written to.
 pub const DATABASE: &str = "SELECT [compatibility_level], [collation_name], [is_read_only], [delayed_durability_desc], \

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! Names are generated, so that nothing of the source can clash with them; text columns carry an explicit collation,
-//! because a temporary table would otherwise take tempdb's and every comparison would fail with error 468.
+//! because a temporary table would otherwise take tempdb's and every comparison would fail with error 468. JSON is staged as
+//! its text.
 
 use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
+use crate::sql::document;
 
 /// Delete the row with the staged key.
 pub const OP_DELETE: u8 = 1;
@@ -39,7 +41,8 @@ pub fn create(number: usize, table: &TablePlan) -> String {
         columns.push(format!("[k{}] {}{} NULL", index + 1, column.mssql_type, collate(column.mssql_type)));
     }
     for (index, column) in table.columns.iter().enumerate() {
-        columns.push(format!("[c{}] {}{} NULL", index + 1, column.mssql_type, collate(column.mssql_type)));
+        let staged = document::staged_type(column.mssql_type);
+        columns.push(format!("[c{}] {staged}{} NULL", index + 1, collate(staged)));
     }
     format!("CREATE TABLE {} ({})", name(number), columns.join(", "))
 }
@@ -71,7 +74,8 @@ pub fn drop(number: usize) -> String {
     format!("DROP TABLE {}", name(number))
 }
 
-fn collate(mssql_type: MssqlType) -> String {
+/// The COLLATE clause of a staged column, with a blank before it.
+pub(super) fn collate(mssql_type: MssqlType) -> String {
     match mssql_type {
         MssqlType::NVarChar { .. } => format!(" COLLATE {KEY_COLLATION}"),
         MssqlType::VarChar { .. } => format!(" COLLATE {UTF8_BINARY_COLLATION}"),

@@ -8,6 +8,7 @@ use segcdc_sqlserver::sql::state::Totals;
 use segcdc_sqlserver::sql::{letter_changes, letters};
 use segcdc_sqlserver::{Lag, LetterFilter, NewPipeline, TableProgress, TableState, sql};
 
+use crate::documents::plan;
 use crate::fixture;
 
 /// Every type once.
@@ -134,7 +135,27 @@ fn types_that_are_asked_for() {
         sql::create_table::add_column(&plan.target, &plan.columns[1]),
         sql::staging::create(1, &plan),
         sql::apply::delete_equal(1, &plan, 0, 2),
+        sql::apply::delete_numbered(1, &plan),
         sql::apply::insert(1, &plan),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn documents() {
+    let of = |oid, key| plan(&segcdc_plan::Naming::new("dbo"), oid, "documents", key);
+    let (keyed, bag) = (of(5, 1), of(6, 0));
+    let statements = [
+        sql::create_table::create_table(&keyed),
+        sql::document::create_load(1, &keyed),
+        sql::document::store_load(1, &keyed),
+        sql::staging::create(2, &keyed),
+        sql::apply::fill(2, &keyed, 0, &[1]),
+        sql::apply::update(2, &keyed, 0, &[1, 2]),
+        sql::apply::insert(2, &keyed),
+        sql::apply::delete_equal(3, &bag, 0, 2),
+        sql::apply::delete_numbered(3, &bag),
+        sql::rows::select(&keyed, None),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }
