@@ -1,0 +1,31 @@
+//! What is said about tables and columns on the command line.
+
+use clap::Args;
+
+/// What is said about tables and columns.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct RuleArguments {
+    /// What becomes of values that SQL Server cannot hold: halt (the table), text (columns whose type has such values
+    /// become text and hold all of them), null (NULL is written instead), clamp (the nearest value), or set_aside (the row
+    /// is kept as a dead letter until it fits). Uses of null, clamp and set_aside are counted and shown by status. POLICY
+    /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
+    pub(crate) on_value: Vec<String>,
+    /// Type in the target of columns, spelled as in T-SQL: schema.table.column=TYPE, or TYPE=TYPE for a source type, as in
+    /// --type 'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC) --type 'public.orders.tags=json_array'. A type that does not hold all
+    /// that the source's does is refused (TYPE_NARROWS) unless --on-value says what becomes of what does not fit; nothing
+    /// is ever rounded. `segcdc plan` shows what each column becomes. May be given several times
+    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]
+    pub(crate) types: Vec<String>,
+    /// Name in the target of a table (schema.table=NAME or schema.table=SCHEMA.NAME) or of a column
+    /// (schema.table.column=NAME), as in --rename 'public."Order"=dbo.Orders' --rename 'public."Order".id=OrderId'; may be
+    /// given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_RENAME", hide_env_values = true)]
+    pub(crate) rename: Vec<String>,
+    /// What identifies the rows of a table that has no primary key: a unique index (schema.table=INDEX) or its columns
+    /// (schema.table=(a, b)). It must be of plain NOT NULL columns, of all rows and not deferrable, and PostgreSQL must send
+    /// them of old rows: by REPLICA IDENTITY FULL, or USING that INDEX. Without it, rows of such a table are matched by
+    /// their whole content; no index is ever guessed. May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_KEY", hide_env_values = true)]
+    pub(crate) key: Vec<String>,
+}
