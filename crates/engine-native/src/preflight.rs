@@ -315,15 +315,17 @@ pub(crate) fn judge(
         return Err(Box::new(left_out(&table.name, &error)));
     }
     match plan.key {
-        TableKey::Columns(_) | TableKey::WholeRow => Ok(plan),
+        TableKey::Columns(_) | TableKey::WholeRow | TableKey::AppendOnly(_) => Ok(plan),
         // Publishing it would make the application's own UPDATE and DELETE fail.
-        TableKey::AppendOnly => Err(Box::new(LeftOut {
+        TableKey::Unidentified => Err(Box::new(LeftOut {
             table: table.name.clone(),
             code: "NO_REPLICA_IDENTITY".to_owned(),
             detail: "it has no primary key and no other replica identity: once published, PostgreSQL would refuse \
                      UPDATE and DELETE of it"
                 .to_owned(),
-            hint: "add a primary key, or set REPLICA IDENTITY FULL, which makes its UPDATE and DELETE slower".to_owned(),
+            hint: "add a primary key, or set REPLICA IDENTITY FULL, which makes its UPDATE and DELETE slower and costs an \
+                   INSERT nothing"
+                .to_owned(),
             fix_sql: quote::qualified(&table.name)
                 .map(|name| format!("ALTER TABLE {name} REPLICA IDENTITY FULL"))
                 .ok(),

@@ -122,7 +122,7 @@ pub(crate) async fn begin_anew(
         false => preflight::select(&context.config, source).await?,
     };
     // To publish a table that nothing identifies would break the application's own UPDATE and DELETE.
-    plans.retain(|plan| plan.key != TableKey::AppendOnly);
+    plans.retain(|plan| plan.key != TableKey::Unidentified);
     if plans.is_empty() {
         return Err(EngineError::NoTables);
     }

@@ -38,6 +38,8 @@ struct Stored {
     rename: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     key: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    append_only: Vec<String>,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -67,8 +69,8 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
     if stored.version > VERSION {
         return Err(unreadable(Unreadable::Version(stored.version)));
     }
-    let Stored { on_value: values, types, rename: renames, key: keys, .. } = stored;
-    let texts = RuleTexts { values, types, renames, keys };
+    let Stored { on_value: values, types, rename: renames, key: keys, append_only, .. } = stored;
+    let texts = RuleTexts { values, types, renames, keys, append_only };
     Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
@@ -77,8 +79,9 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames, keys } = rules.texts();
-    let stored = Stored { version: VERSION, on_value: values, types, rename: renames, key: keys };
+    let RuleTexts { values, types, renames, keys, append_only } = rules.texts();
+    let stored =
+        Stored { version: VERSION, on_value: values, types, rename: renames, key: keys, append_only };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
     serde_json::to_string(&specification).ok()
@@ -161,6 +164,7 @@ mod tests {
             types: vec!["numeric=decimal(28,6)".to_owned()],
             renames: vec!["public.t=x".to_owned()],
             keys: vec!["public.t=t_k".to_owned()],
+            append_only: vec!["public.log=ignore".to_owned()],
         };
         let rules = Rules::parse(&texts).unwrap();
         let spec = specification(&rules);

@@ -34,7 +34,9 @@ pub(crate) fn of(plan: &TablePlan) -> String {
     let key = match &plan.key {
         TableKey::Columns(indices) => format!("columns {indices:?}"),
         TableKey::WholeRow => "whole row".to_owned(),
-        TableKey::AppendOnly => "append only".to_owned(),
+        // What becomes of other changes is nothing that the target table is made for.
+        TableKey::AppendOnly(_) => "rows are added".to_owned(),
+        TableKey::Unidentified => "append only".to_owned(),
     };
     format!("{:016x}{:016x}", xxh3_64(columns.as_bytes()), xxh3_64(key.as_bytes()))
 }

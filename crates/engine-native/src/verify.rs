@@ -23,7 +23,7 @@
 //! - `table`, `unkeyed_table`: one table from beginning to end
 
 use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{TablePlan, table_plan};
+use segcdc_plan::{OnChange, TableKey, TablePlan, table_plan};
 use segcdc_postgres::{Pattern, catalog};
 use segcdc_sqlserver::TableState;
 use serde::Serialize;
@@ -56,6 +56,9 @@ pub const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
 
 /// Differences that are listed for each table when nothing else is asked for.
 pub const DEFAULT_LIMIT: usize = 20;
+
+/// Why a table is not compared that keeps what the source has changed, as its user wants it.
+const APPEND_ONLY: &str = "APPEND_ONLY";
 
 /// What to compare, and how much of it to show.
 #[derive(Debug, Clone)]
@@ -274,6 +277,10 @@ async fn one_table(
         Ok(table) => table,
         Err(reason) => return Ok(not_compared(reason)),
     };
+    if table.key == TableKey::AppendOnly(OnChange::Ignore) && barrier.has_left_out(state.source_oid).await? {
+        let detail = "changes of its rows were left out on purpose (--append-only): the target has rows as they were inserted";
+        return Ok(not_compared(NotCompared { code: APPEND_ONLY.to_owned(), detail: detail.to_owned() }));
+    }
     let table = &table;
     let comparison = Comparison { config, options, table, barrier, reporter, verdict: verdict.clone() };
     let found = match comparison.run().await {
@@ -342,9 +349,21 @@ impl VerifyReport {
         self.tables.iter().map(TableVerdict::undecided).sum()
     }
 
-    /// Whether all tables were compared and are the same.
+    /// Whether all tables were compared and are the same, but for those that are to differ.
     pub fn is_equal(&self) -> bool {
-        self.tables.iter().all(|table| table.not_compared.is_none() && table.is_equal())
+        self.tables.iter().all(|table| match &table.not_compared {
+            Some(reason) => reason.is_wanted(),
+            None => table.is_equal(),
+        })
+    }
+}
+
+// === impl NotCompared ===
+
+impl NotCompared {
+    /// Whether the user wants the two sides to differ.
+    pub fn is_wanted(&self) -> bool {
+        self.code == APPEND_ONLY
     }
 }
 

@@ -3,7 +3,7 @@
 use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use crate::convert::ValueError;
-use crate::rules::{ValuePolicy, of_column, rename_column, rename_table};
+use crate::rules::{ValuePolicy, append_only_ignoring, of_column, rename_column, rename_table};
 use crate::target_name;
 use crate::target_type::TargetType;
 
@@ -139,6 +139,16 @@ pub enum PlanError {
     },
     /// An UPDATE or DELETE of a table whose rows nothing identifies.
     #[error("{operation} on {table}, which has no key and no REPLICA IDENTITY FULL")]
+    UnidentifiedChanged {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// `UPDATE` or `DELETE`.
+        operation: &'static str,
+    },
+    /// An UPDATE or DELETE of a table whose rows are only added, as its user said.
+    #[error("{operation} on {table}, whose rows are only added by --append-only")]
     AppendOnlyChanged {
         /// OID of the planned table.
         oid: u32,
@@ -261,6 +271,7 @@ impl PlanError {
             PlanError::SchemaChanged { oid, .. }
             | PlanError::TableRecreated { oid, .. }
             | PlanError::ReplicaIdentityChanged { oid, .. }
+            | PlanError::UnidentifiedChanged { oid, .. }
             | PlanError::AppendOnlyChanged { oid, .. }
             | PlanError::DeadLetterLimit { oid, .. }
             | PlanError::Contradiction { oid, .. }
@@ -305,7 +316,8 @@ impl Fault for PlanError {
             PlanError::SchemaChanged { .. } => "SCHEMA_CHANGED",
             PlanError::TableRecreated { .. } => "TABLE_RECREATED",
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
-            PlanError::AppendOnlyChanged { .. } => "NO_REPLICA_IDENTITY",
+            PlanError::UnidentifiedChanged { .. } => "NO_REPLICA_IDENTITY",
+            PlanError::AppendOnlyChanged { .. } => "APPEND_ONLY_CHANGED",
             PlanError::DeadLetterLimit { .. } => "DEAD_LETTER_LIMIT",
             PlanError::Contradiction { .. } => "STREAM_CONTRADICTION",
             PlanError::Value { source, .. } => source.code(),
@@ -334,6 +346,7 @@ impl Fault for PlanError {
             | PlanError::SchemaChanged { .. }
             | PlanError::TableRecreated { .. }
             | PlanError::ReplicaIdentityChanged { .. }
+            | PlanError::UnidentifiedChanged { .. }
             | PlanError::AppendOnlyChanged { .. }
             | PlanError::DeadLetterLimit { .. }
             | PlanError::Contradiction { .. }
@@ -405,8 +418,12 @@ impl Fault for PlanError {
             PlanError::ReplicaIdentityChanged { .. } => {
                 "set the replica identity back to what it was, then copy the table again"
             }
-            PlanError::AppendOnlyChanged { .. } => {
+            PlanError::UnidentifiedChanged { .. } => {
                 "add a primary key, or set REPLICA IDENTITY FULL, then copy the table again"
+            }
+            PlanError::AppendOnlyChanged { table, .. } => {
+                let rule = append_only_ignoring(table);
+                return format!("{rule} leaves them out, without it they are applied; then copy the table again");
             }
             PlanError::DeadLetterLimit { .. } => {
                 "look at what segcdc deadletter lists; correct the rows at the source, or give the column another \

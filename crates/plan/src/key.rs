@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::convert::{self, ValueError};
 use crate::error::PlanError;
-use crate::rules::KeyChoice;
+use crate::rules::{KeyChoice, OnChange, Rules};
 use crate::table_plan::{ColumnPlan, TableKey};
 use crate::type_map;
 
@@ -25,8 +25,10 @@ pub(crate) enum Identity {
     Columns(Vec<usize>),
     /// The whole content.
     WholeRow,
-    /// Nothing.
-    AppendOnly,
+    /// Nothing has to: rows are only added.
+    AppendOnly(OnChange),
+    /// Nothing does.
+    Unidentified,
 }
 
 /// The bytes of a key, equal for keys that PostgreSQL holds equal. Most keys fit without an allocation.
@@ -39,7 +41,7 @@ impl Identity {
     pub(crate) fn source_columns(&self) -> &[usize] {
         match self {
             Identity::Columns(columns) => columns,
-            Identity::WholeRow | Identity::AppendOnly => &[],
+            Identity::WholeRow | Identity::AppendOnly(_) | Identity::Unidentified => &[],
         }
     }
 
@@ -52,7 +54,8 @@ impl Identity {
                     .collect(),
             ),
             Identity::WholeRow => TableKey::WholeRow,
-            Identity::AppendOnly => TableKey::AppendOnly,
+            Identity::AppendOnly(on_change) => TableKey::AppendOnly(*on_change),
+            Identity::Unidentified => TableKey::Unidentified,
         }
     }
 }
@@ -69,8 +72,37 @@ pub(crate) fn choose(source: &SourceTable) -> Identity {
         }
         ReplicaIdentity::Full => Identity::WholeRow,
         // An index that was dropped leaves nothing behind, not even the primary key.
-        ReplicaIdentity::Index | ReplicaIdentity::Default | ReplicaIdentity::Nothing => Identity::AppendOnly,
+        ReplicaIdentity::Index | ReplicaIdentity::Default | ReplicaIdentity::Nothing => {
+            Identity::Unidentified
+        }
     }
+}
+
+/// What identifies a row, by the user's choice where there is one.
+///
+/// A table that is to grow only needs a replica identity all the same: without one PostgreSQL refuses the application's
+/// UPDATE and DELETE, and with one they are seen here.
+///
+/// # Errors
+/// [`PlanError::KeyUnusable`].
+pub(crate) fn identify(source: &SourceTable, rules: &Rules) -> Result<Identity, PlanError> {
+    let by_itself = choose(source);
+    let identity = match (rules.append_only(&source.name), rules.key(&source.name)) {
+        (Some(_), Some(rule)) => {
+            return Err(PlanError::KeyUnusable {
+                table: source.name.clone(),
+                key: rule.text.clone(),
+                reason: "is not asked for: --append-only says that rows are only added",
+                identity: None,
+            });
+        }
+        (Some(_), None) if by_itself == Identity::Unidentified => Identity::Unidentified,
+        (Some(on_change), None) => Identity::AppendOnly(on_change),
+        (None, Some(rule)) => choose_as_wished(source, &rule.says)?,
+        (None, None) => by_itself,
+    };
+    check_sent(source, &identity)?;
+    Ok(identity)
 }
 
 /// The identity that the user wants by a unique index.
@@ -78,7 +110,7 @@ pub(crate) fn choose(source: &SourceTable) -> Identity {
 /// # Errors
 /// [`PlanError::KeyUnusable`] when there is no such index, it cannot identify rows, or the stream does not send its
 /// columns of old rows.
-pub(crate) fn choose_as_wished(source: &SourceTable, wish: &KeyChoice) -> Result<Identity, PlanError> {
+fn choose_as_wished(source: &SourceTable, wish: &KeyChoice) -> Result<Identity, PlanError> {
     let unusable = |key: String, reason, index: Option<&SourceIndex>| PlanError::KeyUnusable {
         table: source.name.clone(),
         key,
@@ -132,7 +164,7 @@ pub(crate) fn choose_as_wished(source: &SourceTable, wish: &KeyChoice) -> Result
 ///
 /// # Errors
 /// [`PlanError::KeyUnusable`] naming the column.
-pub(crate) fn check_sent(source: &SourceTable, identity: &Identity) -> Result<(), PlanError> {
+fn check_sent(source: &SourceTable, identity: &Identity) -> Result<(), PlanError> {
     let mut columns = identity.source_columns().iter().filter_map(|index| source.columns.get(*index));
     match columns.find(|column| column.generated) {
         None => Ok(()),

@@ -209,7 +209,7 @@ impl<'a> Ledger<'a> {
                 oid: self.table.source.oid,
                 table: self.table.source.name.clone(),
                 column: column.source_name.clone(),
-                policy,
+                policy: policy.word(),
                 count,
             })
         });

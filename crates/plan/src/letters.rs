@@ -26,7 +26,6 @@ use sha2::{Digest, Sha256};
 use crate::canonical;
 use crate::convert::{self, ValueError};
 use crate::row_image::RowImage;
-use crate::rules::ValuePolicy;
 use crate::spelling::{self, Spelling};
 use crate::table_plan::TablePlan;
 
@@ -129,18 +128,21 @@ pub enum LetterChange {
     },
 }
 
-/// How often a policy decided what became of a value.
+/// How often a policy decided what became of a value, or of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyUse {
     /// OID of the source table.
     pub oid: u32,
     /// The source table.
     pub table: QualifiedName,
-    /// The column.
+    /// The column; of changes that were left out `UPDATE`, `DELETE` or `TRUNCATE`.
     pub column: String,
-    /// The policy: [`ValuePolicy::Null`], [`ValuePolicy::Clamp`] or [`ValuePolicy::SetAside`].
-    pub policy: ValuePolicy,
-    /// Values that were replaced, or rows that were set aside or stayed so. In what a batch adds, never 0.
+    /// The policy, as it is written in a rule: that of [`ValuePolicy::Null`](crate::ValuePolicy::Null),
+    /// [`ValuePolicy::Clamp`](crate::ValuePolicy::Clamp), [`ValuePolicy::SetAside`](crate::ValuePolicy::SetAside) or
+    /// [`OnChange::Ignore`](crate::OnChange::Ignore).
+    pub policy: &'static str,
+    /// Values that were replaced, rows that were set aside or stayed so, or changes that were left out. In what a batch
+    /// adds, never 0.
     pub count: u64,
 }
 

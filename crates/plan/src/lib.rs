@@ -66,6 +66,6 @@ pub use fit::{Fitted, Misfit, fit};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
 pub use plan::{plan, plan_part};
 pub use row_image::RowImage;
-pub use rules::{KeyChoice, RuleTexts, Rules, ValuePolicy};
+pub use rules::{KeyChoice, OnChange, RuleTexts, Rules, ValuePolicy};
 pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};
 pub use table_set::{TableEntry, TableSet};

@@ -10,9 +10,10 @@ use crate::apply_plan::{ApplyPlan, InsertRow, TableChanges};
 use crate::bind::{self, Binding};
 use crate::error::PlanError;
 use crate::ledger::{Ledger, Notes};
-use crate::letters::OpenLetters;
+use crate::letters::{OpenLetters, PolicyUse};
 use crate::net_change::KeyedNet;
 use crate::row_image::RowImage;
+use crate::rules::OnChange;
 use crate::table_plan::{TableKey, TablePlan};
 use crate::table_set::{TableEntry, TableSet};
 use crate::whole_row::WholeRowNet;
@@ -104,8 +105,21 @@ struct TableNet<'a> {
 enum NetRows {
     Keyed(KeyedNet),
     WholeRow(WholeRowNet),
-    AppendOnly(Vec<(RowImage, Lsn)>),
+    Appended(Appended),
 }
+
+/// Rows that are only added.
+#[derive(Default)]
+struct Appended {
+    rows: Vec<(RowImage, Lsn)>,
+    /// What becomes of other changes; `None` where nothing identifies a row.
+    on_change: Option<OnChange>,
+    /// Changes that were left out: UPDATE, DELETE, TRUNCATE.
+    left_out: [u64; 3],
+}
+
+/// The changes that a table that only grows leaves out, as [`Appended::left_out`] counts them.
+const CHANGES: [&str; 3] = ["UPDATE", "DELETE", "TRUNCATE"];
 
 // === impl Planner ===
 
@@ -223,7 +237,10 @@ impl<'a> TableNet<'a> {
         let rows = match table.key {
             TableKey::Columns(_) => NetRows::Keyed(KeyedNet::new(&table)),
             TableKey::WholeRow => NetRows::WholeRow(WholeRowNet::new(&table)),
-            TableKey::AppendOnly => NetRows::AppendOnly(Vec::new()),
+            TableKey::AppendOnly(on_change) => {
+                NetRows::Appended(Appended { on_change: Some(on_change), ..Appended::default() })
+            }
+            TableKey::Unidentified => NetRows::Appended(Appended::default()),
         };
         TableNet { table, letters: &entry.letters, truncated: None, position: Lsn::ZERO, rows }
     }
@@ -234,7 +251,7 @@ impl<'a> TableNet<'a> {
         match &mut self.rows {
             NetRows::Keyed(net) => net.at(lsn),
             NetRows::WholeRow(net) => net.at(lsn),
-            NetRows::AppendOnly(_) => {}
+            NetRows::Appended(_) => {}
         }
     }
 
@@ -243,8 +260,8 @@ impl<'a> TableNet<'a> {
         match &mut self.rows {
             NetRows::Keyed(net) => net.insert(image),
             NetRows::WholeRow(net) => net.insert(image),
-            NetRows::AppendOnly(rows) => {
-                rows.push((image, self.position));
+            NetRows::Appended(appended) => {
+                appended.rows.push((image, self.position));
                 Ok(())
             }
         }
@@ -260,7 +277,7 @@ impl<'a> TableNet<'a> {
         match &mut self.rows {
             NetRows::Keyed(net) => net.update(binding, old, new),
             NetRows::WholeRow(net) => net.update(binding, old, new),
-            NetRows::AppendOnly(_) => Err(self.append_only("UPDATE")),
+            NetRows::Appended(appended) => appended.changed(&self.table, 0),
         }
     }
 
@@ -268,41 +285,87 @@ impl<'a> TableNet<'a> {
         match &mut self.rows {
             NetRows::Keyed(net) => net.delete(binding, old),
             NetRows::WholeRow(net) => net.delete(binding, old),
-            NetRows::AppendOnly(_) => Err(self.append_only("DELETE")),
+            NetRows::Appended(appended) => appended.changed(&self.table, 1),
         }
     }
 
     /// Empties the table: what the batch did to it before has no effect any more.
     fn truncate(&mut self) {
-        self.truncated = Some(self.position);
         match &mut self.rows {
             NetRows::Keyed(net) => net.truncate(),
             NetRows::WholeRow(net) => net.truncate(),
-            NetRows::AppendOnly(rows) => rows.clear(),
+            NetRows::Appended(appended) => {
+                if appended.keeps_all() {
+                    return appended.leave_out(2);
+                }
+                appended.rows.clear();
+            }
         }
+        self.truncated = Some(self.position);
     }
 
     fn finish(self) -> Result<(TableChanges, Notes), PlanError> {
         let mut ledger = Ledger::new(&self.table, self.letters, self.truncated);
         let mut changes = TableChanges::new(Arc::clone(&self.table));
         changes.truncate = self.truncated.is_some();
+        let mut left_out = Vec::new();
         match self.rows {
             NetRows::Keyed(net) => net.finish(&mut changes, &mut ledger)?,
             NetRows::WholeRow(net) => net.finish(&mut changes, &mut ledger)?,
-            NetRows::AppendOnly(rows) => {
-                for (image, lsn) in rows {
+            NetRows::Appended(appended) => {
+                left_out = appended.uses(&self.table);
+                for (image, lsn) in appended.rows {
                     if ledger.added(&image, 1, lsn)? {
                         changes.inserts.push(InsertRow::whole(image));
                     }
                 }
             }
         }
-        let notes = ledger.finish(&changes)?;
+        let mut notes = ledger.finish(&changes)?;
+        notes.uses.extend(left_out);
         Ok((changes, notes))
     }
+}
 
-    fn append_only(&self, operation: &'static str) -> PlanError {
-        let source = &self.table.source;
-        PlanError::AppendOnlyChanged { oid: source.oid, table: source.name.clone(), operation }
+// === impl Appended ===
+
+impl Appended {
+    /// Whether the target keeps every row as it was inserted.
+    fn keeps_all(&self) -> bool {
+        self.on_change == Some(OnChange::Ignore)
+    }
+
+    /// A change of a row that is there already: left out, or refused.
+    fn changed(&mut self, table: &TablePlan, change: usize) -> Result<(), PlanError> {
+        if self.keeps_all() {
+            self.leave_out(change);
+            return Ok(());
+        }
+        let (oid, table) = (table.source.oid, table.source.name.clone());
+        let operation = CHANGES.get(change).copied().unwrap_or_default();
+        Err(match self.on_change {
+            Some(_) => PlanError::AppendOnlyChanged { oid, table, operation },
+            None => PlanError::UnidentifiedChanged { oid, table, operation },
+        })
+    }
+
+    /// Counts a change that is left out.
+    fn leave_out(&mut self, change: usize) {
+        if let Some(count) = self.left_out.get_mut(change) {
+            *count += 1;
+        }
+    }
+
+    /// What was left out.
+    fn uses(&self, table: &TablePlan) -> Vec<PolicyUse> {
+        let counted = CHANGES.iter().zip(self.left_out).filter(|(_, count)| *count > 0);
+        let uses = counted.map(|(change, count)| PolicyUse {
+            oid: table.source.oid,
+            table: table.source.name.clone(),
+            column: (*change).to_owned(),
+            policy: OnChange::Ignore.word(),
+            count,
+        });
+        uses.collect()
     }
 }

@@ -8,6 +8,7 @@
 //! --type      'public.orders.total=decimal(28,6)'
 //! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
 //! --key       public.log=log_id             --key 'public.log=(site, number)'
+//! --append-only public.log                  --append-only public.log=ignore
 //! ```
 //!
 //! The most specific rule counts: a column's before a table's, a table's before a type's, a type's before one for
@@ -15,6 +16,7 @@
 //!
 //! Rules are kept as they were written ([`Rules::texts`]), which is also how the target's state stores them.
 
+mod append_only;
 mod flag;
 mod selector;
 mod value_policy;
@@ -24,7 +26,8 @@ use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable}
 
 use crate::target_type::{self, TargetType};
 
-pub use flag::{of_column, rename_column, rename_table};
+pub use append_only::OnChange;
+pub use flag::{append_only_ignoring, of_column, rename_column, rename_table};
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
 
@@ -39,6 +42,8 @@ pub struct Rules {
     pub renames: Vec<Rule<NewName>>,
     /// What identifies the rows of tables.
     pub keys: Vec<Rule<KeyChoice>>,
+    /// Tables that only grow in the target.
+    pub append_only: Vec<Rule<OnChange>>,
 }
 
 /// One rule.
@@ -81,6 +86,8 @@ pub struct RuleTexts {
     pub renames: Vec<String>,
     /// Of [`Rules::keys`].
     pub keys: Vec<String>,
+    /// Of [`Rules::append_only`].
+    pub append_only: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -108,6 +115,7 @@ impl Rules {
             types: texts.types.iter().map(|text| type_rule(text)).collect::<Result<_, _>>()?,
             renames: texts.renames.iter().map(|text| rename_rule(text)).collect::<Result<_, _>>()?,
             keys: texts.keys.iter().map(|text| key_rule(text)).collect::<Result<_, _>>()?,
+            append_only: texts.append_only.iter().map(|text| append_rule(text)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -118,12 +126,13 @@ impl Rules {
             types: self.types.iter().map(|rule| rule.text.clone()).collect(),
             renames: self.renames.iter().map(|rule| rule.text.clone()).collect(),
             keys: self.keys.iter().map(|rule| rule.text.clone()).collect(),
+            append_only: self.append_only.iter().map(|rule| rule.text.clone()).collect(),
         }
     }
 
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.types.is_empty() && self.renames.is_empty() && self.keys.is_empty()
+        *self == Rules::default()
     }
 
     /// These rules; of each kind of which they say nothing, those of `stored`.
@@ -137,6 +146,7 @@ impl Rules {
             types: either(&self.types, &stored.types),
             renames: either(&self.renames, &stored.renames),
             keys: either(&self.keys, &stored.keys),
+            append_only: either(&self.append_only, &stored.append_only),
         }
     }
 
@@ -160,6 +170,11 @@ impl Rules {
         most_specific(&self.keys, |selector| selector.matches_table(table))
     }
 
+    /// What becomes of changes in a table that is to grow only; `None` for all others.
+    pub fn append_only(&self, table: &QualifiedName) -> Option<OnChange> {
+        most_specific(&self.append_only, |selector| selector.matches_table(table)).map(|rule| rule.says)
+    }
+
     /// The name that is wished for a column.
     pub fn column_name(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<NewName>> {
         most_specific(&self.renames, |selector| {
@@ -181,10 +196,12 @@ impl Rules {
         let types = self.types.iter().map(|rule| ("--type", &rule.selector, &rule.text));
         let renames = self.renames.iter().map(|rule| ("--rename", &rule.selector, &rule.text));
         let keys = self.keys.iter().map(|rule| ("--key", &rule.selector, &rule.text));
+        let append_only = self.append_only.iter().map(|rule| ("--append-only", &rule.selector, &rule.text));
         values
             .chain(types)
             .chain(renames)
             .chain(keys)
+            .chain(append_only)
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -245,9 +262,8 @@ fn rename_rule(text: &str) -> Result<Rule<NewName>, RuleError> {
 fn key_rule(text: &str) -> Result<Rule<KeyChoice>, RuleError> {
     let bad = |reason| rule_error("--key", text, reason);
     let (selector, wanted) = split(text).ok_or_else(|| bad("it has no index behind an equals sign"))?;
-    let selector = Selector::parse(selector).filter(|selector| selector.is_table() && selector.is_literal());
-    let selector =
-        selector.ok_or_else(|| bad("in front of the equals sign stands one table, as schema.table"))?;
+    let selector = one_table(selector)
+        .ok_or_else(|| bad("in front of the equals sign stands one table, as schema.table"))?;
     let name = |text: &str| {
         let names = parse_dotted(text.trim())?;
         let [name] = names.as_slice() else { return None };
@@ -263,6 +279,23 @@ fn key_rule(text: &str) -> Result<Rule<KeyChoice>, RuleError> {
         bad("behind the equals sign stands the name of an index, or columns in parentheses: (a, b)")
     })?;
     Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// `TABLE` or `TABLE=POLICY`.
+fn append_rule(text: &str) -> Result<Rule<OnChange>, RuleError> {
+    let bad = |reason| rule_error("--append-only", text, reason);
+    let (selector, says) = match split(text) {
+        Some((selector, word)) => (selector, OnChange::from_word(word)),
+        None => (text.trim(), Some(OnChange::default())),
+    };
+    let selector = one_table(selector).ok_or_else(|| bad("it is about one table, as schema.table"))?;
+    let says = says.ok_or_else(|| bad("the policies are halt and ignore"))?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// One table without wildcards.
+fn one_table(text: &str) -> Option<Selector> {
+    Selector::parse(text).filter(|selector| selector.is_table() && selector.is_literal())
 }
 
 /// The parts between commas outside of quotes.
@@ -312,7 +345,7 @@ impl Fault for RuleError {
 
     fn hint(&self) -> String {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
-         --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id'"
+         --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore"
             .to_owned()
     }
 }

@@ -7,7 +7,7 @@ use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, SourceColumn,
 
 use crate::error::PlanError;
 use crate::key;
-use crate::rules::{Rules, ValuePolicy};
+use crate::rules::{OnChange, Rules, ValuePolicy};
 use crate::target_name;
 use crate::type_map;
 use crate::type_override::{self, Override};
@@ -74,8 +74,10 @@ pub enum TableKey {
     Columns(Vec<usize>),
     /// No key and REPLICA IDENTITY FULL: rows are matched by their whole content, one at a time.
     WholeRow,
-    /// Neither: only INSERT and TRUNCATE can be applied.
-    AppendOnly,
+    /// Rows are only added, because the user says so; and what becomes of other changes.
+    AppendOnly(OnChange),
+    /// Nothing identifies a row: only INSERT and TRUNCATE can be applied.
+    Unidentified,
 }
 
 // === impl Naming ===
@@ -100,7 +102,7 @@ impl TableKey {
     pub fn columns(&self) -> &[usize] {
         match self {
             TableKey::Columns(columns) => columns,
-            TableKey::WholeRow | TableKey::AppendOnly => &[],
+            TableKey::WholeRow | TableKey::AppendOnly(_) | TableKey::Unidentified => &[],
         }
     }
 }
@@ -146,11 +148,7 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
     if let Some(reason) = target_name::trouble(&target) {
         return Err(PlanError::TargetName { table: source.name.clone(), target: Box::new(target), reason });
     }
-    let identity = match naming.rules.key(&source.name) {
-        Some(rule) => key::choose_as_wished(source, &rule.says)?,
-        None => key::choose(source),
-    };
-    key::check_sent(source, &identity)?;
+    let identity = key::identify(source, &naming.rules)?;
     let mut source = source.clone();
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
     for (source_index, column) in source.columns.iter_mut().enumerate() {

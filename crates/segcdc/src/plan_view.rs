@@ -43,6 +43,7 @@ struct RulesView {
     types: Vec<String>,
     rename: Vec<String>,
     key: Vec<String>,
+    append_only: Vec<String>,
 }
 
 /// One table of a plan.
@@ -52,7 +53,7 @@ struct TableView {
     target: QualifiedName,
     estimated_rows: u64,
     size_bytes: u64,
-    /// `key`, `whole_row` or `append_only`.
+    /// `key`, `whole_row` or `append_only`; `unidentified` tables are left out.
     identity: &'static str,
     key: Vec<String>,
     columns: Vec<ColumnView>,
@@ -202,7 +203,8 @@ impl PlanView {
             let key = match table.identity {
                 "key" => table.key.join(", "),
                 "whole_row" => "(whole row)".to_owned(),
-                _ => "(append only)".to_owned(),
+                "append_only" => "(rows are added)".to_owned(),
+                _ => "(nothing)".to_owned(),
             };
             vec![
                 table.source.to_string(),
@@ -220,8 +222,8 @@ impl PlanView {
 
 impl RulesView {
     fn new(rules: &Rules) -> Self {
-        let RuleTexts { values, types, renames, keys } = rules.texts();
-        RulesView { on_value: values, types, rename: renames, key: keys }
+        let RuleTexts { values, types, renames, keys, append_only } = rules.texts();
+        RulesView { on_value: values, types, rename: renames, key: keys, append_only }
     }
 
     /// The rules as options of the command line.
@@ -234,6 +236,7 @@ impl RulesView {
             of("--type", &self.types),
             of("--rename", &self.rename),
             of("--key", &self.key),
+            of("--append-only", &self.append_only),
         ]
         .concat()
     }
@@ -252,7 +255,8 @@ impl TableView {
             identity: match plan.key {
                 TableKey::Columns(_) => "key",
                 TableKey::WholeRow => "whole_row",
-                TableKey::AppendOnly => "append_only",
+                TableKey::AppendOnly(_) => "append_only",
+                TableKey::Unidentified => "unidentified",
             },
             key: plan.key_columns().iter().filter_map(name).collect(),
             columns: plan.columns.iter().map(|column| ColumnView::new(plan, column)).collect(),

@@ -109,6 +109,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         types: split(&arguments.types),
         renames: split(&arguments.rename),
         keys: split(&arguments.key),
+        append_only: split(&arguments.append_only),
     };
     Ok(Rules::parse(&texts)?)
 }
@@ -237,6 +238,7 @@ mod tests {
                 types: owned(types),
                 rename: Vec::new(),
                 key: Vec::new(),
+                append_only: Vec::new(),
             };
             rules(&arguments)
                 .map(|rules| [rules.texts().values, rules.texts().types].concat())

@@ -185,7 +185,8 @@ impl<'t> Loader<'t> {
             policy: match column.policy {
                 policy @ (ValuePolicy::Null | ValuePolicy::Clamp) => policy,
                 ValuePolicy::Halt | ValuePolicy::Text | ValuePolicy::SetAside => ValuePolicy::SetAside,
-            },
+            }
+            .word(),
             count: std::mem::take(count),
         });
         LoadNotes { uses: uses.collect(), letters: std::mem::take(&mut self.letters) }

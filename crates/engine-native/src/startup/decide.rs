@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{ColumnPlan, PlanError, TablePlan, ValuePolicy};
+use segcdc_plan::{ColumnPlan, OnChange, PlanError, TableKey, TablePlan, ValuePolicy};
 use segcdc_postgres::publication::PublishedTable;
 use segcdc_postgres::{Publication, SlotState, SourceIdentity};
 use segcdc_sqlserver::{SlotWatch, TableState};
@@ -64,10 +64,11 @@ pub(crate) struct TableFacts {
 impl TableFacts {
     /// Whether a policy of the table is counted, or sets rows aside.
     pub(crate) fn keeps_notes(&self) -> bool {
+        let ignores = |plan: &TablePlan| plan.key == TableKey::AppendOnly(OnChange::Ignore);
         let counted = |column: &ColumnPlan| {
             matches!(column.policy, ValuePolicy::Null | ValuePolicy::Clamp | ValuePolicy::SetAside)
         };
-        matches!(&self.plan, Some(Ok(plan)) if plan.columns.iter().any(counted))
+        matches!(&self.plan, Some(Ok(plan)) if plan.columns.iter().any(counted) || ignores(plan))
     }
 }
 

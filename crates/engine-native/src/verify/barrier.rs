@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
+use segcdc_plan::OnChange;
 use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
-use segcdc_sqlserver::{PipelineState, Target, TargetConfig};
+use segcdc_sqlserver::{CountedUse, PipelineState, Target, TargetConfig};
 use tokio::time::{Instant, sleep};
 
 use crate::config::EngineConfig;
@@ -112,6 +113,16 @@ impl Barrier {
         let state = self.state().await?;
         let table = state.tables.iter().find(|table| table.source_oid == source_oid);
         Ok(table.map(|table| table.phase))
+    }
+
+    /// Whether changes of a table were left out by a policy.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn has_left_out(&mut self, source_oid: u32) -> Result<bool, EngineError> {
+        let uses = self.target.policy_uses(&self.pipeline).await?;
+        let is_left_out = |used: &CountedUse| used.policy == OnChange::Ignore.word();
+        Ok(uses.iter().any(|used| used.source_oid == source_oid && is_left_out(used)))
     }
 
     /// A position behind everything that has committed at the source.

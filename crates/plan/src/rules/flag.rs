@@ -2,6 +2,8 @@
 
 use segcdc_model::{NamePattern, QualifiedName};
 
+use super::OnChange;
+
 /// `--rename 'public."#t"=t_2'`, with a schema where one is given.
 pub fn rename_table(table: &QualifiedName, schema: Option<&str>, name: &str) -> String {
     let name = NamePattern::exactly(name);
@@ -20,6 +22,11 @@ pub fn rename_column(table: &QualifiedName, column: &str, name: &str) -> String 
 /// A rule about one column, `--on-value 'public.t.c=text'`.
 pub fn of_column(option: &str, table: &QualifiedName, column: &str, says: &str) -> String {
     flag(option, &[&table.schema, &table.name, column], says)
+}
+
+/// `--append-only 'public.t=ignore'`.
+pub fn append_only_ignoring(table: &QualifiedName) -> String {
+    flag("--append-only", &[&table.schema, &table.name], OnChange::Ignore.word())
 }
 
 /// An option about what these names mean, between quotes for a shell, in which a quote ends what is quoted.

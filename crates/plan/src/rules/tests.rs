@@ -105,6 +105,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         types: vec!["timestamptz=datetime2".to_owned()],
         renames: vec!["public.a=b".to_owned()],
         keys: vec!["public.a=\"a b\"".to_owned(), "public.b=(x, \"y,z\")".to_owned()],
+        append_only: vec!["public.c".to_owned(), "public.\"d=e\" = ignore".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);

@@ -68,6 +68,8 @@ pub(crate) struct TestTable {
     pub(crate) source: SourceTable,
     /// A rule for values, as the command line has it.
     pub(crate) on_value: Option<&'static str>,
+    /// A rule for changes, as the command line has it.
+    pub(crate) append_only: Option<&'static str>,
 }
 
 impl TestTable {
@@ -98,7 +100,13 @@ impl TestTable {
                 owner: "owner".to_owned(),
             },
             on_value: None,
+            append_only: None,
         }
+    }
+
+    /// The same with rows that are only added.
+    pub(crate) fn append_only(self, rule: &'static str) -> Self {
+        TestTable { append_only: Some(rule), ..self }
     }
 
     /// The same with a rule for values.
@@ -118,7 +126,8 @@ impl TestTable {
 
     pub(crate) fn plan(&self) -> Arc<TablePlan> {
         let values = self.on_value.iter().map(|rule| (*rule).to_owned()).collect();
-        let rules = Rules::parse(&RuleTexts { values, ..RuleTexts::default() }).unwrap();
+        let append_only = self.append_only.iter().map(|rule| (*rule).to_owned()).collect();
+        let rules = Rules::parse(&RuleTexts { values, append_only, ..RuleTexts::default() }).unwrap();
         Arc::new(table_plan(&self.source, &Naming::new("dbo").with_rules(rules)).unwrap())
     }
 

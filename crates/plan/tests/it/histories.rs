@@ -121,7 +121,7 @@ impl Source {
 
     /// Carries out what the seed means here, if it is possible; returns what the stream says about it.
     pub(crate) fn act(&mut self, seed: &Seed) -> Vec<Change> {
-        let can_change = self.plan.key != TableKey::AppendOnly && !self.rows.is_empty();
+        let can_change = self.plan.key != TableKey::Unidentified && !self.rows.is_empty();
         let position = seed.row % self.rows.len().max(1);
         match seed.action {
             0..30 => self.insert(seed).into_iter().collect(),

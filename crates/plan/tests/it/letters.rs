@@ -328,7 +328,7 @@ impl World {
             planned.letters.iter().filter(|c| matches!(c, LetterChange::Open(_) | LetterChange::Renew(_)));
         let counted: u64 = planned.uses.iter().map(|used| used.count).sum();
         prop_assert_eq!(counted, aside.count() as u64);
-        prop_assert!(planned.uses.iter().all(|used| used.policy == ValuePolicy::SetAside));
+        prop_assert!(planned.uses.iter().all(|used| used.policy == ValuePolicy::SetAside.word()));
         self.set.note_letters(&planned.letters);
         Ok(())
     }

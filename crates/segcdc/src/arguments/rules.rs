@@ -28,4 +28,10 @@ pub(crate) struct RuleArguments {
     /// their whole content; no index is ever guessed. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_KEY", hide_env_values = true)]
     pub(crate) key: Vec<String>,
+    /// A table whose rows are only added in the target: schema.table or schema.table=POLICY. With the policy halt, which is
+    /// the default, an UPDATE or DELETE halts the table; with ignore these and TRUNCATE are left out, counted, so that
+    /// the target keeps every row as it was inserted. The table needs a replica identity all the same (FULL costs an
+    /// INSERT nothing): without one PostgreSQL refuses the application's UPDATE and DELETE. May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_APPEND_ONLY", hide_env_values = true)]
+    pub(crate) append_only: Vec<String>,
 }

@@ -265,6 +265,8 @@ mod tests {
         check(TableVerdict { unstable: 1, ..table("t") }, Exit::Runtime);
         let not_compared = NotCompared { code: "QUARANTINED".to_owned(), detail: String::new() };
         check(TableVerdict { not_compared: Some(not_compared), ..table("t") }, Exit::Runtime);
+        let wanted = NotCompared { code: "APPEND_ONLY".to_owned(), detail: String::new() };
+        check(TableVerdict { not_compared: Some(wanted), ..table("t") }, Exit::Ok);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![expect(clippy::indexing_slicing, clippy::print_stderr, reason = "a test may panic, and tells what it did")]
 
+mod append_only;
 mod bags;
 mod chosen_key;
 mod connect_verbs;

@@ -104,7 +104,7 @@ fn single(pipeline: &str, change: &LetterChange) -> Option<Statement> {
 
 /// Adds to one counter, which is made first where it is missing.
 fn count(pipeline: &str, used: &PolicyUse) -> [Statement; 2] {
-    let (column, policy) = (used.column.as_str(), used.policy.word());
+    let (column, policy) = (used.column.as_str(), used.policy);
     let make = sql::make_counter(pipeline, used.oid, column, policy);
     let add = sql::add_to_counter(pipeline, used.oid, column, policy, used.count);
     let (what, oid) = ("counting uses of policies", used.oid);

@@ -113,7 +113,7 @@ pub(crate) fn of_use(used: &PolicyUse) -> [Field; 4] {
     [
         Field::Int(i64::from(used.oid)),
         Field::Text(used.column.clone()),
-        Field::Text(used.policy.word().to_owned()),
+        Field::Text(used.policy.to_owned()),
         Field::Int(i64::try_from(used.count).unwrap_or(i64::MAX)),
     ]
 }

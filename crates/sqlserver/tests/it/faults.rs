@@ -119,7 +119,7 @@ async fn letters_when(way: Way, then: Then) {
         payload: "{}".to_owned(),
         held: Held::Nothing,
     };
-    let (column, policy) = ("a".to_owned(), ValuePolicy::SetAside);
+    let (column, policy) = ("a".to_owned(), ValuePolicy::SetAside.word());
     let plan = ApplyPlan {
         letters: vec![LetterChange::Open(letter)],
         uses: vec![PolicyUse { oid: 1, table: of, column, policy, count: 1 }],

@@ -66,7 +66,7 @@ fn close_all(lsn: u64) -> LetterChange {
 }
 
 fn used(column: &str, policy: ValuePolicy, count: u64) -> PolicyUse {
-    PolicyUse { oid: 7, table: table(), column: column.to_owned(), policy, count }
+    PolicyUse { oid: 7, table: table(), column: column.to_owned(), policy: policy.word(), count }
 }
 
 /// A batch that concerns no table.
