@@ -23,6 +23,7 @@ use segcdc_sqlserver::Target;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::apply_loop::intake::Intake;
+use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::watch::Watch;
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
@@ -35,6 +36,7 @@ mod apply;
 mod intake;
 mod large;
 mod slot_watch;
+mod timeline;
 mod watch;
 
 /// Time between two looks at how large the transaction is that is being received.
@@ -69,6 +71,7 @@ struct Loop<'a> {
     catch_up_goal: Lsn,
     clock: SourceClock,
     watch: Watch,
+    timeline: TimelineGuard,
 }
 
 // === impl Follow ===
@@ -80,7 +83,7 @@ impl Follow<'_> {
     /// Trouble to wait out, and what a person has to act on. What was acknowledged is in the target in any case.
     pub(crate) async fn run(self) -> Result<Outcome, EngineError> {
         let Follow { context, memory, source, target, mut tables } = self;
-        let checkpoint = memory.checkpoint()?;
+        let checkpoint = memory.checkpoint()?.clone();
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
         target.ensure_slot_watch().await?;
         let applied = checkpoint.applied_lsn;
@@ -94,8 +97,12 @@ impl Follow<'_> {
             streaming: true,
             ..StreamOptions::default()
         };
-        let replication = Replication::connect(&context.config.source).await?;
+        let mut replication = Replication::connect(&context.config.source).await?;
+        // It may have been promoted since the start was checked.
+        timeline::note(&mut replication, context, memory, target).await?;
+        let is_standby = replication.is_standby();
         let stream = replication.start_with(slot, applied, &[publication], options).await?;
+        let timeline = TimelineGuard::new(&context.config.source, slot, is_standby).await?;
         let clock = SourceClock::read(source).await?;
         let catch_up_goal = catalog::current_lsn(source).await?;
         context.progress.update(|snapshot| {
@@ -115,6 +122,7 @@ impl Follow<'_> {
             catch_up_goal,
             clock,
             watch,
+            timeline,
         };
         let end = following.run().await;
         following.close(end).await
@@ -179,6 +187,7 @@ impl Loop<'_> {
     /// Writes an idle position to the checkpoint, then acknowledges it.
     async fn advance(&mut self, lsn: Lsn) -> Result<(), EngineError> {
         hit(Failpoint::BeforeIdleAdvance);
+        self.look_at_timeline().await?;
         let before = self.memory.checkpoint()?.clone();
         let next =
             segcdc_model::Checkpoint { applied_lsn: lsn, batch_seq: before.batch_seq + 1, ..before.clone() };
@@ -190,6 +199,11 @@ impl Loop<'_> {
         self.intake.stream.acknowledge(lsn);
         self.show_position();
         Ok(())
+    }
+
+    /// Takes note of a new timeline of a standby, before the checkpoint moves.
+    async fn look_at_timeline(&mut self) -> Result<(), EngineError> {
+        self.timeline.look(self.context, self.memory, self.target).await
     }
 
     /// Whether everything that was asked for is applied; moves the phase on when catching up is over.

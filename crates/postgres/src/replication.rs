@@ -103,6 +103,32 @@ impl Replication {
         self.server_version_num
     }
 
+    /// Whether the server was a standby when the session began.
+    pub fn is_standby(&self) -> bool {
+        self.is_standby
+    }
+
+    /// Whether the server is a standby now.
+    pub async fn is_in_recovery(&mut self) -> Result<bool, SourceError> {
+        self.flag("SELECT pg_catalog.pg_is_in_recovery()").await
+    }
+
+    /// Whether some session of this server streams from the slot.
+    pub async fn is_streaming(&mut self, slot: &str) -> Result<bool, SourceError> {
+        let slot = quote::literal(slot)?;
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE slot_name = {slot} AND active)"
+        );
+        self.flag(&sql).await
+    }
+
+    /// The answer to a question of one boolean.
+    async fn flag(&mut self, sql: &str) -> Result<bool, SourceError> {
+        let rows = self.wire.query(Operation::Identify, sql).await?;
+        let [answer] = one_row(rows, "a question")?;
+        Ok(answer.as_deref() == Some("t"))
+    }
+
     /// Who the server is. Ends the life of a snapshot that this session exported.
     pub async fn identify_system(&mut self) -> Result<SystemIdentity, SourceError> {
         let rows = self.wire.query(Operation::Identify, "IDENTIFY_SYSTEM").await?;

@@ -35,12 +35,11 @@ pub(super) struct Applied {
 impl Loop<'_> {
     /// Applies what comes next, if there is anything, without the tables that turn out to be at fault.
     pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
-        match self.intake.next(&self.tables).await? {
-            None => Ok(()),
-            Some(Next::Batch(transactions, planned)) => self.apply_batch(&transactions, planned).await,
-            Some(Next::Large(transaction, spilled)) => {
-                Box::pin(self.apply_large(*transaction, spilled)).await
-            }
+        let Some(next) = self.intake.next(&self.tables).await? else { return Ok(()) };
+        self.look_at_timeline().await?;
+        match next {
+            Next::Batch(transactions, planned) => self.apply_batch(&transactions, planned).await,
+            Next::Large(transaction, spilled) => Box::pin(self.apply_large(*transaction, spilled)).await,
         }
     }
 

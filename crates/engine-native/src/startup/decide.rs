@@ -119,21 +119,9 @@ pub(crate) fn check_history(
     watch: Option<&SlotWatch>,
     source: &SourceHistory,
 ) -> Result<(), EngineError> {
+    check_timeline(checkpoint, source.timeline, &source.left)?;
     let applied = checkpoint.applied_lsn;
-    let known = checkpoint.lineage.timeline;
     let rewound = |detail| Err(EngineError::SourceRewound { applied, detail });
-    if source.timeline != known {
-        match source.left.iter().find(|(timeline, _)| *timeline == known) {
-            None => {
-                let detail = format!("its timeline {} does not descend from {known}", source.timeline);
-                return rewound(detail);
-            }
-            Some((_, left)) if *left < applied => {
-                return rewound(format!("it left timeline {known} at {left}, before the checkpoint"));
-            }
-            Some(_) => {}
-        }
-    }
     let end = source.end;
     if end < applied {
         return rewound(format!("its WAL ends at {end}"));
@@ -145,6 +133,27 @@ pub(crate) fn check_history(
             "its slot needs WAL from {found} on, and had let go of everything before {seen} already"
         )),
         _ => Ok(()),
+    }
+}
+
+/// Step 2: what was applied is part of the history of `timeline`, which descends from the timelines `left`, each left at
+/// that position.
+pub(crate) fn check_timeline(
+    checkpoint: &Checkpoint,
+    timeline: u32,
+    left: &[(u32, Lsn)],
+) -> Result<(), EngineError> {
+    let (applied, known) = (checkpoint.applied_lsn, checkpoint.lineage.timeline);
+    let rewound = |detail| Err(EngineError::SourceRewound { applied, detail });
+    if timeline == known {
+        return Ok(());
+    }
+    match left.iter().find(|(timeline, _)| *timeline == known) {
+        None => rewound(format!("its timeline {timeline} does not descend from {known}")),
+        Some((_, left)) if *left < applied => {
+            rewound(format!("it left timeline {known} at {left}, before the checkpoint"))
+        }
+        Some(_) => Ok(()),
     }
 }
 

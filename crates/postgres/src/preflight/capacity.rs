@@ -9,6 +9,9 @@ use crate::session::Session;
 /// Walsenders that a new pipeline has at once: one that exports the snapshot, one that streams.
 const SENDERS_OF_NEW: i64 = 2;
 
+/// Walsenders of a pipeline that reads a standby: one that streams, one that is asked for the timeline.
+const SENDERS_OF_STANDBY: i64 = 2;
+
 /// Limits of retained WAL below this are small: a checkpoint's worth of a busy server.
 const SMALL_KEEP_SIZE_MB: i64 = 1024;
 
@@ -32,6 +35,7 @@ pub(super) struct CapacityFacts {
     wal_bytes_per_second: f64,
     /// `idle_replication_slot_timeout`, seconds; 0 for none, and where the server has no such setting.
     idle_timeout_seconds: i64,
+    is_standby: bool,
 }
 
 /// Asks.
@@ -41,7 +45,7 @@ pub(super) async fn read(session: &Session) -> Result<CapacityFacts, SourceError
          (SELECT setting FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), \
          (SELECT wal_bytes::float8 / greatest(extract(epoch FROM now() - stats_reset), 1)::float8 FROM pg_stat_wal), \
          coalesce((SELECT setting::int8 * CASE unit WHEN 'min' THEN 60 WHEN 'h' THEN 3600 ELSE 1 END \
-           FROM pg_settings WHERE name = 'idle_replication_slot_timeout'), 0)";
+           FROM pg_settings WHERE name = 'idle_replication_slot_timeout'), 0), pg_is_in_recovery()";
     let mut row = session.row(Operation::Query, sql).await?;
     Ok(CapacityFacts {
         slots: row.value()?,
@@ -51,6 +55,7 @@ pub(super) async fn read(session: &Session) -> Result<CapacityFacts, SourceError
         keep_size_mb: row.value()?,
         wal_bytes_per_second: row.optional_value()?.unwrap_or(0.0),
         idle_timeout_seconds: row.value()?,
+        is_standby: row.flag()?,
     })
 }
 
@@ -61,7 +66,12 @@ pub(super) fn judge(facts: &CapacityFacts, request: &PreflightRequest) -> Vec<Fi
     if is_new {
         findings.push(slots(facts));
     }
-    findings.push(senders(facts, if is_new { SENDERS_OF_NEW } else { 1 }));
+    let needed = match (is_new, facts.is_standby) {
+        (true, _) => SENDERS_OF_NEW,
+        (false, true) => SENDERS_OF_STANDBY,
+        (false, false) => 1,
+    };
+    findings.push(senders(facts, needed));
     findings.push(keep_size(facts));
     findings.push(idle_timeout(facts));
     findings
@@ -158,6 +168,7 @@ mod tests {
             keep_size_mb: 65_536,
             wal_bytes_per_second: 1_000_000.0,
             idle_timeout_seconds: 0,
+            is_standby: false,
         }
     }
 
@@ -185,6 +196,8 @@ mod tests {
     #[test]
     fn slot_that_is_there_needs_less_room() {
         let full = CapacityFacts { slots: 10, senders: 9, ..facts() };
-        assert_eq!(problems(full, Some("mine")), [""; 0]);
+        assert_eq!(problems(full.clone(), Some("mine")), [""; 0]);
+        let standby = CapacityFacts { is_standby: true, ..full };
+        assert_eq!(problems(standby, Some("mine")), ["NO_FREE_WAL_SENDERS"]);
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode, until};
 
-use super::product::COMMAND_LIMIT;
+use super::product::{COMMAND_LIMIT, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// First version whose slots follow a failover.
@@ -192,6 +192,33 @@ async fn a_slot_that_follows_the_failover_lets_the_pipeline_go_on() -> Result<()
     ensure_refused(&mut stage, &old, "SOURCE_REWOUND").await
 }
 
+/// A pipeline that reads a standby of the source, live, with 100 rows of table `t`.
+async fn live_on(stage: &mut Stage, standby: &PostgresCluster) -> Result<Running> {
+    stage.source.execute(DATABASE, "CREATE PUBLICATION given FOR TABLE t").await?;
+    until_replayed(&stage.source, standby).await?;
+    stage.product.set("SEGCDC_SOURCE_URL", &standby.url(DATABASE));
+    stage.product.set("SEGCDC_PUBLICATION", "given");
+    let mut running = stage.product.up()?;
+    let live = || async {
+        stage.source.execute("postgres", "SELECT pg_log_standby_snapshot()").await.ok()?;
+        (stage.target_count("t").await.ok()? == 100).then_some(())
+    };
+    running.until("the rows are copied", PATIENCE, live).await?;
+    stage.live(&mut running).await?;
+    Ok(running)
+}
+
+/// Waits until table `t` of the target has so many rows.
+async fn arrived(stage: &Stage, running: &mut Running, count: i64) -> Result<()> {
+    let arrived = || async { (stage.target_count("t").await.ok()? == count).then_some(()) };
+    running.until("the changes have arrived", PATIENCE, arrived).await
+}
+
+/// The timeline that the checkpoint is of.
+async fn timeline(stage: &Stage) -> Result<i64> {
+    stage.target_number("SELECT [timeline] FROM [segcdc].[pipeline]").await
+}
+
 /// The pipeline reads a standby, and its stream goes on when that is promoted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_is_a_source() -> Result<()> {
@@ -207,32 +234,65 @@ async fn a_standby_is_a_source() -> Result<()> {
     let refused = stage.product.run(&["up", "--yes"]).await?;
     ensure!(refused.error_code() == Some("STANDBY_NEEDS_PUBLICATION"), "{refused}");
     ensure!(refused.stderr.contains("CREATE PUBLICATION"), "{refused}");
-    stage.source.execute(DATABASE, "CREATE PUBLICATION given FOR TABLE t").await?;
-    until_replayed(&stage.source, &standby).await?;
-    stage.product.set("SEGCDC_PUBLICATION", "given");
-    let mut running = stage.product.up()?;
-    let live = || async {
-        stage.source.execute("postgres", "SELECT pg_log_standby_snapshot()").await.ok()?;
-        (stage.target_count("t").await.ok()? == 100).then_some(())
-    };
-    running.until("the rows are copied", PATIENCE, live).await?;
-    stage.live(&mut running).await?;
+    let mut running = live_on(&mut stage, &standby).await?;
     stage.source.execute(DATABASE, &rows(1000, 500)).await?;
     stage
         .source
         .execute(DATABASE, "UPDATE t SET v = 'changed' WHERE id <= 50; DELETE FROM t WHERE id = 60")
         .await?;
-    let arrived = || async { (stage.target_count("t").await.ok()? == 599).then_some(()) };
-    running.until("the changes have arrived", PATIENCE, arrived).await?;
+    arrived(&stage, &mut running, 599).await?;
     until_replayed(&stage.source, &standby).await?;
     let verify = stage.product.succeed(&["verify"]).await?;
     ensure!(verify.stdout.contains("differences: 0"), "{verify}");
     stage.source.stop(StopMode::Immediate)?;
     promote(&standby).await?;
     standby.execute(DATABASE, &rows(2000, 100)).await?;
-    let arrived = || async { (stage.target_count("t").await.ok()? == 699).then_some(()) };
-    running.until("changes of the promoted standby have arrived", PATIENCE, arrived).await?;
+    arrived(&stage, &mut running, 699).await?;
     running.signal(rustix::process::Signal::TERM)?;
     running.wait(COMMAND_LIMIT).await?;
+    Ok(())
+}
+
+/// A standby is promoted while the pipeline reads it, once with nothing and once with changes that are not applied yet. The
+/// pipeline is killed at once behind that, and goes on; the primary that was is no source any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_outlives_the_promotion_of_its_standby() -> Result<()> {
+    for behind in [false, true] {
+        let name = if behind { "promoted_behind" } else { "promoted" };
+        let mut stage = Stage::start(name).await?;
+        if version(&stage.source).await? < STANDBY_VERSION {
+            eprintln!("skipped, a standby of PostgreSQL before 16 has no logical slots");
+            return Ok(());
+        }
+        stage.source.execute(DATABASE, TABLE).await?;
+        let standby = standby_of(&mut stage.source).await?;
+        let mut running = live_on(&mut stage, &standby).await?;
+        stage.source.execute(DATABASE, &rows(1000, 500)).await?;
+        arrived(&stage, &mut running, 600).await?;
+        assert_eq!(timeline(&stage).await?, 1);
+        if behind {
+            running.signal(rustix::process::Signal::STOP)?;
+            stage.source.execute(DATABASE, &rows(2000, 500)).await?;
+        }
+        until_replayed(&stage.source, &standby).await?;
+        stage.source.stop(StopMode::Immediate)?;
+        promote(&standby).await?;
+        standby.execute(DATABASE, &rows(3000, 500)).await?;
+        running.signal(rustix::process::Signal::CONT)?;
+        let expected = if behind { 1600 } else { 1100 };
+        arrived(&stage, &mut running, expected).await?;
+        running.kill().await?;
+        assert_eq!(timeline(&stage).await?, 2);
+        standby.execute(DATABASE, "DELETE FROM t WHERE id < 20").await?;
+        stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+        ensure!(stage.target_count("t").await? == expected - 19, "rows are missing, or there twice");
+        let verify = stage.product.succeed(&["verify"]).await?;
+        ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+        stage.source.start_server().await?;
+        let old = stage.source.url(DATABASE);
+        stage.product.set("SEGCDC_SOURCE_URL", &old);
+        let refused = stage.product.start(&["up", "--yes"])?.wait(COMMAND_LIMIT).await?;
+        ensure!(refused.error_code() == Some("SOURCE_REWOUND"), "{refused}");
+    }
     Ok(())
 }
