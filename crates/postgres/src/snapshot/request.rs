@@ -74,7 +74,7 @@ pub fn key_filter(
     if keys.is_empty() || columns.is_empty() {
         return Ok("false".to_owned());
     }
-    let names = columns.iter().map(|&index| quote::identifier(&column(table, index)?.name));
+    let names = columns.iter().map(|&index| compared(column(table, index)?));
     let names = names.collect::<Result<Vec<_>, _>>()?.join(", ");
     let mut members = Vec::with_capacity(keys.len());
     for key in keys {
@@ -150,6 +150,17 @@ fn ordering(column: &SourceColumn) -> Result<String, SourceError> {
         | PgType::TimestampTz
         | PgType::Oid => name,
     })
+}
+
+/// The expression that is compared with a literal for a column: the column, which an index may find, where PostgreSQL's own
+/// operator compares it with text of the type's form. What is not PostgreSQL's own, whose type is written with its schema, may
+/// have no operator on our search path (extensions), or none for a literal (composites, domains over enums); the registry
+/// types take a literal for an OID. Of these the text is compared, which is the same for the same value.
+fn compared(column: &SourceColumn) -> Result<String, SourceError> {
+    let name = quote::identifier(&column.name)?;
+    let is_foreign = column.type_name.contains('.') || column.type_name.starts_with("reg");
+    let by_text = is_foreign && matches!(column.pg_type, PgType::Enum | PgType::Other);
+    Ok(if by_text { printed(&name) } else { name })
 }
 
 /// What the type's output function prints for a value that is not NULL.
@@ -234,5 +245,24 @@ mod tests {
             "(\"id\", \"a b\") IN (('1', 'it''s'), ('2', ''))"
         );
         assert_eq!(key_filter(&table, &[0], &[]).unwrap(), "false");
+    }
+
+    #[test]
+    fn types_without_an_operator_of_postgresql_are_compared_as_text() {
+        let check = |pg_type: PgType, type_name: &str, expected: &str| {
+            let mut table = table(TableKind::Ordinary);
+            table.columns[2].pg_type = pg_type;
+            type_name.clone_into(&mut table.columns[2].type_name);
+            let filter = key_filter(&table, &[2], &[vec!["x".to_owned()]]).unwrap();
+            assert_eq!(filter, format!("({expected}) IN (('x'))"), "{type_name}");
+        };
+        let by_text = "pg_catalog.concat(\"ip\")";
+        check(PgType::Other, "inet", "\"ip\"");
+        check(PgType::Other, "time with time zone", "\"ip\"");
+        check(PgType::Other, "public.ltree", by_text);
+        check(PgType::Other, "matrix.pair[]", by_text);
+        check(PgType::Other, "regclass", by_text);
+        check(PgType::Enum, "public.mood", by_text);
+        check(PgType::Text, "public.email", "\"ip\"");
     }
 }

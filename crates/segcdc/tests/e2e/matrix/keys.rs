@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anyhow::{Result, ensure};
 
-use super::super::stage::DATABASE;
+use super::super::stage::{DATABASE, Stage};
 
 /// Bytes of a value's text that are sure to fit into a key.
 const KEY_TEXT_BYTES: usize = 400;
@@ -50,5 +50,22 @@ async fn every_type_is_found_again_as_a_key() -> Result<()> {
     ensure!(streamed.equal, "by the stream: {streamed:#?}");
     let verify = stage.product.succeed(&["verify"]).await?;
     ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    differences_are_found_by_key(&mut stage, &names).await
+}
+
+/// Takes a row from each table of the target and changes another one: `verify` looks both up at the source by their keys.
+async fn differences_are_found_by_key(stage: &mut Stage, tables: &[&str]) -> Result<()> {
+    let mut planted = 0;
+    let mut target = stage.target().await?;
+    for table in tables {
+        let rows = stage.target_count(table).await?;
+        let place = stage.target_table(table);
+        target.batch(&format!("DELETE TOP (1) FROM {place}")).await?;
+        target.batch(&format!("UPDATE TOP (1) {place} SET [n] = 9")).await?;
+        planted += rows.min(2);
+    }
+    let found = stage.product.run(&["verify"]).await?;
+    ensure!(found.status.code() == Some(5), "{found}");
+    ensure!(found.stdout.contains(&format!("differences: {planted}")), "{planted} were planted: {found}");
     Ok(())
 }
