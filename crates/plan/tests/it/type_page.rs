@@ -1,7 +1,7 @@
 //! `docs/reference/types.md`, generated from the type map. With `SEGCDC_WRITE_PAGES` set, the test writes it.
 //!
-//! Nothing stands on the page that is not proven: each of its rows has a block of values in `tests/matrix/types.txt`,
-//! which the end-to-end tests send through the whole product.
+//! Nothing stands on the page that is not proven: each of its rows has a block of values in `tests/matrix/types.txt`, and a
+//! strategy for random ones in the test kit, which the end-to-end tests send through the whole product.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -26,7 +26,8 @@ instant in UTC, at offset +00:00. Character lengths are in UTF-16 units at the t
 characters. Zeros at the end of a number's fraction are no part of it: `1.50` and `1.5` are the same number, and arrive
 with the digits that the target's scale shows.
 
-Every row is proven value by value, by the copy and by the stream: `tests/matrix/types.txt` lists the values.
+Every row is proven value by value, by the copy and by the stream: `tests/matrix/types.txt` lists the values at the edges, and
+`crates/testkit/src/values.rs` draws random ones.
 
 | PostgreSQL | SQL Server | in a key | refused | policies |
 |---|---|---|---|---|

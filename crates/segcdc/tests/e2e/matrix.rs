@@ -3,6 +3,7 @@
 pub(super) mod cases;
 mod documents;
 mod encodings;
+mod extensions;
 mod hostile;
 mod keys;
 mod overrides;

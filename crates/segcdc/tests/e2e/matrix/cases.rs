@@ -6,7 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use segcdc_postgres::{Pattern, SourceConfig, catalog, session};
 use segcdc_testkit::PostgresCluster;
+use segcdc_testkit::values::{self, Entry};
 use tokio_postgres::Client;
+
+/// Extensions that are part of PostgreSQL: a server without one of them is not whole.
+const CONTRIB: [&str; 6] = ["citext", "cube", "hstore", "isn", "ltree", "seg"];
 
 /// A type and its edge values.
 #[derive(Debug, Clone)]
@@ -41,9 +45,17 @@ pub(crate) struct Columns<'a> {
 
 /// Reads `types.txt`, makes what its types need in `database`, and returns the cases that the server can show.
 pub(crate) async fn prepare(source: &PostgresCluster, database: &str) -> Result<Vec<Case>> {
-    let cases = listed("types.txt")?;
+    prepare_some(source, database, listed("types.txt")?).await
+}
+
+/// As [`prepare`], of some cases.
+pub(super) async fn prepare_some(
+    source: &PostgresCluster,
+    database: &str,
+    cases: Vec<Case>,
+) -> Result<Vec<Case>> {
     let client = source.connect(database).await?;
-    client.batch_execute(&fs::read_to_string(folder()?.join("setup.sql"))?).await?;
+    set_up(&client).await?;
     let mut shown = Vec::new();
     for case in cases {
         match lacking(&client, &case.conditions).await? {
@@ -55,6 +67,31 @@ pub(crate) async fn prepare(source: &PostgresCluster, database: &str) -> Result<
     Ok(shown)
 }
 
+/// Makes what the types of random values need in `database`, and returns those that the server has.
+pub(super) async fn random(source: &PostgresCluster, database: &str) -> Result<Vec<Entry>> {
+    random_some(source, database, values::entries()).await
+}
+
+/// As [`random`], of some types.
+pub(super) async fn random_some(
+    source: &PostgresCluster,
+    database: &str,
+    entries: Vec<Entry>,
+) -> Result<Vec<Entry>> {
+    let client = source.connect(database).await?;
+    set_up(&client).await?;
+    let mut shown = Vec::new();
+    for entry in entries {
+        let needs = Some(entry.needs).filter(|needs| !needs.is_empty());
+        let conditions = needs.map(Condition::parse).into_iter().collect::<Result<Vec<_>>>()?;
+        match lacking(&client, &conditions).await? {
+            Some(lacking) => eprintln!("skipped, the server has not {lacking}: {}", entry.pg_type),
+            None => shown.push(entry),
+        }
+    }
+    Ok(shown)
+}
+
 /// The blocks of a list.
 pub(super) fn listed(name: &str) -> Result<Vec<Case>> {
     parse(&fs::read_to_string(folder()?.join(name))?)
@@ -62,9 +99,17 @@ pub(super) fn listed(name: &str) -> Result<Vec<Case>> {
 
 /// Makes what the types of cases without conditions need in `database`, and asks which have a binary form.
 pub(super) async fn make(source: &PostgresCluster, database: &str, cases: &mut [Case]) -> Result<()> {
-    let client = source.connect(database).await?;
-    client.batch_execute(&fs::read_to_string(folder()?.join("setup.sql"))?).await?;
+    set_up(&source.connect(database).await?).await?;
     find_binary_forms(source, database, cases).await
+}
+
+/// Makes what the types need, unless it is there.
+async fn set_up(client: &Client) -> Result<()> {
+    let is_there: bool = client.query_one("SELECT to_regnamespace('matrix') IS NOT NULL", &[]).await?.get(0);
+    if !is_there {
+        client.batch_execute(&fs::read_to_string(folder()?.join("setup.sql"))?).await?;
+    }
+    Ok(())
 }
 
 /// `tests/matrix` of the repository.
@@ -106,12 +151,7 @@ fn parse(text: &str) -> Result<Vec<Case>> {
         }
         let case = cases.last_mut().with_context(|| format!("in no block: {line}"))?;
         if let Some(condition) = line.strip_prefix('@') {
-            case.conditions.push(match condition.split_once(' ') {
-                Some(("since", version)) => Condition::Since(version.parse()?),
-                Some(("extension", name)) => Condition::Extension(name.to_owned()),
-                Some(("needs", "xml")) => Condition::Xml,
-                _ => bail!("unknown condition: {line}"),
-            });
+            case.conditions.push(Condition::parse(condition)?);
         } else if let Some(refused) = line.strip_prefix("! ") {
             case.refused.push(refused.to_owned());
         } else {
@@ -134,7 +174,13 @@ async fn lacking(client: &Client, conditions: &[Condition]) -> Result<Option<Str
             }
             Condition::Extension(name) => {
                 let create = format!("CREATE EXTENSION IF NOT EXISTS {name} SCHEMA public");
-                (format!("the extension {name}"), client.batch_execute(&create).await.is_ok())
+                let made = client.batch_execute(&create).await;
+                let is_whole = made.is_ok() || !CONTRIB.contains(&name.as_str());
+                ensure!(
+                    is_whole,
+                    "the server has not {name}, which is part of PostgreSQL (postgresql-contrib)"
+                );
+                (format!("the extension {name}"), made.is_ok())
             }
             Condition::Xml => ("xml".to_owned(), client.batch_execute("SELECT '<a/>'::xml").await.is_ok()),
         };
@@ -157,6 +203,31 @@ async fn find_binary_forms(source: &PostgresCluster, database: &str, cases: &mut
     }
     client.batch_execute("DROP TABLE matrix_probe").await?;
     Ok(())
+}
+
+// === impl Case ===
+
+impl Case {
+    /// Whether its type is of this extension.
+    pub(super) fn is_of(&self, extension: &str) -> bool {
+        self.conditions
+            .iter()
+            .any(|condition| matches!(condition, Condition::Extension(name) if name == extension))
+    }
+}
+
+// === impl Condition ===
+
+impl Condition {
+    /// Reads one: `since 150000`, `extension hstore`, `needs xml`.
+    fn parse(text: &str) -> Result<Self> {
+        Ok(match text.split_once(' ') {
+            Some(("since", version)) => Condition::Since(version.parse()?),
+            Some(("extension", name)) => Condition::Extension(name.to_owned()),
+            Some(("needs", "xml")) => Condition::Xml,
+            _ => bail!("unknown condition: {text}"),
+        })
+    }
 }
 
 // === impl Columns ===
@@ -197,10 +268,13 @@ impl<'a> Columns<'a> {
         )
     }
 
-    /// An UPDATE that gives every enum a label.
+    /// An UPDATE that gives every enum a label; nothing where there are none.
     pub(super) fn use_label(&self, table: &str, label: &str) -> String {
         let enums = self.cases.iter().enumerate().filter(|(_, case)| case.row == "enums");
         let set = enums.map(|(index, _)| format!("c{index} = '{label}'")).collect::<Vec<_>>();
+        if set.is_empty() {
+            return String::new();
+        }
         format!("UPDATE {table} SET {} WHERE id = 1000", set.join(", "))
     }
 
