@@ -30,12 +30,12 @@ pub enum PlanError {
         column: String,
     },
     /// The target schema belongs to the server or to the product.
-    #[error("{table} would go to the target schema {schema}, which is reserved")]
+    #[error("{table} would go to the target schema {}, which is reserved", target.schema)]
     ReservedSchema {
         /// The source table.
         table: QualifiedName,
-        /// The target schema.
-        schema: String,
+        /// What it would become.
+        target: Box<QualifiedName>,
     },
     /// SQL Server has no tables without columns.
     #[error("{table} has no column that can be replicated")]
@@ -261,6 +261,11 @@ pub enum PlanError {
     },
 }
 
+/// The flag that makes `target` of a table.
+fn moved(table: &QualifiedName, target: &QualifiedName) -> String {
+    rename_table(table, Some(&target.schema), &target.name)
+}
+
 // === impl PlanError ===
 
 impl PlanError {
@@ -366,12 +371,12 @@ impl Fault for PlanError {
             PlanError::NotStreamable { .. } => {
                 "leave the table out, or replicate the ordinary tables behind it"
             }
-            PlanError::ReservedSchema { table, schema } => {
-                let flag = rename_table(table, Some(&target_name::free(schema, |_| false)), &table.name);
+            PlanError::ReservedSchema { table, target } => {
+                let flag = moved(table, &target_name::in_other_schema(target));
                 return format!("send it to another schema, {flag}, or leave the table out");
             }
             PlanError::TargetName { table, target, .. } => {
-                let flag = rename_table(table, None, &target_name::free(&target.name, |_| false));
+                let flag = moved(table, &target_name::possible(target));
                 return format!("give it another name, {flag}, or leave the table out");
             }
             PlanError::ColumnName { table, column, target, .. } => {
@@ -384,8 +389,8 @@ impl Fault for PlanError {
                 let flag = rename_column(table, column, free);
                 return format!("give one of the two columns another name, {flag}");
             }
-            PlanError::TargetNameClash { table, free, .. } => {
-                let flag = rename_table(table, None, free);
+            PlanError::TargetNameClash { table, target, free, .. } => {
+                let flag = rename_table(table, Some(&target.schema), free);
                 return format!("give one of the two tables another name, {flag}, or leave one out");
             }
             PlanError::KeyUnusable { identity: Some(_), .. } => {

@@ -254,19 +254,58 @@ pub fn check_target_names<'a>(
     let mut seen: HashMap<(String, String), &QualifiedName> = HashMap::with_capacity(tables.len());
     for (source, target) in &tables {
         if let Some(other) = seen.insert(target_name::folded(target), source) {
-            let taken = |name: &str| {
-                let wanted = target_name::folded(&QualifiedName::new(target.schema.clone(), name));
-                tables.iter().any(|(_, target)| target_name::folded(target) == wanted)
-            };
-            return Err(PlanError::TargetNameClash {
-                table: (*source).clone(),
-                other: Box::new(other.clone()),
-                free: target_name::free(&target.name, taken),
-                target: Box::new((*target).clone()),
-            });
+            return Err(clash((source, target), other, tables.iter().map(|(_, target)| *target)));
         }
     }
     Ok(())
+}
+
+/// The error of two tables whose targets are one name to the target's database, by a collation that this crate does not know.
+pub fn targets_alike<'a>(
+    plans: impl Iterator<Item = &'a TablePlan> + Clone,
+    table: &TablePlan,
+    other: &TablePlan,
+) -> PlanError {
+    let targets = plans.map(|plan| &plan.target);
+    clash((&table.source.name, &table.target), &other.source.name, targets)
+}
+
+/// The same of two columns of a table, by their place in its plan.
+pub fn columns_alike(table: &TablePlan, column: usize, other: usize) -> Option<PlanError> {
+    let (column, other) = (table.columns.get(column)?, table.columns.get(other)?);
+    Some(column_clash(&table.source, &table.columns, column, &other.source_name))
+}
+
+/// The error of a table whose target another one has.
+fn clash<'a>(
+    (table, target): (&QualifiedName, &QualifiedName),
+    other: &QualifiedName,
+    targets: impl Iterator<Item = &'a QualifiedName> + Clone,
+) -> PlanError {
+    let taken = |name: &str| {
+        let wanted = target_name::folded(&QualifiedName::new(target.schema.clone(), name));
+        targets.clone().any(|target| target_name::folded(target) == wanted)
+    };
+    PlanError::TargetNameClash {
+        table: table.clone(),
+        other: Box::new(other.clone()),
+        free: target_name::free(&target.name, taken),
+        target: Box::new(target.clone()),
+    }
+}
+
+/// The error of a column whose name another one has.
+fn column_clash(source: &SourceTable, columns: &[ColumnPlan], column: &ColumnPlan, other: &str) -> PlanError {
+    let taken = |name: &str| {
+        let folded = target_name::fold(name);
+        columns.iter().any(|column| target_name::fold(&column.name) == folded)
+    };
+    PlanError::ColumnNameClash {
+        table: source.name.clone(),
+        column: column.source_name.clone(),
+        other: other.to_owned(),
+        free: target_name::free(&column.name, taken),
+    }
 }
 
 /// Refuses relations whose changes do not reach the logical stream.
@@ -288,10 +327,11 @@ fn target_of(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, Pla
     let wanted = naming.rules.table_name(&source.name).map(|rule| &rule.says);
     let schema = wanted.and_then(|wanted| wanted.schema.as_ref()).unwrap_or(mapped);
     let name = wanted.map_or(name, |wanted| &wanted.name);
+    let target = QualifiedName::new(schema.clone(), name.clone());
     if RESERVED_SCHEMAS.contains(&target_name::fold(schema).as_str()) {
-        return Err(PlanError::ReservedSchema { table: source.name.clone(), schema: schema.clone() });
+        return Err(PlanError::ReservedSchema { table: source.name.clone(), target: Box::new(target) });
     }
-    Ok(QualifiedName::new(schema.clone(), name.clone()))
+    Ok(target)
 }
 
 /// The name of a column in the target.
@@ -321,16 +361,7 @@ fn check_columns(source: &SourceTable, columns: &[ColumnPlan], key_columns: usiz
     let mut seen: HashMap<String, &str> = HashMap::with_capacity(columns.len());
     for column in columns {
         if let Some(other) = seen.insert(target_name::fold(&column.name), &column.source_name) {
-            let taken = |name: &str| {
-                let folded = target_name::fold(name);
-                columns.iter().any(|column| target_name::fold(&column.name) == folded)
-            };
-            return Err(PlanError::ColumnNameClash {
-                table: table(),
-                column: column.source_name.clone(),
-                other: other.to_owned(),
-                free: target_name::free(&column.name, taken),
-            });
+            return Err(column_clash(source, columns, column, other));
         }
     }
     Ok(())

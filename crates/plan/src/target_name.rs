@@ -82,6 +82,23 @@ pub(crate) fn column_trouble(name: &str) -> Option<&'static str> {
     if possible { None } else { Some("is empty, or longer than 128 UTF-16 units") }
 }
 
+/// A schema and name to propose in the place of those of which one is impossible, or both are.
+pub(crate) fn possible(target: &QualifiedName) -> QualifiedName {
+    let mut possible = target.clone();
+    if trouble(&QualifiedName::new(target.schema.clone(), "t")).is_some() {
+        possible.schema = free(&target.schema, |_| false);
+    }
+    if trouble(&possible).is_some() {
+        possible.name = free(&target.name, |_| false);
+    }
+    possible
+}
+
+/// A schema to propose in the place of one that is reserved, with the name.
+pub(crate) fn in_other_schema(target: &QualifiedName) -> QualifiedName {
+    QualifiedName::new(free(&target.schema, |_| false), target.name.clone())
+}
+
 /// A name to propose in the place of one that is taken or impossible: `name_2`, or the first number that is free.
 pub(crate) fn free(name: &str, taken: impl Fn(&str) -> bool) -> String {
     let stem = name.trim_start_matches('#').trim_end();

@@ -416,12 +416,12 @@ impl Fault for TargetError {
                 "correct the value at the source, or widen the target's column; then copy the table again".to_owned()
             }
             TargetError::Table { number: number @ 2714, table, source_table, .. } => {
-                let flag = rules::rename_table(source_table, None, &format!("{}_2", table.name));
+                let flag = rules::rename_table(source_table, Some(&table.schema), &format!("{}_2", table.name));
                 format!("{}, or give the table another name, {flag}", server_hint(*number))
             }
             TargetError::Table { number, .. } => server_hint(*number),
             TargetError::TableMismatch { table, source_table, .. } => {
-                let flag = rules::rename_table(source_table, None, &format!("{}_2", table.name));
+                let flag = rules::rename_table(source_table, Some(&table.schema), &format!("{}_2", table.name));
                 format!(
                     "rename or drop {table}, bring it to the shape that `segcdc plan` prints, or give the replicated \
                      table another name, {flag}"

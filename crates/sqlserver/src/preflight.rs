@@ -2,6 +2,7 @@
 //!
 //! The checks change nothing. (That bulk load works has been tried on a temporary table when the session began.)
 
+mod alike;
 mod names;
 mod rights;
 mod server;
@@ -76,6 +77,7 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
         // No question about such a table could be asked.
         return Ok(findings);
     }
+    findings.extend(alike::check(target, &request.tables).await?);
     let mut found = Vec::with_capacity(request.tables.len());
     for table in &request.tables {
         found.push(target.existing_table(&table.target).await?);

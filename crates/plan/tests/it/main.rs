@@ -11,6 +11,8 @@ mod keyed_rules;
 #[cfg(test)]
 mod letters;
 #[cfg(test)]
+mod offered_rules;
+#[cfg(test)]
 mod table_rules;
 #[cfg(test)]
 mod type_page;

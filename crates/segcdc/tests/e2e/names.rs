@@ -1,5 +1,7 @@
 //! Names: whatever PostgreSQL allows works through the whole path, or is refused by name.
 
+mod random;
+
 use std::fmt::Write;
 
 use anyhow::{Context, Result, ensure};
@@ -378,7 +380,7 @@ async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() 
     Ok(())
 }
 
-/// What only the database's collation holds equal is found when the tables are made.
+/// What only the database's collation holds equal is asked of the database, before anything is made.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_the_databases_collation_holds_equal_are_refused_by_name() -> Result<()> {
     let mut stage = Stage::start("names_alike").await?;
@@ -390,10 +392,17 @@ async fn names_that_the_databases_collation_holds_equal_are_refused_by_name() ->
     stage.source.execute(DATABASE, sql).await?;
     let refused = stage.product.run(&["up", "--yes", "--until-caught-up", "--tables", "columns"]).await?;
     ensure!(refused.error_code() == Some("COLUMN_NAME_CLASH"), "{refused}");
-    ensure!(refused.stderr.contains("dbo.columns"), "{refused}");
+    ensure!(refused.stderr.contains("--rename 'public.columns.①=①_2'"), "{refused}");
     stage.product.set("SEGCDC_NAME", "names_alike_2");
     let refused = stage.product.run(&["up", "--yes", "--until-caught-up", "--tables", "t*"]).await?;
-    ensure!(refused.error_code() == Some("TARGET_TABLE_MISMATCH"), "{refused}");
-    ensure!(refused.stderr.contains("dbo.t1") && refused.stderr.contains("dbo.t①"), "{refused}");
+    ensure!(refused.error_code() == Some("DUPLICATE_MAPPING"), "{refused}");
+    let schema = &stage.target.default_schema;
+    let rule = format!("public.t①={schema}.t①_2");
+    ensure!(refused.stderr.contains(&format!("--rename '{rule}'")), "{refused}");
+    // Before anything was made, so that the rule is all that it takes.
+    let up = ["up", "--yes", "--until-caught-up", "--tables", "t*", "--rename", &rule];
+    stage.product.succeed(&up).await?;
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
     Ok(())
 }

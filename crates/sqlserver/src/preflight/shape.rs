@@ -45,7 +45,11 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
     let detail = format!("{} is there already, but {difference}", table.target);
     let finding = Finding::failure(CHECK, Side::Target, "TARGET_TABLE_MISMATCH", detail);
     let column = |name: &str| table.columns.iter().find(|column| column.name == name);
-    let rename = rules::rename_table(&table.source.name, None, &format!("{}_2", table.target.name));
+    let rename = rules::rename_table(
+        &table.source.name,
+        Some(&table.target.schema),
+        &format!("{}_2", table.target.name),
+    );
     let (hint, fix) = match difference {
         Difference::OtherName { .. } => {
             (&*format!("give the replicated table another name, {rename}, or leave one of the two out"), None)

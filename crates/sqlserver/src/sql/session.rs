@@ -30,6 +30,27 @@ pub const COMMIT: &str = "COMMIT TRANSACTION";
 /// A name with a closing bracket, to see whether the server's parser knows them.
 pub const CLOSING_BRACKET: &str = "SELECT 1 AS [a]]b]";
 
+/// Which of some names are one to the database: numbers of the first and the last of each such group. A name comes with the
+/// number of those that it must differ from, and a table's with its schema.
+///
+/// `CATALOG_DEFAULT` is what the server compares names of tables and columns by, which is not always what it compares text by
+/// (T-SQL manual, "Contained database collations").
+pub fn alike(names: &[(usize, &str, &str)]) -> String {
+    let rows: Vec<String> = names
+        .iter()
+        .enumerate()
+        .map(|(number, (group, schema, name))| {
+            format!("({number}, {group}, {}, {})", quote::text(schema), quote::text(name))
+        })
+        .collect();
+    format!(
+        "SELECT MIN(n.[number]), MAX(n.[number]) FROM (VALUES {}) AS n ([number], [group], [schema], [name]) \
+         GROUP BY n.[group], n.[schema] COLLATE CATALOG_DEFAULT, n.[name] COLLATE CATALOG_DEFAULT HAVING COUNT(*) > 1 \
+         ORDER BY 1",
+        rows.join(", ")
+    )
+}
+
 /// Has times of day back, to see whether they arrive as they are: `SELECT @P1, @P2`.
 pub fn times(count: usize) -> String {
     let parameters: Vec<String> = (1..=count).map(|number| format!("@P{number}")).collect();

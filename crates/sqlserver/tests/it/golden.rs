@@ -354,6 +354,7 @@ fn questions_to_the_catalog() {
         sql::session::ROLLBACK_IF_OPEN.to_owned(),
         sql::session::times(3),
         sql::session::CLOSING_BRACKET.to_owned(),
+        sql::session::alike(&[(0, "dbo", "it's"), (0, "a]b", "①"), (1, "", "é")]),
         sql::session::SERVER.to_owned(),
         sql::session::DATABASE.to_owned(),
         sql::session::DATABASE_RIGHTS.to_owned(),
