@@ -52,6 +52,8 @@ pub struct EngineOptions {
     pub user: String,
     /// Its password.
     pub password: String,
+    /// The login may not load in bulk (4834).
+    pub refuse_bulk: bool,
 }
 
 /// One per sandbox: the private PostgreSQL, databases and logins.

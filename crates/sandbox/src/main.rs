@@ -43,6 +43,9 @@ struct Arguments {
     /// What is encrypted of TDS 7; TDS 8.0 is always spoken, too.
     #[arg(long, value_enum, default_value = "optional")]
     encryption: Policy,
+    /// Refuse bulk loads, as a server does whose login lacks the permission.
+    #[arg(long)]
+    refuse_bulk: bool,
     /// Stop at the end of standard input: with the process that holds its other end.
     #[arg(long)]
     stop_at_eof: bool,
@@ -80,6 +83,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         database: arguments.database.clone(),
         user: arguments.user.clone(),
         password: password.clone(),
+        refuse_bulk: arguments.refuse_bulk,
     })
     .await?;
     let server = Server::bind(arguments.listen, engine, arguments.encryption, &certificates).await?;

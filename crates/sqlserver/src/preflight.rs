@@ -133,7 +133,10 @@ fn write_path(path: WritePath) -> Finding {
             "BULK_LOAD_REFUSED",
             "the target refuses bulk loads; rows will be written by INSERT statements, which is slower",
         )
-        .hint("the database user needs INSERT, and on some servers ADMINISTER BULK OPERATIONS; without it all works"),
+        .hint(
+            "the database user needs INSERT, and on some servers ADMINISTER BULK OPERATIONS; without it all works but \
+             values of more than 16 MiB, which are refused",
+        ),
     }
 }
 

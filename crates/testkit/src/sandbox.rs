@@ -38,6 +38,8 @@ pub struct SandboxOptions {
     pub password: String,
     /// `unsupported`, `optional` or `required`.
     pub encryption: String,
+    /// Whether bulk loads are refused.
+    pub refuse_bulk: bool,
 }
 
 /// A running sandbox. Dropping it ends its processes by their ids.
@@ -77,6 +79,7 @@ impl Default for SandboxOptions {
             database: "sandbox".to_owned(),
             password: "Sandbox-1".to_owned(),
             encryption: "optional".to_owned(),
+            refuse_bulk: false,
         }
     }
 }
@@ -216,6 +219,7 @@ async fn spawn(options: &SandboxOptions, data_dir: &Path, port: u16) -> Result<(
     command
         .args(["--listen", &format!("127.0.0.1:{port}"), "--database", &options.database])
         .args(["--encryption", &options.encryption, "--stop-at-eof"])
+        .args(options.refuse_bulk.then_some("--refuse-bulk"))
         .arg("--data-dir")
         .arg(data_dir)
         .env("SEGCDC_SANDBOX_PASSWORD", &options.password)

@@ -45,8 +45,12 @@ impl BulkTarget {
 // === impl Session ===
 
 impl Session {
-    /// What an INSERT BULK prepares (208: no such table; 207: no such column).
+    /// What an INSERT BULK prepares (4834: not allowed; 208: no such table; 207: no such column).
     pub(super) async fn bulk_target(&mut self, bulk: &BulkInsert) -> Result<BulkTarget, SqlError> {
+        if self.engine.options.refuse_bulk {
+            let message = "You do not have permission to use the bulk load statement.";
+            return Err(SqlError::new(4834, 16, message));
+        }
         let found = self.find_table(&bulk.table).await?;
         let table = found.ok_or_else(|| translate::invalid_object(&bulk.table))?;
         if table.system {

@@ -76,6 +76,7 @@ impl Sandbox {
             database: "shop".to_owned(),
             user: "sa".to_owned(),
             password: "Secret-1".to_owned(),
+            refuse_bulk: false,
         })
         .await
         .unwrap();

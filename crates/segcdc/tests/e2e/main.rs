@@ -13,6 +13,7 @@ mod failpoints;
 mod faults;
 mod honest;
 mod independent;
+mod inserts;
 mod invariants;
 mod kafka_connect;
 mod kafka_handover;

@@ -60,8 +60,22 @@ impl Stage {
 
     /// Starts both servers, the source with further settings.
     pub(crate) async fn start_with(name: &str, options: PostgresOptions) -> Result<Self> {
+        Self::start_on(name, options, SandboxOptions::default()).await
+    }
+
+    /// As [`Stage::start_with`], with a target that takes no bulk loads. `None`, and said so, when the target is not ours.
+    pub(crate) async fn start_without_bulk(name: &str, options: PostgresOptions) -> Result<Option<Self>> {
+        if named_target().is_some() {
+            eprintln!("skipped, the server of {TARGET_VARIABLE} is not ours: bulk loads have to be refused");
+            return Ok(None);
+        }
+        let target = SandboxOptions { refuse_bulk: true, ..SandboxOptions::default() };
+        Self::start_on(name, options, target).await.map(Some)
+    }
+
+    async fn start_on(name: &str, options: PostgresOptions, sandbox: SandboxOptions) -> Result<Self> {
         let options = options.setting("synchronous_commit", "on");
-        let (source, target) = tokio::join!(PostgresCluster::start(options), target());
+        let (source, target) = tokio::join!(PostgresCluster::start(options), target(sandbox));
         let (source, (target_url, sandbox)) = (source?, target?);
         source.execute("postgres", &format!("CREATE DATABASE {DATABASE}")).await?;
         let product = Product::new(name, &source.url(DATABASE), &target_url)?;
@@ -196,10 +210,15 @@ impl Stage {
     }
 }
 
+/// The server that was named.
+fn named_target() -> Option<String> {
+    std::env::var(TARGET_VARIABLE).ok().filter(|url| !url.is_empty())
+}
+
 /// The sandbox, or the server that was named, with a schema of our own there.
-async fn target() -> Result<(String, Option<Sandbox>)> {
-    let Some(url) = std::env::var(TARGET_VARIABLE).ok().filter(|url| !url.is_empty()) else {
-        let sandbox = Sandbox::start(SandboxOptions::default()).await?;
+async fn target(options: SandboxOptions) -> Result<(String, Option<Sandbox>)> {
+    let Some(url) = named_target() else {
+        let sandbox = Sandbox::start(options).await?;
         return Ok((sandbox.url().to_owned(), Some(sandbox)));
     };
     let separator = if url.contains('?') { '&' } else { '?' };
