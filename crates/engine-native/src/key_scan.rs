@@ -31,6 +31,7 @@ fn form(mssql_type: MssqlType) -> KeyForm {
         MssqlType::NVarChar { length: Length::Limited(units), .. } => KeyForm::Text { units },
         MssqlType::VarBinary { length: Length::Limited(bytes) } => KeyForm::Bytes { bytes },
         MssqlType::Bit
+        | MssqlType::TinyInt
         | MssqlType::SmallInt
         | MssqlType::Int
         | MssqlType::BigInt
@@ -43,7 +44,7 @@ fn form(mssql_type: MssqlType) -> KeyForm {
         | MssqlType::VarChar { .. }
         | MssqlType::Json
         | MssqlType::Date
-        | MssqlType::Time
+        | MssqlType::Time { .. }
         | MssqlType::DateTime2 { .. }
         | MssqlType::DateTimeOffset { .. }
         | MssqlType::UniqueIdentifier => KeyForm::Exact,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The length of a variable-length target type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Length {
-    /// At most this many UTF-16 units (nvarchar, 1 to 4000) or bytes (varbinary, 1 to 8000).
+    /// At most this many UTF-16 units (nvarchar, 1 to 4000) or bytes (varbinary and varchar, 1 to 8000).
     Limited(u16),
     /// `max`: up to 2 GB.
     Max,
@@ -18,6 +18,8 @@ pub enum Length {
 pub enum MssqlType {
     /// `bit`
     Bit,
+    /// `tinyint`: 0 to 255.
+    TinyInt,
     /// `smallint`
     SmallInt,
     /// `int`
@@ -42,10 +44,10 @@ pub enum MssqlType {
         /// Whether the column compares by code unit instead of by the database's collation.
         binary_collation: bool,
     },
-    /// `varchar(n)` with a UTF-8 collation, `Latin1_General_100_CI_AS_SC_UTF8`; never in a key.
+    /// `varchar(n)` or `varchar(max)` with a UTF-8 collation, `Latin1_General_100_CI_AS_SC_UTF8`; never in a key.
     VarChar {
         /// Bytes of UTF-8, 1 to 8000.
-        bytes: u16,
+        length: Length,
     },
     /// `varbinary(n)` or `varbinary(max)`
     VarBinary {
@@ -54,8 +56,11 @@ pub enum MssqlType {
     },
     /// `date`
     Date,
-    /// `time(6)`
-    Time,
+    /// `time(scale)`
+    Time {
+        /// Digits of a second's fraction, 0 to 7.
+        scale: u8,
+    },
     /// `datetime2(scale)`
     DateTime2 {
         /// Digits of a second's fraction, 0 to 7.
@@ -75,6 +80,8 @@ pub enum MssqlType {
 // === impl MssqlType ===
 
 impl MssqlType {
+    /// `time` with the microseconds that PostgreSQL has.
+    pub const TIME: MssqlType = MssqlType::Time { scale: 6 };
     /// `datetime2` with the microseconds that PostgreSQL has.
     pub const DATETIME2: MssqlType = MssqlType::DateTime2 { scale: 6 };
     /// `datetimeoffset` with the microseconds that PostgreSQL has.
@@ -86,6 +93,7 @@ impl fmt::Display for MssqlType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             MssqlType::Bit => f.write_str("bit"),
+            MssqlType::TinyInt => f.write_str("tinyint"),
             MssqlType::SmallInt => f.write_str("smallint"),
             MssqlType::Int => f.write_str("int"),
             MssqlType::BigInt => f.write_str("bigint"),
@@ -93,10 +101,10 @@ impl fmt::Display for MssqlType {
             MssqlType::Float => f.write_str("float"),
             MssqlType::Decimal { precision, scale } => write!(f, "decimal({precision},{scale})"),
             MssqlType::NVarChar { length, .. } => write!(f, "nvarchar({length})"),
-            MssqlType::VarChar { bytes } => write!(f, "varchar({bytes})"),
+            MssqlType::VarChar { length } => write!(f, "varchar({length})"),
             MssqlType::VarBinary { length } => write!(f, "varbinary({length})"),
             MssqlType::Date => f.write_str("date"),
-            MssqlType::Time => f.write_str("time(6)"),
+            MssqlType::Time { scale } => write!(f, "time({scale})"),
             MssqlType::DateTime2 { scale } => write!(f, "datetime2({scale})"),
             MssqlType::DateTimeOffset { scale } => write!(f, "datetimeoffset({scale})"),
             MssqlType::UniqueIdentifier => f.write_str("uniqueidentifier"),

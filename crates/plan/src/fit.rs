@@ -168,7 +168,7 @@ fn of_kind(mssql_type: MssqlType, value: Value<'_>) -> Value<'_> {
         }),
         (MssqlType::Float, Value::Float4(value)) => Value::Float8(value.into()),
         (
-            MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt,
+            MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt,
             Value::Decimal { negative, magnitude, scale },
         ) => whole(negative, magnitude, scale).map_or(value, Value::Int),
         _ => value,
@@ -191,8 +191,9 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
     };
     match (value, column.mssql_type) {
         (Value::Null, _) => (!column.nullable).then_some(Misfit::Null),
-        (Value::Int(value), MssqlType::SmallInt) => outside(value, i16::MIN.into(), i16::MAX.into()),
-        (Value::Int(value), MssqlType::Int) => outside(value, i32::MIN.into(), i32::MAX.into()),
+        (Value::Int(value), kind @ (MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int)) => {
+            type_map::integer_range(&kind).and_then(|(low, high)| outside(value, low, high))
+        }
         (Value::Int(value), MssqlType::Decimal { precision, scale }) => {
             decimal(value < 0, value.unsigned_abs().into(), 0, precision, scale)
         }
@@ -204,26 +205,27 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
         // Not a whole number of 64 bits.
         (
             Value::Decimal { negative, magnitude, scale },
-            kind @ (MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt),
+            kind @ (MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt),
         ) => not_whole(negative, magnitude / power(scale), kind),
         (Value::NumericOutOfRange, MssqlType::Decimal { precision, scale }) => {
             Some(out_of_range(field, precision.saturating_sub(scale)))
         }
         // More than 38 digits: those behind the point are too many, or those before it.
+        (Value::NumericOutOfRange, MssqlType::TinyInt) => Some(out_of_range(field, 3)),
         (Value::NumericOutOfRange, MssqlType::SmallInt) => Some(out_of_range(field, 5)),
         (Value::NumericOutOfRange, MssqlType::Int) => Some(out_of_range(field, 10)),
         (Value::NumericOutOfRange, MssqlType::BigInt) => Some(out_of_range(field, 19)),
-        (Value::Text(text), kind @ MssqlType::NVarChar { length, .. }) => {
-            let fits = match length {
-                Length::Limited(units) => fits_units(text, units.into()),
-                Length::Max => fits_units(text, MAX_BYTES / 2),
-            };
-            (!fits).then(|| too_long(kind))
+        (Value::Text(text), kind @ MssqlType::NVarChar { length: Length::Limited(units), .. }) => {
+            (!fits_units(text, units.into())).then(|| too_long(kind))
         }
-        (Value::Text(text), MssqlType::VarChar { bytes }) => {
+        // A varchar(max) travels as nvarchar(max).
+        (
+            Value::Text(text),
+            MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarChar { length: Length::Max },
+        ) => (!fits_units(text, MAX_BYTES / 2)).then_some(Misfit::TooLong),
+        (Value::Text(text), MssqlType::VarChar { length: Length::Limited(bytes) }) => {
             (text.len() > usize::from(bytes)).then_some(Misfit::TooLong)
         }
-        (Value::Large(_), MssqlType::VarChar { .. }) => Some(Misfit::TooLong),
         (Value::Array { text, element }, _) => match json_array::check(text, element) {
             Ok(()) => None,
             Err(ArrayTrouble::NotANumber) => Some(Misfit::NotANumber),
@@ -238,7 +240,10 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
         }
         (Value::Bytes(bytes), MssqlType::VarBinary { length }) => binary(bytes.len() as u64, length),
         (Value::HexBytes(digits), MssqlType::VarBinary { length }) => binary(digits.len() as u64 / 2, length),
-        (Value::Large(large), MssqlType::NVarChar { length: Length::Max, .. }) => {
+        (
+            Value::Large(large),
+            MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarChar { length: Length::Max },
+        ) => {
             let units = large.value.facts().utf16_units.unwrap_or_default();
             (units > MAX_BYTES / 2).then_some(Misfit::TooLong)
         }
@@ -246,9 +251,14 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
         (Value::Large(_), kind @ MssqlType::NVarChar { length: Length::Limited(_), .. }) => {
             Some(too_long(kind))
         }
-        (Value::Large(_), MssqlType::VarBinary { length: Length::Limited(_) }) => Some(Misfit::TooLong),
+        (
+            Value::Large(_),
+            MssqlType::VarBinary { length: Length::Limited(_) }
+            | MssqlType::VarChar { length: Length::Limited(_) },
+        ) => Some(Misfit::TooLong),
         (Value::Date(days), MssqlType::Date) => outside(days.into(), FIRST_DAY.into(), LAST_DAY.into()),
-        (Value::Time(time_us), MssqlType::Time) => outside(time_us, 0, DAY_US - 1),
+        (Value::Time(time_us), MssqlType::Time { scale }) => outside(time_us, 0, DAY_US - 1)
+            .or_else(|| (time_us % unit_us(scale) != 0).then_some(Misfit::TooPrecise)),
         (Value::Timestamp(us), MssqlType::DateTime2 { scale })
         | (Value::TimestampTz(us), MssqlType::DateTimeOffset { scale }) => outside(us, FIRST_US, LAST_US)
             .or_else(|| (us.rem_euclid(unit_us(scale)) != 0).then_some(Misfit::TooPrecise)),
@@ -265,9 +275,10 @@ fn nearest(mssql_type: MssqlType, value: Value<'_>, misfit: Misfit) -> Option<Va
     };
     let bound = |low: i64, high: i64| if above { high } else { low };
     Some(match (mssql_type, value) {
-        (MssqlType::SmallInt, _) => Value::Int(bound(i16::MIN.into(), i16::MAX.into())),
-        (MssqlType::Int, _) => Value::Int(bound(i32::MIN.into(), i32::MAX.into())),
-        (MssqlType::BigInt, _) => Value::Int(bound(i64::MIN, i64::MAX)),
+        (kind @ (MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt), _) => {
+            let (low, high) = type_map::integer_range(&kind)?;
+            Value::Int(bound(low, high))
+        }
         (MssqlType::Decimal { precision, scale }, _) => {
             let power = u32::from(precision).min(MAX_POWER);
             Value::Decimal { negative: !above, magnitude: 10_u128.pow(power) - 1, scale }
@@ -275,7 +286,7 @@ fn nearest(mssql_type: MssqlType, value: Value<'_>, misfit: Misfit) -> Option<Va
         (_, Value::Float4(_)) => Value::Float4(if above { f32::MAX } else { f32::MIN }),
         (_, Value::Float8(_)) => Value::Float8(if above { f64::MAX } else { f64::MIN }),
         (MssqlType::Date, _) => Value::Date(if above { LAST_DAY } else { FIRST_DAY }),
-        (MssqlType::Time, _) => Value::Time(bound(0, DAY_US - 1)),
+        (MssqlType::Time { scale }, _) => Value::Time(bound(0, DAY_US - unit_us(scale))),
         (MssqlType::DateTime2 { scale }, _) => Value::Timestamp(bound(FIRST_US, last_us(scale))),
         (MssqlType::DateTimeOffset { scale }, _) => Value::TimestampTz(bound(FIRST_US, last_us(scale))),
         _ => return None,

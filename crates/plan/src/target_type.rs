@@ -46,6 +46,7 @@ fn plain(text: &str) -> Result<MssqlType, &'static str> {
     let bare = |mssql_type| if arguments.is_empty() { Ok(mssql_type) } else { Err(NO_LENGTH) };
     match name {
         "bit" => bare(MssqlType::Bit),
+        "tinyint" => bare(MssqlType::TinyInt),
         "smallint" => bare(MssqlType::SmallInt),
         "int" | "integer" => bare(MssqlType::Int),
         "bigint" => bare(MssqlType::BigInt),
@@ -53,16 +54,10 @@ fn plain(text: &str) -> Result<MssqlType, &'static str> {
         "float" if matches!(arguments.as_slice(), [] | ["53"]) => Ok(MssqlType::Float),
         "decimal" | "numeric" => decimal(&arguments),
         "nvarchar" => Ok(MssqlType::NVarChar { length: length(&arguments, 4000)?, binary_collation: false }),
-        "varchar" => match arguments.as_slice() {
-            ["max"] => Err("varchar is for short text here: nvarchar(max) holds text of any length"),
-            _ => match length(&arguments, 8000)? {
-                Length::Limited(bytes) => Ok(MssqlType::VarChar { bytes }),
-                Length::Max => Err(refusal("varchar")),
-            },
-        },
+        "varchar" => Ok(MssqlType::VarChar { length: length(&arguments, 8000)? }),
         "varbinary" => Ok(MssqlType::VarBinary { length: length(&arguments, 8000)? }),
         "date" => bare(MssqlType::Date),
-        "time" if matches!(arguments.as_slice(), [] | ["6"]) => Ok(MssqlType::Time),
+        "time" => Ok(MssqlType::Time { scale: scale(&arguments)? }),
         "datetime2" => Ok(MssqlType::DateTime2 { scale: scale(&arguments)? }),
         "datetimeoffset" => Ok(MssqlType::DateTimeOffset { scale: scale(&arguments)? }),
         "uniqueidentifier" => bare(MssqlType::UniqueIdentifier),
@@ -82,7 +77,6 @@ fn refusal(name: &str) -> &'static str {
              nvarchar(max) holds the exact text, and CAST(... AS xml) in a view reads it"
         }
         "float" => "float has 53 bits here; real is the one with 24",
-        "time" => "a time has six digits here: time(6)",
         "datetime" | "smalldatetime" => "it rounds: datetime2(n) keeps what the source has",
         "money" | "smallmoney" => {
             "it has four digits and a small range: decimal(19,4) holds the same numbers"
@@ -91,10 +85,9 @@ fn refusal(name: &str) -> &'static str {
             "it fills values up: nvarchar(n) or varbinary(n) keep them as they are"
         }
         "text" | "ntext" | "image" => "it is deprecated: nvarchar(max) or varbinary(max)",
-        "tinyint" => "it has no negative numbers: smallint is the smallest integer here",
         _ => {
-            "the target types are bit, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varchar(n), varbinary(n), date, \
-             time, datetime2(n), datetimeoffset(n), uniqueidentifier and json; and json_array for an array"
+            "the target types are bit, tinyint, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varchar(n), varbinary(n), \
+             date, time(n), datetime2(n), datetimeoffset(n), uniqueidentifier and json; and json_array for an array"
         }
     }
 }
@@ -158,6 +151,7 @@ mod tests {
     fn types_are_read_as_they_are_spelled() {
         for text in [
             "bit",
+            "tinyint",
             "smallint",
             "int",
             "bigint",
@@ -168,10 +162,14 @@ mod tests {
             "nvarchar(1)",
             "nvarchar(4000)",
             "nvarchar(max)",
+            "varchar(8000)",
+            "varchar(max)",
             "varbinary(8000)",
             "varbinary(max)",
             "date",
+            "time(0)",
             "time(6)",
+            "time(7)",
             "datetime2(0)",
             "datetime2(7)",
             "datetimeoffset(3)",
@@ -210,7 +208,6 @@ mod tests {
             ("nvarchar(4001)", "1 to 4000"),
             ("varbinary(8001)", "8000"),
             ("varchar(8001)", "8000"),
-            ("varchar(max)", "nvarchar(max)"),
             ("varchar", "needs a length"),
             ("datetime2(8)", "0 to 7"),
             ("int(4)", "parentheses"),
@@ -219,7 +216,8 @@ mod tests {
             ("money", "decimal(19,4)"),
             ("nchar(5)", "fills"),
             ("ntext", "deprecated"),
-            ("time(3)", "time(6)"),
+            ("time(8)", "0 to 7"),
+            ("tinyint(3)", "parentheses"),
             ("float(24)", "real"),
             ("varchr(9)", "target types are"),
             ("", "target types are"),

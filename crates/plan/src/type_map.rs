@@ -61,7 +61,7 @@ pub fn map(column: &SourceColumn, in_key: bool) -> MssqlType {
         PgType::Bytea => MssqlType::VarBinary { length: Length::Max },
         PgType::Uuid => MssqlType::UniqueIdentifier,
         PgType::Date => MssqlType::Date,
-        PgType::Time => MssqlType::Time,
+        PgType::Time => MssqlType::TIME,
         PgType::Timestamp => MssqlType::DATETIME2,
         PgType::TimestampTz => MssqlType::DATETIMEOFFSET,
     }
@@ -96,6 +96,9 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
         (PgType::Json | PgType::Jsonb, MssqlType::Json) => {
             return Some(format!("{DOCUMENT_LOSS} is refused").into());
         }
+        (PgType::Time, MssqlType::Time { scale }) if *scale < 6 => {
+            return Some(format!("24:00:00 and more than {scale} digits of a second are refused").into());
+        }
         (PgType::Time, _) => "24:00:00 is refused",
         (_, MssqlType::NVarChar { length: Length::Limited(units), .. }) => {
             let needed = match pg_type {
@@ -113,7 +116,7 @@ pub fn narrowing(pg_type: &PgType, mssql_type: &MssqlType, in_key: bool) -> Opti
             }
             LONG_KEYS
         }
-        (_, MssqlType::VarChar { bytes }) => {
+        (_, MssqlType::VarChar { length: Length::Limited(bytes) }) => {
             let needed = match pg_type {
                 PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
                     length.saturating_mul(UTF8_BYTES)
@@ -176,7 +179,7 @@ fn whole_narrowing(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Cow<'stat
     }
     let (low, high) = integer_range(mssql_type)?;
     let fits = match pg_type {
-        PgType::Int2 => true,
+        PgType::Int2 => low <= i16::MIN.into(),
         PgType::Int4 => low <= i32::MIN.into(),
         PgType::Oid => high >= u32::MAX.into(),
         _ => low == i64::MIN,
@@ -194,6 +197,7 @@ pub fn holds_numeric(bounds: (u16, i16), precision: u8, scale: u8) -> bool {
 /// The lowest and highest number of an integer type.
 pub fn integer_range(mssql_type: &MssqlType) -> Option<(i64, i64)> {
     Some(match mssql_type {
+        MssqlType::TinyInt => (0, u8::MAX.into()),
         MssqlType::SmallInt => (i16::MIN.into(), i16::MAX.into()),
         MssqlType::Int => (i32::MIN.into(), i32::MAX.into()),
         MssqlType::BigInt => (i64::MIN, i64::MAX),
@@ -223,7 +227,7 @@ pub fn can_clamp(pg_type: &PgType) -> bool {
 /// Bytes that a value of the type takes in an index key; for a type with a length, at most.
 pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
     match mssql_type {
-        MssqlType::Bit => 1,
+        MssqlType::Bit | MssqlType::TinyInt => 1,
         MssqlType::SmallInt => 2,
         MssqlType::Int | MssqlType::Real => 4,
         MssqlType::BigInt | MssqlType::Float => 8,
@@ -234,12 +238,14 @@ pub(crate) fn key_bytes(mssql_type: &MssqlType) -> u16 {
             _ => 17,
         },
         MssqlType::NVarChar { length: Length::Limited(units), .. } => units.saturating_mul(2),
-        MssqlType::VarBinary { length: Length::Limited(bytes) } | MssqlType::VarChar { bytes } => *bytes,
+        MssqlType::VarBinary { length: Length::Limited(bytes) }
+        | MssqlType::VarChar { length: Length::Limited(bytes) } => *bytes,
         MssqlType::NVarChar { length: Length::Max, .. }
         | MssqlType::VarBinary { length: Length::Max }
+        | MssqlType::VarChar { length: Length::Max }
         | MssqlType::Json => u16::MAX,
         MssqlType::Date => 3,
-        MssqlType::Time => 5,
+        MssqlType::Time { scale } => time_bytes(*scale),
         // Bytes of the date, of the offset, and of the time for so many digits.
         MssqlType::DateTime2 { scale } => 3 + time_bytes(*scale),
         MssqlType::DateTimeOffset { scale } => 5 + time_bytes(*scale),

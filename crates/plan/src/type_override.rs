@@ -3,18 +3,20 @@
 //! A column may have another type than the usual one when each value of the source has one value there that says the same:
 //!
 //! ```text
-//! smallint, integer, bigint, oid     smallint, int, bigint, decimal(p,s)
-//! numeric                            decimal(p,s); outside of keys smallint, int, bigint
+//! smallint, integer, bigint, oid     tinyint, smallint, int, bigint, decimal(p,s)
+//! numeric                            decimal(p,s); outside of keys tinyint, smallint, int, bigint
 //! money                              decimal(p,s)
 //! real                               outside of keys float
-//! text of any kind                   nvarchar(n), nvarchar(max); outside of keys varchar(n), in UTF-8
+//! text of any kind                   nvarchar(n), nvarchar(max); outside of keys varchar(n), varchar(max), in UTF-8
 //! bytea                              varbinary(n), varbinary(max)
 //! date                               outside of keys datetime2(n), at midnight
+//! time                               time(n)
 //! timestamp                          datetime2(n)
 //! timestamptz                        datetimeoffset(n); outside of keys datetime2(n), the instant in UTC
 //! json, jsonb                        outside of keys json
 //! arrays of built-in types           outside of keys json, and json_array, as nvarchar(max)
-//! anything                           nvarchar(n), nvarchar(max), outside of keys varchar(n): the text that PostgreSQL prints
+//! anything                           nvarchar(n), nvarchar(max), outside of keys varchar(n), varchar(max): the text that
+//!                                    PostgreSQL prints
 //! ```
 //!
 //! A type that holds less than the usual one needs a policy that says what becomes of the rest.
@@ -179,14 +181,17 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
     use PgType as From;
     Some(match (pg_type, mssql_type) {
         (From::Bool | From::Bit, To::Bit)
-        | (From::Int2 | From::Int4 | From::Int8 | From::Oid, To::SmallInt | To::Int | To::BigInt)
+        | (
+            From::Int2 | From::Int4 | From::Int8 | From::Oid,
+            To::TinyInt | To::SmallInt | To::Int | To::BigInt,
+        )
         | (From::Numeric { .. } | From::Money { .. }, To::Decimal { .. })
         | (From::Float4, To::Real)
         | (From::Float8, To::Float)
         | (From::Bytea, To::VarBinary { .. })
         | (From::Uuid, To::UniqueIdentifier)
         | (From::Date, To::Date)
-        | (From::Time, To::Time)
+        | (From::Time, To::Time { .. })
         | (From::Timestamp, To::DateTime2 { .. })
         | (From::TimestampTz, To::DateTimeOffset { .. }) => Way::SameText,
         (
@@ -201,7 +206,7 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
             To::NVarChar { .. } | To::VarChar { .. },
         ) => Way::SameText,
         (From::Int2 | From::Int4 | From::Int8 | From::Oid, To::Decimal { .. })
-        | (From::Numeric { .. }, To::SmallInt | To::Int | To::BigInt)
+        | (From::Numeric { .. }, To::TinyInt | To::SmallInt | To::Int | To::BigInt)
         | (From::Float4, To::Float)
         | (From::Json | From::Jsonb, To::Json)
         | (From::Date | From::TimestampTz, To::DateTime2 { .. }) => Way::OtherText,
@@ -214,10 +219,10 @@ fn way(pg_type: &PgType, mssql_type: &MssqlType) -> Option<Way> {
 fn choices(pg_type: &PgType) -> &'static str {
     match pg_type {
         PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid => {
-            "an integer can be smallint, int, bigint, decimal(p,s) or nvarchar(n)"
+            "an integer can be tinyint, smallint, int, bigint, decimal(p,s) or nvarchar(n)"
         }
         PgType::Numeric { .. } => {
-            "a numeric can be decimal(p,s), smallint, int, bigint or nvarchar(n); float would round it"
+            "a numeric can be decimal(p,s), tinyint, smallint, int, bigint or nvarchar(n); float would round it"
         }
         PgType::Money { .. } | PgType::MoneyOfUnknownDigits => "a money can be decimal(p,s) or nvarchar(n)",
         PgType::Float4 => "a real can be real, float or nvarchar(n); a decimal would round it",
@@ -230,16 +235,16 @@ fn choices(pg_type: &PgType) -> &'static str {
         PgType::TimestampTz => "a timestamptz can be datetimeoffset(n), datetime2(n) in UTC, or nvarchar(n)",
         PgType::Bool | PgType::Bit => "it can be bit or nvarchar(n)",
         PgType::Uuid => "it can be uniqueidentifier or nvarchar(n)",
-        PgType::Time => "it can be time(6) or nvarchar(n)",
+        PgType::Time => "a time can be time(n) or nvarchar(n)",
         PgType::Json | PgType::Jsonb => {
-            "json can be json, of SQL Server 2025 and later, nvarchar(n), nvarchar(max) or varchar(n)"
+            "json can be json, of SQL Server 2025 and later, nvarchar(n), nvarchar(max), varchar(n) or varchar(max)"
         }
         PgType::Text
         | PgType::Varchar { .. }
         | PgType::Char { .. }
         | PgType::Name
         | PgType::Enum
-        | PgType::Other => "text can be nvarchar(n), nvarchar(max) or varchar(n)",
+        | PgType::Other => "text can be nvarchar(n), nvarchar(max), varchar(n) or varchar(max)",
     }
 }
 
@@ -270,7 +275,9 @@ fn key_trouble(way: Way, mssql_type: &MssqlType) -> Option<&'static str> {
 pub(crate) fn narrows(column: &SourceColumn, mssql_type: &MssqlType, in_key: bool) -> Option<String> {
     let usual = type_map::map(column, in_key);
     match *mssql_type {
-        MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt => integer_loss(column, mssql_type),
+        MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt => {
+            integer_loss(column, mssql_type)
+        }
         MssqlType::Decimal { precision, scale } => {
             let (whole, fraction) = decimal_need(&column.pg_type, usual)?;
             let kept = precision.saturating_sub(scale);
@@ -285,7 +292,7 @@ pub(crate) fn narrows(column: &SourceColumn, mssql_type: &MssqlType, in_key: boo
             };
             (u32::from(units) < needed).then(|| format!("texts of more than {units} UTF-16 units"))
         }
-        MssqlType::VarChar { bytes } => {
+        MssqlType::VarChar { length: Length::Limited(bytes) } => {
             let needed = match column.pg_type {
                 PgType::Varchar { length: Some(length) } | PgType::Char { length } => {
                     length.saturating_mul(type_map::UTF8_BYTES)
@@ -302,17 +309,18 @@ pub(crate) fn narrows(column: &SourceColumn, mssql_type: &MssqlType, in_key: boo
             };
             (bytes < needed).then(|| format!("values of more than {bytes} bytes"))
         }
-        MssqlType::DateTime2 { scale } | MssqlType::DateTimeOffset { scale } => (scale
-            < fraction_digits(column))
-        .then(|| format!("times with more than {scale} digits of a second")),
+        MssqlType::Time { scale } | MssqlType::DateTime2 { scale } | MssqlType::DateTimeOffset { scale } => {
+            (scale < fraction_digits(column))
+                .then(|| format!("times with more than {scale} digits of a second"))
+        }
         MssqlType::Json => Some(type_map::DOCUMENT_LOSS.to_owned()),
         MssqlType::Bit
         | MssqlType::Real
         | MssqlType::Float
         | MssqlType::NVarChar { length: Length::Max, .. }
+        | MssqlType::VarChar { length: Length::Max }
         | MssqlType::VarBinary { length: Length::Max }
         | MssqlType::Date
-        | MssqlType::Time
         | MssqlType::UniqueIdentifier => None,
     }
 }
@@ -392,13 +400,13 @@ fn printed_length(pg_type: &PgType) -> u32 {
 /// Digits of a second's fraction that the column's type keeps: `timestamp(3) with time zone` has three. What a domain keeps
 /// is not known.
 fn fraction_digits(column: &SourceColumn) -> u8 {
-    match column.pg_type {
-        PgType::Timestamp | PgType::TimestampTz => {
-            let digits = column.type_name.strip_prefix("timestamp(").and_then(|rest| rest.split(')').next());
-            digits.and_then(|digits| digits.parse().ok()).unwrap_or(6)
-        }
-        _ => 0,
-    }
+    let word = match column.pg_type {
+        PgType::Time => "time(",
+        PgType::Timestamp | PgType::TimestampTz => "timestamp(",
+        _ => return 0,
+    };
+    let digits = column.type_name.strip_prefix(word).and_then(|rest| rest.split(')').next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or(6)
 }
 
 #[cfg(test)]

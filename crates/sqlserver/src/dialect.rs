@@ -5,7 +5,7 @@ use segcdc_tds::{Collation, ColumnType};
 /// How a time of day is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimeForm {
-    /// As `time(6)`: microseconds.
+    /// With the digits that the column has, microseconds at most.
     #[default]
     Exact,
     /// As `time(7)`, half a microsecond behind the value, for a server that cuts.
@@ -30,10 +30,11 @@ impl Dialect {
     }
 }
 
-/// The type that times of day are sent as.
-pub(crate) fn time_type(time: TimeForm) -> ColumnType {
+/// The type that times of day for a column of so many digits are sent as.
+pub(crate) fn time_type(time: TimeForm, scale: u8) -> ColumnType {
     match time {
-        TimeForm::Exact => ColumnType::Time(6),
+        // The seventh digit of a column would always be zero.
+        TimeForm::Exact => ColumnType::Time(scale.min(6)),
         TimeForm::MidMicrosecond => ColumnType::Time(7),
     }
 }

@@ -20,6 +20,8 @@ const DAYS_TO_2000: i64 = 730_119;
 const LAST_DAY: i64 = 3_652_058;
 /// Microseconds of a day.
 const DAY_US: i64 = 86_400_000_000;
+/// Digits of a second's fraction that PostgreSQL has.
+const MICROSECONDS: u8 = 6;
 /// The client's type for a target type.
 pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
     let len = |length| match length {
@@ -28,6 +30,7 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
     };
     match mssql_type {
         MssqlType::Bit => ColumnType::Bit,
+        MssqlType::TinyInt => ColumnType::TinyInt,
         MssqlType::SmallInt => ColumnType::SmallInt,
         MssqlType::Int => ColumnType::Int,
         MssqlType::BigInt => ColumnType::BigInt,
@@ -35,15 +38,15 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
         MssqlType::Float => ColumnType::Float,
         MssqlType::Decimal { precision, scale } => ColumnType::Decimal { precision, scale },
         MssqlType::NVarChar { length, .. } => ColumnType::NVarChar(len(length)),
-        MssqlType::VarChar { bytes } => ColumnType::VarChar(Len::Limited(bytes)),
+        MssqlType::VarChar { length: Length::Limited(bytes) } => ColumnType::VarChar(Len::Limited(bytes)),
         MssqlType::VarBinary { length } => ColumnType::VarBinary(len(length)),
         MssqlType::Date => ColumnType::Date,
-        MssqlType::Time => dialect::time_type(time),
+        MssqlType::Time { scale } => dialect::time_type(time, scale),
         MssqlType::DateTime2 { scale } => ColumnType::DateTime2(scale),
         MssqlType::DateTimeOffset { scale } => ColumnType::DateTimeOffset(scale),
         MssqlType::UniqueIdentifier => ColumnType::UniqueIdentifier,
-        // As it is staged: no load names a column of the type itself.
-        MssqlType::Json => ColumnType::NVarChar(Len::Max),
+        // As they are staged: no load names a column of json itself, and long text travels in one form.
+        MssqlType::Json | MssqlType::VarChar { length: Length::Max } => ColumnType::NVarChar(Len::Max),
     }
 }
 
@@ -51,7 +54,7 @@ pub fn column_type(mssql_type: MssqlType, time: TimeForm) -> ColumnType {
 pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, dialect: Dialect) -> BulkColumn {
     let collation = match mssql_type {
         MssqlType::NVarChar { binary_collation: true, .. } => Collation::LATIN1_GENERAL_100_BIN2,
-        MssqlType::VarChar { .. } => Collation::LATIN1_GENERAL_100_CI_AS_SC_UTF8,
+        MssqlType::VarChar { length: Length::Limited(_) } => Collation::LATIN1_GENERAL_100_CI_AS_SC_UTF8,
         _ => dialect.collation,
     };
     BulkColumn {
@@ -101,8 +104,8 @@ pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedVa
         Value::Date(days) => encoder.date(target_day(i64::from(days))?)?,
         Value::Time(time_us) => match u64::try_from(time_us) {
             Ok(time_us) if time_us < DAY_US.unsigned_abs() => {
-                // Columns of ours are time(6): the other type stands for the other form of sending.
-                if encoder.next_type() == Some(dialect::time_type(TimeForm::MidMicrosecond)) {
+                // Nothing else is sent as time(7): the type stands for the other form of sending.
+                if encoder.next_type() == Some(dialect::time_type(TimeForm::MidMicrosecond, MICROSECONDS)) {
                     encoder.time_and_half(time_us)?;
                 } else {
                     encoder.time(time_us)?;
@@ -201,11 +204,11 @@ mod tests {
             agree(PgType::TimestampTz, MssqlType::DATETIMEOFFSET, Field::Binary(&us.to_be_bytes()))?;
             agree(PgType::Date, MssqlType::Date, Field::Binary(&days.to_be_bytes()))?;
             agree(PgType::Date, MssqlType::Date, Field::Binary(&(days % 4_000_000).to_be_bytes()))?;
-            agree(PgType::Time, MssqlType::Time, Field::Binary(&time_us.to_be_bytes()))?;
+            agree(PgType::Time, MssqlType::Time { scale: scale % 8 }, Field::Binary(&time_us.to_be_bytes()))?;
             agree(PgType::Float8, MssqlType::Float, Field::Binary(&float.to_be_bytes()))?;
             agree(PgType::Float4, MssqlType::Real, Field::Binary(&real.to_be_bytes()))?;
             // Types that a user asks for.
-            for kind in [MssqlType::SmallInt, MssqlType::Int, MssqlType::BigInt] {
+            for kind in [MssqlType::TinyInt, MssqlType::SmallInt, MssqlType::Int, MssqlType::BigInt] {
                 agree(PgType::Numeric { bounds: None }, kind, Field::Text(number.as_bytes()))?;
                 agree(PgType::Int8, kind, Field::Binary(&us.to_be_bytes()))?;
                 agree(PgType::Int8, kind, Field::Binary(&i64::from(days).to_be_bytes()))?;
@@ -221,7 +224,7 @@ mod tests {
             }
             agree(PgType::Date, datetime2, Field::Binary(&days.to_be_bytes()))?;
             agree(PgType::Date, datetime2, Field::Binary(&(days % 4_000_000).to_be_bytes()))?;
-            agree(PgType::Text, MssqlType::VarChar { bytes: units }, Field::Text(text.as_bytes()))?;
+            agree(PgType::Text, MssqlType::VarChar { length: Length::Limited(units) }, Field::Text(text.as_bytes()))?;
             agree(PgType::Json, MssqlType::Json, Field::Text(json.as_bytes()))?;
             for length in [Length::Limited(units), Length::Max] {
                 let nvarchar = MssqlType::NVarChar { length, binary_collation: true };
@@ -254,8 +257,8 @@ mod tests {
         }
         assert!(encode(MssqlType::Date, Value::Date(i32::MAX)).is_err());
         assert!(encode(MssqlType::Date, Value::Date(i32::MIN)).is_err());
-        assert!(encode(MssqlType::Time, Value::Time(DAY_US)).is_err());
-        assert_eq!(encode(MssqlType::Time, Value::Time(DAY_US - 1)), Ok(()));
+        assert!(encode(MssqlType::TIME, Value::Time(DAY_US)).is_err());
+        assert_eq!(encode(MssqlType::TIME, Value::Time(DAY_US - 1)), Ok(()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! that memory stays the same whatever the size of the table. The load goes into a heap under TABLOCK: bulk update
 //! locks of several loads agree with each other, and the log is minimal where the recovery model allows it (T-SQL
 //! manual, "Prerequisites for minimal logging in bulk import"). A table with a column of the type `json` is loaded through a
-//! temporary table of the session, see [`crate::sql::document`].
+//! temporary table of the session, see [`crate::sql::form`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -114,7 +114,7 @@ impl<'t> Loader<'t> {
         table: &Arc<TablePlan>,
         progress: Arc<LoadProgress>,
     ) -> Result<Self, TargetError> {
-        let staged = sql::document::has_documents(table);
+        let staged = sql::form::has_documents(table);
         let buffer = RowBuffer::new(columns(table, target.dialect(), staged), target.write_path());
         // A bulk load is all or nothing by itself; a series of INSERTs needs a transaction for that.
         let owns_transaction =
@@ -126,8 +126,8 @@ impl<'t> Loader<'t> {
         let (name, store) = if staged {
             target.staging_count += 1;
             let number = target.staging_count;
-            target.batch("creating a staging table", &sql::document::create_load(number, table)).await?;
-            (sql::staging::name(number), Some(sql::document::store_load(number, table)))
+            target.batch("creating a staging table", &sql::form::create_load(number, table)).await?;
+            (sql::staging::name(number), Some(sql::form::store_load(number, table)))
         } else {
             (quote::qualified(&table.target), None)
         };
@@ -309,11 +309,11 @@ fn columns(table: &TablePlan, dialect: Dialect, staged: bool) -> Vec<BulkColumn>
     let columns = table.columns.iter().enumerate();
     let columns = columns.map(|(index, column)| {
         let (name, nullable) = if staged {
-            (sql::document::load_column(index), true)
+            (sql::form::load_column(index), true)
         } else {
             (column.name.clone(), column.nullable)
         };
-        encode::bulk_column(&name, sql::document::staged_type(column.mssql_type), nullable, dialect)
+        encode::bulk_column(&name, sql::form::staged_type(column.mssql_type), nullable, dialect)
     });
     columns.collect()
 }

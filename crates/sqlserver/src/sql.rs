@@ -5,7 +5,7 @@ pub mod apply;
 pub mod catalog;
 pub mod create_table;
 pub mod direct;
-pub mod document;
+pub mod form;
 pub mod letter_changes;
 pub mod letters;
 pub mod rows;

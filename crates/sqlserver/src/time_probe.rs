@@ -76,7 +76,7 @@ impl Target {
 
 /// The probes as one row.
 fn encode_probes(dialect: Dialect) -> Result<(Vec<BulkColumn>, RowEncoder), RefusedValue> {
-    let column = |_| encode::bulk_column("t", segcdc_model::MssqlType::Time, false, dialect);
+    let column = |_| encode::bulk_column("t", segcdc_model::MssqlType::TIME, false, dialect);
     let columns: Vec<BulkColumn> = PROBES_US.iter().map(column).collect();
     let mut encoder = RowEncoder::new(&columns);
     encoder.begin_row();

@@ -81,6 +81,7 @@ fn is_doubtful(column: &ColumnPlan) -> bool {
 fn room(mssql_type: MssqlType) -> Option<(u8, u8)> {
     match mssql_type {
         MssqlType::Decimal { precision, scale } => Some((precision.saturating_sub(scale), scale)),
+        MssqlType::TinyInt => Some((3, 0)),
         MssqlType::SmallInt => Some((5, 0)),
         MssqlType::Int => Some((10, 0)),
         MssqlType::BigInt => Some((19, 0)),

@@ -64,7 +64,7 @@ fn each_policy_does_what_it_says() {
         ),
         (PgType::Date, MssqlType::Date, "infinity", "9999-12-31", "Above"),
         (PgType::Date, MssqlType::Date, "0001-12-31 BC", "0001-01-01", "Below"),
-        (PgType::Time, MssqlType::Time, "24:00:00", "23:59:59.999999", "Above"),
+        (PgType::Time, MssqlType::TIME, "24:00:00", "23:59:59.999999", "Above"),
         (PgType::Float8, MssqlType::Float, "Infinity", float, "Above"),
         (PgType::Float8, MssqlType::Float, "-Infinity", &format!("-{float}"), "Below"),
         (PgType::Float4, MssqlType::Real, "Infinity", "3.4028235e38", "Above"),

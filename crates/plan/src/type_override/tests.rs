@@ -469,3 +469,36 @@ fn json_becomes_documents_or_is_no_other_value() {
         );
     }
 }
+
+#[test]
+fn smaller_times_integers_and_long_varchar_are_asked_for() {
+    let time = |name: &'static str| (PgType::Time, name, false);
+    assert_eq!(outcome(time("time without time zone"), &["public.t.c=time(3)"], &[]), "TYPE_NARROWS");
+    assert_eq!(outcome(time("time(3) without time zone"), &["public.t.c=time(3)"], &[]), "time(3)");
+    assert_eq!(outcome(time("time without time zone"), &["public.t.c=time"], &[]), "time(6)");
+    assert_eq!(outcome(time("time without time zone"), &["time=time(7)"], &[]), "time(7)");
+    let asked = |policy| column(PgType::Time, "time without time zone", "time(3)", policy);
+    assert_eq!(becomes(&asked("halt"), "12:00:00.001"), "12:00:00.001000");
+    assert_eq!(becomes(&asked("set_aside"), "12:00:00.0005"), "aside");
+    assert_eq!(
+        becomes(&asked("clamp"), "12:00:00.0005"),
+        "12:00:00.000500",
+        "never rounded: handed on, to be refused"
+    );
+    assert_eq!(becomes(&asked("clamp"), "24:00:00"), "23:59:59.999000");
+    let small = |in_key| (PgType::Int2, "smallint", in_key);
+    assert_eq!(outcome(small(false), &["public.t.c=tinyint"], &[]), "TYPE_NARROWS");
+    assert_eq!(outcome(small(true), &["public.t.c=tinyint"], &["halt"]), "tinyint");
+    let tiny = |policy| column(PgType::Int2, "smallint", "tinyint", policy);
+    for (text, clamped) in [("-1", "0"), ("256", "255"), ("255", "255"), ("0", "0")] {
+        assert_eq!(becomes(&tiny("clamp"), text), clamped);
+        assert_eq!(becomes(&tiny("null"), text), if text == clamped { text } else { "NULL" });
+    }
+    let text = |in_key| (PgType::Text, "text", in_key);
+    assert_eq!(
+        outcome(text(false), &["text=varchar(max)"], &[]),
+        "varchar(max)",
+        "it holds all that nvarchar(max) does"
+    );
+    assert_eq!(outcome(text(true), &["public.t.c=varchar(max)"], &["halt"]), "TYPE_IMPOSSIBLE");
+}

@@ -69,9 +69,9 @@ says what becomes of what does not fit. `tests/matrix/overrides.txt` lists the v
 
 /// What stands below it.
 const ASKED_FOOT: &str = "
-Any type can be `nvarchar(n)`, `nvarchar(max)` or, outside of keys, `varchar(n)`: the text that PostgreSQL prints. A `varchar(n)` has n
-bytes of UTF-8, up to 8000, and the collation `Latin1_General_100_CI_AS_SC_UTF8`, which SQL Server has since 2019; longer text is an
-`nvarchar(max)`. `json_array` makes an array a JSON array in an `nvarchar(max)`: NULL becomes `null`, arrays of several dimensions arrays
+Any type can be `nvarchar(n)`, `nvarchar(max)` or, outside of keys, `varchar(n)` and `varchar(max)`: the text that PostgreSQL prints. A
+`varchar(n)` has n bytes of UTF-8, up to 8000, and the collation `Latin1_General_100_CI_AS_SC_UTF8`, which SQL Server has since 2019; `varchar(max)` has
+all that an `nvarchar(max)` has. A `tinyint` has no negative numbers: 0 to 255. `json_array` makes an array a JSON array in an `nvarchar(max)`: NULL becomes `null`, arrays of several dimensions arrays
 of arrays; numbers stay as PostgreSQL prints them, truth values, json and jsonb become what they are in JSON, all else strings. An
 array with a lower bound that is not 1, with NaN or infinity, or of more than 1 MiB of text has no place there; types whose arrays are
 known are those of numbers, truth values, text, json, jsonb, bytea, uuid, dates and times, intervals, addresses, bits and xml.
@@ -84,8 +84,9 @@ round.
 ";
 
 /// Target types that can be asked for, as a person writes them, and one of each.
-const TARGETS: [(&str, &str); 16] = [
+const TARGETS: [(&str, &str); 18] = [
     ("bit", "bit"),
+    ("tinyint", "tinyint"),
     ("smallint", "smallint"),
     ("int", "int"),
     ("bigint", "bigint"),
@@ -94,9 +95,10 @@ const TARGETS: [(&str, &str); 16] = [
     ("float", "float"),
     ("nvarchar(n)", "nvarchar(40)"),
     ("varchar(n)", "varchar(40)"),
+    ("varchar(max)", "varchar(max)"),
     ("varbinary(n)", "varbinary(40)"),
     ("date", "date"),
-    ("time(6)", "time(6)"),
+    ("time(n)", "time(6)"),
     ("datetime2(n)", "datetime2(6)"),
     ("datetimeoffset(n)", "datetimeoffset(6)"),
     ("uniqueidentifier", "uniqueidentifier"),

@@ -58,6 +58,16 @@ BEGIN
         'String or binary data would be truncated in table ''%s'', column ''%s''. Truncated value: ''%s''.',
         in_table, in_column, left(tsql.text_of(value), least(units, 100)));
 END $$;
+CREATE FUNCTION tsql.fit_utf8(value bpchar, units int4, in_table text, in_column text) RETURNS bpchar
+    LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE trimmed text := rtrim(tsql.text_of(value), ' ');
+BEGIN
+    IF value IS NULL OR octet_length(value) <= units THEN RETURN value; END IF;
+    IF octet_length(trimmed) <= units THEN RETURN rpad(trimmed, char_length(trimmed) + units - octet_length(trimmed))::bpchar; END IF;
+    RAISE EXCEPTION USING ERRCODE = 'M2628', MESSAGE = format(
+        'String or binary data would be truncated in table ''%s'', column ''%s''. Truncated value: ''%s''.',
+        in_table, in_column, left(tsql.text_of(value), least(units, 100)));
+END $$;
 CREATE FUNCTION tsql.fit_binary(value bytea, units int4, in_table text, in_column text) RETURNS bytea
     LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN

@@ -293,7 +293,8 @@ pub(crate) fn translate_column(
     let scope = translator.scope_of(table, None, "");
     let value = translator.column_of(&scope, &column.name)?;
     let shown = format!("{}.{}", names.database(), table.shown());
-    translator.convert(&value, to, Purpose::Column { table: &shown, column: &column.name })
+    let utf8 = column.collation.as_ref().is_some_and(|collate| collate.utf8);
+    translator.convert(&value, to, Purpose::Column { table: &shown, column: &column.name, utf8 })
 }
 
 /// A value of PostgreSQL's as a plan.

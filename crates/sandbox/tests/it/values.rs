@@ -112,6 +112,24 @@ async fn numbers_and_dates_keep_their_ranges() {
 }
 
 #[tokio::test]
+async fn varchar_in_utf8_keeps_all_characters_and_counts_bytes() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    let utf8 = "COLLATE Latin1_General_100_CI_AS_SC_UTF8 NULL";
+    client
+        .ok(&format!("CREATE TABLE t (v varchar(6) {utf8}, m varchar(max) {utf8}, c varchar(6) NULL)"))
+        .await;
+    client.ok("INSERT INTO t VALUES (N'ĀĀĀ', REPLICATE(N'Ā🦀', 5000), N'ĀĀĀ')").await;
+    let row = client.rows("SELECT v, CAST(m AS nvarchar(max)), c, DATALENGTH(v), DATALENGTH(m) FROM t").await;
+    let long = text(&"Ā🦀".repeat(5000));
+    assert_eq!(row, [vec![text("ĀĀĀ"), long, text("???"), int(6), int(30_000)]]);
+    client.fails("INSERT INTO t (v) VALUES (N'ĀĀĀa')", &[2628]).await;
+    client.fails("INSERT INTO t (v) VALUES ('äääa')", &[2628]).await;
+    client.ok("UPDATE t SET v = N'ĀĀ    '; UPDATE t SET v = CAST(m AS nvarchar(1))").await;
+    assert_eq!(client.value("SELECT v FROM t").await, text("Ā"));
+}
+
+#[tokio::test]
 async fn order_puts_null_first_and_follows_the_collation() {
     let sandbox = Sandbox::shared().await;
     let (mut client, _) = sandbox.new_database().await;

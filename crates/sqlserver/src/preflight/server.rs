@@ -192,7 +192,7 @@ fn int(row: &[Datum], index: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_model::Severity;
+    use segcdc_model::{Length, Severity};
 
     #[test]
     fn old_versions_are_refused_and_azure_is_not_old() {
@@ -211,7 +211,12 @@ mod tests {
             TablePlan::clone(&crate::fixture::table(1, "t", 1, &[("id", segcdc_model::PgType::Int4, true)]));
         assert_eq!(types(&names(false, false), &plan), []);
         for (mssql_type, has, has_not, shown) in [
-            (MssqlType::VarChar { bytes: 40 }, names(true, false), names(false, true), "varchar(40) with"),
+            (
+                MssqlType::VarChar { length: Length::Limited(40) },
+                names(true, false),
+                names(false, true),
+                "varchar(40) with",
+            ),
             (MssqlType::Json, names(false, true), names(true, false), "json, which"),
         ] {
             plan.columns[0].mssql_type = mssql_type;

@@ -27,10 +27,11 @@ fn row_bytes(columns: impl Iterator<Item = MssqlType>) -> usize {
         count += 1;
         match mssql_type {
             MssqlType::Bit => bits += 1,
+            MssqlType::TinyInt => fixed += 1,
             MssqlType::SmallInt => fixed += 2,
             MssqlType::Date => fixed += 3,
             MssqlType::Int | MssqlType::Real => fixed += 4,
-            MssqlType::Time => fixed += 5,
+            MssqlType::Time { scale } => fixed += time_bytes(scale),
             MssqlType::BigInt | MssqlType::Float => fixed += 8,
             MssqlType::DateTime2 { scale } => fixed += 3 + time_bytes(scale),
             MssqlType::DateTimeOffset { scale } => fixed += 5 + time_bytes(scale),

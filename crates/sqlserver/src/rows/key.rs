@@ -13,7 +13,10 @@ use crate::error::TargetError;
 pub(super) fn has_integer(table: &TablePlan) -> bool {
     let first = table.key_columns().first().and_then(|index| table.columns.get(*index));
     first.is_some_and(|column| {
-        matches!(column.mssql_type, MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt)
+        matches!(
+            column.mssql_type,
+            MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt
+        )
     })
 }
 

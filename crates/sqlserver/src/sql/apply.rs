@@ -3,19 +3,19 @@
 //! SQL Server ignores trailing blanks of text (and trailing zero bytes of varbinary) in comparisons under every
 //! collation, so each comparison of such a key also compares DATALENGTH.
 
-use segcdc_model::MssqlType;
+use segcdc_model::{Length, MssqlType};
 use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
-use crate::sql::document;
+use crate::sql::form;
 use crate::sql::staging::{self, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_UPDATE};
 
 /// Takes the values of `columns` that the stream did not send from the old rows of the target.
 pub fn fill(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
     let set: Vec<String> = named(table, columns)
         .map(|(index, column)| {
-            let old = document::printed(column.mssql_type, format!("t.{}", quote::name(&column.name)));
+            let old = form::printed(column.mssql_type, format!("t.{}", quote::name(&column.name)));
             format!("s.[c{}] = {old}", index + 1)
         })
         .collect();
@@ -92,25 +92,17 @@ fn content(table: &str, name: &str, mssql_type: MssqlType) -> Vec<String> {
         MssqlType::NVarChar { .. } => {
             vec![format!("{column} COLLATE {KEY_COLLATION}"), format!("DATALENGTH({column})")]
         }
-        MssqlType::VarChar { .. } => {
+        MssqlType::VarChar { length: Length::Limited(_) } => {
             vec![format!("{column} COLLATE {UTF8_BINARY_COLLATION}"), format!("DATALENGTH({column})")]
         }
         MssqlType::VarBinary { .. } => vec![column.clone(), format!("DATALENGTH({column})")],
-        MssqlType::Json => {
-            let text = document_text(table == "s", &column);
+        MssqlType::Json | MssqlType::VarChar { length: Length::Max } => {
+            let text = form::compared(mssql_type, table == "s", column);
             vec![format!("{text} COLLATE {KEY_COLLATION}"), format!("DATALENGTH({text})")]
         }
         MssqlType::Float | MssqlType::Real => vec![float_bits(mssql_type, &column)],
         _ => vec![column],
     }
-}
-
-/// The text that the server prints of a document. A staged one makes the way into the type first, so that both are spelled by
-/// the server.
-fn document_text(staged: bool, value: &str) -> String {
-    let value = value.to_owned();
-    let kept = if staged { document::stored(MssqlType::Json, value) } else { value };
-    document::printed(MssqlType::Json, kept)
 }
 
 /// A floating-point number by its bits: 0 and -0 are equal as numbers.
@@ -123,7 +115,7 @@ pub(crate) fn float_bits(mssql_type: MssqlType, value: &str) -> String {
 pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
     let set: Vec<String> = named(table, columns)
         .map(|(index, column)| {
-            let value = document::stored(column.mssql_type, format!("s.[c{}]", index + 1));
+            let value = form::stored(column.mssql_type, format!("s.[c{}]", index + 1));
             format!("t.{} = {value}", quote::name(&column.name))
         })
         .collect();
@@ -141,7 +133,7 @@ pub fn insert(number: usize, table: &TablePlan) -> String {
     let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
     let values = table.columns.iter().enumerate();
     let values: Vec<String> = values
-        .map(|(index, column)| document::stored(column.mssql_type, format!("s.[c{}]", index + 1)))
+        .map(|(index, column)| form::stored(column.mssql_type, format!("s.[c{}]", index + 1)))
         .collect();
     format!(
         "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.[op] IN ({}, {OP_FILL})",
@@ -175,14 +167,15 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
         MssqlType::NVarChar { .. } => {
             format!("{left} COLLATE {KEY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
         }
-        MssqlType::VarChar { .. } => format!(
+        MssqlType::VarChar { length: Length::Limited(_) } => format!(
             "{left} COLLATE {UTF8_BINARY_COLLATION} = {right} AND DATALENGTH({left}) = DATALENGTH({right})"
         ),
         MssqlType::VarBinary { .. } => {
             format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
         }
-        MssqlType::Json => {
-            let (found, staged) = (document_text(false, &left), document_text(true, &right));
+        MssqlType::Json | MssqlType::VarChar { length: Length::Max } => {
+            let compared = |staged, value: &str| form::compared(column.mssql_type, staged, value.to_owned());
+            let (found, staged) = (compared(false, &left), compared(true, &right));
             format!(
                 "{found} COLLATE {KEY_COLLATION} = {staged} AND DATALENGTH({found}) = DATALENGTH({staged})"
             )

@@ -4,14 +4,14 @@ use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::quote;
-use crate::sql::document;
+use crate::sql::form;
 
 /// All planned columns of the rows that `condition` selects; of all rows without one.
 pub fn select(table: &TablePlan, condition: Option<&str>) -> String {
     let values: Vec<String> = table
         .columns
         .iter()
-        .map(|column| document::printed(column.mssql_type, quote::name(&column.name)))
+        .map(|column| form::printed(column.mssql_type, quote::name(&column.name)))
         .collect();
     format!(
         "SELECT {} FROM {}{}",

@@ -15,7 +15,7 @@ use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
-use crate::sql::document;
+use crate::sql::form;
 
 /// Delete the row with the staged key.
 pub const OP_DELETE: u8 = 1;
@@ -41,7 +41,7 @@ pub fn create(number: usize, table: &TablePlan) -> String {
         columns.push(format!("[k{}] {}{} NULL", index + 1, column.mssql_type, collate(column.mssql_type)));
     }
     for (index, column) in table.columns.iter().enumerate() {
-        let staged = document::staged_type(column.mssql_type);
+        let staged = form::staged_type(column.mssql_type);
         columns.push(format!("[c{}] {staged}{} NULL", index + 1, collate(staged)));
     }
     format!("CREATE TABLE {} ({})", name(number), columns.join(", "))

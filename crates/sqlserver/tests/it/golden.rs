@@ -70,6 +70,9 @@ fn asked() -> Arc<TablePlan> {
         ("utc", PgType::TimestampTz, false),
         ("ms", PgType::Timestamp, false),
         ("wide", PgType::Int4, false),
+        ("long", PgType::Text, false),
+        ("tiny", PgType::Int2, false),
+        ("s", PgType::Time, false),
     ];
     let types = [
         "n=decimal(28,6)",
@@ -79,6 +82,9 @@ fn asked() -> Arc<TablePlan> {
         "utc=datetime2(6)",
         "ms=datetime2(3)",
         "wide=bigint",
+        "long=varchar(max)",
+        "tiny=tinyint",
+        "s=time(0)",
     ];
     let rules = segcdc_plan::RuleTexts {
         types: types.map(|rule| format!("public.asked.{rule}")).to_vec(),
@@ -137,6 +143,7 @@ fn types_that_are_asked_for() {
         sql::apply::delete_equal(1, &plan, 0, 2),
         sql::apply::delete_numbered(1, &plan),
         sql::apply::insert(1, &plan),
+        sql::rows::select(&plan, None),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }
@@ -147,8 +154,8 @@ fn documents() {
     let (keyed, bag) = (of(5, 1), of(6, 0));
     let statements = [
         sql::create_table::create_table(&keyed),
-        sql::document::create_load(1, &keyed),
-        sql::document::store_load(1, &keyed),
+        sql::form::create_load(1, &keyed),
+        sql::form::store_load(1, &keyed),
         sql::staging::create(2, &keyed),
         sql::apply::fill(2, &keyed, 0, &[1]),
         sql::apply::update(2, &keyed, 0, &[1, 2]),

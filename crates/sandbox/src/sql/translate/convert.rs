@@ -2,7 +2,7 @@
 
 use segcdc_tds::{ColumnType, Len};
 
-use super::{Translator, Value, text};
+use super::{Label, Translator, Value, text};
 use crate::answer::SqlError;
 use crate::sql::physical::{self, DAY_TICKS, Family, MINUTE_TICKS};
 
@@ -21,6 +21,8 @@ pub(crate) enum Purpose<'a> {
         table: &'a str,
         /// Column.
         column: &'a str,
+        /// Its varchar is UTF-8.
+        utf8: bool,
     },
 }
 
@@ -81,23 +83,30 @@ impl Translator<'_> {
         let style = if let Purpose::Cast(style) = purpose { style } else { 0 };
         let mut sql = if is_text { value.sql.clone() } else { self.text_form(value, to, style)? };
         let mut simple = is_text && value.simple;
-        if physical::is_national(from) && !physical::is_national(to) && !matches!(purpose, Purpose::Implicit)
-        {
+        let utf8 = matches!(purpose, Purpose::Column { utf8: true, .. }) && !physical::is_national(to);
+        let is_implicit = matches!(purpose, Purpose::Implicit);
+        if physical::is_national(from) && !physical::is_national(to) && !is_implicit && !utf8 {
             // Code page 1252 has no other characters: they become question marks, silently, as on SQL Server.
             sql = format!("tsql.to_code_page({sql})");
             simple = false;
         }
         let Some(limit) = physical::limit(to) else { return Ok(sql) };
         let fixed = matches!(to, ColumnType::NChar(_) | ColumnType::Char(_));
-        let measure = if physical::is_national(to) { "units" } else { "bytes" };
+        let measure = match (physical::is_national(to), utf8) {
+            (true, _) => "units",
+            (false, false) => "bytes",
+            (false, true) => "utf8",
+        };
+        // A varchar of another collation may have the same length, and more bytes in UTF-8.
         let fits = is_text
+            && (!utf8 || matches!(&value.label, Label::Implicit(from) if from.utf8))
             && physical::is_national(from) == physical::is_national(to)
             && physical::limit(from).is_some_and(|longest| longest <= limit);
         let fitted = match purpose {
             Purpose::Implicit => return Ok(sql),
             _ if fits => sql,
             Purpose::Cast(_) | Purpose::Variable => format!("tsql.cut_{measure}({sql}, {limit})"),
-            Purpose::Column { table, column } => {
+            Purpose::Column { table, column, .. } => {
                 let (table, column) = (text::quote(table), text::quote(column));
                 let checked = format!("tsql.fit_{measure}({sql}, {limit}, {table}, {column})");
                 if simple {
@@ -108,7 +117,8 @@ impl Translator<'_> {
             }
         };
         let padded_already = from == to;
-        Ok(if fixed && !padded_already { format!("tsql.pad_{measure}({fitted}, {limit})") } else { fitted })
+        let padded = if physical::is_national(to) { "units" } else { "bytes" };
+        Ok(if fixed && !padded_already { format!("tsql.pad_{padded}({fitted}, {limit})") } else { fitted })
     }
 
     /// A value of another family as text.
@@ -175,7 +185,7 @@ impl Translator<'_> {
                 format!("substr({bytes}, {})", 9 - width.min(8))
             }
             _ if fits => bytes,
-            Purpose::Column { table, column } => {
+            Purpose::Column { table, column, .. } => {
                 format!("tsql.fit_binary({bytes}, {limit}, {}, {})", text::quote(table), text::quote(column))
             }
             _ => format!("substr({bytes}, 1, {limit})"),

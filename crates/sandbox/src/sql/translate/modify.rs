@@ -146,7 +146,9 @@ impl Translator<'_> {
         let shown = table.shown();
         let shown = format!("{}.{shown}", self.names.database());
         let shown = if table.name.starts_with('#') { format!("tempdb.dbo.{}", table.name) } else { shown };
-        self.convert(value, column.column_type, Purpose::Column { table: &shown, column: &column.name })
+        let utf8 = column.collation.as_ref().is_some_and(|collate| collate.utf8);
+        let purpose = Purpose::Column { table: &shown, column: &column.name, utf8 };
+        self.convert(value, column.column_type, purpose)
     }
 
     fn insert_query(

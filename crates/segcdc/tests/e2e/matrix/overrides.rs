@@ -230,7 +230,7 @@ async fn keys_whole_rows_and_tables_that_are_there_take_asked_types() -> Result<
         "public.bag.n=decimal(28,6)",
         "public.bag.at=datetime2(6)",
         "public.bag.r=float",
-        "public.bag.note=nvarchar(max)",
+        "public.bag.note=varchar(max)",
     ] {
         rules.push(format!("--type={rule}"));
     }

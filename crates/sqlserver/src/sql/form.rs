@@ -1,9 +1,12 @@
-//! Columns of the type `json`, which text is converted to and from by name.
+//! Columns whose values travel in another form than they are kept in: `json` and `varchar(max)`, both as `nvarchar(max)`.
 //!
-//! All of it is explicit, since the type has no implicit conversions (T-SQL manual, "json data type", "Conversion"). No bulk
-//! load names such a column: servers refuse the type in its metadata, and those of SQL Server 2025 before CU5 lose rows, and
-//! stumble over NULL, when a load declares the column as text. So rows are staged with the text, and the server converts it
-//! from one table to the other.
+//! The conversions of json are explicit, since the type has no implicit ones (T-SQL manual, "json data type", "Conversion").
+//! No bulk load names such a column: servers refuse the type in its metadata, and those of SQL Server 2025 before CU5 lose
+//! rows, and stumble over NULL, when a load declares the column as text. So rows are staged with the text, and the server
+//! converts it from one table to the other.
+//!
+//! A `varchar(max)` in UTF-8 holds the same characters as an `nvarchar(max)`, so that the server's implicit conversion loses
+//! nothing, in loads too.
 
 use segcdc_model::{Length, MssqlType};
 use segcdc_plan::TablePlan;
@@ -14,7 +17,9 @@ use crate::sql::{create_table, staging};
 /// The type that a column of a staging table has.
 pub fn staged_type(mssql_type: MssqlType) -> MssqlType {
     match mssql_type {
-        MssqlType::Json => MssqlType::NVarChar { length: Length::Max, binary_collation: true },
+        MssqlType::Json | MssqlType::VarChar { length: Length::Max } => {
+            MssqlType::NVarChar { length: Length::Max, binary_collation: true }
+        }
         other => other,
     }
 }
@@ -26,7 +31,17 @@ pub fn stored(mssql_type: MssqlType, value: String) -> String {
 
 /// The column's `value` as it is staged and read.
 pub fn printed(mssql_type: MssqlType, value: String) -> String {
-    if mssql_type == MssqlType::Json { format!("CAST({value} AS nvarchar(max))") } else { value }
+    if staged_type(mssql_type) == mssql_type { value } else { format!("CAST({value} AS nvarchar(max))") }
+}
+
+/// The text of a column whose values travel as text, to compare what is kept with what is staged. A staged document makes
+/// the way into the type first, so that both are spelled by the server.
+pub fn compared(mssql_type: MssqlType, staged: bool, value: String) -> String {
+    match (mssql_type, staged) {
+        (MssqlType::Json, true) => printed(mssql_type, stored(mssql_type, value)),
+        (_, true) => value,
+        (_, false) => printed(mssql_type, value),
+    }
 }
 
 /// Whether rows of the table take the way by a staging table in a load too.
