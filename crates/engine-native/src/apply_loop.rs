@@ -35,6 +35,7 @@ use crate::source_clock::SourceClock;
 mod apply;
 mod intake;
 mod large;
+mod large_report;
 mod slot_watch;
 mod timeline;
 mod watch;
@@ -72,6 +73,8 @@ struct Loop<'a> {
     clock: SourceClock,
     watch: Watch,
     timeline: TimelineGuard,
+    /// The large transaction that was seen last, and when it was first seen.
+    large_since: Option<(u32, Instant)>,
 }
 
 // === impl Follow ===
@@ -86,6 +89,7 @@ impl Follow<'_> {
         let checkpoint = memory.checkpoint()?.clone();
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
         target.ensure_slot_watch().await?;
+        target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
@@ -123,8 +127,13 @@ impl Follow<'_> {
             clock,
             watch,
             timeline,
+            large_since: None,
         };
-        let end = following.run().await;
+        let write_path = following.target.write_path();
+        let end = tokio::select! {
+            end = following.run() => end,
+            never = large_report::report(context, write_path, checkpoint.epoch) => match never {},
+        };
         following.close(end).await
     }
 }
@@ -239,16 +248,25 @@ impl Loop<'_> {
     /// Looks at what is being received.
     fn look(&mut self) {
         let open = self.intake.stream.largest_open();
-        self.context.progress.update(|snapshot| {
-            snapshot.large = open.map(|open| LargeTransaction {
-                xid: open.xid,
-                is_complete: false,
-                changes: open.changes,
-                applied: 0,
-                disk_bytes: open.spilled_bytes,
-            });
+        let large = open.map(|open| LargeTransaction {
+            xid: open.xid,
+            is_complete: false,
+            changes: open.changes,
+            applied: 0,
+            part: 0,
+            parts: 0,
+            disk_bytes: open.spilled_bytes,
+            begun_ms: self.large_begun_ms(open.xid),
         });
+        self.context.progress.update(|snapshot| snapshot.large = large);
         self.show_position();
+    }
+
+    /// When a large transaction was first seen, milliseconds after the engine began.
+    fn large_begun_ms(&mut self, xid: u32) -> u64 {
+        let known = self.large_since.filter(|(known, _)| *known == xid);
+        let (_, since) = *self.large_since.insert(known.unwrap_or_else(|| (xid, Instant::now())));
+        self.context.progress.milliseconds_at(since)
     }
 
     /// Shows positions and lag.

@@ -72,7 +72,8 @@ pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{
-    Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusReport, TableReport, slot, status,
+    Health, LargeReport, PipelineStateWord, PolicyUseReport, SlotReport, StatusReport, TableReport, slot,
+    status,
 };
 pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};

@@ -83,8 +83,14 @@ pub struct LargeTransaction {
     pub changes: u64,
     /// Changes in the open target transaction.
     pub applied: u64,
+    /// The part that is being applied, from 1; 0 while it is being received.
+    pub part: u64,
+    /// Parts in all; 0 while it is being received.
+    pub parts: u64,
     /// Bytes of it on disk.
     pub disk_bytes: u64,
+    /// When its first change had come, milliseconds after the engine began.
+    pub begun_ms: u64,
 }
 
 /// Whether the engine works, waits or ends.
@@ -239,13 +245,19 @@ impl Progress {
         }
         snapshot.rates = self.rates(now, snapshot.applied, snapshot.copied);
         snapshot.peak_rss_bytes = peak_rss_bytes();
-        snapshot.elapsed_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        snapshot.elapsed_ms = self.milliseconds_at(now);
         snapshot
     }
 
     /// Wakes whenever something has changed. Latencies, rates and memory are filled by [`Progress::snapshot`] only.
     pub fn subscribe(&self) -> watch::Receiver<ProgressSnapshot> {
         self.sender.subscribe()
+    }
+
+    /// Milliseconds from the engine's beginning to `at`.
+    pub(crate) fn milliseconds_at(&self, at: Instant) -> u64 {
+        let elapsed = at.saturating_duration_since(self.started);
+        u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Changes something and wakes the watchers.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
-use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, SlotWatch, TableState, Target};
+use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, SaidOfLarge, SlotWatch, TableState, Target};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -49,6 +49,8 @@ pub struct StatusReport {
     pub transactions_applied: u64,
     /// Source changes applied since the pipeline was made.
     pub changes_applied: u64,
+    /// The transaction that is too large for memory and is being received or applied, as the process last said.
+    pub large_transaction: Option<LargeReport>,
     /// The slot; `None` when the source cannot be asked.
     pub slot: Option<SlotReport>,
     /// The publication.
@@ -125,10 +127,34 @@ pub struct PolicyUseReport {
     pub uses: u64,
 }
 
+/// How far a source transaction is that is too large for memory. Nothing of it can be seen in the target's tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct LargeReport {
+    /// Source transaction id.
+    pub xid: u32,
+    /// All of it has come, and it is being applied; else it is still being received.
+    pub is_complete: bool,
+    /// Changes that have come.
+    pub changes: u64,
+    /// Bytes of it on disk.
+    pub disk_bytes: u64,
+    /// Changes in the open target transaction.
+    pub applied: u64,
+    /// The part that is being applied, from 1; 0 while it is being received.
+    pub part: u64,
+    /// Parts in all; 0 while it is being received.
+    pub parts: u64,
+    /// Since its first change has come, milliseconds.
+    pub elapsed_ms: u64,
+    /// How long ago the process said so, milliseconds; it does so every second.
+    pub age_ms: u64,
+}
+
 /// What the target keeps beside the state.
 struct Notes {
     letters: Vec<LetterCount>,
     uses: Vec<CountedUse>,
+    large: Option<SaidOfLarge>,
 }
 
 /// A pipeline's slot.
@@ -171,6 +197,7 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
     let notes = Notes {
         letters: target.letter_counts(&config.name).await?,
         uses: target.policy_uses(&config.name).await?,
+        large: target.large_transaction(&config.name).await?,
     };
     let watch = target.slot_watch(&config.name).await?;
     let source = match look_at_source(config, &state, watch.as_ref()).await {
@@ -237,7 +264,9 @@ async fn source_position(source: &Session) -> Result<Lsn, EngineError> {
 fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, StatusNote>) -> StatusReport {
     let checkpoint = &state.checkpoint;
     let age_us = state.read_at_us.saturating_sub(state.updated_at_us);
-    let last_sign_ms = u64::try_from(age_us / 1000).unwrap_or(0);
+    let said = kept.large.as_ref().filter(|said| said.epoch == checkpoint.epoch);
+    let said_ms = said.map_or(u64::MAX, |said| said.age_ms);
+    let last_sign_ms = u64::try_from(age_us / 1000).unwrap_or(0).min(said_ms);
     let view = source.as_ref().ok();
     let copy_only = crate::provision::decide::is_copy_only(state);
     let derived = derive(&Seen {
@@ -279,10 +308,29 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         lag_ms,
         transactions_applied: state.transactions_applied,
         changes_applied: state.changes_applied,
+        large_transaction: said
+            .filter(|said| derived.alive && derive::is_recent(said.age_ms))
+            .map(large_report),
         slot,
         publication: checkpoint.lineage.publication.clone(),
         tables: state.tables.iter().map(|table| table_report(table, kept)).collect(),
         notes,
+    }
+}
+
+/// What was said of a large transaction.
+fn large_report(said: &SaidOfLarge) -> LargeReport {
+    let large = &said.large;
+    LargeReport {
+        xid: large.xid,
+        is_complete: large.is_complete,
+        changes: large.changes,
+        disk_bytes: large.disk_bytes,
+        applied: large.applied,
+        part: large.part,
+        parts: large.parts,
+        elapsed_ms: large.elapsed_ms.saturating_add(said.age_ms),
+        age_ms: said.age_ms,
     }
 }
 

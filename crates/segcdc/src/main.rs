@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod exit;
 mod findings;
+mod large_transaction;
 mod logs;
 mod paint;
 mod phases;

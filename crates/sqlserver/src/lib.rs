@@ -42,5 +42,8 @@ pub use loader::{LoadNotes, LoadProgress, Loader};
 pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
-pub use state::{Lag, NewPipeline, PipelineState, Replacement, SlotWatch, TableProgress, TableState};
+pub use state::{
+    Lag, LargeTransaction, NewPipeline, PipelineState, Replacement, SaidOfLarge, SlotWatch, TableProgress,
+    TableState,
+};
 pub use tables::{Difference, ExistingRows, Prepared};

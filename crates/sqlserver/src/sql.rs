@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod create_table;
 pub mod direct;
 pub mod form;
+pub mod large_transaction;
 pub mod letter_changes;
 pub mod letters;
 pub mod rows;

@@ -10,6 +10,7 @@
 //! When a fenced statement changes no row, somebody else has taken the pipeline over, and nothing more is written.
 //! Epoch-fenced writes may come from several sessions of one process at a time; they wait for an open batch.
 
+mod large_transaction;
 mod load;
 mod read;
 mod remove;
@@ -22,6 +23,8 @@ use segcdc_plan::TablePlan;
 use crate::error::TargetError;
 
 pub(crate) use read::Fields;
+
+pub use large_transaction::SaidOfLarge;
 
 /// Longest name of a pipeline, in characters.
 pub const MAX_PIPELINE_NAME: usize = 100;
@@ -81,6 +84,27 @@ pub struct SlotWatch {
     pub retained_bytes: u64,
     /// How much it may keep by the pipeline's own setting, bytes.
     pub limit_bytes: Option<u64>,
+}
+
+/// How far a source transaction is that is too large for memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LargeTransaction {
+    /// Source transaction id.
+    pub xid: u32,
+    /// All of it has come, and it is being applied.
+    pub is_complete: bool,
+    /// Changes that have come.
+    pub changes: u64,
+    /// Bytes of it on disk.
+    pub disk_bytes: u64,
+    /// Changes in the open target transaction.
+    pub applied: u64,
+    /// The part that is being applied, from 1; 0 while it is being received.
+    pub part: u64,
+    /// Parts in all; 0 while it is being received.
+    pub parts: u64,
+    /// Since its first change has come, milliseconds.
+    pub elapsed_ms: u64,
 }
 
 /// What the target knows of one table of a pipeline.

@@ -62,8 +62,8 @@ impl Loop<'_> {
             "applying a transaction that is too large for memory, in parts"
         );
         let mut tries = 0;
-        self.show_large(&transaction, &spilled);
         let applied = loop {
+            self.show_large(&transaction, &spilled);
             let error = match self.try_large(&transaction, &spilled).await {
                 Ok(applied) => break Ok(applied),
                 Err(error) => error,
@@ -80,13 +80,16 @@ impl Loop<'_> {
     }
 
     /// Shows the transaction, nothing of it applied.
-    fn show_large(&self, transaction: &Transaction, spilled: &SpilledChanges) {
+    fn show_large(&mut self, transaction: &Transaction, spilled: &SpilledChanges) {
         let large = LargeTransaction {
             xid: transaction.xid,
             is_complete: true,
             changes: spilled.store().changes() + transaction.changes.len() as u64,
             applied: 0,
+            part: 1,
+            parts: parts(spilled),
             disk_bytes: spilled.store().bytes(),
+            begun_ms: self.large_begun_ms(transaction.xid),
         };
         self.context.progress.update(|snapshot| snapshot.large = Some(large));
     }
@@ -136,6 +139,7 @@ async fn apply_parts(
                 progress.update(|snapshot| {
                     if let Some(large) = &mut snapshot.large {
                         large.applied = changes;
+                        large.part = (large.part + 1).min(large.parts);
                     }
                 });
                 continue;
@@ -187,6 +191,11 @@ fn read(
     };
     // Nobody may be there any more.
     let _unheard = sender.blocking_send(last);
+}
+
+/// The number of parts: those on disk, and what is in memory.
+fn parts(spilled: &SpilledChanges) -> u64 {
+    spilled.store().parts() as u64 + 1
 }
 
 /// The live tables that a transaction may change.

@@ -49,7 +49,7 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
     let copying = any(TablePhase::Queued) || any(TablePhase::Copying);
     let quarantined = seen.phases.iter().filter(|phase| **phase == TablePhase::Quarantined).count();
     let reading = seen.slot.is_some_and(|slot| slot.active_pid.is_some());
-    let recent = seen.last_sign_ms <= SIGN_OF_LIFE_MS;
+    let recent = is_recent(seen.last_sign_ms);
     // Tables that wait for a run to copy them again are not being copied.
     let copies_now = (copying || !seen.is_set_up) && recent && seen.given_up.is_none();
     let alive = reading || copies_now || (seen.slot.is_none() && recent && !seen.copy_only);
@@ -102,6 +102,11 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
         Health::Ok
     };
     Derived { state, phase, health, alive, notes }
+}
+
+/// Whether a sign of life of this age is one of a process that runs.
+pub(super) fn is_recent(age_ms: u64) -> bool {
+    age_ms <= SIGN_OF_LIFE_MS
 }
 
 /// What keeps the pipeline from ever going on.

@@ -11,6 +11,7 @@ use crate::commands::{self, connect, slot};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::large_transaction;
 use crate::paint::Paint;
 use crate::phases;
 use crate::report;
@@ -92,6 +93,9 @@ pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String 
         format!("lag       {}", lag(report)),
         format!("applied   {} of {}", report.applied_lsn, position(report.source_lsn)),
     ];
+    if let Some(large) = &report.large_transaction {
+        lines.push(format!("large     transaction {}", large_transaction::words(large)));
+    }
     if let Some(slot) = &report.slot {
         let status = slot.wal_status.as_deref().unwrap_or("gone");
         lines.push(format!(
@@ -173,7 +177,7 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 mod tests {
     use super::*;
     use segcdc_engine_native::{
-        Health, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, WalForecast,
+        Health, LargeReport, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, WalForecast,
     };
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
@@ -209,6 +213,7 @@ mod tests {
             lag_ms: Some(12),
             transactions_applied: 12_345,
             changes_applied: 67_890,
+            large_transaction: None,
             slot: Some(SlotReport {
                 name: "segcdc_shop_g1".to_owned(),
                 ours: true,
@@ -243,6 +248,33 @@ mod tests {
         insta::assert_snapshot!("status_table", render(&report(), false, Paint::Plain));
         insta::assert_snapshot!("status_wide", render(&report(), true, Paint::Plain));
         assert_eq!(names(&report().tables), "public.customers\npublic.orders");
+    }
+
+    #[test]
+    fn a_large_transaction_is_shown_before_its_commit() {
+        let mut report = report();
+        let large = LargeReport {
+            xid: 741,
+            is_complete: true,
+            changes: 9_000_000,
+            disk_bytes: 3 << 30,
+            applied: 2_000_000,
+            part: 4,
+            parts: 17,
+            elapsed_ms: 72_000,
+            age_ms: 400,
+        };
+        report.large_transaction = Some(large);
+        let shown = render(&report, false, Paint::Plain);
+        let line = "large     transaction 741: applying part 4 of 17, 2,000,000 of 9,000,000 changes, 3.0 GiB on disk, for \
+                    1m 12s, not committed yet";
+        assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        report.large_transaction = Some(LargeReport { is_complete: false, part: 0, parts: 0, ..large });
+        let shown = render(&report, false, Paint::Plain);
+        assert!(
+            shown.contains("741: receiving, 9,000,000 changes so far, 3.0 GiB on disk, for 1m 12s"),
+            "{shown}"
+        );
     }
 
     #[test]

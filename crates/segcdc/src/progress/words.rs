@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use segcdc_engine_native::progress::{Activity, LargeTransaction};
-use segcdc_engine_native::{ProgressSnapshot, TableProgress};
+use segcdc_engine_native::{LargeReport, ProgressSnapshot, TableProgress};
 use segcdc_model::{Phase, TablePhase};
 
+use crate::large_transaction;
 use crate::phases;
 use crate::text;
 
@@ -68,14 +69,14 @@ pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
             } else {
                 format!("lag {}", text::duration(Duration::from_millis(snapshot.lag_ms)))
             };
-            let large =
-                snapshot.large.as_ref().map(|large| format!("; {}", self::large(large))).unwrap_or_default();
+            let large = snapshot.large.as_ref().map(|large| format!("; {}", self::large(snapshot, large)));
             format!(
-                "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}{large}",
+                "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}{}",
                 text::count(snapshot.rates.transactions_per_second),
                 text::count(snapshot.rates.changes_per_second),
                 snapshot.applied_lsn,
-                held_back(snapshot)
+                held_back(snapshot),
+                large.unwrap_or_default()
             )
         }
     }
@@ -95,14 +96,12 @@ fn held_back(snapshot: &ProgressSnapshot) -> String {
 }
 
 /// What becomes of a transaction that is too large for memory.
-fn large(large: &LargeTransaction) -> String {
-    let (changes, disk) = (text::count(large.changes), text::bytes(large.disk_bytes));
-    if large.is_complete {
-        let applied = text::count(large.applied);
-        format!("large transaction {}: applied {applied} of {changes} changes, not committed yet", large.xid)
-    } else {
-        format!("large transaction {}: received {changes} changes, {disk} on disk", large.xid)
-    }
+fn large(snapshot: &ProgressSnapshot, large: &LargeTransaction) -> String {
+    let LargeTransaction { xid, is_complete, changes, applied, part, parts, disk_bytes, begun_ms } = *large;
+    let elapsed_ms = snapshot.elapsed_ms.saturating_sub(begun_ms);
+    let report =
+        LargeReport { xid, is_complete, changes, disk_bytes, applied, part, parts, elapsed_ms, age_ms: 0 };
+    format!("large transaction {}", large_transaction::words(&report))
 }
 
 /// The last trouble that was waited out.
@@ -155,16 +154,26 @@ mod tests {
 
     #[test]
     fn a_large_transaction_says_how_far_it_is() {
-        let mut transaction =
-            LargeTransaction { xid: 7, is_complete: false, changes: 12_000, applied: 0, disk_bytes: 3 << 20 };
-        let expected = "large transaction 7: received 12,000 changes, 3.0 MiB on disk";
-        assert_eq!(large(&transaction), expected);
-        (transaction.is_complete, transaction.applied) = (true, 4_000);
-        let expected = "large transaction 7: applied 4,000 of 12,000 changes, not committed yet";
-        assert_eq!(large(&transaction), expected);
+        let mut transaction = LargeTransaction {
+            xid: 7,
+            is_complete: false,
+            changes: 12_000,
+            applied: 0,
+            part: 0,
+            parts: 0,
+            disk_bytes: 3 << 20,
+            begun_ms: 1_000,
+        };
         let mut snapshot = Progress::new("p").snapshot();
         (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::Streaming);
+        (snapshot.large, snapshot.elapsed_ms) = (Some(transaction), 6_000);
+        let expected = "; large transaction 7: receiving, 12,000 changes so far, 3.0 MiB on disk, for 5.0s";
+        assert!(whole(&snapshot).ends_with(expected), "{}", whole(&snapshot));
+        (transaction.is_complete, transaction.applied) = (true, 4_000);
+        (transaction.part, transaction.parts) = (2, 6);
         snapshot.large = Some(transaction);
+        let expected = "; large transaction 7: applying part 2 of 6, 4,000 of 12,000 changes, 3.0 MiB on disk, for 5.0s, \
+                        not committed yet";
         assert!(whole(&snapshot).ends_with(expected), "{}", whole(&snapshot));
     }
 

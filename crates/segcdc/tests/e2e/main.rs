@@ -20,6 +20,7 @@ mod kafka_handover;
 mod keys;
 mod kill_loop;
 mod large;
+mod large_status;
 mod life;
 mod load;
 mod matrix;

@@ -34,6 +34,7 @@ impl Target {
             letters,
             uses,
             (sql::slot_watch::TABLE, sql::slot_watch::CREATE_SLOT_WATCH),
+            (sql::large_transaction::TABLE, sql::large_transaction::CREATE_LARGE_TRANSACTION),
         ] {
             let table = QualifiedName::new(sql::state::SCHEMA, name);
             self.create_once(during, &sql::catalog::object(&table), create).await?;

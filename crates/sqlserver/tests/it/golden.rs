@@ -304,6 +304,28 @@ fn what_was_seen_of_slots() {
 }
 
 #[test]
+fn how_far_large_transactions_are() {
+    let large = segcdc_sqlserver::LargeTransaction {
+        xid: 2,
+        is_complete: true,
+        changes: 3,
+        disk_bytes: 4,
+        applied: 5,
+        part: 6,
+        parts: 7,
+        elapsed_ms: 8,
+    };
+    let statements = [
+        sql::large_transaction::CREATE_LARGE_TRANSACTION.to_owned(),
+        sql::large_transaction::select("it's"),
+        sql::large_transaction::update("it's", 1, &large),
+        sql::large_transaction::insert_where_missing("it's", 1, &large),
+        sql::large_transaction::delete("it's", 1),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
 fn dead_letters_and_counters() {
     let filter = LetterFilter {
         tables: Some(vec![1, 2]),
