@@ -10,7 +10,7 @@ use super::product::Running;
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// Rows of the transaction: several parts.
-const ROWS: u64 = 400_000;
+const ROWS: u64 = 160_000;
 
 /// What `status` says of the large transaction; `None` while it says nothing.
 async fn said(stage: &mut Stage) -> Result<Option<Value>> {
