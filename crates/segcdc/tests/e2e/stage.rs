@@ -136,6 +136,24 @@ impl Stage {
         rows.collect()
     }
 
+    /// The target's major version, as it says it: 16 is SQL Server 2022.
+    pub(crate) async fn target_version(&self) -> Result<u32> {
+        let sql = "SELECT CAST(SERVERPROPERTY(N'ProductVersion') AS nvarchar(128))";
+        let response = self.target().await?.batch(sql).await?;
+        let row = response.first_row().context("no version")?;
+        let version = row.first().and_then(Datum::as_text).context("the version is no text")?;
+        version.split('.').next().unwrap_or_default().parse().with_context(|| version.to_owned())
+    }
+
+    /// Makes the schema of the target's tables, which a server that is not ours has not before the product makes it.
+    pub(crate) async fn make_target_schema(&self) -> Result<()> {
+        if self.sandbox.is_none() {
+            let sql = format!("CREATE SCHEMA [{}]", self.target.default_schema);
+            self.target().await?.batch(&sql).await?;
+        }
+        Ok(())
+    }
+
     /// One number from the target.
     pub(crate) async fn target_number(&self, sql: &str) -> Result<i64> {
         let response = self.target().await?.batch(sql).await?;
