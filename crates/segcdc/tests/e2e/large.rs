@@ -1,5 +1,7 @@
 //! Values that are larger than the memory of the process may be.
 
+mod limits;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 

@@ -245,22 +245,10 @@ impl Audit {
     /// Puts the trigger in place; `None` while the state's table does not exist.
     pub(crate) async fn install(stage: &Stage) -> Result<Option<Audit>> {
         let client = back_door(stage).await?;
-        // The sandbox calls a table t and its columns c, each with a number behind it.
-        let found = client
-            .query_opt(
-                "SELECT o.object_id::text FROM tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id \
-                 WHERE s.name::text = 'segcdc' AND o.name::text = 'pipeline'",
-                &[],
-            )
-            .await?;
-        let Some(found) = found else { return Ok(None) };
-        let object: String = found.get(0);
+        let Some(object) = object_id(&client, "segcdc", "pipeline").await? else { return Ok(None) };
         let mut sql = AUDIT.replace("{table}", &format!("u.t{object}"));
         for name in ["pipeline", "epoch", "owner", "batch_seq", "applied_lsn"] {
-            let column =
-                "SELECT 'c' || column_id FROM tsql.columns WHERE object_id::text = $1 AND name::text = $2";
-            let column: String = client.query_one(column, &[&object, &name]).await?.get(0);
-            sql = sql.replace(&format!("{{{name}}}"), &column);
+            sql = sql.replace(&format!("{{{name}}}"), &physical_column(&client, &object, name).await?);
         }
         client.batch_execute(&sql).await.context("the audit's trigger")?;
         Ok(Some(Audit))
@@ -307,6 +295,20 @@ pub(crate) async fn back_door(stage: &Stage) -> Result<Client> {
     let physical = "SELECT physical FROM sandbox_databases WHERE name = $1";
     let physical: String = admin.query_one(physical, &[&stage.target.database]).await?.get(0);
     stage.back_door(&physical).await
+}
+
+/// The number of a table: the sandbox calls a table `t` and its columns `c`, each with a number behind it. `None` when it is not
+/// there.
+pub(crate) async fn object_id(back_door: &Client, schema: &str, table: &str) -> Result<Option<String>> {
+    let sql = "SELECT o.object_id::text FROM tsql.objects o JOIN tsql.schemas s ON s.schema_id = o.schema_id \
+         WHERE s.name::text = $1 AND o.name::text = $2";
+    Ok(back_door.query_opt(sql, &[&schema, &table]).await?.map(|row| row.get(0)))
+}
+
+/// What the sandbox calls a column of a table.
+pub(crate) async fn physical_column(back_door: &Client, object_id: &str, column: &str) -> Result<String> {
+    let sql = "SELECT 'c' || column_id FROM tsql.columns WHERE object_id::text = $1 AND name::text = $2";
+    Ok(back_door.query_one(sql, &[&object_id, &column]).await?.get(0))
 }
 
 /// Runs a future until it is done, or fails with what an observer has found.
