@@ -4,11 +4,48 @@
 //! reason; whether a source type can become a target type is [`crate::type_override`]'s question.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use segcdc_model::{Length, MssqlType};
 
 /// Digits of a second's fraction that PostgreSQL has, and that a type without digits gets.
 const MICROSECONDS: u8 = 6;
+
+/// Every type that can be asked for: as a person writes it, and one of it. The command line's help, the reference and refusals list
+/// these.
+pub const CHOICES: [(&str, &str); 20] = [
+    ("bit", "bit"),
+    ("tinyint", "tinyint"),
+    ("smallint", "smallint"),
+    ("int", "int"),
+    ("bigint", "bigint"),
+    ("decimal(p,s)", "decimal(38,2)"),
+    ("real", "real"),
+    ("float", "float"),
+    ("nvarchar(n)", "nvarchar(40)"),
+    ("nvarchar(max)", "nvarchar(max)"),
+    ("varchar(n)", "varchar(40)"),
+    ("varchar(max)", "varchar(max)"),
+    ("varbinary(n)", "varbinary(40)"),
+    ("varbinary(max)", "varbinary(max)"),
+    ("date", "date"),
+    ("time(n)", "time(6)"),
+    ("datetime2(n)", "datetime2(6)"),
+    ("datetimeoffset(n)", "datetimeoffset(6)"),
+    ("uniqueidentifier", "uniqueidentifier"),
+    ("json", "json"),
+];
+
+/// [`CHOICES`] as a sentence has them, with the one that is no type of T-SQL.
+static LISTED: LazyLock<String> = LazyLock::new(|| {
+    let shown: Vec<&str> = CHOICES.iter().map(|(shown, _)| *shown).collect();
+    format!("the target types are {}; and json_array for an array", shown.join(", "))
+});
+
+/// The sentence that lists every type that can be asked for.
+pub fn listed() -> &'static str {
+    &LISTED
+}
 
 /// What a user asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,10 +122,7 @@ fn refusal(name: &str) -> &'static str {
             "it fills values up: nvarchar(n) or varbinary(n) keep them as they are"
         }
         "text" | "ntext" | "image" => "it is deprecated: nvarchar(max) or varbinary(max)",
-        _ => {
-            "the target types are bit, tinyint, smallint, int, bigint, real, float, decimal(p,s), nvarchar(n), varchar(n), varbinary(n), \
-             date, time(n), datetime2(n), datetimeoffset(n), uniqueidentifier and json; and json_array for an array"
-        }
+        _ => listed(),
     }
 }
 
@@ -191,6 +225,48 @@ mod tests {
         ] {
             assert_eq!(parse(text).map(|found| found.to_string()), Ok(meant.to_owned()));
         }
+    }
+
+    #[test]
+    fn every_type_of_a_target_column_is_listed() {
+        // A new variant has to be numbered here, and then to be listed.
+        let number = |mssql_type: MssqlType| match mssql_type {
+            MssqlType::Bit => 0,
+            MssqlType::TinyInt => 1,
+            MssqlType::SmallInt => 2,
+            MssqlType::Int => 3,
+            MssqlType::BigInt => 4,
+            MssqlType::Decimal { .. } => 5,
+            MssqlType::Real => 6,
+            MssqlType::Float => 7,
+            MssqlType::NVarChar { length: Length::Limited(_), .. } => 8,
+            MssqlType::NVarChar { length: Length::Max, .. } => 9,
+            MssqlType::VarChar { length: Length::Limited(_) } => 10,
+            MssqlType::VarChar { length: Length::Max } => 11,
+            MssqlType::VarBinary { length: Length::Limited(_) } => 12,
+            MssqlType::VarBinary { length: Length::Max } => 13,
+            MssqlType::Date => 14,
+            MssqlType::Time { .. } => 15,
+            MssqlType::DateTime2 { .. } => 16,
+            MssqlType::DateTimeOffset { .. } => 17,
+            MssqlType::UniqueIdentifier => 18,
+            MssqlType::Json => 19,
+        };
+        let numbers: Vec<usize> = CHOICES
+            .iter()
+            .map(|(shown, one)| {
+                let TargetType::Plain(found) = parse(one).unwrap() else { panic!("{one}") };
+                let digits = one.replace("(38,2)", "(p,s)").replace("(40)", "(n)").replace("(6)", "(n)");
+                assert_eq!((found.to_string().as_str(), digits.as_str()), (*one, *shown));
+                number(found)
+            })
+            .collect();
+        assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+        assert!(
+            listed().contains("tinyint, ") && listed().ends_with("json_array for an array"),
+            "{}",
+            listed()
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use segcdc_model::{MssqlType, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
+use segcdc_plan::target_type::CHOICES;
 use segcdc_plan::type_map::{can_clamp, map, narrowing};
 use segcdc_plan::{Naming, RuleTexts, Rules, table_plan};
 
@@ -83,27 +84,8 @@ UTC; a `date` is its midnight; a `real` is the same number as a `float`. Key col
 round.
 ";
 
-/// Target types that can be asked for, as a person writes them, and one of each.
-const TARGETS: [(&str, &str); 18] = [
-    ("bit", "bit"),
-    ("tinyint", "tinyint"),
-    ("smallint", "smallint"),
-    ("int", "int"),
-    ("bigint", "bigint"),
-    ("decimal(p,s)", "decimal(38,2)"),
-    ("real", "real"),
-    ("float", "float"),
-    ("nvarchar(n)", "nvarchar(40)"),
-    ("varchar(n)", "varchar(40)"),
-    ("varchar(max)", "varchar(max)"),
-    ("varbinary(n)", "varbinary(40)"),
-    ("date", "date"),
-    ("time(n)", "time(6)"),
-    ("datetime2(n)", "datetime2(6)"),
-    ("datetimeoffset(n)", "datetimeoffset(6)"),
-    ("uniqueidentifier", "uniqueidentifier"),
-    ("json", "json"),
-];
+/// Said of all types in the text below the table, and no part of its rows.
+const SAID_OF_ALL: [&str; 2] = ["nvarchar(max)", "varbinary(max)"];
 
 /// A row of the page: how a person writes the type, and what the product makes of it.
 fn rows() -> Vec<(&'static str, PgType)> {
@@ -253,7 +235,8 @@ fn possible(name: &str, pg_type: &PgType, in_key: bool) -> Vec<&'static str> {
         let naming = Naming::new("dbo").with_rules(Rules::parse(&texts).expect("the type can be read"));
         table_plan(&source, &naming).is_ok_and(|plan| !plan.columns.iter().any(|column| column.as_text))
     };
-    TARGETS.iter().filter(|(_, target)| can(target)).map(|(shown, _)| *shown).collect()
+    let rows = CHOICES.iter().filter(|(shown, _)| !SAID_OF_ALL.contains(shown));
+    rows.filter(|(_, target)| can(target)).map(|(shown, _)| *shown).collect()
 }
 
 /// Whether a type is the only one that a column can have.

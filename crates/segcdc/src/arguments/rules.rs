@@ -1,6 +1,7 @@
 //! What is said about tables and columns on the command line.
 
 use clap::Args;
+use segcdc_plan::target_type;
 
 /// What is said about tables and columns.
 #[derive(Debug, Clone, Default, Args)]
@@ -11,11 +12,10 @@ pub(crate) struct RuleArguments {
     /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
-    /// Type in the target of columns, spelled as in T-SQL: schema.table.column=TYPE, or TYPE=TYPE for a source type, as in
-    /// --type 'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC) --type 'public.orders.tags=json_array'. A type that does not hold all
-    /// that the source's does is refused (TYPE_NARROWS) unless --on-value says what becomes of what does not fit; nothing
-    /// is ever rounded. `segcdc plan` shows what each column becomes. May be given several times
-    #[arg(long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true)]
+    /// Type in the target of columns: see [`type_help`].
+    #[arg(
+        long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true, help = type_help(), long_help = None
+    )]
     pub(crate) types: Vec<String>,
     /// Name in the target of a table (schema.table=NAME or schema.table=SCHEMA.NAME) or of a column
     /// (schema.table.column=NAME), as in --rename 'public."Order"=dbo.Orders' --rename 'public."Order".id=OrderId'; may be
@@ -34,4 +34,15 @@ pub(crate) struct RuleArguments {
     /// INSERT nothing): without one PostgreSQL refuses the application's UPDATE and DELETE. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_APPEND_ONLY", hide_env_values = true)]
     pub(crate) append_only: Vec<String>,
+}
+
+/// What is said of `--type`, with all types that the planner knows.
+fn type_help() -> String {
+    format!(
+        "Type in the target of columns, spelled as in T-SQL: schema.table.column=TYPE, or TYPE=TYPE for a source type, as in --type \
+         'public.orders.total=decimal(28,6)' --type 'timestamptz=datetime2(6)' (UTC) --type 'public.orders.tags=json_array'; {}. A type \
+         that does not hold all that the source's does is refused (TYPE_NARROWS) unless --on-value says what becomes of what does \
+         not fit; nothing is ever rounded. `segcdc plan` shows what each column becomes. May be given several times",
+        target_type::listed()
+    )
 }
