@@ -38,6 +38,11 @@ impl App {
         &self.0.control
     }
 
+    /// The use cases, for those that go on when the request has ended.
+    pub(crate) fn shared(&self) -> &Arc<Control> {
+        &self.0.control
+    }
+
     /// How it presents itself.
     pub(crate) fn options(&self) -> &Options {
         &self.0.options

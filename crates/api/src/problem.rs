@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use segcdc_control::ControlError;
 use segcdc_control::field::FieldProblem;
+use segcdc_control::report::Trouble;
 use segcdc_control::store::StoreError;
 use segcdc_model::fault::chain;
 use segcdc_model::{Disposition, Fault};
@@ -220,7 +221,7 @@ impl IntoResponse for ApiError {
     /// An answer without a body: what it will hold travels beside it, and `frame` adds what only it knows.
     fn into_response(self) -> Response {
         let status = self.status();
-        if status.is_server_error() {
+        if status.is_server_error() && status != StatusCode::BAD_GATEWAY {
             tracing::error!(code = self.code(), error = %chain(&self), "a request failed");
         }
         let mut response = status.into_response();
@@ -242,16 +243,21 @@ impl IntoResponse for ApiError {
 
 impl Problem {
     fn of(error: &ApiError) -> Self {
-        let (status, code) = (error.status(), error.code());
+        let (status, code) = (error.status(), shown_code(error));
+        let is_ours =
+            status == StatusCode::INTERNAL_SERVER_ERROR || status == StatusCode::SERVICE_UNAVAILABLE;
         Problem {
             kind: format!("/docs/errors#{code}"),
             title: title_of(code),
             status: status.as_u16(),
             // What lies behind a failure of ours is in the log: it is nobody's business who asked.
-            detail: if status.is_server_error() { error.to_string() } else { chain_once(error) },
+            detail: if is_ours { error.to_string() } else { chain_once(error) },
             code: code.to_owned(),
             hint: error.hint(),
-            fix_sql: error.fix_sql().into_iter().collect(),
+            fix_sql: match error {
+                ApiError::Control(ControlError::Engine(report)) => report.fix_sql.clone(),
+                _ => Vec::new(),
+            },
             errors: error.fields(),
             instance: String::new(),
             request_id: String::new(),
@@ -276,6 +282,14 @@ impl ProblemField {
             detail: problem.error.to_string(),
             hint: problem.error.hint(),
         }
+    }
+}
+
+/// The code that is shown: of an engine's error, the engine's.
+fn shown_code(error: &ApiError) -> &str {
+    match error {
+        ApiError::Control(ControlError::Engine(report)) => &report.code,
+        _ => error.code(),
     }
 }
 
@@ -315,7 +329,15 @@ fn status_of(error: &ControlError) -> StatusCode {
         ControlError::Forbidden { .. } | ControlError::NoSession | ControlError::SetupToken => {
             StatusCode::FORBIDDEN
         }
+        ControlError::Engine(report) => match report.trouble {
+            Trouble::Unreachable | Trouble::Failed => StatusCode::BAD_GATEWAY,
+            Trouble::Refused | Trouble::Unfit => StatusCode::UNPROCESSABLE_ENTITY,
+        },
+        ControlError::TaskBroken | ControlError::Restarted => StatusCode::INTERNAL_SERVER_ERROR,
         ControlError::AlreadyFounded
+        | ControlError::PlanStale
+        | ControlError::NotAtRest { .. }
+        | ControlError::OperationOver
         | ControlError::LastAdmin
         | ControlError::PersonOfOthers
         | ControlError::TenantNotEmpty

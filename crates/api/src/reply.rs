@@ -39,6 +39,15 @@ pub(crate) struct Created<T> {
     pub(crate) object: Versioned<T>,
 }
 
+/// Something that was asked for and will come about.
+#[derive(Debug)]
+pub(crate) struct Accepted<T> {
+    /// Where it is seen.
+    pub(crate) location: String,
+    /// How it stands now.
+    pub(crate) object: T,
+}
+
 /// Of which version an object is to be changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IfMatch {
@@ -82,6 +91,17 @@ impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
         let mut response = self.object.into_response();
         *response.status_mut() = StatusCode::CREATED;
+        if let Ok(location) = HeaderValue::from_str(&self.location) {
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        response
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.object.into_response();
+        *response.status_mut() = StatusCode::ACCEPTED;
         if let Ok(location) = HeaderValue::from_str(&self.location) {
             response.headers_mut().insert(header::LOCATION, location);
         }

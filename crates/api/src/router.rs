@@ -15,7 +15,9 @@ use crate::authenticate::authenticate;
 use crate::frame::frame;
 use crate::idempotent::idempotent;
 use crate::problem::ApiError;
-use crate::routes::{audit, auth, connections, health, me, setup, tenants, tokens, users};
+use crate::routes::{
+    audit, auth, connections, health, me, operations, pipelines, probes, setup, tenants, tokens, users,
+};
 use crate::{document, pages};
 
 /// Where the resources are.
@@ -61,6 +63,19 @@ fn parts() -> (Router<App>, OpenApi) {
             connections::change_connection,
             connections::delete_connection
         ))
+        .routes(routes!(probes::test_new_connection))
+        .routes(routes!(probes::test_connection))
+        .routes(routes!(probes::list_source_tables))
+        .routes(routes!(pipelines::create_plan))
+        .routes(routes!(pipelines::list_pipelines, pipelines::create_pipeline))
+        .routes(routes!(pipelines::get_pipeline, pipelines::change_pipeline, pipelines::delete_pipeline))
+        .routes(routes!(pipelines::act_on_pipeline))
+        .routes(routes!(pipelines::get_pipeline_status))
+        .routes(routes!(pipelines::create_verification))
+        .routes(routes!(pipelines::create_resync))
+        .routes(routes!(operations::list_operations))
+        .routes(routes!(operations::get_operation))
+        .routes(routes!(operations::cancel_operation))
         .routes(routes!(audit::list_audit));
     OpenApiRouter::with_openapi(document::frame())
         .nest(BASE, resources)

@@ -2,6 +2,9 @@
 
 use segcdc_control::access;
 use segcdc_control::connection;
+use segcdc_control::lifecycle;
+use segcdc_control::pipeline_spec::SnapshotChoice;
+use segcdc_control::report::ErrorReport;
 use segcdc_control::store::ConnectionKind;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -80,6 +83,105 @@ pub(crate) enum Encrypt {
     False,
 }
 same_words!(Encrypt = connection::Encrypt { True, Strict, False });
+
+/// What is copied before changes are followed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Snapshot {
+    /// Copy, then follow.
+    Initial,
+    /// Only follow: the target holds the rows already.
+    None,
+    /// Only copy.
+    Only,
+}
+same_words!(Snapshot = SnapshotChoice { Initial, None, Only });
+
+/// What was asked for last.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum DesiredState {
+    /// Copy and follow.
+    Running,
+    /// Rest, to be resumed: slot and state stay.
+    Paused,
+    /// Rest until further notice: slot and state stay.
+    Stopped,
+    /// Be removed, with all that was made for it.
+    Deleted,
+}
+same_words!(DesiredState = lifecycle::Desired { Running, Paused, Stopped, Deleted });
+
+/// Where a pipeline stands.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum PipelineState {
+    /// It shall run and has not begun yet.
+    Unassigned,
+    /// It begins; its engine is not following yet.
+    Starting,
+    /// All tables are live or being copied.
+    Running,
+    /// It runs; at least one table is quarantined.
+    Degraded,
+    /// It shall pause; its engine has not ended yet.
+    Pausing,
+    /// Paused, and no engine runs.
+    Paused,
+    /// It shall stop; its engine has not ended yet.
+    Stopping,
+    /// Stopped, and no engine runs.
+    Stopped,
+    /// It ends to begin anew.
+    Restarting,
+    /// Its engine ended by an error that does not pass by itself.
+    Failed,
+    /// What was made for it is being removed; it goes last.
+    Deleting,
+}
+same_words!(
+    PipelineState = lifecycle::State {
+        Unassigned,
+        Starting,
+        Running,
+        Degraded,
+        Pausing,
+        Paused,
+        Stopping,
+        Stopped,
+        Restarting,
+        Failed,
+        Deleting,
+    }
+);
+
+/// An error of an engine or of a server.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct EngineError {
+    /// Stable code.
+    #[schema(example = "SLOT_LOST")]
+    code: String,
+    /// What failed on which named thing, and why.
+    detail: String,
+    /// What to do.
+    hint: String,
+    /// SQL that mends it.
+    fix_sql: Vec<String>,
+}
+
+// === impl EngineError ===
+
+impl EngineError {
+    /// As it is shown.
+    pub(crate) fn of(report: ErrorReport) -> Self {
+        EngineError {
+            detail: report.sentence(),
+            code: report.code,
+            hint: report.hint,
+            fix_sql: report.fix_sql,
+        }
+    }
+}
 
 /// What a change does to a field that may be empty.
 #[derive(Debug, Clone, Default)]

@@ -8,6 +8,7 @@ use crate::crypto::CryptoError;
 use crate::field::FieldProblems;
 use crate::name::NameError;
 use crate::password::Weak;
+use crate::report::ErrorReport;
 use crate::seal::{KeyError, KeyFileError, RotateError, SealError};
 
 /// Why a use case of the control plane failed.
@@ -82,6 +83,27 @@ pub enum ControlError {
     /// Too many passwords are being checked at once.
     #[error("too many people sign in at once")]
     Busy,
+    /// An engine, or the server of a connection, says so. What is shown is its own code.
+    #[error("{}", .0.sentence())]
+    Engine(ErrorReport),
+    /// A task broke down in a way that it cannot.
+    #[error("a task of the server broke down")]
+    TaskBroken,
+    /// The server that carried an operation out ended.
+    #[error("the server ended while this was carried out")]
+    Restarted,
+    /// What a pipeline would do is not what was agreed to any more.
+    #[error("the plan is not what was agreed to any more")]
+    PlanStale,
+    /// A pipeline that has to rest for this, and does not.
+    #[error("the pipeline is {state}; it has to rest for this")]
+    NotAtRest {
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// An operation that is not under way on this server.
+    #[error("the operation is not under way here any more")]
+    OperationOver,
     /// A move that the pipeline's state does not allow.
     #[error(transparent)]
     State(#[from] crate::lifecycle::InvalidState),
@@ -118,7 +140,12 @@ impl Fault for ControlError {
             ControlError::ReplyUnderWay => "IDEMPOTENCY_UNDER_WAY",
             ControlError::ReplyMismatch => "IDEMPOTENCY_MISMATCH",
             ControlError::Busy => "BUSY",
-            ControlError::State(_) => "INVALID_STATE",
+            ControlError::Engine(_) => "ENGINE_FAILED",
+            ControlError::TaskBroken => "TASK_BROKEN",
+            ControlError::Restarted => "SERVER_RESTARTED",
+            ControlError::PlanStale => "PLAN_STALE",
+            ControlError::OperationOver => "OPERATION_OVER",
+            ControlError::NotAtRest { .. } | ControlError::State(_) => "INVALID_STATE",
             ControlError::Store(error) => error.code(),
         }
     }
@@ -127,6 +154,7 @@ impl Fault for ControlError {
         match self {
             ControlError::Store(error) => error.disposition(),
             ControlError::Busy | ControlError::ReplyUnderWay => Disposition::Retry,
+            ControlError::Engine(report) if report.may_pass => Disposition::Retry,
             _ => Disposition::Halt,
         }
     }
@@ -170,6 +198,14 @@ impl Fault for ControlError {
             ControlError::ReplyUnderWay => "Wait a moment and send it again.".to_owned(),
             ControlError::ReplyMismatch => "Send another key with another request.".to_owned(),
             ControlError::Busy => "Wait a moment and try again.".to_owned(),
+            ControlError::Engine(report) => report.hint.clone(),
+            ControlError::TaskBroken => {
+                "Start it again: a pipeline goes on from its checkpoint. Report this with the server's log.".to_owned()
+            }
+            ControlError::Restarted => "Ask for it again.".to_owned(),
+            ControlError::PlanStale => "Ask for the plan again, and look at what changed.".to_owned(),
+            ControlError::NotAtRest { .. } => "Stop the pipeline, and wait until it has stopped.".to_owned(),
+            ControlError::OperationOver => "Ask for the operation: it says what came of it.".to_owned(),
             ControlError::State(error) => error.hint(),
             ControlError::Store(error) => error.hint(),
         }

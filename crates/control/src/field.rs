@@ -96,6 +96,21 @@ pub enum FieldError {
     /// A field that can be chosen once only.
     #[error("it cannot be changed any more")]
     Fixed,
+    /// A name that cannot be part of a slot's name.
+    #[error("it is not a name for a pipeline")]
+    PipelineName,
+    /// A slot that exists has no snapshot to copy by.
+    #[error("the position of an existing slot has no snapshot to copy by")]
+    SlotWithSnapshot,
+    /// There is no such connection in the tenant.
+    #[error("there is no such connection")]
+    NoConnection,
+    /// A connection to the other kind of server.
+    #[error("the connection has to be of kind {needed}")]
+    ConnectionKind {
+        /// The kind that it has to be.
+        needed: &'static str,
+    },
     /// The current password, which is not the one that was given.
     #[error("it is not the password that is in force")]
     NotTheCurrent,
@@ -152,6 +167,10 @@ impl FieldError {
             FieldError::Insecure => "TLS_INSECURE_NOT_ALLOWED",
             FieldError::NotOfKind { .. } => "FIELD_NOT_OF_KIND",
             FieldError::Fixed => "FIELD_FIXED",
+            FieldError::PipelineName => "NAME_INVALID",
+            FieldError::SlotWithSnapshot => "SLOT_WITH_SNAPSHOT",
+            FieldError::NoConnection => "CONNECTION_MISSING",
+            FieldError::ConnectionKind { .. } => "CONNECTION_KIND",
             FieldError::NotTheCurrent => "PASSWORD_NOT_CURRENT",
         }
     }
@@ -191,6 +210,16 @@ impl FieldError {
             }
             FieldError::NotOfKind { .. } => "Leave it away.".to_owned(),
             FieldError::Fixed => "Delete it and make a new one.".to_owned(),
+            FieldError::PipelineName => {
+                "A name has 1 to 40 characters, all of them a-z, 0-9 or _, and neither begins nor ends with _.".to_owned()
+            }
+            FieldError::SlotWithSnapshot => {
+                "Say \"snapshot\": \"none\" if the target holds the rows already, or leave the slot away.".to_owned()
+            }
+            FieldError::NoConnection => "List the connections of the tenant; it may have been deleted.".to_owned(),
+            FieldError::ConnectionKind { .. } => {
+                "The source of a pipeline is a PostgreSQL, its target a SQL Server.".to_owned()
+            }
             FieldError::NotTheCurrent => "Give the password that you sign in with.".to_owned(),
         }
     }

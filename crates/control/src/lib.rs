@@ -17,6 +17,8 @@
 //! - [`lifecycle`]: desired and observed states of a pipeline, one table of transitions
 //! - [`field`], [`connection`]: what may be in the fields of a request, and of a connection
 //! - [`service`]: the use cases
+//! - [`engine`], [`pipeline_spec`], [`report`]: engines as they are seen from here, and what they are asked
+//! - [`reconcile`]: what is desired becomes true
 //! - [`store`]: what is persisted, tenant by tenant
 //! - [`error`]: what can go wrong
 
@@ -24,12 +26,16 @@ pub mod access;
 pub mod clock;
 pub mod connection;
 pub mod crypto;
+pub mod engine;
 pub mod error;
 pub mod field;
 pub mod id;
 pub mod lifecycle;
 pub mod name;
 pub mod password;
+pub mod pipeline_spec;
+pub mod reconcile;
+pub mod report;
 pub mod seal;
 pub mod service;
 pub mod spelling;
@@ -37,4 +43,5 @@ pub mod store;
 pub mod token;
 
 pub use error::ControlError;
+pub use reconcile::Reconciler;
 pub use service::{Actor, Control};

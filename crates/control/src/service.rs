@@ -3,25 +3,36 @@
 //!
 //! - `actor`: who asks, and how they have shown it
 //! - `sign_in`, `guard`: how they come in, and how guessing is slowed down
-//! - `tenants`, `people`, `tokens`, `connections`: what they do
+//! - `tenants`, `people`, `tokens`, `connections`, `pipelines`: what they do
+//! - `operations`, `probes`: what takes a while, and what is asked of the servers themselves
 //! - `record`: the lines of the audit log
 //! - `replies`: answers that are kept for requests that come twice
 
 mod actor;
 mod connections;
 mod guard;
+mod operations;
 mod people;
+mod pipelines;
+mod probes;
 mod record;
 mod replies;
 mod sign_in;
 mod tenants;
 mod tokens;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
 use segcdc_model::Secret;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use crate::crypto::CryptoError;
+use crate::engine::{Engines, Watch};
 use crate::error::ControlError;
+use crate::id::{OperationId, PipelineId};
+use crate::report::{ErrorReport, Trouble};
 use crate::seal::{Keyring, Place};
 use crate::store::{Store, StoreError};
 use crate::{password, token};
@@ -29,6 +40,7 @@ use crate::{password, token};
 pub use actor::{Actor, Way};
 pub use connections::{ConnectionChange, ConnectionView, SecretChange};
 pub use people::{NewPerson, PersonChange};
+pub use pipelines::{PipelineRequest, PipelineView};
 pub use replies::{Kept as KeptReply, MAX_KEY_CHARS, ReplyKey};
 pub use sign_in::{Founding, SignedIn};
 pub use tokens::{MAX_TOKEN_DAYS, MadeToken};
@@ -38,6 +50,9 @@ const HASHING: usize = 2;
 
 /// Passwords that may wait to be hashed. More are turned away: they would wait longer than anybody does.
 const WAITING: usize = 32;
+
+/// Questions to servers at once: each holds a connection, and may wait for it.
+const PROBES: usize = 16;
 
 /// The fact by which a store knows its master keys again.
 const KEY_CHECK: &str = "key_check";
@@ -55,6 +70,15 @@ pub struct Control {
     hashing: Semaphore,
     waiting: Semaphore,
     guard: guard::Guard,
+    engines: Arc<dyn Engines>,
+    /// Places for those who ask servers at once.
+    probes: Semaphore,
+    /// What runs on this node show of themselves.
+    watches: Mutex<HashMap<PipelineId, Arc<Watch>>>,
+    /// Operations of this node that are under way, by what ends them.
+    ordered: Mutex<HashMap<OperationId, CancellationToken>>,
+    /// Wakes the reconciler.
+    asked: Notify,
 }
 
 /// A list's part, and where the next one begins.
@@ -82,8 +106,13 @@ impl Control {
     ///
     /// # Errors
     /// `MASTER_KEY_UNKNOWN` and `SECRET_DAMAGED` when the keys are not those that sealed this store's secrets.
-    pub async fn open(store: Store, keys: Keyring) -> Result<(Self, Option<Secret<String>>), ControlError> {
+    pub async fn open(
+        store: Store,
+        keys: Keyring,
+        engines: Arc<dyn Engines>,
+    ) -> Result<(Self, Option<Secret<String>>), ControlError> {
         check_keys(&store, &keys).await?;
+        store.fail_operations(&ErrorReport::of(&ControlError::Restarted, Trouble::Failed).to_json()).await?;
         let made = if store.is_founded().await? { None } else { Some(token::session()?) };
         let control = Control {
             store,
@@ -92,6 +121,11 @@ impl Control {
             hashing: Semaphore::new(HASHING),
             waiting: Semaphore::new(WAITING),
             guard: guard::Guard::default(),
+            engines,
+            probes: Semaphore::new(PROBES),
+            watches: Mutex::default(),
+            ordered: Mutex::default(),
+            asked: Notify::new(),
         };
         Ok((control, made.map(|made| made.token)))
     }
@@ -110,6 +144,21 @@ impl Control {
     /// Why it does not.
     pub async fn ready(&self) -> Result<(), ControlError> {
         Ok(self.store.ping().await?)
+    }
+
+    /// The store, for what is no use case.
+    pub(crate) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Has the reconciler look at once.
+    fn wake(&self) {
+        self.asked.notify_one();
+    }
+
+    /// Waits until something is asked.
+    pub(crate) async fn woken(&self) {
+        self.asked.notified().await;
     }
 
     /// Closes the store.

@@ -7,7 +7,7 @@
 //!           exit <-- error                console, findings, plan_view, progress
 //! ```
 //!
-//! - [`arguments`], [`settings`], [`worker`], [`secret_url`]: what the user wants
+//! - [`arguments`], [`settings`], [`network`], [`worker`], [`secret_url`]: what the user wants
 //! - [`commands`]: what is done about it, one file a command
 //! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
 //! - [`error`], [`exit`], [`signals`]: how it ends
@@ -21,6 +21,7 @@ mod exit;
 mod findings;
 mod large_transaction;
 mod logs;
+mod network;
 mod paint;
 mod phases;
 mod plan_view;

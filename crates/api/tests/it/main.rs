@@ -7,4 +7,6 @@ mod conventions;
 mod description;
 mod inputs;
 mod isolation;
+mod nothing;
+mod pipelines;
 mod server;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::nothing::Nothing;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
@@ -53,7 +54,7 @@ impl Server {
         let folder = tempfile::tempdir().unwrap();
         let (store, lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
         let keys = Keyring::parse(&Keyring::generate_line("k1").unwrap()).unwrap();
-        let (control, token) = Control::open(store, keys).await.unwrap();
+        let (control, token) = Control::open(store, keys, Arc::new(Nothing)).await.unwrap();
         let router = segcdc_api::router(Arc::new(control), options);
         Server { router, setup: token.unwrap().expose().clone(), _folder: folder, _lock: lock }
     }

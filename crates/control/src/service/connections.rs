@@ -12,7 +12,7 @@ use crate::clock::Millis;
 use crate::connection::{Draft, Settings, check_secret};
 use crate::error::ControlError;
 use crate::field::{FieldError, FieldProblem, FieldProblems, Findings};
-use crate::id::ConnectionId;
+use crate::id::{ConnectionId, TenantId};
 use crate::name::ResourceName;
 use crate::seal::Place;
 use crate::store::{Connection, ConnectionKind, NewConnection, StoreError};
@@ -198,6 +198,18 @@ impl Control {
         self.record(line, outcome).await
     }
 
+    /// The password of one connection of a tenant.
+    pub(super) fn open_for(
+        &self,
+        tenant: TenantId,
+        id: ConnectionId,
+        sealed: &str,
+    ) -> Result<Secret<String>, ControlError> {
+        let (tenant, object) = (tenant.text(), format!("connection/{id}"));
+        let place = Place { tenant: &tenant, object: &object, field: PASSWORD };
+        Ok(self.keys.open(sealed, place)?)
+    }
+
     /// A password sealed for one connection of the tenant.
     fn seal_for(
         &self,
@@ -240,7 +252,7 @@ impl ConnectionView {
 }
 
 /// Fields and password, checked together, so that all that is wrong is said at once.
-fn checked(
+pub(super) fn checked(
     draft: &Draft,
     kind: ConnectionKind,
     password: Option<&Secret<String>>,

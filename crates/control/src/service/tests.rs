@@ -31,10 +31,14 @@ fn keys(id: &str) -> Keyring {
     Keyring::parse(&Keyring::generate_line(id).unwrap()).unwrap()
 }
 
+fn engines() -> Arc<dyn Engines> {
+    Arc::new(crate::reconcile::tests::Scripted::default())
+}
+
 async fn bench() -> Bench {
     let folder = tempfile::tempdir().unwrap();
     let (store, lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
-    let (control, token) = Control::open(store, keys("k1")).await.unwrap();
+    let (control, token) = Control::open(store, keys("k1"), engines()).await.unwrap();
     let founding = Founding {
         token: token.unwrap(),
         tenant: name("acme"),
@@ -70,7 +74,7 @@ const ALL: PageOf<'_> = PageOf { after: None, limit: 100 };
 async fn there_is_one_first_administrator_and_only_with_the_token() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
-    let (control, token) = Control::open(store, keys("k1")).await.unwrap();
+    let (control, token) = Control::open(store, keys("k1"), engines()).await.unwrap();
     let founding = |token: Secret<String>, password: &str| Founding {
         token,
         tenant: name("acme"),
@@ -225,12 +229,12 @@ async fn other_master_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let place = Location::Folder(folder.path().to_owned());
     let (store, lock) = Store::open(&place).await.unwrap();
-    let (control, _) = Control::open(store, keys("k1")).await.unwrap();
+    let (control, _) = Control::open(store, keys("k1"), engines()).await.unwrap();
     control.close().await;
     drop(lock);
     for (other, expected) in [(keys("k2"), "MASTER_KEY_UNKNOWN"), (keys("k1"), "SECRET_DAMAGED")] {
         let (store, lock) = Store::open(&place).await.unwrap();
-        let error = Control::open(store, other).await.unwrap_err();
+        let error = Control::open(store, other, engines()).await.unwrap_err();
         assert_eq!(error.code(), expected);
         drop(lock);
     }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, TenantStore, on};
+use super::{Store, StoreError, TenantStore, on};
 use crate::clock::Millis;
-use crate::id::{ConnectionId, PipelineId};
+use crate::id::{ConnectionId, PipelineId, TenantId};
 use crate::lifecycle::{Desired, State};
 use crate::name::ResourceName;
 
@@ -87,6 +87,37 @@ struct Row {
     updated_at: i64,
 }
 
+/// A row of the SELECT over all tenants.
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    tenant_id: String,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Every pipeline of every tenant: for who makes true what is desired of them.
+    pub(crate) async fn all_pipelines(&self) -> Result<Vec<(TenantId, Pipeline)>, StoreError> {
+        let rows: Vec<OwnedRow> = on!(self, |pool| sqlx::query_as(
+            "SELECT tenant_id, id, name, engine, source_id, target_id, spec, desired, state, since, error, report, version,
+                    created_at, updated_at
+             FROM pipeline ORDER BY tenant_id, id"
+        )
+        .fetch_all(pool)
+        .await)
+        .map_err(StoreError::of)?;
+        rows.into_iter()
+            .map(|owned| {
+                let tenant = owned.tenant_id.parse();
+                let unreadable = StoreError::Unreadable { what: "pipeline.tenant_id" };
+                Ok((tenant.map_err(|_form| unreadable)?, owned.row.read()?))
+            })
+            .collect()
+    }
+}
+
 // === impl TenantStore ===
 
 impl TenantStore<'_> {
@@ -150,6 +181,63 @@ impl TenantStore<'_> {
         .await)
         .map_err(StoreError::of)?;
         rows.into_iter().map(Row::read).collect()
+    }
+
+    /// Replaces what the pipeline of version `version` replicates and how, if it still stands in `state`.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when it was changed or moved meanwhile, [`StoreError::NotFound`].
+    pub async fn update_pipeline(
+        &self,
+        id: PipelineId,
+        spec: &str,
+        state: State,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        let touched = on!(self.store, |pool| sqlx::query(
+            "UPDATE pipeline SET spec = $3, version = version + 1, updated_at = $4
+             WHERE tenant_id = $1 AND id = $2 AND version = $5 AND state = $6"
+        )
+        .bind(self.tenant.text())
+        .bind(id.text())
+        .bind(spec)
+        .bind(Millis::now().0)
+        .bind(version)
+        .bind(state.as_str())
+        .execute(pool)
+        .await
+        .map(|done| done.rows_affected()))
+        .map_err(StoreError::of)?;
+        if touched == 1 {
+            return Ok(());
+        }
+        Err(StoreError::Changed { found: self.pipeline(id).await?.version })
+    }
+
+    /// Stores what the engine of a pipeline says of itself.
+    pub async fn note_report(&self, id: PipelineId, report: &str) -> Result<(), StoreError> {
+        on!(self.store, |pool| sqlx::query(
+            "UPDATE pipeline SET report = $3 WHERE tenant_id = $1 AND id = $2"
+        )
+        .bind(self.tenant.text())
+        .bind(id.text())
+        .bind(report)
+        .execute(pool)
+        .await
+        .map(drop))
+        .map_err(StoreError::of)
+    }
+
+    /// Stores an error of a pipeline that stays where it stands.
+    pub async fn note_error(&self, id: PipelineId, error: Option<&str>) -> Result<(), StoreError> {
+        on!(self.store, |pool| sqlx::query("UPDATE pipeline SET error = $3 WHERE tenant_id = $1 AND id = $2")
+            .bind(self.tenant.text())
+            .bind(id.text())
+            .bind(error)
+            .execute(pool)
+            .await
+            .map(drop))
+        .map_err(StoreError::of)
     }
 
     /// Moves a pipeline from one state to another, if it still stands there. `desired` is stored with it when a person

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::network::Network;
+
 /// `segcdc serve`
 #[derive(Clone, Args)]
 pub(crate) struct ServeArguments {
@@ -29,6 +31,16 @@ pub(crate) struct ServeArguments {
     /// Where browsers reach it, if that is not what it listens at: scheme, host and port of the proxy that ends TLS
     #[arg(long, value_name = "URL", env = "SEGCDC_PUBLIC_URL", hide_env_values = true)]
     pub(crate) public_url: Option<String>,
+    /// A network that connections may lead to, like 10.0.0.0/8 or 127.0.0.1; may be given several times, and then they lead
+    /// nowhere else. Without it, anywhere but to this machine itself and to addresses of its link, where clouds keep metadata
+    #[arg(
+        long,
+        value_name = "NETWORK",
+        env = "SEGCDC_ALLOW_NETWORK",
+        hide_env_values = true,
+        value_delimiter = ','
+    )]
+    pub(crate) allow_network: Vec<Network>,
     /// File with the master keys that seal passwords; without it, master.key in the data folder, made at the first start
     #[arg(
         long,

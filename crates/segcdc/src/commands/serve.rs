@@ -1,21 +1,28 @@
 //! `segcdc serve`
 
+mod adapter;
 mod keys;
+mod native;
+mod servers;
+mod trouble;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use segcdc_api::Options;
-use segcdc_control::Control;
 use segcdc_control::store::{Location, Store};
+use segcdc_control::{Control, Reconciler};
 use segcdc_model::Secret;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
+use self::adapter::Adapter;
+use self::servers::Servers;
 use crate::arguments::{Output, ServeArguments};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::network::Networks;
 use crate::signals::Signals;
 
 /// What a server says in JSON lines when it can be reached.
@@ -55,9 +62,10 @@ pub(crate) async fn run(
     let url = options.public_origin.clone().unwrap_or_else(|| format!("http://{at}"));
     announce(&url, at, &options, setup.as_ref(), console);
     let router = segcdc_api::router(Arc::clone(&control), options);
+    let reconciler = Reconciler::new(Arc::clone(&control)).run(signals.first.clone());
     let served = segcdc_api::listen::serve(listener, router, signals.first.clone());
     let outcome = tokio::select! {
-        outcome = served => outcome,
+        (outcome, ()) = async { tokio::join!(served, reconciler) } => outcome,
         () = signals.second.cancelled() => Ok(()),
     };
     control.close().await;
@@ -73,7 +81,9 @@ async fn open(
 ) -> Result<(Control, Option<Secret<String>>), CliError> {
     let is_new = Control::is_new(&store).await?;
     let keys = keys::find(arguments, is_new, console).await?;
-    Ok(Control::open(store, keys).await?)
+    let networks = Networks::new(&arguments.allow_network);
+    let servers = Servers { networks, folder: arguments.data_dir.clone() };
+    Ok(Control::open(store, keys, Arc::new(Adapter { servers })).await?)
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {

@@ -123,7 +123,7 @@ fn show_plan(checked: &Preflight, view: &PlanView, console: Console) {
 }
 
 /// Turns failed checks into one error.
-pub(super) fn refuse_failures(findings: &[Finding]) -> Result<(), CliError> {
+pub(crate) fn refuse_failures(findings: &[Finding]) -> Result<(), CliError> {
     let failures: Vec<&Finding> = findings.iter().filter(|f| f.severity == Severity::Failure).collect();
     let Some(first) = failures.first() else { return Ok(()) };
     let message = match failures.len() {

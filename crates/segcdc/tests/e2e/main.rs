@@ -29,6 +29,7 @@ mod observer;
 mod partitions;
 mod policies;
 mod product;
+mod served;
 mod stage;
 mod values;
 mod verify_load;

@@ -157,6 +157,11 @@ impl Running {
         &self.stderr
     }
 
+    /// Where standard output goes.
+    pub(crate) fn stdout_file(&self) -> &Path {
+        &self.stdout
+    }
+
     /// The last lines of standard error.
     pub(crate) fn log(&self) -> String {
         tail(&read(&self.stderr))

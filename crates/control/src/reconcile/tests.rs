@@ -1,0 +1,384 @@
+//! The reconciler over a real store and engines that do what their pipeline's name says.
+
+use super::*;
+use crate::access::Role;
+use crate::connection::Draft;
+use crate::engine::{Ended, Endpoint, Engines, Job, Plan, Seen, TableQuery, VerifyRequest, Work};
+use crate::lifecycle::Command;
+use crate::pipeline_spec::PipelineSpec;
+use crate::report::Trouble;
+use crate::seal::Keyring;
+use crate::service::{Actor, Founding, PageOf, PipelineRequest, PipelineView};
+use crate::store::{ConnectionKind, EngineName, FolderLock, Location, OperationState, Store};
+use segcdc_model::Secret;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Engines that run until they are told to stop, unless the pipeline's name begins with something else.
+#[derive(Debug, Default)]
+pub(crate) struct Scripted {
+    /// Runs that have begun.
+    begun: AtomicUsize,
+    /// Removals that were asked for.
+    removals: AtomicUsize,
+}
+
+fn error(code: &str) -> ErrorReport {
+    ErrorReport {
+        code: code.to_owned(),
+        message: "as the script says".to_owned(),
+        causes: Vec::new(),
+        hint: "change the script".to_owned(),
+        fix_sql: Vec::new(),
+        trouble: Trouble::Failed,
+        may_pass: false,
+    }
+}
+
+impl Engines for Scripted {
+    fn test<'a>(&'a self, endpoint: &'a Endpoint) -> Work<'a, Value> {
+        let password = endpoint.password.as_ref().map(|password| password.expose().len());
+        Box::pin(async move { Ok(json!({"server": "scripted", "password_bytes": password})) })
+    }
+
+    fn tables<'a>(&'a self, _endpoint: &'a Endpoint, _query: &'a TableQuery) -> Work<'a, Value> {
+        Box::pin(async { Ok(json!({"items": [], "total": 0})) })
+    }
+
+    fn plan<'a>(&'a self, job: &'a Job) -> Work<'a, Plan> {
+        let document = json!({"tables": job.spec.tables, "sql": {}});
+        Box::pin(async { Ok(Plan { document, failures: Vec::new() }) })
+    }
+
+    fn run(&self, job: Job, watch: Arc<Watch>, stop: CancellationToken) -> Work<'static, Ended> {
+        let before = self.begun.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            match job.name.split('_').next().unwrap_or_default() {
+                "panics" => panic!("as the script says"),
+                "fails" => return Err(error("SCRIPTED")),
+                "done" => return Ok(Ended::Done),
+                "deaf" => std::future::pending::<()>().await,
+                _ => {}
+            }
+            let quarantined = usize::from(job.name.starts_with("degraded"));
+            watch.show(Seen { progress: json!({"run": before}), is_up: true, quarantined });
+            stop.cancelled().await;
+            Ok(Ended::Stopped)
+        })
+    }
+
+    fn status<'a>(&'a self, _job: &'a Job) -> Work<'a, Value> {
+        Box::pin(async { Err(error("SCRIPTED")) })
+    }
+
+    fn verify<'a>(
+        &'a self,
+        job: &'a Job,
+        _request: &'a VerifyRequest,
+        on_progress: &'a (dyn Fn(Value) + Send + Sync),
+    ) -> Work<'a, Value> {
+        Box::pin(async move {
+            on_progress(json!({"done": 1}));
+            match job.name.as_str() {
+                "panics" => panic!("as the script says"),
+                "slow" => std::future::pending().await,
+                _ => Ok(json!({"is_equal": true})),
+            }
+        })
+    }
+
+    fn resync<'a>(&'a self, _job: &'a Job, _tables: &'a [String]) -> Work<'a, Value> {
+        Box::pin(async { Ok(json!({})) })
+    }
+
+    fn remove<'a>(&'a self, job: &'a Job) -> Work<'a, Value> {
+        let count = self.removals.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async move {
+            if job.name == "stuck" && count == 0 {
+                Err(error("SLOT_IN_USE"))
+            } else {
+                Ok(json!({"done": true}))
+            }
+        })
+    }
+}
+
+/// A control plane with a reconciler that is stepped by hand.
+struct Bench {
+    control: Arc<Control>,
+    engines: Arc<Scripted>,
+    reconciler: Reconciler,
+    admin: Actor,
+    source: crate::id::ConnectionId,
+    target: crate::id::ConnectionId,
+    _folder: tempfile::TempDir,
+    _lock: Option<FolderLock>,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
+        let keys = Keyring::parse(&Keyring::generate_line("k1").unwrap()).unwrap();
+        let engines = Arc::new(Scripted::default());
+        let (control, token) = Control::open(store, keys, Arc::clone(&engines) as _).await.unwrap();
+        let founding = Founding {
+            token: token.unwrap(),
+            tenant: "acme".parse().unwrap(),
+            user: "ada".parse().unwrap(),
+            password: Secret::new("a sentence that nobody knows".to_owned()),
+        };
+        let admin = control.found(founding, "192.0.2.1").await.unwrap().actor;
+        let mut ids = Vec::new();
+        for (name, kind) in [("source", ConnectionKind::Postgres), ("target", ConnectionKind::SqlServer)] {
+            let draft = Draft {
+                host: Some("db".to_owned()),
+                database: Some("shop".to_owned()),
+                user: Some("app".to_owned()),
+                ..Draft::default()
+            };
+            let password = Some(Secret::new("sekret".to_owned()));
+            let made = control.create_connection(&admin, name.parse().unwrap(), kind, &draft, password);
+            ids.push(made.await.unwrap().id);
+        }
+        let control = Arc::new(control);
+        let reconciler = Reconciler::new(Arc::clone(&control));
+        let (source, target) = (ids[0], ids[1]);
+        Bench { control, engines, reconciler, admin, source, target, _folder: folder, _lock: lock }
+    }
+
+    async fn make(&self, name: &str) -> PipelineId {
+        let request = PipelineRequest {
+            name: name.to_owned(),
+            engine: EngineName::Native,
+            source: self.source,
+            target: self.target,
+            spec: PipelineSpec::default(),
+            plan_hash: None,
+            start: true,
+        };
+        self.control.create_pipeline(&self.admin, request).await.unwrap().stored.id
+    }
+
+    async fn see(&self, id: PipelineId) -> PipelineView {
+        self.control.pipeline(&self.admin, id).await.unwrap()
+    }
+
+    /// Rounds until a pipeline stands where it should.
+    async fn until(&mut self, id: PipelineId, state: State) {
+        for _ in 0..200 {
+            self.reconciler.round().await.unwrap();
+            if self.see(id).await.stored.state == state {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("it is {:?}, not {state:?}", self.see(id).await.stored.state);
+    }
+
+    async fn ask(&self, id: PipelineId, command: Command) {
+        self.control.command(&self.admin, id, command).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_pipeline_does_what_is_asked_of_it() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("orders").await;
+    bench.until(id, State::Running).await;
+    assert_eq!(bench.see(id).await.progress, Some(json!({"run": 0})));
+    bench.ask(id, Command::Pause).await;
+    bench.until(id, State::Paused).await;
+    bench.ask(id, Command::Resume).await;
+    bench.until(id, State::Running).await;
+    bench.ask(id, Command::Restart).await;
+    bench.until(id, State::Running).await;
+    bench.ask(id, Command::Stop).await;
+    bench.until(id, State::Stopped).await;
+    assert_eq!(bench.engines.begun.load(Ordering::SeqCst), 3, "one run each time");
+}
+
+#[tokio::test]
+async fn one_that_breaks_down_takes_nobody_with_it() {
+    let mut bench = Bench::start().await;
+    let good = bench.make("good").await;
+    let (panics, fails) = (bench.make("panics").await, bench.make("fails").await);
+    bench.until(good, State::Running).await;
+    bench.until(panics, State::Failed).await;
+    bench.until(fails, State::Failed).await;
+    assert_eq!(bench.see(panics).await.error.unwrap().code, "TASK_BROKEN");
+    assert_eq!(bench.see(fails).await.error.unwrap().code, "SCRIPTED");
+    assert_eq!(bench.see(good).await.stored.state, State::Running);
+    bench.ask(fails, Command::Start).await;
+    assert_eq!(bench.see(fails).await.error, None, "a new attempt begins without the old error");
+    bench.until(fails, State::Failed).await;
+}
+
+#[tokio::test]
+async fn what_is_desired_outlives_the_process() {
+    let mut bench = Bench::start().await;
+    let (id, resting) = (bench.make("orders").await, bench.make("resting").await);
+    bench.until(id, State::Running).await;
+    bench.until(resting, State::Running).await;
+    bench.ask(resting, Command::Pause).await;
+    // The process dies: its tasks are gone, its states stay.
+    bench.reconciler = Reconciler::new(Arc::clone(&bench.control));
+    assert_eq!(bench.see(resting).await.stored.state, State::Pausing);
+    bench.until(resting, State::Paused).await;
+    bench.until(id, State::Running).await;
+    assert_eq!(bench.engines.begun.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_copy_without_following_ends_stopped() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("done").await;
+    bench.until(id, State::Stopped).await;
+    assert_eq!(bench.see(id).await.stored.desired, Desired::Stopped);
+    for _ in 0..5 {
+        bench.reconciler.round().await.unwrap();
+    }
+    assert_eq!(bench.engines.begun.load(Ordering::SeqCst), 1, "it is not begun again");
+}
+
+#[tokio::test]
+async fn quarantined_tables_degrade_a_pipeline() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("degraded").await;
+    bench.until(id, State::Degraded).await;
+}
+
+#[tokio::test]
+async fn a_deleted_pipeline_is_gone_when_nothing_of_it_is_left() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("orders").await;
+    bench.until(id, State::Running).await;
+    let refused = bench.control.delete_pipeline(&bench.admin, id).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&refused), "INVALID_STATE", "not by one wrong word");
+    bench.ask(id, Command::Stop).await;
+    bench.until(id, State::Stopped).await;
+    let operation = bench.control.delete_pipeline(&bench.admin, id).await.unwrap();
+    assert_eq!(bench.control.delete_pipeline(&bench.admin, id).await.unwrap(), operation, "asked twice");
+    for _ in 0..50 {
+        bench.reconciler.round().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let done = bench.control.operation(&bench.admin, operation).await.unwrap();
+    assert_eq!((done.state, done.result.as_deref()), (OperationState::Succeeded, Some("{\"done\":true}")));
+    assert!(bench.control.pipeline(&bench.admin, id).await.is_err());
+    bench.control.delete_connection(&bench.admin, bench.source, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_be_removed_stays_and_can_be_forgotten() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("stuck").await;
+    bench.ask(id, Command::Stop).await;
+    bench.until(id, State::Stopped).await;
+    bench.control.delete_pipeline(&bench.admin, id).await.unwrap();
+    for _ in 0..50 {
+        bench.reconciler.round().await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let seen = bench.see(id).await;
+    assert_eq!((seen.stored.state, seen.error.unwrap().code.as_str()), (State::Deleting, "SLOT_IN_USE"));
+    assert_eq!(bench.engines.removals.load(Ordering::SeqCst), 1, "it rests before the next attempt");
+    bench.control.forget_pipeline(&bench.admin, id).await.unwrap();
+    assert!(bench.control.pipeline(&bench.admin, id).await.is_err());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_waits_for_its_engines_and_no_longer() {
+    let mut bench = Bench::start().await;
+    let (good, deaf) = (bench.make("good").await, bench.make("deaf").await);
+    bench.until(good, State::Running).await;
+    bench.until(deaf, State::Starting).await;
+    let patience = Duration::from_millis(100);
+    let ending = Reconciler { patience, ..Reconciler::new(Arc::clone(&bench.control)) };
+    let ending = Reconciler { tasks: std::mem::take(&mut bench.reconciler.tasks), ..ending };
+    let shutdown = CancellationToken::new();
+    shutdown.cancel();
+    let begun = Instant::now();
+    ending.run(shutdown).await;
+    assert!(begun.elapsed() >= patience, "the one that does not hear was waited for");
+    assert!(begun.elapsed() < END, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn operations_end_whatever_becomes_of_them() {
+    let bench = Bench::start().await;
+    let request = || VerifyRequest { tables: Vec::new(), limit: 10 };
+    let mut ids = Vec::new();
+    for name in ["good", "panics", "slow"] {
+        let pipeline = bench.make(name).await;
+        let begun = bench.control.verify_pipeline(&bench.admin, pipeline, request()).await.unwrap();
+        assert_eq!(begun.state, OperationState::Running);
+        ids.push(begun.id);
+    }
+    bench.control.cancel_operation(&bench.admin, ids[2]).await.unwrap();
+    let expected = [OperationState::Succeeded, OperationState::Failed, OperationState::Cancelled];
+    for (id, expected) in ids.iter().zip(expected) {
+        let mut found = bench.control.operation(&bench.admin, *id).await.unwrap();
+        while found.state == OperationState::Running {
+            tokio::task::yield_now().await;
+            found = bench.control.operation(&bench.admin, *id).await.unwrap();
+        }
+        assert_eq!(found.state, expected);
+    }
+    let over = bench.control.cancel_operation(&bench.admin, ids[0]).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&over), "OPERATION_OVER");
+    let page = PageOf { after: None, limit: 2 };
+    let part = bench.control.operations(&bench.admin, None, page).await.unwrap();
+    assert_eq!((part.items[0].id, part.next.is_some()), (ids[2], true), "newest first");
+    // Who may not see rows does not see what came of a comparison, which names them.
+    let viewer = Actor { role: Role::Viewer, ..bench.admin.clone() };
+    assert_eq!(bench.control.operation(&viewer, ids[0]).await.unwrap().result, None);
+    assert!(bench.control.operation(&bench.admin, ids[0]).await.unwrap().result.is_some());
+}
+
+#[tokio::test]
+async fn a_plan_is_what_was_agreed_to_or_is_refused() {
+    let bench = Bench::start().await;
+    let request = |tables: &[&str], plan_hash: Option<String>| PipelineRequest {
+        name: "orders".to_owned(),
+        engine: EngineName::Native,
+        source: bench.source,
+        target: bench.target,
+        spec: PipelineSpec {
+            tables: tables.iter().map(|one| (*one).to_owned()).collect(),
+            ..PipelineSpec::default()
+        },
+        plan_hash,
+        start: false,
+    };
+    let plan = bench.control.plan(&bench.admin, &request(&["a"], None)).await.unwrap();
+    let hash = Some(plan["hash"].as_str().unwrap().to_owned());
+    let other = bench.control.create_pipeline(&bench.admin, request(&["b"], hash.clone())).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&other), "PLAN_STALE");
+    bench.control.create_pipeline(&bench.admin, request(&["a"], hash)).await.unwrap();
+    let swapped = PipelineRequest {
+        source: bench.target,
+        target: bench.source,
+        name: "x".to_owned(),
+        ..request(&[], None)
+    };
+    let wrong = bench.control.create_pipeline(&bench.admin, swapped).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&wrong), "FIELDS_INVALID");
+}
+
+#[tokio::test]
+async fn a_running_pipeline_is_not_changed_under_its_feet() {
+    let mut bench = Bench::start().await;
+    let id = bench.make("orders").await;
+    bench.until(id, State::Running).await;
+    let change = |spec: PipelineSpec| PipelineSpec { readers: Some(8), ..spec };
+    let refused = bench.control.change_pipeline(&bench.admin, id, change, None).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&refused), "INVALID_STATE");
+    bench.ask(id, Command::Stop).await;
+    bench.until(id, State::Stopped).await;
+    let version = bench.see(id).await.stored.version;
+    let stale = bench.control.change_pipeline(&bench.admin, id, change, Some(version - 1)).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&stale), "VERSION_CONFLICT");
+    let changed = bench.control.change_pipeline(&bench.admin, id, change, Some(version)).await.unwrap();
+    assert_eq!(changed.spec.readers, Some(8));
+}

@@ -1,0 +1,363 @@
+//! Pipelines: what is desired of them. The reconciler makes it true.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::record::Line;
+use super::{Actor, Control, Page, PageOf};
+use crate::access::Right;
+use crate::engine::{Endpoint, Job, Watch};
+use crate::error::ControlError;
+use crate::field::{FieldError, Findings};
+use crate::id::{ConnectionId, OperationId, PipelineId, TenantId};
+use crate::lifecycle::{Command, Desired, Event, State, desired_after, next};
+use crate::pipeline_spec::{PipelineSpec, check_name};
+use crate::report::{ErrorReport, Trouble};
+use crate::store::{
+    ConnectionKind, EngineName, NewPipeline, OperationKind, OperationState, Pipeline, StoreError,
+};
+
+/// Attempts to move a pipeline that its reports move at the same time.
+const ATTEMPTS: usize = 10;
+
+/// A pipeline as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PipelineView {
+    /// As it is stored.
+    pub stored: Pipeline,
+    /// What it replicates and how.
+    pub spec: PipelineSpec,
+    /// Its last error.
+    pub error: Option<ErrorReport>,
+    /// What its engine says of itself, or said last.
+    pub progress: Option<Value>,
+}
+
+/// A pipeline that is to be made.
+#[derive(Debug, Clone)]
+pub struct PipelineRequest {
+    /// Its name.
+    pub name: String,
+    /// Who runs it.
+    pub engine: EngineName,
+    /// Where rows come from.
+    pub source: ConnectionId,
+    /// Where they go.
+    pub target: ConnectionId,
+    /// What it replicates and how.
+    pub spec: PipelineSpec,
+    /// The hash of the plan that was agreed to.
+    pub plan_hash: Option<String>,
+    /// Whether it shall run at once.
+    pub start: bool,
+}
+
+// === impl Control ===
+
+impl Control {
+    /// The tenant's pipelines, in the order of their names.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn pipelines(
+        &self,
+        actor: &Actor,
+        page: PageOf<'_>,
+    ) -> Result<Page<PipelineView>, ControlError> {
+        actor.may(Right::View)?;
+        let found = self.of(actor).pipelines(page.after, page.rows()).await?;
+        let views = found.into_iter().map(|stored| self.view(stored)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Page::of(views, page, |view| view.stored.name.key()))
+    }
+
+    /// One pipeline.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`.
+    pub async fn pipeline(&self, actor: &Actor, id: PipelineId) -> Result<PipelineView, ControlError> {
+        actor.may(Right::View)?;
+        self.view(self.of(actor).pipeline(id).await?)
+    }
+
+    /// Makes a pipeline. Nothing is made at either server before it is started.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NAME_TAKEN`, `PLAN_STALE`, and all that is wrong with its fields.
+    pub async fn create_pipeline(
+        &self,
+        actor: &Actor,
+        request: PipelineRequest,
+    ) -> Result<PipelineView, ControlError> {
+        let id = PipelineId::generate();
+        let mut line = Line::of(actor, "pipeline.create", format!("pipeline/{id}"));
+        let outcome = async {
+            actor.may(Right::Edit)?;
+            self.check_request(actor, &request).await?;
+            if let Some(agreed) = &request.plan_hash {
+                let plan = self.plan_of(actor, &request).await?;
+                if plan["hash"] != agreed.as_str() {
+                    return Err(ControlError::PlanStale);
+                }
+            }
+            line.after = Some(json!({
+                "name": request.name, "engine": request.engine, "source": request.source, "target": request.target,
+                "spec": request.spec,
+            }));
+            let new = NewPipeline {
+                id,
+                name: request.name.parse()?,
+                engine: request.engine,
+                source: request.source,
+                target: request.target,
+                spec: text_of(&request.spec)?,
+            };
+            self.of(actor).insert_pipeline(&new).await?;
+            self.pipeline(actor, id).await
+        }
+        .await;
+        let made = self.record(line, outcome).await?;
+        if request.start {
+            return self.command(actor, id, Command::Start).await;
+        }
+        Ok(made)
+    }
+
+    /// Whether a request can become a pipeline.
+    pub(super) async fn check_request(
+        &self,
+        actor: &Actor,
+        request: &PipelineRequest,
+    ) -> Result<(), ControlError> {
+        let mut findings = Findings::default();
+        findings.take("name", check_name(&request.name));
+        for (field, id, kind) in [
+            ("source_id", request.source, ConnectionKind::Postgres),
+            ("target_id", request.target, ConnectionKind::SqlServer),
+        ] {
+            match self.of(actor).connection(id).await {
+                Ok(found) if found.kind == kind => {}
+                Ok(_other) => findings.add(field, FieldError::ConnectionKind { needed: kind.as_str() }),
+                Err(StoreError::NotFound) => findings.add(field, FieldError::NoConnection),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Err(problems) = request.spec.check() {
+            problems.all().for_each(|problem| findings.push(problem.clone()));
+        }
+        Ok(findings.finish()?)
+    }
+
+    /// Changes what a pipeline replicates and how. It must rest; what is new counts from its next start on.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs, `VERSION_CONFLICT`, and all that is wrong with its fields.
+    pub async fn change_pipeline(
+        &self,
+        actor: &Actor,
+        id: PipelineId,
+        change: impl FnOnce(PipelineSpec) -> PipelineSpec + Send,
+        version: Option<i64>,
+    ) -> Result<PipelineView, ControlError> {
+        let mut line = Line::of(actor, "pipeline.change", format!("pipeline/{id}"));
+        let outcome = async {
+            actor.may(Right::Edit)?;
+            let before = self.pipeline(actor, id).await?;
+            let spec = change(before.spec.clone());
+            line.before = Some(json!({"spec": before.spec}));
+            line.after = Some(json!({"spec": spec}));
+            spec.check()?;
+            if !matches!(before.stored.state, State::Stopped | State::Paused | State::Failed) {
+                return Err(ControlError::NotAtRest { state: before.stored.state.as_str() });
+            }
+            let version = version.unwrap_or(before.stored.version);
+            self.of(actor).update_pipeline(id, &text_of(&spec)?, before.stored.state, version).await?;
+            self.pipeline(actor, id).await
+        }
+        .await;
+        self.record(line, outcome).await
+    }
+
+    /// Asks something of a pipeline. What is desired is stored when this returns; that it comes about takes a while.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE`.
+    pub async fn command(
+        &self,
+        actor: &Actor,
+        id: PipelineId,
+        command: Command,
+    ) -> Result<PipelineView, ControlError> {
+        let mut line = Line::of(actor, action_of(command), format!("pipeline/{id}"));
+        let outcome = async {
+            actor.may(if command == Command::Delete { Right::Edit } else { Right::Operate })?;
+            let (before, after) = self.ask(actor.tenant.id, id, command).await?;
+            line.before = Some(json!({"desired": before.0, "state": before.1}));
+            line.after = Some(json!({"desired": after.0, "state": after.1}));
+            self.pipeline(actor, id).await
+        }
+        .await;
+        let view = self.record(line, outcome).await?;
+        self.wake();
+        Ok(view)
+    }
+
+    /// Moves a pipeline by a command, against whatever its reports do meanwhile.
+    async fn ask(
+        &self,
+        tenant: TenantId,
+        id: PipelineId,
+        command: Command,
+    ) -> Result<((Desired, State), (Desired, State)), ControlError> {
+        let store = self.store.tenant(tenant);
+        let mut last = StoreError::NotFound;
+        for _attempt in 0..ATTEMPTS {
+            let found = store.pipeline(id).await?;
+            let from = (found.desired, found.state);
+            let to = (desired_after(command), next(found.state, Event::Asked(command))?);
+            // A pipeline that is started anew begins without its old error.
+            let error = if to.1 == State::Unassigned { None } else { found.error.as_deref() };
+            match store.move_pipeline(id, from, to, error).await {
+                Ok(()) => return Ok((from, to)),
+                Err(error @ StoreError::Changed { .. }) => last = error,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    /// Deletes a pipeline that rests, with what was made for it at the source and its state in the target. The target's
+    /// tables stay. Says which operation does it.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs.
+    pub async fn delete_pipeline(&self, actor: &Actor, id: PipelineId) -> Result<OperationId, ControlError> {
+        self.command(actor, id, Command::Delete).await?;
+        // Asking twice finds the first under way.
+        if let Some(found) = self.store.deletion(actor.tenant.id, id).await? {
+            return Ok(found);
+        }
+        let operation = OperationId::generate();
+        self.of(actor).insert_operation(operation, id, OperationKind::Delete).await?;
+        Ok(operation)
+    }
+
+    /// Forgets a pipeline without touching either server, for when one of them is gone for good. It must rest, or be being
+    /// deleted.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs.
+    pub async fn forget_pipeline(&self, actor: &Actor, id: PipelineId) -> Result<(), ControlError> {
+        let line = Line::of(actor, "pipeline.forget", format!("pipeline/{id}"));
+        let outcome = async {
+            actor.may(Right::Edit)?;
+            self.ask(actor.tenant.id, id, Command::Delete).await?;
+            let left = json!({"done": false, "forgotten": true});
+            self.pipeline_is_gone(actor.tenant.id, id, &left).await
+        }
+        .await;
+        self.record(line, outcome).await
+    }
+
+    /// Nothing of a pipeline is left: its row goes, and the operation that deleted it ends.
+    pub(crate) async fn pipeline_is_gone(
+        &self,
+        tenant: TenantId,
+        id: PipelineId,
+        report: &Value,
+    ) -> Result<(), ControlError> {
+        let operation = self.store.deletion(tenant, id).await?;
+        let store = self.store.tenant(tenant);
+        store.forget_pipeline(id).await?;
+        if let Some(operation) = operation {
+            let text = report.to_string();
+            store.end_operation(operation, OperationState::Succeeded, Some(&text), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Where a pipeline stands, asked of both servers now.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, and what keeps the servers from being asked.
+    pub async fn pipeline_status(&self, actor: &Actor, id: PipelineId) -> Result<Value, ControlError> {
+        actor.may(Right::View)?;
+        let stored = self.of(actor).pipeline(id).await?;
+        let job = self.job(actor.tenant.id, &stored).await.map_err(ControlError::Engine)?;
+        self.engines.status(&job).await.map_err(ControlError::Engine)
+    }
+
+    /// All that it takes to work on a pipeline.
+    ///
+    /// # Errors
+    /// When a connection's secret does not open, or the store cannot be read.
+    pub(crate) async fn job(&self, tenant: TenantId, pipeline: &Pipeline) -> Result<Job, ErrorReport> {
+        let failed = |error: ControlError| ErrorReport::of(&error, Trouble::Failed);
+        let spec = spec_of(&pipeline.spec).map_err(failed)?;
+        let source = self.endpoint(tenant, pipeline.source).await.map_err(failed)?;
+        let target = self.endpoint(tenant, pipeline.target).await.map_err(failed)?;
+        Ok(Job { name: pipeline.name.to_string(), engine: pipeline.engine, source, target, spec })
+    }
+
+    /// A server, with its password opened.
+    pub(super) async fn endpoint(
+        &self,
+        tenant: TenantId,
+        id: ConnectionId,
+    ) -> Result<Endpoint, ControlError> {
+        let stored = self.store.tenant(tenant).connection(id).await?;
+        let password = match &stored.sealed {
+            Some(sealed) => Some(self.open_for(tenant, id, sealed)?),
+            None => None,
+        };
+        let unreadable = StoreError::Unreadable { what: "connection.settings" };
+        let settings = serde_json::from_str(&stored.settings).map_err(|_form| unreadable)?;
+        Ok(Endpoint { settings, password })
+    }
+
+    /// A pipeline as it is shown.
+    fn view(&self, stored: Pipeline) -> Result<PipelineView, ControlError> {
+        let live = self.watched(stored.id).map(|watch| watch.seen().progress).filter(|seen| !seen.is_null());
+        let read = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        Ok(PipelineView {
+            spec: spec_of(&stored.spec)?,
+            error: stored.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            progress: live.or_else(|| read(&stored.report)),
+            stored,
+        })
+    }
+
+    /// Sets or removes what the run of a pipeline on this node shows of itself.
+    pub(crate) fn watch(&self, id: PipelineId, watch: Option<Arc<Watch>>) {
+        let mut watches = self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match watch {
+            Some(watch) => watches.insert(id, watch),
+            None => watches.remove(&id),
+        };
+    }
+
+    /// What the run of a pipeline on this node shows of itself.
+    fn watched(&self, id: PipelineId) -> Option<Arc<Watch>> {
+        self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+/// What the audit log calls a command.
+const fn action_of(command: Command) -> &'static str {
+    match command {
+        Command::Start => "pipeline.start",
+        Command::Pause => "pipeline.pause",
+        Command::Resume => "pipeline.resume",
+        Command::Stop => "pipeline.stop",
+        Command::Restart => "pipeline.restart",
+        Command::Delete => "pipeline.delete",
+    }
+}
+
+fn text_of(spec: &PipelineSpec) -> Result<String, ControlError> {
+    serde_json::to_string(spec).map_err(|_form| StoreError::Unreadable { what: "pipeline.spec" }.into())
+}
+
+fn spec_of(text: &str) -> Result<PipelineSpec, ControlError> {
+    serde_json::from_str(text).map_err(|_form| StoreError::Unreadable { what: "pipeline.spec" }.into())
+}
