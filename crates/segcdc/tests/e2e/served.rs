@@ -12,6 +12,9 @@ use tokio::process::Command;
 use super::product::{COMMAND_LIMIT, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
+/// The guide that users follow.
+const GUIDE: &str = include_str!("../../../../docs/guides/serve.md");
+
 /// A server, and somebody who may do everything there.
 struct Served {
     running: Running,
@@ -262,6 +265,42 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
             "the password is in the store"
         );
     }
+    Ok(())
+}
+
+/// The indented lines of the guide's part on pipelines, as a script.
+fn script() -> Result<String> {
+    let (_before, rest) = GUIDE.split_once("\n## Pipelines\n").context("a part on pipelines")?;
+    let (part, _behind) = rest.split_once("\n## ").context("a part behind it")?;
+    let lines: Vec<&str> = part.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    ensure!(lines.len() > 20, "{lines:?}");
+    Ok(format!("set -euo pipefail\n{}\n", lines.join("\n")))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
+    let mut stage = Stage::start("served_guide").await?;
+    let sql = "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 40)";
+    stage.source.execute(DATABASE, sql).await?;
+    let folder = tempfile::tempdir()?;
+    let mut served = Served::first(&mut stage, folder.path()).await?;
+    let (source, target) = connections(&stage)?;
+    let mut bash = Command::new("bash");
+    bash.args(["-c", &script()?]).env("SERVER", &served.url).env("TOKEN", &served.token).env("WORK", folder.path());
+    for (name, body) in [("SOURCE", source), ("TARGET", target)] {
+        let made = served.expect(201, "POST", "/api/v1/connections", Some(&body)).await?;
+        bash.env(name, made["id"].as_str().context("an id")?);
+    }
+    let ended = tokio::time::timeout(COMMAND_LIMIT, bash.kill_on_drop(true).stdin(Stdio::null()).output());
+    let ended = ended.await.with_context(|| served.running.log())??;
+    let said = String::from_utf8_lossy(&ended.stdout);
+    ensure!(ended.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&ended.stderr), served.running.log());
+    for expected in ["PostgreSQL ", "orders\norders -> orders\n", "SUCCEEDED, 0 differences\nSTOPPED\n"] {
+        ensure!(said.contains(expected), "{expected}: {said}");
+    }
+    let gone = |_, seen: &Value| (seen["items"] == json!([])).then_some(());
+    served.until("it is gone", "/api/v1/pipelines", gone).await?;
+    assert_eq!(stage.target_count("orders").await?, 40);
     Ok(())
 }
 

@@ -57,11 +57,14 @@ impl Running {
     }
 }
 
-/// The indented lines of the guide behind its first administrator, as a script.
+/// The indented lines of the guide behind its first administrator, as a script; those of pipelines need two databases and are
+/// followed in `e2e`.
 fn script() -> String {
     let (_start, rest) = GUIDE.split_once("\n## The first administrator\n").unwrap();
+    let (before, pipelines) = rest.split_once("\n## Pipelines\n").unwrap();
+    let (_pipelines, behind) = pipelines.split_once("\n## ").unwrap();
     let mut script = String::from("set -euo pipefail\n");
-    for line in rest.lines().filter_map(|line| line.strip_prefix("    ")) {
+    for line in before.lines().chain(behind.lines()).filter_map(|line| line.strip_prefix("    ")) {
         script.push_str(line);
         script.push('\n');
     }
