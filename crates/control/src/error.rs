@@ -85,7 +85,7 @@ pub enum ControlError {
     Busy,
     /// An engine, or the server of a connection, says so. What is shown is its own code.
     #[error("{}", .0.sentence())]
-    Engine(ErrorReport),
+    Engine(Box<ErrorReport>),
     /// A task broke down in a way that it cannot.
     #[error("a task of the server broke down")]
     TaskBroken,
@@ -209,6 +209,12 @@ impl Fault for ControlError {
             ControlError::State(error) => error.hint(),
             ControlError::Store(error) => error.hint(),
         }
+    }
+}
+
+impl From<ErrorReport> for ControlError {
+    fn from(report: ErrorReport) -> Self {
+        ControlError::Engine(Box::new(report))
     }
 }
 

@@ -37,6 +37,8 @@ pub struct PipelineSpec {
     pub renames: Vec<String>,
     /// Unique indexes by which rows are identified, as `--key`.
     pub keys: Vec<String>,
+    /// Tables that only grow in the target, as `--append-only`.
+    pub append_only: Vec<String>,
     /// What is copied first.
     pub snapshot: SnapshotChoice,
     /// A publication that exists and is used.
@@ -64,6 +66,7 @@ impl PipelineSpec {
             ("types", &self.types),
             ("renames", &self.renames),
             ("keys", &self.keys),
+            ("append_only", &self.append_only),
         ] {
             if rules.len() > MAX_RULES || rules.iter().any(|rule| rule.len() > 1024) {
                 findings.add(field, FieldError::Range { min: 0, max: 10_000 });

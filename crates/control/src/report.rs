@@ -28,8 +28,8 @@ pub struct ErrorReport {
     /// What failed on which named thing.
     pub message: String,
     /// Why, outermost cause first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub causes: Vec<String>,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    pub causes: Box<[String]>,
     /// What to do.
     pub hint: String,
     /// SQL that mends it.
@@ -61,7 +61,7 @@ impl ErrorReport {
         ErrorReport {
             code: fault.code().to_owned(),
             message,
-            causes,
+            causes: causes.into(),
             hint: fault.hint(),
             fix_sql: fault.fix_sql().into_iter().collect(),
             trouble,

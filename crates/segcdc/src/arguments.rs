@@ -182,7 +182,7 @@ pub(crate) enum Command {
                             does it\n\nTables that the pipeline made are dropped, tables that were there before are emptied."
     )]
     Reset(DownArguments),
-    /// Serve the control plane: an HTTP API for tenants, people, tokens and connections
+    /// Serve the control plane: an HTTP API for tenants, people, tokens, connections and pipelines
     #[command(after_help = examples::SERVE)]
     Serve(ServeArguments),
     /// Show the version

@@ -64,7 +64,7 @@ const UNREACHABLE: [&str; 38] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 93] = [
+const USAGE: [&str; 94] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -80,6 +80,7 @@ const USAGE: [&str; 93] = [
     "POOLER_SETTINGS",
     "TARGET_URL_INVALID",
     "HOST_INVALID",
+    "HOST_NOT_ALLOWED",
     "PORT_RANGE",
     "NAME_TOO_LONG",
     "NAME_INVALID",

@@ -16,7 +16,7 @@ fn unreachable<'a, T: 'a>() -> Work<'a, T> {
     let error = ErrorReport {
         code: "SOURCE_UNREACHABLE".to_owned(),
         message: "the source cannot be reached".to_owned(),
-        causes: vec!["there is none".to_owned()],
+        causes: Box::new(["there is none".to_owned()]),
         hint: "start one".to_owned(),
         fix_sql: Vec::new(),
         trouble: Trouble::Unreachable,

@@ -27,7 +27,7 @@ fn error(code: &str) -> ErrorReport {
     ErrorReport {
         code: code.to_owned(),
         message: "as the script says".to_owned(),
-        causes: Vec::new(),
+        causes: Box::default(),
         hint: "change the script".to_owned(),
         fix_sql: Vec::new(),
         trouble: Trouble::Failed,

@@ -127,7 +127,7 @@ impl Control {
                     OperationKind::Resync
                 }
             };
-            let job = self.job(actor.tenant.id, &stored).await.map_err(ControlError::Engine)?;
+            let job = self.job(actor.tenant.id, &stored).await?;
             let operation = OperationId::generate();
             store.insert_operation(operation, id, kind).await?;
             self.begin(actor, operation, job, order);

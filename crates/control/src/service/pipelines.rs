@@ -96,7 +96,7 @@ impl Control {
             self.check_request(actor, &request).await?;
             if let Some(agreed) = &request.plan_hash {
                 let plan = self.plan_of(actor, &request).await?;
-                if plan["hash"] != agreed.as_str() {
+                if plan.get("hash").and_then(Value::as_str) != Some(agreed) {
                     return Err(ControlError::PlanStale);
                 }
             }
@@ -283,8 +283,8 @@ impl Control {
     pub async fn pipeline_status(&self, actor: &Actor, id: PipelineId) -> Result<Value, ControlError> {
         actor.may(Right::View)?;
         let stored = self.of(actor).pipeline(id).await?;
-        let job = self.job(actor.tenant.id, &stored).await.map_err(ControlError::Engine)?;
-        self.engines.status(&job).await.map_err(ControlError::Engine)
+        let job = self.job(actor.tenant.id, &stored).await?;
+        Ok(self.engines.status(&job).await?)
     }
 
     /// All that it takes to work on a pipeline.

@@ -66,7 +66,7 @@ impl Control {
 
     async fn test(&self, endpoint: &Endpoint) -> Result<Value, ControlError> {
         let _place = self.probe_place()?;
-        self.engines.test(endpoint).await.map_err(ControlError::Engine)
+        Ok(self.engines.test(endpoint).await?)
     }
 
     /// The tables of a source.
@@ -86,7 +86,7 @@ impl Control {
             return Err(FieldProblems::one("id", error).into());
         }
         let _place = self.probe_place()?;
-        self.engines.tables(&endpoint, query).await.map_err(ControlError::Engine)
+        Ok(self.engines.tables(&endpoint, query).await?)
     }
 
     /// What a pipeline would do, with the hash by which it can be agreed to. Changes nothing.
@@ -113,7 +113,7 @@ impl Control {
             spec: request.spec.clone(),
         };
         let _place = self.probe_place()?;
-        let plan = self.engines.plan(&job).await.map_err(ControlError::Engine)?;
+        let plan = self.engines.plan(&job).await?;
         let ready = plan.failures.is_empty();
         Ok(
             json!({"hash": hash_of(&plan.document), "ready": ready, "failures": plan.failures, "plan": plan.document}),
@@ -128,10 +128,9 @@ impl Control {
 
 /// The hash of what a plan does: of tables, columns, names and statements, and not of how many rows there are just now.
 fn hash_of(document: &Value) -> String {
-    let mut done = json!({
-        "tables": document["tables"], "rules": document["rules"], "sql": document["sql"],
-        "slot": document["slot"], "publication": document["publication"],
-    });
+    let parts = ["tables", "rules", "sql", "slot", "publication"];
+    let part = |name: &str| (name.to_owned(), document.get(name).cloned().unwrap_or_default());
+    let mut done = Value::Object(parts.map(part).into_iter().collect());
     for table in done.get_mut("tables").and_then(Value::as_array_mut).into_iter().flatten() {
         if let Some(fields) = table.as_object_mut() {
             fields.remove("estimated_rows");

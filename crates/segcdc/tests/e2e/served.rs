@@ -158,17 +158,9 @@ async fn left(stage: &Stage) -> Result<String> {
     Ok(format!("{}, {} state tables", source.trim(), stage.target_number(tables).await?))
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_pipeline_lives_by_http_alone() -> Result<()> {
-    let mut stage = Stage::start("served").await?;
-    let sql = "CREATE TABLE t (id int PRIMARY KEY, v text); \
-               INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 500) g; CREATE TABLE other (id int PRIMARY KEY)";
-    stage.source.execute(DATABASE, sql).await?;
-    let folder = tempfile::tempdir()?;
-    let mut served = Served::first(&mut stage, folder.path()).await?;
-
-    // Connections: tried, stored, looked into.
-    let (source, target) = connections(&stage)?;
+/// Connections that are tried, stored and looked into: their ids.
+async fn connect(served: &Served, stage: &Stage) -> Result<(Value, Value)> {
+    let (source, target) = connections(stage)?;
     let test = "/api/v1/connections/test";
     let said = served.expect(200, "POST", test, Some(&source)).await?;
     ensure!(said["server"].as_str().is_some_and(|text| text.starts_with("PostgreSQL ")), "{said}");
@@ -180,7 +172,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
     ensure!(served.expect(422, "POST", test, Some(&wrong)).await?["code"] == "HOST_NOT_ALLOWED");
     let mut wrong = target.clone();
     wrong["password"] = "wrong".into();
-    ensure!(served.expect(422, "POST", test, Some(&wrong)).await?["code"] == "TARGET_LOGIN_FAILED");
+    ensure!(served.expect(422, "POST", test, Some(&wrong)).await?["code"] == "AUTH_FAILED");
     let from = served.expect(201, "POST", "/api/v1/connections", Some(&source)).await?["id"].clone();
     let to = served.expect(201, "POST", "/api/v1/connections", Some(&target)).await?["id"].clone();
     let tables = format!("/api/v1/connections/{}/tables?search=PUBLIC.T", from.as_str().context("an id")?);
@@ -190,6 +182,19 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
         (&json!(1), &json!(true)),
         "{listed}"
     );
+    Ok((from, to))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pipeline_lives_by_http_alone() -> Result<()> {
+    let mut stage = Stage::start("served").await?;
+    let sql = "CREATE TABLE t (id int PRIMARY KEY, v text); \
+               INSERT INTO t SELECT g, 'v' || g FROM generate_series(1, 500) g; CREATE TABLE other (id int PRIMARY KEY)";
+    stage.source.execute(DATABASE, sql).await?;
+    let folder = tempfile::tempdir()?;
+    let mut served = Served::first(&mut stage, folder.path()).await?;
+
+    let (from, to) = connect(&served, &stage).await?;
 
     // A plan, and the pipeline that it is of.
     let mut wanted = json!({"name": "served", "source_id": from, "target_id": to, "tables": ["public.t"]});
@@ -209,8 +214,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
         .execute(DATABASE, "UPDATE t SET v = 'new' WHERE id <= 10; DELETE FROM t WHERE id > 490")
         .await?;
     let status = format!("{path}/status");
-    let arrived = |expected| async move { (stage_count(expected.0).await.ok()? == expected.1).then_some(()) };
-    served.running.until("the change has arrived", PATIENCE, || arrived((&stage, 490))).await?;
+    served.running.until("the change has arrived", PATIENCE, || arrived(&stage, 490)).await?;
     assert_eq!(served.expect(200, "GET", &status, None).await?["state"], "RUNNING");
 
     verify(&mut served, &path).await?;
@@ -219,7 +223,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
     stage.source.execute(DATABASE, "INSERT INTO t SELECT g, 'k' FROM generate_series(1001, 1100) g").await?;
     let mut served = served.again(&mut stage, folder.path()).await?;
     stage.source.execute(DATABASE, "INSERT INTO t SELECT g, 'l' FROM generate_series(1101, 1200) g").await?;
-    served.running.until("all rows have arrived", PATIENCE, || arrived((&stage, 690))).await?;
+    served.running.until("all rows have arrived", PATIENCE, || arrived(&stage, 690)).await?;
     served.until_state(&path, "RUNNING").await?;
 
     // It rests, and goes on.
@@ -227,7 +231,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
     served.until_state(&path, "PAUSED").await?;
     stage.source.execute(DATABASE, "INSERT INTO t VALUES (2000, 'while it rested')").await?;
     served.act(&path, "resume").await?;
-    served.running.until("the row has arrived", PATIENCE, || arrived((&stage, 691))).await?;
+    served.running.until("the row has arrived", PATIENCE, || arrived(&stage, 691)).await?;
     verify(&mut served, &path).await?;
 
     // A server that ends in an orderly way leaves the slot free, and its successor goes on.
@@ -286,7 +290,10 @@ async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
     let mut served = Served::first(&mut stage, folder.path()).await?;
     let (source, target) = connections(&stage)?;
     let mut bash = Command::new("bash");
-    bash.args(["-c", &script()?]).env("SERVER", &served.url).env("TOKEN", &served.token).env("WORK", folder.path());
+    bash.args(["-c", &script()?])
+        .env("SERVER", &served.url)
+        .env("TOKEN", &served.token)
+        .env("WORK", folder.path());
     for (name, body) in [("SOURCE", source), ("TARGET", target)] {
         let made = served.expect(201, "POST", "/api/v1/connections", Some(&body)).await?;
         bash.env(name, made["id"].as_str().context("an id")?);
@@ -294,7 +301,12 @@ async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
     let ended = tokio::time::timeout(COMMAND_LIMIT, bash.kill_on_drop(true).stdin(Stdio::null()).output());
     let ended = ended.await.with_context(|| served.running.log())??;
     let said = String::from_utf8_lossy(&ended.stdout);
-    ensure!(ended.status.success(), "{said}{}\n{}", String::from_utf8_lossy(&ended.stderr), served.running.log());
+    ensure!(
+        ended.status.success(),
+        "{said}{}\n{}",
+        String::from_utf8_lossy(&ended.stderr),
+        served.running.log()
+    );
     for expected in ["PostgreSQL ", "orders\norders -> orders\n", "SUCCEEDED, 0 differences\nSTOPPED\n"] {
         ensure!(said.contains(expected), "{expected}: {said}");
     }
@@ -304,9 +316,9 @@ async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
     Ok(())
 }
 
-/// Rows of the table in the target.
-async fn stage_count(stage: &Stage) -> Result<i64> {
-    stage.target_count("t").await
+/// Whether the table of the target has so many rows.
+async fn arrived(stage: &Stage, rows: i64) -> Option<()> {
+    (stage.target_count("t").await.ok()? == rows).then_some(())
 }
 
 /// Compares both sides, and must find no difference.

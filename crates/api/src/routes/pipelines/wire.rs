@@ -39,6 +39,8 @@ pub(crate) struct Pipeline {
     renames: Vec<String>,
     /// Unique indexes by which rows are identified, as `--key`.
     keys: Vec<String>,
+    /// Tables that only grow in the target, as `--append-only`.
+    append_only: Vec<String>,
     /// What is copied before changes are followed.
     snapshot: Snapshot,
     /// A publication that exists and is used.
@@ -92,6 +94,8 @@ pub(crate) struct NewPipeline {
     renames: Option<Vec<String>>,
     /// Unique indexes by which rows are identified, as `--key`.
     keys: Option<Vec<String>>,
+    /// Tables that only grow in the target, as `--append-only`.
+    append_only: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used; one is made without it.
@@ -134,6 +138,8 @@ pub(crate) struct NewPlan {
     renames: Option<Vec<String>>,
     /// Unique indexes by which rows are identified, as `--key`.
     keys: Option<Vec<String>>,
+    /// Tables that only grow in the target, as `--append-only`.
+    append_only: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used; one is made without it.
@@ -156,6 +162,8 @@ pub(crate) struct ChangedPipeline {
     renames: Option<Vec<String>>,
     /// Unique indexes by which rows are identified.
     keys: Option<Vec<String>>,
+    /// Tables that only grow in the target.
+    append_only: Option<Vec<String>>,
     /// What is copied before changes are followed.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used.
@@ -229,6 +237,7 @@ impl Pipeline {
             types: spec.types,
             renames: spec.renames,
             keys: spec.keys,
+            append_only: spec.append_only,
             snapshot: spec.snapshot.into(),
             publication: spec.publication,
             slot: spec.slot,
@@ -259,6 +268,7 @@ impl NewPipeline {
             types: self.types.unwrap_or_default(),
             renames: self.renames.unwrap_or_default(),
             keys: self.keys.unwrap_or_default(),
+            append_only: self.append_only.unwrap_or_default(),
             snapshot: self.snapshot.map_or(SnapshotChoice::Initial, Into::into),
             publication: self.publication,
             slot: self.slot,
@@ -294,6 +304,7 @@ impl NewPlan {
             types,
             renames,
             keys,
+            append_only,
             snapshot,
             publication,
             slot,
@@ -307,6 +318,7 @@ impl NewPlan {
             types,
             renames,
             keys,
+            append_only,
             snapshot,
             publication,
             slot,
@@ -330,6 +342,7 @@ impl ChangedPipeline {
             types: self.types.unwrap_or(before.types),
             renames: self.renames.unwrap_or(before.renames),
             keys: self.keys.unwrap_or(before.keys),
+            append_only: self.append_only.unwrap_or(before.append_only),
             snapshot: self.snapshot.map_or(before.snapshot, Into::into),
             publication: self.publication.of(before.publication),
             slot: self.slot.of(before.slot),

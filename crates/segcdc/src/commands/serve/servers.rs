@@ -125,6 +125,7 @@ impl Servers {
             types: spec.types.clone(),
             rename: spec.renames.clone(),
             key: spec.keys.clone(),
+            append_only: spec.append_only.clone(),
         };
         let rules = settings::rules(&rules).map_err(|error| report_of(&error))?;
         let (source, target) = (self.source(&job.source).await?, self.target(&job.target).await?);
@@ -246,8 +247,8 @@ mod tests {
         let source = servers.source(&endpoint(ConnectionKind::Postgres, "192.0.2.7")).await.unwrap();
         assert_eq!((source.server().as_str(), source.database.as_str()), ("192.0.2.7:5432", "sh?op&x=1"));
         assert_eq!(
-            (source.user.as_str(), source.password),
-            ("a:p@p", Some(Secret::new("p'w?&%@".to_owned())))
+            (source.user.as_str(), source.password.as_ref()),
+            ("a:p@p", Some(&Secret::new("p'w?&%@".to_owned())))
         );
         assert!(!source.trusts_any_certificate());
         let target = servers.target(&endpoint(ConnectionKind::SqlServer, "192.0.2.7")).await.unwrap();

@@ -88,7 +88,7 @@ pub(super) fn report_of(error: &CliError) -> ErrorReport {
     ErrorReport {
         code: error.code.clone(),
         message: error.message.clone(),
-        causes: error.causes.clone(),
+        causes: error.causes.clone().into(),
         hint: error.hint.clone(),
         fix_sql: error.fix_sql.clone(),
         trouble: trouble(error.exit),
