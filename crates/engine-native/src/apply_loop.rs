@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! stream --> Batch --> plan --> apply (data and checkpoint in one target transaction) --> acknowledge
-//!    |   \-> a transaction that is too large for memory: planned and applied in parts ([`large`])
+//!    |   |-> a table was changed ([`describe`])       \
+//!    |   \-> a transaction is too large for memory     > planned and applied in parts ([`parts`])
 //!    |                  |          |
 //!    |                  +----------+--> one table at fault: QUARANTINED in the state, then planned again without it
 //!    +--> idle --> checkpoint --> acknowledge
@@ -22,20 +23,23 @@ use segcdc_postgres::{Replication, Session, StreamOptions, catalog, heartbeat};
 use segcdc_sqlserver::Target;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::watch::Watch;
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::known;
 use crate::progress::LargeTransaction;
 use crate::run::Outcome;
 use crate::source_clock::SourceClock;
 
 mod apply;
+mod describe;
 mod intake;
-mod large;
 mod large_report;
+mod parts;
 mod slot_watch;
 mod timeline;
 mod watch;
@@ -75,6 +79,7 @@ struct Loop<'a> {
     timeline: TimelineGuard,
     /// The large transaction that was seen last, and when it was first seen.
     large_since: Option<(u32, Instant)>,
+    examiner: Examiner<'a>,
 }
 
 // === impl Follow ===
@@ -88,13 +93,16 @@ impl Follow<'_> {
         let Follow { context, memory, source, target, mut tables } = self;
         let checkpoint = memory.checkpoint()?.clone();
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
+        known::complete(context, memory, (source, target), &mut tables).await?;
         target.ensure_slot_watch().await?;
         target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
+        let naming = context.naming();
+        let form = watch.field_form(source, &tables, &naming).await?;
         let options = StreamOptions {
-            fields: watch.field_form(&tables),
+            fields: form,
             queue_bytes: context.config.memory.queue_bytes,
             open_bytes: context.config.memory.open_bytes,
             // What is sent as it is written need not be written to the source's disk first, nor read at its commit.
@@ -128,6 +136,7 @@ impl Follow<'_> {
             watch,
             timeline,
             large_since: None,
+            examiner: Examiner { source, naming, form },
         };
         let write_path = following.target.write_path();
         let end = tokio::select! {
@@ -350,6 +359,7 @@ pub(crate) fn table_set(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver
             sync_lsn: state.sync_lsn,
             phase: state.phase,
             letters: segcdc_plan::OpenLetters::new(),
+            known: None,
         })
         .collect()
 }

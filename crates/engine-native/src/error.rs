@@ -222,6 +222,16 @@ pub enum EngineError {
         /// The source table.
         table: QualifiedName,
     },
+    /// A column was added whose type the stream, as it was opened, does not carry. The next one does.
+    #[error(
+        "the stream has to be opened anew, since column \"{column}\" of {table} has a type without an exact binary form"
+    )]
+    StreamFormChanged {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+    },
     /// The target table is gone or has not the columns that were made.
     #[error("the target table {table} is not what was made for the pipeline: {detail}")]
     TargetSchemaDrift {
@@ -309,7 +319,7 @@ impl EngineError {
 
     /// Whether it takes a new stream to pass: what was received cannot be read any more.
     pub(crate) fn is_of_the_source(&self) -> bool {
-        matches!(self, EngineError::SpillUnreadable { .. })
+        matches!(self, EngineError::SpillUnreadable { .. } | EngineError::StreamFormChanged { .. })
     }
 
     /// Whether the outcome of a commit is open.
@@ -349,6 +359,7 @@ impl Fault for EngineError {
             EngineError::TableDropped { .. } => "TABLE_NOT_FOUND",
             EngineError::SourceTable { error, .. } => error.code(),
             EngineError::SourceSchemaChanged { .. } => "SCHEMA_CHANGED",
+            EngineError::StreamFormChanged { .. } => "STREAM_FORM_CHANGED",
             EngineError::TargetSchemaDrift { .. } => "TARGET_SCHEMA_DRIFT",
             EngineError::SlotNotOurs { .. } => "SLOT_NOT_OURS",
             EngineError::WalLimitReached { .. } => "WAL_LIMIT_REACHED",
@@ -368,7 +379,7 @@ impl Fault for EngineError {
             EngineError::Plan(error) => error.disposition(),
             EngineError::Rules(error) => error.disposition(),
             // The source sends it again.
-            EngineError::SpillUnreadable { .. } => Disposition::Retry,
+            EngineError::StreamFormChanged { .. } | EngineError::SpillUnreadable { .. } => Disposition::Retry,
             EngineError::TableUnpublished { .. }
             | EngineError::TablePartlyPublished { .. }
             | EngineError::TableDropped { .. }
@@ -475,6 +486,7 @@ impl Fault for EngineError {
             EngineError::SourceSchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"
             }
+            EngineError::StreamFormChanged { .. } => "the pipeline opens it anew by itself",
             EngineError::TargetSchemaDrift { .. } => "set the target table back to what it was, or copy the table again",
             EngineError::SpillUnreadable { .. } => SPILL_HINT,
             EngineError::Abandoned | EngineError::TaskBroken { .. } => "start again; it goes on from its checkpoint. If it happens again, report it",

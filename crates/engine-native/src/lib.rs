@@ -15,6 +15,7 @@
 //! - [`mod@preflight`], [`mod@run`], [`mod@status`], [`mod@down`]: the four things that an engine does
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
 //! - `table_sync`, `apply_loop`: copying and following
+//! - `known`: what tables were when they were copied, and are at the checkpoint
 //! - `rules_in_force`: what the user says of tables and columns, now and before
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - `wal`, `slot_view`, `slot_watch`: the WAL that the source keeps meanwhile, and when that is too much
@@ -43,6 +44,7 @@ mod claim;
 mod context;
 mod failpoint;
 mod give_up;
+mod known;
 #[cfg(test)]
 mod lifecycle;
 mod note;
@@ -72,8 +74,8 @@ pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
 pub use shape::queued as table_state;
 pub use status::{
-    Health, LargeReport, PipelineStateWord, PolicyUseReport, SlotReport, StatusReport, TableReport, slot,
-    status,
+    Health, LargeReport, PipelineStateWord, PolicyUseReport, SchemaChangeReport, SlotReport, StatusReport,
+    TableReport, slot, status,
 };
 pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};

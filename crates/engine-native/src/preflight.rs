@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable};
 use segcdc_plan::table_plan::{self, table_plan};
-use segcdc_plan::{Naming, PlanError, Rules, TableKey, TablePlan};
+use segcdc_plan::{KnownTable, Naming, PlanError, Rules, TableKey, TablePlan};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session, slot};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use crate::config::{EngineConfig, SnapshotMode};
 use crate::context::naming;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
+use crate::known::current_plan;
 use crate::names;
 use crate::provision;
 use crate::provision::decide::{begins_anew, is_copy_only, is_given_up};
@@ -91,7 +92,10 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     let anew = is_made_anew(config, &source, existing.as_ref()).await?;
     let known = existing.as_ref().filter(|state| !anew || keeps(state));
     let Selection { plans, left_out } = match known {
-        Some(state) => select_known(&source, state, &naming(config)).await?,
+        Some(state) => {
+            let followed = target.known_tables(&config.name).await?;
+            select_known(&source, state, &naming(config), &followed).await?
+        }
         None => select(config, &source).await?,
     };
     let mut findings = check_tables(&plans);
@@ -270,11 +274,12 @@ async fn leave_out_partitions(source: &Session, selection: &mut Selection) -> Re
     Ok(())
 }
 
-/// The tables of a pipeline that exists, as they are now.
+/// The tables of a pipeline that exists: those that are live as they were `followed`, the others as they are now.
 pub(crate) async fn select_known(
     source: &Session,
     state: &PipelineState,
     naming: &Naming,
+    followed: &HashMap<u32, KnownTable>,
 ) -> Result<Selection, EngineError> {
     let mut selection = Selection { plans: Vec::new(), left_out: Vec::new() };
     for known in &state.tables {
@@ -283,7 +288,7 @@ pub(crate) async fn select_known(
             selection.left_out.push(left_out(&known.source, &error));
             continue;
         };
-        match table_plan(&table, naming) {
+        match current_plan(known, &table, followed.get(&known.source_oid), naming) {
             Ok(plan) => selection.plans.push(Arc::new(plan)),
             Err(error) => selection.left_out.push(left_out(&known.source, &error)),
         }

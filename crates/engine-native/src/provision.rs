@@ -12,6 +12,7 @@
 //! A start that finds the position 0, or no finished table, drops the slot that we made and begins anew under the next
 //! generation of its name. A slot or publication that was given is used and never dropped.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
@@ -118,7 +119,7 @@ pub(crate) async fn begin_anew(
     crate::startup::decide::check_identity(&state.checkpoint, &identity)?;
     // New wishes count, for one of the old ones may be what interrupted the set-up.
     let Selection { mut plans, .. } = match context.config.patterns.is_empty() && !state.tables.is_empty() {
-        true => preflight::select_known(source, state, &context.naming()).await?,
+        true => preflight::select_known(source, state, &context.naming(), &HashMap::new()).await?,
         false => preflight::select(&context.config, source).await?,
     };
     // To publish a table that nothing identifies would break the application's own UPDATE and DELETE.

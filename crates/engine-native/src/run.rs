@@ -228,6 +228,7 @@ async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, Eng
         }
         (SetupAction::BeginAnew { slot }, Some(state)) => {
             memory.claim(&mut target, context).await?;
+            target.ensure_schema_changes().await?;
             provision::begin_anew(context, memory, (&source, &mut target), &state, slot).await?
         }
         (SetupAction::Create | SetupAction::Resume | SetupAction::BeginAnew { .. }, _) => {

@@ -10,7 +10,7 @@
 //!  7  the publication is the same one and publishes everything            PUBLICATION_MISSING, PUBLICATION_CHANGED
 //!     each table is there, and in it as a whole                           TABLE_NOT_FOUND, TABLE_UNPUBLISHED, ...
 //!  8  each table identifies rows as before                                REPLICA_IDENTITY_CHANGED    (the table)
-//!     and has the columns that it had                                     SCHEMA_CHANGED              (the table)
+//!     and had, as far as it was followed, the columns that were made      SCHEMA_CHANGED              (the table)
 //!  9  each target table has the columns that were made                    TARGET_SCHEMA_DRIFT         (the table)
 //! 10  take over: a new epoch                                              FENCED
 //! 11  START_REPLICATION
@@ -21,12 +21,13 @@
 use std::sync::Arc;
 
 use segcdc_model::{Lineage, TablePhase};
-use segcdc_plan::{TablePlan, table_plan};
+use segcdc_plan::TablePlan;
 use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, catalog, publication, slot};
 use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
+use crate::known::current_plan;
 use crate::provision::decide::is_copy_only;
 use crate::provision::{self, Provisioned};
 use crate::quarantine;
@@ -55,6 +56,7 @@ pub(crate) async fn resume(
         // Another process wrote between our look and our claim: what was checked is not what is there.
         checked = look(context, memory, source, target, now.checkpoint.lineage.slot).await?;
     }
+    target.ensure_schema_changes().await?;
     if checked.tables.iter().any(TableFacts::keeps_notes) {
         // The state may be of a version that kept none.
         target.ensure_state_schema().await?;
@@ -179,9 +181,12 @@ async fn table_facts(
     state: &PipelineState,
 ) -> Result<Vec<TableFacts>, EngineError> {
     let mut facts = Vec::with_capacity(state.tables.len());
+    let followed = target.known_tables(&context.config.name).await?;
+    let naming = context.naming();
     for known in &state.tables {
         let table = catalog::table(source, known.source_oid).await?;
-        let plan = table.map(|table| table_plan(&table, &context.naming()).map(Arc::new));
+        let followed = followed.get(&known.source_oid);
+        let plan = table.map(|table| current_plan(known, &table, followed, &naming).map(Arc::new));
         let target_differences = match &plan {
             Some(Ok(plan)) if known.phase != TablePhase::Quarantined => differences(target, plan).await?,
             _ => String::new(),

@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
-use segcdc_sqlserver::{CountedUse, LetterCount, PipelineState, SaidOfLarge, SlotWatch, TableState, Target};
+use segcdc_sqlserver::{
+    CountedUse, LetterCount, PipelineState, RecordedChange, SaidOfLarge, SlotWatch, TableState, Target,
+};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
@@ -57,8 +59,30 @@ pub struct StatusReport {
     pub publication: String,
     /// The tables, ordered by source name.
     pub tables: Vec<TableReport>,
+    /// The last changes of tables of the source, newest first.
+    pub schema_changes: Vec<SchemaChangeReport>,
     /// What a person should know, worst first.
     pub notes: Vec<StatusNote>,
+}
+
+/// A change of a table of the source, and what was done about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SchemaChangeReport {
+    /// The table's name in the source then.
+    pub source: QualifiedName,
+    /// Commit end of the transaction in whose place it was made.
+    pub lsn: Lsn,
+    /// What kind of change it is, as it is written in a rule.
+    pub kind: String,
+    /// What became of it.
+    pub outcome: String,
+    /// What was changed, for people.
+    pub what: String,
+    /// The T-SQL that followed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub statements: Option<String>,
+    /// How long ago it was made, milliseconds, by the target's clock.
+    pub age_ms: u64,
 }
 
 /// Whether a pipeline runs.
@@ -155,7 +179,11 @@ struct Notes {
     letters: Vec<LetterCount>,
     uses: Vec<CountedUse>,
     large: Option<SaidOfLarge>,
+    changes: Vec<RecordedChange>,
 }
+
+/// Changes of tables that are shown.
+const SHOWN_CHANGES: u32 = 5;
 
 /// A pipeline's slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -198,6 +226,7 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
         letters: target.letter_counts(&config.name).await?,
         uses: target.policy_uses(&config.name).await?,
         large: target.large_transaction(&config.name).await?,
+        changes: target.schema_changes(&config.name, SHOWN_CHANGES).await?,
     };
     let watch = target.slot_watch(&config.name).await?;
     let source = match look_at_source(config, &state, watch.as_ref()).await {
@@ -314,6 +343,7 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         slot,
         publication: checkpoint.lineage.publication.clone(),
         tables: state.tables.iter().map(|table| table_report(table, kept)).collect(),
+        schema_changes: kept.changes.iter().map(|change| change_report(change, state)).collect(),
         notes,
     }
 }
@@ -390,6 +420,20 @@ fn slot_report(
         safe_wal_bytes: slot.safe_wal_size,
         forecast,
         alerts,
+    }
+}
+
+/// One change of a table.
+fn change_report(change: &RecordedChange, state: &PipelineState) -> SchemaChangeReport {
+    let age_us = state.read_at_us.saturating_sub(change.made_at_us);
+    SchemaChangeReport {
+        source: change.source.clone(),
+        lsn: change.lsn,
+        kind: change.kind.clone(),
+        outcome: change.outcome.clone(),
+        what: change.what.clone(),
+        statements: change.statements.clone(),
+        age_ms: u64::try_from(age_us / 1000).unwrap_or(0),
     }
 }
 

@@ -16,23 +16,24 @@
 //!
 //! - `aside`: rows that are set aside, and so are not compared
 //! - `fingerprint`: hashes of rows, the same for both sides
+//! - `planned`: the columns that are compared
 //! - `passes`: how a table that is larger than the memory is compared part by part
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
 //! - `window`: when a difference stands
 //! - `barrier`, `read`: questions to the servers; `readiness`: whether an answer would mean anything
 //! - `table`, `unkeyed_table`: one table from beginning to end
 
-use segcdc_model::{Fault, Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{OnChange, TableKey, TablePlan, table_plan};
+use segcdc_model::{Lsn, QualifiedName, TablePhase};
+use segcdc_plan::{OnChange, TableKey};
 use segcdc_postgres::{Pattern, catalog};
 use segcdc_sqlserver::TableState;
 use serde::Serialize;
 
 use crate::config::EngineConfig;
-use crate::context::naming;
 use crate::error::EngineError;
 use crate::rules_in_force;
 use crate::verify::barrier::Barrier;
+use crate::verify::planned::{changed_meanwhile, planned};
 use crate::verify::read::Stop;
 use crate::verify::readiness::{Carrier, not_ready};
 use crate::verify::reporter::Reporter;
@@ -43,6 +44,7 @@ mod barrier;
 mod fingerprint;
 mod keyed;
 mod passes;
+mod planned;
 mod read;
 mod readiness;
 mod reporter;
@@ -273,7 +275,8 @@ async fn one_table(
     if let Some(reason) = reason_to_leave_out(phase, state) {
         return Ok(not_compared(reason));
     }
-    let table = match planned(config, barrier, state).await? {
+    let known = barrier.known_table(state.source_oid).await?;
+    let table = match planned(config, barrier, state, known.as_ref()).await? {
         Ok(table) => table,
         Err(reason) => return Ok(not_compared(reason)),
     };
@@ -294,22 +297,10 @@ async fn one_table(
     };
     // A table that was set aside in the meantime was not followed to the end.
     let phase = barrier.phase(state.source_oid).await?;
-    Ok(reason_to_leave_out(phase, state).map_or(found, not_compared))
-}
-
-/// The plan of a table as it is at the source now, or why there is none.
-async fn planned(
-    config: &EngineConfig,
-    barrier: &Barrier,
-    state: &TableState,
-) -> Result<Result<TablePlan, NotCompared>, EngineError> {
-    let Some(source) = catalog::table(barrier.source(), state.source_oid).await? else {
-        let detail = "it was dropped at the source".to_owned();
-        return Ok(Err(NotCompared { code: "TABLE_NOT_FOUND".to_owned(), detail }));
-    };
-    let plan =
-        table_plan(&source, &naming(config)).map(|plan| TablePlan { target: state.target.clone(), ..plan });
-    Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
+    let now = barrier.known_table(state.source_oid).await?;
+    let reason =
+        reason_to_leave_out(phase, state).or_else(|| changed_meanwhile(known.as_ref(), now.as_ref()));
+    Ok(reason.map_or(found, not_compared))
 }
 
 /// Why a table in this phase is not compared; `None` when it is.

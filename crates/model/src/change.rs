@@ -47,6 +47,20 @@ pub enum Change {
     },
 }
 
+// === impl Change ===
+
+impl Change {
+    /// The tables that it changes.
+    pub fn relations(&self) -> &[Arc<Relation>] {
+        match self {
+            Change::Insert { relation, .. }
+            | Change::Update { relation, .. }
+            | Change::Delete { relation, .. } => std::slice::from_ref(relation),
+            Change::Truncate { relations } => relations,
+        }
+    }
+}
+
 // === impl OldTuple ===
 
 impl OldTuple {

@@ -8,7 +8,7 @@
 //! - [`lsn`]: where in the WAL something is
 //! - [`name`], [`name_pattern`]: what schemas, tables and columns are called, and which of them a user means
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
-//! - [`source_table`]: a table as the source's catalog describes it
+//! - [`source_table`], [`catalog_table`]: a table as the source's catalog describes it, and what tells its columns apart
 //! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
 //! - [`large`], [`spilled`]: a field that is too large for memory, and changes that are too many
 //! - [`value`]: one decoded datum on its way from one server to the other
@@ -17,6 +17,7 @@
 //! - [`status`]: phases of a pipeline and of its tables
 //! - [`secret`]: values that never print
 
+pub mod catalog_table;
 pub mod change;
 pub mod checkpoint;
 pub mod fault;
@@ -36,6 +37,7 @@ pub mod transaction;
 pub mod tuple;
 pub mod value;
 
+pub use catalog_table::{Attribute, CatalogTable};
 pub use change::{Change, OldTuple};
 pub use checkpoint::{Checkpoint, Lineage};
 pub use fault::{Disposition, Fault};

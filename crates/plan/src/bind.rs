@@ -103,8 +103,8 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
 
 /// Whether the plan has the column, or has left it out on purpose.
 fn is_known(table: &TablePlan, name: &str) -> bool {
-    let left_out = |table: &TablePlan| table.source.columns.iter().any(|c| c.generated && c.name == name);
-    table.columns.iter().any(|column| column.source_name == name) || left_out(table)
+    // Planned or left out.
+    table.source.columns.iter().any(|column| column.name == name)
 }
 
 /// Whether a column of the stream can be of the planned type. Only OIDs that every server shares say something:

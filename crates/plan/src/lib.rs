@@ -17,6 +17,7 @@
 //! - [`mod@table_plan`]: the wanted target table
 //! - [`target_name`]: which names are one name to the target, and which it has not
 //! - [`key`]: which columns identify a row, and when two keys are the same key
+//! - [`known_table`], [`schema_change`]: what a table was at the checkpoint, and what a new description of it means
 //! - [`mod@bind`]: where the stream carries each planned column
 //! - [`convert`]: text and binary forms to [`segcdc_model::Value`]
 //! - [`mod@fit`]: what a value becomes in its column, the column's policy included
@@ -31,6 +32,7 @@
 
 pub mod acknowledge;
 pub mod apply_plan;
+mod attnums;
 pub mod batch;
 pub mod bind;
 pub mod canonical;
@@ -41,12 +43,14 @@ pub mod json_array;
 pub mod json_document;
 mod json_string;
 pub mod key;
+pub mod known_table;
 mod ledger;
 pub mod letters;
 mod net_change;
 pub mod plan;
 pub mod row_image;
 pub mod rules;
+pub mod schema_change;
 mod spelling;
 pub mod table_plan;
 pub mod table_set;
@@ -63,9 +67,11 @@ pub use bind::{Binding, bind};
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
 pub use fit::{Fitted, Misfit, fit};
+pub use known_table::{Known, KnownColumn, KnownTable, TargetColumn};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
-pub use plan::{plan, plan_part};
+pub use plan::{first_unknown, plan, plan_part};
 pub use row_image::RowImage;
 pub use rules::{KeyChoice, OnChange, RuleTexts, Rules, ValuePolicy};
+pub use schema_change::{Decision, Described, SchemaChange, Step, decide};
 pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};
 pub use table_set::{TableEntry, TableSet};

@@ -64,6 +64,29 @@ pub fn plan_part(
     planner.finish(0, transaction)
 }
 
+/// The first of `changes` that has to be looked into before it can be planned: its place, and the description that it came
+/// with, which [`crate::Known`] does not admit. Changes that are left out anyway are not looked at.
+pub fn first_unknown(changes: &[Change], end_lsn: Lsn, tables: &TableSet) -> Option<(usize, Arc<Relation>)> {
+    let mut last = std::ptr::null();
+    let mut is_unknown = |relation: &Arc<Relation>| {
+        if Arc::as_ptr(relation) == last {
+            return false;
+        }
+        last = Arc::as_ptr(relation);
+        tables.get(relation.oid).is_some_and(|entry| {
+            entry.phase == TablePhase::Streaming
+                && end_lsn > entry.sync_lsn
+                && entry.known.as_ref().is_some_and(|known| !known.admits(relation))
+        })
+    };
+    for (at, change) in changes.iter().enumerate() {
+        if let Some(relation) = change.relations().iter().find(|relation| is_unknown(relation)) {
+            return Some((at, Arc::clone(relation)));
+        }
+    }
+    None
+}
+
 /// The state of one call of [`plan`].
 struct Planner<'a> {
     tables: &'a TableSet,

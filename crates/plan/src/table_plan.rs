@@ -143,6 +143,18 @@ impl TablePlan {
 /// # Errors
 /// When the table cannot be streamed, or SQL Server cannot have such a table; the cases of [`PlanError`] say which.
 pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, PlanError> {
+    table_plan_without(source, naming, &[])
+}
+
+/// As [`table_plan()`], without the columns of these numbers.
+///
+/// # Errors
+/// As [`table_plan()`].
+pub fn table_plan_without(
+    source: &SourceTable,
+    naming: &Naming,
+    left_out: &[i16],
+) -> Result<TablePlan, PlanError> {
     check_kind(source)?;
     let target = target_of(source, naming)?;
     if let Some(reason) = target_name::trouble(&target) {
@@ -153,7 +165,7 @@ pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, Pl
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
     for (source_index, column) in source.columns.iter_mut().enumerate() {
         let in_key = identity.source_columns().contains(&source_index);
-        if column.generated && !in_key {
+        if (column.generated && !in_key) || left_out.contains(&column.attnum) {
             continue;
         }
         if column.pg_type == PgType::MoneyOfUnknownDigits {

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::{Lsn, QualifiedName, TablePhase};
+use segcdc_model::{Lsn, QualifiedName, Relation, TablePhase};
 
+use crate::known_table::{Known, KnownTable};
 use crate::letters::{LetterChange, OpenLetters};
+use crate::schema_change::SchemaChange;
 use crate::table_plan::TablePlan;
 
 /// One table of a pipeline.
@@ -20,6 +22,8 @@ pub struct TableEntry {
     pub phase: TablePhase,
     /// Rows of it that are set aside.
     pub letters: OpenLetters,
+    /// What is known of the source table; `None` takes every description that can be bound to the plan.
+    pub known: Option<Known>,
 }
 
 /// The tables of a pipeline, by the OID that the stream names them by.
@@ -62,6 +66,32 @@ impl TableSet {
                 true
             }
             None => false,
+        }
+    }
+
+    /// A description was looked into, and says of its table what `known` does.
+    pub fn admit(&mut self, relation: &Arc<Relation>, known: KnownTable) {
+        let Some(entry) = self.by_oid.get_mut(&relation.oid) else { return };
+        let mut admitted = entry.known.take().map(|known| known.admitted).unwrap_or_default();
+        // What nobody else holds comes with no change any more.
+        admitted.retain(|relation| Arc::strong_count(relation) > 1);
+        admitted.push(Arc::clone(relation));
+        entry.known = Some(Known { table: Arc::new(known), admitted });
+    }
+
+    /// The table of a description has followed it.
+    pub fn follow(&mut self, relation: &Arc<Relation>, change: SchemaChange) {
+        let Some(entry) = self.by_oid.get_mut(&relation.oid) else { return };
+        let SchemaChange { known, plan, .. } = change;
+        entry.plan = Arc::new(plan);
+        entry.known = Some(Known { table: Arc::new(known), admitted: vec![Arc::clone(relation)] });
+        self.oid_by_name.insert(entry.plan.source.name.clone(), relation.oid);
+    }
+
+    /// What is known of the source table with this OID.
+    pub fn set_known(&mut self, oid: u32, known: KnownTable) {
+        if let Some(entry) = self.by_oid.get_mut(&oid) {
+            entry.known = Some(Known::new(known));
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Lsn, SourceTable};
+use segcdc_model::{CatalogTable, Lsn, SourceTable};
 
 use crate::error::{Operation, SourceError};
 use crate::session::Session;
 
+mod attributes;
 mod money;
 mod partitions;
 mod pattern;
@@ -99,7 +100,22 @@ pub async fn ancestors(session: &Session, oids: &[u32]) -> Result<HashMap<u32, V
     Ok(found)
 }
 
+/// The tables with these OIDs that still exist, ordered by name.
+pub async fn tables_by_oid(session: &Session, oids: &[u32]) -> Result<Vec<SourceTable>, SourceError> {
+    tables::read(session, oids).await
+}
+
 /// The table with this OID, `None` when it was dropped.
 pub async fn table(session: &Session, oid: u32) -> Result<Option<SourceTable>, SourceError> {
     Ok(tables::read(session, &[oid]).await?.pop())
+}
+
+/// The table with this OID with all columns that it ever had, as one snapshot sees them: that of the name given, or one of
+/// now. `None` when it was dropped.
+pub async fn table_in_detail(
+    session: &Session,
+    oid: u32,
+    snapshot: Option<&str>,
+) -> Result<Option<CatalogTable>, SourceError> {
+    attributes::read(session, oid, snapshot).await
 }

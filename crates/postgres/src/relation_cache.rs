@@ -17,13 +17,10 @@ pub(crate) struct RelationCache {
 // === impl RelationCache ===
 
 impl RelationCache {
-    /// Takes a description. One that says the same as before keeps the old value, so that changes before and after it
-    /// share one and can be compared by pointer.
+    /// Takes a description. Changes behind it have another value than changes before it, even if it says the same: that the
+    /// server describes a table again may mean a change that names and types do not show.
     pub(crate) fn put(&mut self, relation: Relation) {
-        let known = self.relations.get(&relation.oid).is_some_and(|known| **known == relation);
-        if !known {
-            self.relations.insert(relation.oid, Arc::new(relation));
-        }
+        self.relations.insert(relation.oid, Arc::new(relation));
     }
 
     /// The table, if it was described.

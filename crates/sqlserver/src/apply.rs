@@ -18,6 +18,7 @@
 //! that a process that has been taken over does nothing at all. It counts the batch, and the checkpoint looks for that
 //! count: it is gone when the server has rolled the transaction back behind our back.
 
+mod alter;
 mod direct;
 mod parts;
 mod staged;
@@ -28,6 +29,7 @@ use segcdc_plan::{ApplyPlan, TablePlan};
 
 use direct::Outcome;
 
+pub use alter::Alteration;
 pub use parts::PartsApply;
 
 use crate::error::TargetError;

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind};
-use segcdc_plan::{Naming, TablePlan, table_plan};
+use segcdc_model::{
+    Attribute, CatalogTable, Lsn, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable,
+    TableKind,
+};
+use segcdc_plan::{KnownTable, Naming, TablePlan, table_plan};
 
 /// A column as [`table`] takes it: name, type, NOT NULL.
 pub(crate) type Column<'a> = (&'a str, PgType, bool);
@@ -40,4 +43,19 @@ pub(crate) fn table(oid: u32, name: &str, key: usize, columns: &[Column<'_>]) ->
     let naming = Naming::new("dbo");
     let plan = table_plan(&source(oid, name, key, columns), &naming);
     Arc::new(plan.expect("tables of tests can be planned"))
+}
+
+/// What is known of a table whose plan is `plan`.
+#[allow(dead_code, reason = "unit tests have no use for it")]
+pub(crate) fn known(plan: &TablePlan) -> KnownTable {
+    let attributes = plan.source.columns.iter().map(|column| Attribute {
+        attnum: column.attnum,
+        is_dropped: false,
+        type_oid: 25,
+        type_modifier: -1,
+        has_default: false,
+        missing: None,
+    });
+    let (attributes, table) = (attributes.collect(), plan.source.clone());
+    KnownTable::new(&CatalogTable { table, attributes, filenode: 1, read_at: Lsn::new(1) }, plan)
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! TargetConfig --connect--> Target --+-- preflight::check      findings, nothing changed
 //!                                    +-- tables               schemas, tables, keys
-//!                                    +-- state                pipelines, checkpoint, fence
+//!                                    +-- state                pipelines, checkpoint, fence, what source tables were
 //!                                    +-- loader               snapshot rows, bulk load
 //!                                    +-- apply                one batch: fence, staging, effects, checkpoint, COMMIT
 //!                                    +-- letters              dead letters and counted uses of policies
@@ -34,7 +34,7 @@ pub mod state;
 pub mod tables;
 mod time_probe;
 
-pub use apply::{PartsApply, Settled, apply, settle};
+pub use apply::{Alteration, PartsApply, Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};
 pub use error::{RefusedValue, TargetError, disposition_of};
 pub use letters::{CountedUse, Letter, LetterCount, LetterFilter};
@@ -43,7 +43,7 @@ pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
 pub use state::{
-    Lag, LargeTransaction, NewPipeline, PipelineState, Replacement, SaidOfLarge, SlotWatch, TableProgress,
-    TableState,
+    Lag, LargeTransaction, NewPipeline, PipelineState, RecordedChange, Replacement, SaidOfLarge, SlotWatch,
+    TableProgress, TableState,
 };
 pub use tables::{Difference, ExistingRows, Prepared};

@@ -11,7 +11,7 @@ mod width;
 
 use std::sync::Arc;
 
-use segcdc_model::{Finding, QualifiedName, Side};
+use segcdc_model::{Finding, QualifiedName, Side, TablePhase};
 use segcdc_plan::TablePlan;
 
 use crate::error::TargetError;
@@ -49,6 +49,16 @@ impl PreflightRequest {
     fn knows(&self, table: &TablePlan) -> bool {
         let tables = self.existing.iter().flat_map(|state| &state.tables);
         tables.into_iter().any(|known| known.source_oid == table.source.oid)
+    }
+
+    /// Whether the table was live once: the pipeline sets it aside if its target table is another one than it was, and goes on
+    /// with the others.
+    fn was_live(&self, table: &TablePlan) -> bool {
+        let tables = self.existing.iter().flat_map(|state| &state.tables);
+        tables.into_iter().any(|known| {
+            known.source_oid == table.source.oid
+                && matches!(known.phase, TablePhase::Streaming | TablePhase::Quarantined)
+        })
     }
 
     /// Schemas of the wanted tables, each once, in order of their first table.

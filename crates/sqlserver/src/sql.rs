@@ -10,6 +10,7 @@ pub mod large_transaction;
 pub mod letter_changes;
 pub mod letters;
 pub mod rows;
+pub mod schema_changes;
 pub mod session;
 pub mod slot_watch;
 pub mod staging;

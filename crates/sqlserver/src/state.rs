@@ -14,6 +14,7 @@ mod large_transaction;
 mod load;
 mod read;
 mod remove;
+mod schema_changes;
 mod slot_watch;
 mod write;
 
@@ -23,6 +24,8 @@ use segcdc_plan::TablePlan;
 use crate::error::TargetError;
 
 pub(crate) use read::Fields;
+pub use schema_changes::RecordedChange;
+pub(crate) use schema_changes::written;
 
 pub use large_transaction::SaidOfLarge;
 

@@ -36,15 +36,16 @@ impl Loop<'_> {
     /// Applies what comes next, if there is anything, without the tables that turn out to be at fault.
     pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
         let Some(next) = self.intake.next(&self.tables).await? else { return Ok(()) };
-        self.look_at_timeline().await?;
         match next {
-            Next::Batch(transactions, planned) => self.apply_batch(&transactions, planned).await,
-            Next::Large(transaction, spilled) => Box::pin(self.apply_large(*transaction, spilled)).await,
+            Next::Batch(transactions, planned) => self.apply_transactions(&transactions, planned).await,
+            Next::Large(transaction, spilled) => {
+                Box::pin(self.apply_parts(*transaction, Some(spilled))).await
+            }
         }
     }
 
     /// Applies a batch.
-    async fn apply_batch(
+    pub(super) async fn apply_batch(
         &mut self,
         transactions: &[Transaction],
         mut planned: Result<ApplyPlan, PlanError>,

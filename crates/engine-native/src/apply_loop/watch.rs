@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Checkpoint, TableKind, TablePhase};
-use segcdc_plan::{TableEntry, TableSet};
+use segcdc_model::{Checkpoint, SourceTable, TableKind, TablePhase};
+use segcdc_plan::{Naming, TableEntry, TableSet, table_plan};
 use segcdc_postgres::catalog::{self, Partitions};
 use segcdc_postgres::publication::{self, Publication};
 use segcdc_postgres::{FieldForm, Session};
@@ -37,18 +37,29 @@ impl Watch {
     }
 
     /// The form in which the stream can send fields: binary if each published column of each table has a decoder that
-    /// reads its binary form exactly. Tables that are published and not replicated could have any type.
-    pub(super) fn field_form(&self, tables: &TableSet) -> FieldForm {
-        let exact = |entry: &TableEntry| {
-            let source = &entry.plan.source;
-            source.columns.iter().all(|column| column.generated || column.pg_type.has_exact_binary_form())
+    /// reads its binary form exactly: those that the tables had, and those that they have by now. Tables that are published
+    /// and not replicated could have any type.
+    ///
+    /// # Errors
+    /// The source's.
+    pub(super) async fn field_form(
+        &self,
+        source: &Session,
+        tables: &TableSet,
+        naming: &Naming,
+    ) -> Result<FieldForm, EngineError> {
+        let exact = |table: &SourceTable| {
+            table.columns.iter().all(|column| column.generated || column.pg_type.has_exact_binary_form())
         };
-        let known = |oid: u32| tables.get(oid).is_some_and(exact);
-        if self.publication.tables.iter().all(|table| known(table.oid)) {
-            FieldForm::Binary
-        } else {
-            FieldForm::Text
+        let oids: Vec<u32> = self.publication.tables.iter().map(|table| table.oid).collect();
+        let known = |oid: &u32| tables.get(*oid).is_some_and(|entry| exact(&entry.plan.source));
+        if !oids.iter().all(known) {
+            return Ok(FieldForm::Text);
         }
+        let now = catalog::tables_by_oid(source, &oids).await?;
+        // A rule may ask for the text of any type.
+        let exact_now = |table: &SourceTable| table_plan(table, naming).is_ok_and(|plan| exact(&plan.source));
+        Ok(if now.iter().all(exact_now) { FieldForm::Binary } else { FieldForm::Text })
     }
 
     /// Looks again. Returns the live tables that cannot go on.

@@ -44,6 +44,7 @@ pub(super) fn sql(error: &EngineError) -> Option<String> {
         | EngineError::TablePartlyPublished { .. }
         | EngineError::TableDropped { .. }
         | EngineError::SourceSchemaChanged { .. }
+        | EngineError::StreamFormChanged { .. }
         | EngineError::TargetSchemaDrift { .. }
         | EngineError::SpillUnreadable { .. }
         | EngineError::SlotNotOurs { .. }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use segcdc_model::Checkpoint;
 use segcdc_plan::{PlanError, TablePlan, letters};
 use segcdc_postgres::snapshot::copy;
-use segcdc_postgres::{CopyRange, CopyRequest, RowStream};
+use segcdc_postgres::{CopyRange, CopyRequest, RowStream, session};
 use segcdc_sqlserver::{LoadNotes, LoadProgress, Loader, TableProgress, Target, WritePath};
 
 use super::Source;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::known;
 
 /// What a task is to do.
 #[derive(Debug, Clone, Copy)]
@@ -145,16 +146,20 @@ async fn pump(
 }
 
 /// Builds the key, then makes the table live.
-async fn finish(assignment: &Assignment, session: &mut Target) -> Result<(), EngineError> {
+async fn finish(assignment: &Assignment, target: &mut Target) -> Result<(), EngineError> {
     hit(Failpoint::AfterCopyBeforeKey);
-    session.build_key(&assignment.plan).await?;
+    target.build_key(&assignment.plan).await?;
+    let source = session::connect(&assignment.config.source).await?;
+    let known = known::as_of(&source, &assignment.plan, &assignment.source.snapshot).await?;
+    source.close().await;
     hit(Failpoint::BeforeMarkStreaming);
     let progress = TableProgress {
         source_oid: assignment.plan.source.oid,
         rows_copied: assignment.rows_loaded,
         bytes_copied: assignment.progress.bytes(),
     };
-    Ok(session.finish_copy(&assignment.checkpoint, &progress, assignment.source.sync_lsn).await?)
+    let Source { sync_lsn, .. } = assignment.source;
+    Ok(target.finish_copy(&assignment.checkpoint, &progress, sync_lsn, &known).await?)
 }
 
 /// Says which table a missing table is.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
-use segcdc_plan::OnChange;
+use segcdc_plan::{KnownTable, OnChange};
 use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
 use segcdc_sqlserver::{CountedUse, PipelineState, Target, TargetConfig};
 use tokio::time::{Instant, sleep};
@@ -161,6 +161,16 @@ impl Barrier {
     pub(crate) async fn has_arrived(&mut self) -> Result<bool, EngineError> {
         Ok(self.heartbeats.is_empty()
             || heartbeat_row::read(&mut self.target, &self.heartbeats).await?.is_some())
+    }
+
+    /// What the pipeline knows of a table now; `None` when it keeps nothing, as other engines do.
+    ///
+    /// # Errors
+    /// When the target cannot be asked.
+    pub(crate) async fn known_table(&mut self, oid: u32) -> Result<Option<KnownTable>, EngineError> {
+        // Reconnects where that is needed.
+        self.state().await?;
+        Ok(self.target.known_tables(&self.pipeline).await?.remove(&oid))
     }
 
     /// The pipeline's state as it is now.

@@ -12,6 +12,8 @@ mod resync;
 #[cfg(test)]
 mod rig;
 #[cfg(test)]
+mod schema_changes;
+#[cfg(test)]
 mod setup;
 #[cfg(test)]
 mod start_up;

@@ -54,7 +54,7 @@ async fn a_table_of_another_shape_is_made_anew() {
     .await;
     rig.catch_up().await.unwrap();
     rig.sql(
-        "ALTER TABLE grown ADD COLUMN word text; UPDATE grown SET word = 'new';
+        "ALTER TABLE grown ADD COLUMN word text DEFAULT md5(random()::text); UPDATE grown SET word = 'new';
          DROP TABLE again; CREATE TABLE again (id bigint PRIMARY KEY, other text); INSERT INTO again VALUES (7, 'x')",
     )
     .await;

@@ -141,7 +141,8 @@ async fn a_foreign_slot_or_publication_keeps_a_new_pipeline_from_starting() {
 async fn tables_that_changed_meanwhile_are_set_aside() {
     let rig = stopped("start_tables").await;
     rig.sql(
-        "ALTER TABLE item ADD COLUMN extra int; DROP TABLE account; INSERT INTO log VALUES (7, 'goes on')",
+        "ALTER TABLE item ADD COLUMN extra text DEFAULT md5(random()::text); UPDATE item SET amount = 1; DROP TABLE account;
+         INSERT INTO log VALUES (7, 'goes on')",
     )
     .await;
     rig.catch_up().await.unwrap();

@@ -164,6 +164,7 @@ impl TestTable {
             sync_lsn: Lsn::ZERO,
             phase: TablePhase::Streaming,
             letters: OpenLetters::new(),
+            known: None,
         }
     }
 }

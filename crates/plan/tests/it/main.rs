@@ -13,6 +13,8 @@ mod letters;
 #[cfg(test)]
 mod offered_rules;
 #[cfg(test)]
+mod schema_changes;
+#[cfg(test)]
 mod table_rules;
 #[cfg(test)]
 mod type_page;

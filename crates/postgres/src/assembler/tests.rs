@@ -174,7 +174,7 @@ fn message_outside_of_a_transaction_comes_at_once() {
 }
 
 #[test]
-fn table_is_described_once_and_shared_until_it_changes() {
+fn table_is_shared_until_it_is_described_again() {
     let mut assembler = in_memory();
     let relation_of = |change: &Change| match change {
         Change::Insert { relation, .. } => Arc::clone(relation),
@@ -184,6 +184,7 @@ fn table_is_described_once_and_shared_until_it_changes() {
         begin(1),
         relation(None, 1, &["v"]),
         insert(None, 1, "a"),
+        insert(None, 1, "b"),
         relation(None, 1, &["v"]),
         insert(None, 1, "b"),
         relation(None, 1, &["v", "w"]),
@@ -192,10 +193,11 @@ fn table_is_described_once_and_shared_until_it_changes() {
     ];
     let first = transaction(&mut assembler, messages);
     let seen: Vec<_> = first.changes.iter().map(relation_of).collect();
-    assert!(Arc::ptr_eq(&seen[0], &seen[1]), "the same description is the same value");
-    assert_eq!((seen[1].columns.len(), seen[2].columns.len()), (1, 2), "earlier changes keep their shape");
+    assert!(Arc::ptr_eq(&seen[0], &seen[1]), "it is described once");
+    assert!(!Arc::ptr_eq(&seen[1], &seen[2]) && seen[1] == seen[2], "that it is described again can be seen");
+    assert_eq!((seen[2].columns.len(), seen[3].columns.len()), (1, 2), "earlier changes keep their shape");
     let later = transaction(&mut assembler, [begin(2), insert(None, 1, "d"), commit(20)]);
-    assert!(Arc::ptr_eq(&relation_of(&later.changes[0]), &seen[2]), "it is not described again");
+    assert!(Arc::ptr_eq(&relation_of(&later.changes[0]), &seen[3]), "it is not described again");
 }
 
 #[test]

@@ -21,7 +21,7 @@ const CANDIDATES: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind IN ('v',
 /// Tables by OID. Sizes and row estimates of a partition root are those of its partitions; a table that is not a heap
 /// has no pages that ctid ranges could name. A key that is deferrable or invalid is no key: PostgreSQL does not take
 /// it as a replica identity.
-const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, \
+pub(super) const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, \
      CASE WHEN c.relpersistence = 't' THEN 't' WHEN c.relkind IN ('v', 'm') THEN 'v' \
        WHEN c.relkind = 'f' THEN 'f' WHEN c.relpersistence = 'u' THEN 'u' \
        WHEN c.relkind = 'p' THEN 'p' WHEN c.relispartition THEN 'l' ELSE 'r' END, \
@@ -41,7 +41,7 @@ const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, \
      WHERE";
 
 /// Live columns of the tables, domains resolved down to what they stand for.
-const COLUMNS: &str = "WITH RECURSIVE domain(oid, base, modifier) AS ( \
+pub(super) const COLUMNS: &str = "WITH RECURSIVE domain(oid, base, modifier) AS ( \
        SELECT t.oid, t.typbasetype, t.typtypmod FROM pg_type t WHERE t.typtype = 'd' \
        UNION ALL SELECT d.oid, t.typbasetype, CASE WHEN d.modifier >= 0 THEN d.modifier ELSE t.typtypmod END \
        FROM domain d JOIN pg_type t ON t.oid = d.base WHERE t.typtype = 'd') \
@@ -57,7 +57,7 @@ const COLUMNS: &str = "WITH RECURSIVE domain(oid, base, modifier) AS ( \
      WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attrelid IN ";
 
 /// Indexes of the tables, with what PostgreSQL looks at before it takes one as a replica identity.
-const INDEXES: &str = "SELECT i.indrelid, c.relname, \
+pub(super) const INDEXES: &str = "SELECT i.indrelid, c.relname, \
      array_to_string(array_remove((i.indkey::int2[])[0:i.indnkeyatts - 1], 0::int2), ' '), \
      CASE WHEN NOT i.indisunique THEN 'n' WHEN i.indpred IS NOT NULL THEN 'p' WHEN i.indexprs IS NOT NULL THEN 'e' \
        WHEN NOT i.indimmediate THEN 'd' WHEN NOT i.indisvalid THEN 'i' ELSE '' END \
@@ -87,9 +87,29 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<Vec<SourceTa
     let list = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let columns =
         session.rows(Operation::Query, &format!("{COLUMNS} ({list}) ORDER BY a.attrelid, a.attnum")).await?;
+    let sql = format!("{TABLES} c.oid IN ({list}) ORDER BY n.nspname, c.relname");
+    let tables = session.rows(Operation::Query, &sql).await?;
+    let sql = format!("{INDEXES} ({list}) ORDER BY i.indrelid, c.relname");
+    let indexes = session.rows(Operation::Query, &sql).await?;
+    described(session, Rows { tables, columns, indexes }).await
+}
+
+/// What the catalog says of tables.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    /// Rows of [`TABLES`].
+    pub(super) tables: Vec<Row>,
+    /// Rows of [`COLUMNS`].
+    pub(super) columns: Vec<Row>,
+    /// Rows of [`INDEXES`].
+    pub(super) indexes: Vec<Row>,
+}
+
+/// The tables that rows describe.
+pub(super) async fn described(session: &Session, rows: Rows) -> Result<Vec<SourceTable>, SourceError> {
     let mut columns_of: HashMap<u32, Vec<SourceColumn>> = HashMap::new();
     let mut money_digits = None;
-    for mut row in columns {
+    for mut row in rows.columns {
         let oid = row.value()?;
         let mut column = column(&mut row)?;
         if let PgType::Money { .. } = column.pg_type {
@@ -103,16 +123,13 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<Vec<SourceTa
         columns_of.entry(oid).or_default().push(column);
     }
     let mut indexes_of: HashMap<u32, Vec<SourceIndex>> = HashMap::new();
-    let sql = format!("{INDEXES} ({list}) ORDER BY i.indrelid, c.relname");
-    for mut row in session.rows(Operation::Query, &sql).await? {
+    for mut row in rows.indexes {
         let oid = row.value()?;
         let columns = columns_of.get(&oid).map(Vec::as_slice).unwrap_or_default();
         let index = index(&mut row, columns)?;
         indexes_of.entry(oid).or_default().push(index);
     }
-    let sql = format!("{TABLES} c.oid IN ({list}) ORDER BY n.nspname, c.relname");
-    let rows = session.rows(Operation::Query, &sql).await?;
-    rows.into_iter().map(|row| table(row, &mut columns_of, &mut indexes_of)).collect()
+    rows.tables.into_iter().map(|row| table(row, &mut columns_of, &mut indexes_of)).collect()
 }
 
 /// One row of [`COLUMNS`], behind the table's OID.

@@ -1,9 +1,11 @@
 //! What the catalog says of tables, publications and the server.
 
 use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceTable, TableKind};
-use segcdc_postgres::{Pattern, catalog, publication};
+use segcdc_postgres::{Pattern, catalog, publication, session};
 
-use crate::fixture::Source;
+use segcdc_testkit::until;
+
+use crate::fixture::{PATIENCE, Source};
 
 async fn tables(source: &Source, patterns: &[&str]) -> Vec<SourceTable> {
     let patterns: Vec<_> = patterns.iter().map(|pattern| Pattern::parse(pattern).unwrap()).collect();
@@ -135,4 +137,65 @@ async fn identity_is_that_of_the_server() {
     assert_eq!((identity.database.as_str(), identity.user.as_str()), ("identified", "postgres"));
     assert!(identity.server_version_num >= 140_000 && !identity.in_recovery);
     assert!(catalog::current_lsn(&source.session).await.unwrap() >= identity.flush_lsn);
+}
+
+#[tokio::test]
+async fn columns_are_told_apart_for_good_as_a_snapshot_sees_them() {
+    let setup = "CREATE TABLE grown (id int PRIMARY KEY, gone text, kept varchar(5)); INSERT INTO grown VALUES (1);
+         ALTER TABLE grown DROP COLUMN gone; ALTER TABLE grown ADD COLUMN n int DEFAULT 7, ADD COLUMN list int[] DEFAULT '{1,NULL}',
+           ADD COLUMN word text NOT NULL DEFAULT 'it''s, \"so\"', ADD COLUMN counted int GENERATED ALWAYS AS IDENTITY;
+         ALTER TABLE grown ADD COLUMN m date DEFAULT '2024-02-29', ADD COLUMN empty text DEFAULT '';
+         ALTER TABLE grown ALTER COLUMN m SET DEFAULT '2025-01-01', ALTER COLUMN kept SET DEFAULT 'k'";
+    let source = Source::shared("attributes", setup).await;
+    let oid = tables(&source, &["grown"]).await.pop().unwrap().oid;
+    let found = catalog::table_in_detail(&source.session, oid, None).await.unwrap().unwrap();
+    let seen: Vec<_> = found
+        .attributes
+        .iter()
+        .map(|a| (a.attnum, a.is_dropped, a.type_oid, a.has_default, a.missing.as_deref()))
+        .collect();
+    let expected = [
+        (1, false, 23, false, None),
+        (2, true, 0, false, None),
+        (3, false, 1043, true, None),
+        (4, false, 23, true, None),
+        (5, false, 1007, true, None),
+        (6, false, 25, true, None),
+        // The identity column had all rows written anew, and those before it with them.
+        (7, false, 23, true, None),
+        (8, false, 1082, true, Some("2024-02-29")),
+        (9, false, 25, true, Some("")),
+    ];
+    assert_eq!(seen, expected);
+    assert_eq!((found.last_attnum(), found.table.columns.len()), (9, 8));
+    assert_eq!(found.attribute(3).map(|a| a.type_modifier), Some(9));
+    let source = Source::shared(
+        "attributes_plain",
+        "CREATE TABLE grown (id int PRIMARY KEY); INSERT INTO grown VALUES (1);
+         ALTER TABLE grown ADD COLUMN list int[] DEFAULT '{1,NULL}', ADD COLUMN word text NOT NULL DEFAULT 'it''s, \"so\"'",
+    )
+    .await;
+    let oid = tables(&source, &["grown"]).await.pop().unwrap().oid;
+    let before = catalog::table_in_detail(&source.session, oid, None).await.unwrap().unwrap();
+    let missing: Vec<_> = before.attributes.iter().map(|a| a.missing.as_deref()).collect();
+    assert_eq!(missing, [None, Some("{1,NULL}"), Some("it's, \"so\"")]);
+    // As a snapshot of before sees it.
+    let other = session::connect(&source.config).await.unwrap();
+    let rows =
+        other.query_text("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT pg_export_snapshot()").await.unwrap();
+    let snapshot = rows[0][0].clone().unwrap();
+    let change = "ALTER TABLE public.grown DROP COLUMN list, ADD COLUMN later int, ALTER COLUMN word DROP NOT NULL; \
+                  TRUNCATE public.grown";
+    source.session.query_text(change).await.unwrap();
+    let then = catalog::table_in_detail(&source.session, oid, Some(&snapshot)).await.unwrap().unwrap();
+    assert_eq!((&then.table.columns, &then.attributes), (&before.table.columns, &before.attributes));
+    assert_eq!(then.filenode, before.filenode);
+    let now = catalog::table_in_detail(&source.session, oid, None).await.unwrap().unwrap();
+    assert!(now.attributes[1].is_dropped && now.filenode != before.filenode && now.read_at > before.read_at);
+    other.close().await;
+    // The server ends the session in its own time.
+    let gone = until("the snapshot is gone", PATIENCE, || async {
+        catalog::table_in_detail(&source.session, oid, Some(&snapshot)).await.err()
+    });
+    assert_eq!(segcdc_model::Fault::code(&gone.await.unwrap()), "SNAPSHOT_GONE");
 }

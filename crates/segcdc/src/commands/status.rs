@@ -115,8 +115,40 @@ pub(crate) fn render(report: &StatusReport, wide: bool, paint: Paint) -> String 
         lines.push(String::new());
         lines.push(policies(report));
     }
+    if !report.schema_changes.is_empty() {
+        lines.push(String::new());
+        lines.push(changes(report, wide));
+    }
     lines.extend(report::notes(&report.notes, paint));
     lines.join("\n")
+}
+
+/// The last changes of tables of the source, and what was done about them.
+fn changes(report: &StatusReport, wide: bool) -> String {
+    let mut columns = vec![
+        ("CHANGED AT", Side::Left),
+        ("TABLE", Side::Left),
+        ("KIND", Side::Left),
+        ("OUTCOME", Side::Left),
+        ("CHANGE", Side::Left),
+    ];
+    if wide {
+        columns.push(("T-SQL", Side::Left));
+    }
+    let rows = report.schema_changes.iter().map(|change| {
+        let mut row = vec![
+            change.lsn.to_string(),
+            change.source.to_string(),
+            change.kind.clone(),
+            change.outcome.clone(),
+            change.what.clone(),
+        ];
+        if wide {
+            row.push(change.statements.as_deref().unwrap_or_default().replace(";\n", "; "));
+        }
+        row
+    });
+    text::table(&columns, rows.collect())
 }
 
 fn tables(report: &StatusReport, wide: bool) -> String {
@@ -177,7 +209,8 @@ fn position(lsn: Option<segcdc_model::Lsn>) -> String {
 mod tests {
     use super::*;
     use segcdc_engine_native::{
-        Health, LargeReport, PipelineStateWord, PolicyUseReport, SlotReport, StatusNote, WalForecast,
+        Health, LargeReport, PipelineStateWord, PolicyUseReport, SchemaChangeReport, SlotReport, StatusNote,
+        WalForecast,
     };
     use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 
@@ -239,6 +272,15 @@ mod tests {
                 table("customers", TablePhase::Streaming, None),
                 table("orders", TablePhase::Quarantined, Some(note("VALUE_TOO_LONG", "column \"note\"", ""))),
             ],
+            schema_changes: vec![SchemaChangeReport {
+                source: QualifiedName::new("public", "customers"),
+                lsn: Lsn::new(0x14F_0000),
+                kind: "add-column".to_owned(),
+                outcome: "applied".to_owned(),
+                what: "column \"note\" was added as nvarchar(max); rows that were there have NULL".to_owned(),
+                statements: Some("ALTER TABLE [dbo].[customers] ADD [note] nvarchar(max) NULL".to_owned()),
+                age_ms: 60_000,
+            }],
             notes: vec![note("TABLE_QUARANTINED", "1 table is quarantined", "see its reason")],
         }
     }
@@ -306,6 +348,7 @@ mod tests {
             lag_ms: None,
             slot: None,
             notes: Vec::new(),
+            schema_changes: Vec::new(),
             tables: Vec::new(),
             ..report()
         };

@@ -43,6 +43,10 @@ const MUCH: &str = "BEGIN; UPDATE item SET id = -id WHERE id < 100; \
                     INSERT INTO item SELECT 1000000 + i, repeat('y', 500) FROM generate_series(1, 40000) i; \
                     UPDATE item SET id = -id, v = 'back' WHERE id < 0; COMMIT";
 
+/// Points that are passed when a target table follows a change of its source table, and one that is passed then too.
+const ALTER: [&str; 2] = ["before_alter", "after_alter"];
+const ALTERED: &str = "after_commit_before_ack";
+
 /// Points that are passed when a table is set aside.
 const QUARANTINE: [&str; 2] = ["before_quarantine", "after_quarantine"];
 
@@ -129,7 +133,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 fn every_point_of_the_engine_is_died_at() {
     let single = [SLOT_DROPPED, GIVEN_UP, PARTS];
     let ours: BTreeSet<&str> =
-        SETUP.into_iter().chain(STREAM).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
+        SETUP.into_iter().chain(STREAM).chain(ALTER).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
     assert_eq!(all_points(), ours);
 }
 
@@ -173,6 +177,21 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
         stage.remove().await?;
         stage.source.execute(DATABASE, "DELETE FROM day").await?;
         stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    }
+    for (number, point) in ALTER.into_iter().chain([ALTERED]).enumerate() {
+        let column = format!("added_{number}");
+        let change = format!(
+            "BEGIN; INSERT INTO item (id, v) SELECT max(id) + 1, 'before' FROM item; \
+             ALTER TABLE item ADD COLUMN {column} text NOT NULL DEFAULT 'was there'; \
+             INSERT INTO item (id, v, {column}) SELECT max(id) + 1, 'behind', 'new' FROM item; COMMIT"
+        );
+        dies_at(&mut stage, point, Some(&change)).await?;
+        let there = format!("SELECT COUNT(*) FROM sys.columns WHERE [name] = N'{column}'");
+        let wanted = i64::from(point == ALTERED);
+        ensure!(stage.target_number(&there).await? == wanted, "the column, after dying at {point}");
+        recovers(&mut stage, point).await?;
+        let recorded = "SELECT COUNT(*) FROM [segcdc].[schema_change]";
+        ensure!(stage.target_number(recorded).await? == i64::try_from(number)? + 1, "changes after {point}");
     }
     let before = stage.target_count("item").await?;
     dies_at(&mut stage, &format!("{PARTS}:2"), Some(MUCH)).await?;

@@ -1,15 +1,17 @@
-//! A source transaction that is too large for memory, in one target transaction: part by part.
+//! A source transaction that is too large for memory, or that changes tables, in one target transaction: part by part.
 //!
 //! ```text
 //! missing #s<n> are created
 //! BEGIN; fence
 //!   each part as a staged batch: rows into #s<n>, statements with their counts, emptying of #s<n>
+//!   between two parts, where a table was changed: ALTER TABLE, another #s<n>, what is known of the table
 //! checkpoint
 //! COMMIT
 //! ```
 //!
 //! Nothing of it can be seen before the last step, and until then a kill leaves nothing behind.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lsn};
@@ -27,9 +29,13 @@ use crate::state::check_fence;
 /// Each function that fails has rolled back. One that is dropped leaves the transaction open: the session must go too.
 #[derive(Debug)]
 pub struct PartsApply<'t> {
-    target: &'t mut Target,
-    expected: Checkpoint,
+    pub(super) target: &'t mut Target,
+    pub(super) expected: Checkpoint,
     changes: u64,
+    /// Changes of tables that were recorded.
+    pub(super) recorded: usize,
+    /// The session's staging tables when the transaction began: what became of them since goes with it.
+    staging: HashMap<u32, (usize, String)>,
 }
 
 // === impl PartsApply ===
@@ -53,7 +59,8 @@ impl<'t> PartsApply<'t> {
             target.roll_back().await;
             return Err(error);
         }
-        Ok(PartsApply { target, expected: expected.clone(), changes: 0 })
+        let staging = target.staging.clone();
+        Ok(PartsApply { target, expected: expected.clone(), changes: 0, recorded: 0, staging })
     }
 
     /// Applies the next part.
@@ -64,14 +71,20 @@ impl<'t> PartsApply<'t> {
         self.changes += part.changes;
         let applied = Box::pin(staged::run_part(self.target, part, &self.expected)).await;
         if applied.is_err() {
-            self.target.roll_back().await;
+            self.undo().await;
         }
         applied
     }
 
-    /// Gives the transaction up: nothing is left of it.
-    pub async fn roll_back(self) {
+    /// Rolls back. Staging tables that were made meanwhile are gone, and those that were dropped are there again.
+    pub(super) async fn undo(&mut self) {
         self.target.roll_back().await;
+        self.target.staging.clone_from(&self.staging);
+    }
+
+    /// Gives the transaction up: nothing is left of it.
+    pub async fn roll_back(mut self) {
+        self.undo().await;
     }
 
     /// Moves the checkpoint and commits. `commit_time_us` is the time of the source's commit, microseconds since
@@ -79,19 +92,18 @@ impl<'t> PartsApply<'t> {
     ///
     /// # Errors
     /// As [`super::apply`].
-    pub async fn commit(self, end_lsn: Lsn, commit_time_us: i64) -> Result<Checkpoint, TargetError> {
-        let PartsApply { target, expected, changes } = self;
-        let totals = Totals { commit_time_us: Some(commit_time_us), transactions: 1, changes };
+    pub async fn commit(mut self, end_lsn: Lsn, commit_time_us: i64) -> Result<Checkpoint, TargetError> {
+        let totals = Totals { commit_time_us: Some(commit_time_us), transactions: 1, changes: self.changes };
         let committed = async {
-            let sql = sql::state::finish(&expected, end_lsn, &totals);
-            let response = target.batch("applying a large transaction", &sql).await?;
-            check_fence(&expected, &response.row_counts)?;
-            target.commit().await
+            let sql = sql::state::finish(&self.expected, end_lsn, &totals);
+            let response = self.target.batch("applying a transaction in parts", &sql).await?;
+            check_fence(&self.expected, &response.row_counts)?;
+            self.target.commit().await
         };
         let committed = committed.await;
         if committed.is_err() {
-            target.roll_back().await;
+            self.undo().await;
         }
-        committed.map(|()| behind(&expected, end_lsn))
+        committed.map(|()| behind(&self.expected, end_lsn))
     }
 }

@@ -1,6 +1,6 @@
 //! Tables that are there already. Pure.
 
-use segcdc_model::{Finding, Side};
+use segcdc_model::{Finding, Severity, Side};
 use segcdc_plan::{ColumnPlan, TablePlan, rules, type_override};
 
 use super::PreflightRequest;
@@ -24,7 +24,11 @@ pub(super) fn check(
     };
     let differences = differences(existing, table);
     for difference in &differences {
-        findings.push(mismatch(table, difference));
+        let mut finding = mismatch(table, difference);
+        if request.was_live(table) {
+            finding.severity = Severity::Warning;
+        }
+        findings.push(finding);
     }
     let rows_are_ours = request.knows(table) || request.rows == ExistingRows::Allow;
     if existing.has_rows && !rows_are_ours {

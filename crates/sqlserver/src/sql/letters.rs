@@ -132,7 +132,7 @@ pub fn select_policy_uses(pipeline: &str) -> String {
 }
 
 /// Removes what a pipeline has in a table of [`TABLES`], where that is there.
-pub(super) fn remove_if_there(table: &str, pipeline: &str) -> String {
+pub(crate) fn remove_if_there(table: &str, pipeline: &str) -> String {
     format!(
         "IF OBJECT_ID(N'segcdc.{table}') IS NOT NULL DELETE FROM [segcdc].[{table}] WHERE [pipeline] = {}",
         quote::text(pipeline)

@@ -4,7 +4,7 @@
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
-use crate::sql::{large_transaction, letters, slot_watch};
+use crate::sql::{large_transaction, letters, schema_changes, slot_watch};
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -354,8 +354,11 @@ pub fn remove(pipeline: &str) -> String {
     let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
     let watch = letters::remove_if_there(slot_watch::TABLE, pipeline);
     let large = letters::remove_if_there(large_transaction::TABLE, pipeline);
+    let [known, changes] = [schema_changes::KNOWN_TABLE, schema_changes::SCHEMA_CHANGE]
+        .map(|(table, _)| letters::remove_if_there(table, pipeline));
     format!(
-        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {known}; {changes}; \
+         DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
 }
@@ -364,7 +367,9 @@ pub fn remove(pipeline: &str) -> String {
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
 /// Remove the tables. Those that older versions did not have may be missing.
-pub const DROP_TABLES: [&str; 6] = [
+pub const DROP_TABLES: [&str; 8] = [
+    "DROP TABLE IF EXISTS [segcdc].[known_table]",
+    "DROP TABLE IF EXISTS [segcdc].[schema_change]",
     "DROP TABLE IF EXISTS [segcdc].[large_transaction]",
     "DROP TABLE IF EXISTS [segcdc].[slot_watch]",
     "DROP TABLE IF EXISTS [segcdc].[dead_letter]",

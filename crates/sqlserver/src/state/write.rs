@@ -1,12 +1,13 @@
 //! Writing the state.
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
+use segcdc_plan::KnownTable;
 
 use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
 use crate::sql::state::Totals;
-use crate::state::{Lag, NewPipeline, Replacement, TableProgress, TableState, check_fence, read};
+use crate::state::{Lag, NewPipeline, Replacement, TableProgress, TableState, check_fence, read, written};
 
 /// How many rows the statements of a fenced write have to find.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ impl Target {
             uses,
             (sql::slot_watch::TABLE, sql::slot_watch::CREATE_SLOT_WATCH),
             (sql::large_transaction::TABLE, sql::large_transaction::CREATE_LARGE_TRANSACTION),
+            sql::schema_changes::KNOWN_TABLE,
+            sql::schema_changes::SCHEMA_CHANGE,
         ] {
             let table = QualifiedName::new(sql::state::SCHEMA, name);
             self.create_once(during, &sql::catalog::object(&table), create).await?;
@@ -170,7 +173,8 @@ impl Target {
         self.set_tables(checkpoint, std::slice::from_ref(table)).await
     }
 
-    /// Writes the state of several tables, all or none.
+    /// Writes the state of several tables, all or none. What was known of them is forgotten: they are to be copied, or are
+    /// taken as they are.
     ///
     /// # Errors
     /// As [`Target::set_table`].
@@ -181,7 +185,12 @@ impl Target {
     ) -> Result<(), TargetError> {
         let pipeline = &checkpoint.pipeline;
         let statements = tables.iter().flat_map(|table| {
-            [sql::state::delete_table(pipeline, table.source_oid), sql::state::insert_table(pipeline, table)]
+            let oid = table.source_oid;
+            [
+                sql::schema_changes::forget(pipeline, oid),
+                sql::state::delete_table(pipeline, oid),
+                sql::state::insert_table(pipeline, table),
+            ]
         });
         self.write_fenced("storing the state of tables", checkpoint, statements.collect(), Found::Any).await
     }
@@ -200,6 +209,8 @@ impl Target {
         let pipeline = &checkpoint.pipeline;
         let mut statements: Vec<String> =
             made.iter().map(|plan| sql::create_table::create_table(plan)).collect();
+        statements.push(sql::schema_changes::forget(pipeline, *before));
+        statements.push(sql::schema_changes::forget(pipeline, after.source_oid));
         statements.push(sql::state::delete_table(pipeline, *before));
         statements.push(sql::state::delete_table(pipeline, after.source_oid));
         statements.push(sql::state::insert_table(pipeline, after));
@@ -216,8 +227,12 @@ impl Target {
         checkpoint: &Checkpoint,
         source_oid: u32,
     ) -> Result<(), TargetError> {
-        let statement = sql::state::delete_table(&checkpoint.pipeline, source_oid);
-        self.write_fenced("removing the state of a table", checkpoint, vec![statement], Found::Any).await
+        let pipeline = &checkpoint.pipeline;
+        let statements = vec![
+            sql::schema_changes::forget(pipeline, source_oid),
+            sql::state::delete_table(pipeline, source_oid),
+        ];
+        self.write_fenced("removing the state of a table", checkpoint, statements, Found::Any).await
     }
 
     /// Moves a table to another phase; `error` is the code and detail that quarantined it.
@@ -251,8 +266,8 @@ impl Target {
         self.write_fenced("storing the progress of copies", checkpoint, statements, Found::OneRowEach).await
     }
 
-    /// Makes a copied table live: to be called when its rows are committed and its key is built. From then on changes
-    /// of transactions that end behind `sync_lsn` are applied to it.
+    /// Makes a copied table live, which was `known` when it was copied: to be called when its rows are committed and its key
+    /// is built. From then on changes of transactions that end behind `sync_lsn` are applied to it.
     ///
     /// # Errors
     /// As [`Target::set_table_phase`].
@@ -261,9 +276,14 @@ impl Target {
         checkpoint: &Checkpoint,
         progress: &TableProgress,
         sync_lsn: Lsn,
+        known: &KnownTable,
     ) -> Result<(), TargetError> {
-        let statement = sql::state::finish_copy(&checkpoint.pipeline, progress, sync_lsn);
-        self.write_fenced("making a table live", checkpoint, vec![statement], Found::OneRowEach).await
+        let pipeline = &checkpoint.pipeline;
+        let statements = vec![
+            sql::schema_changes::insert_known(pipeline, progress.source_oid, &written(known)?),
+            sql::state::finish_copy(pipeline, progress, sync_lsn),
+        ];
+        self.write_fenced("making a table live", checkpoint, statements, Found::OneRowEach).await
     }
 
     /// Removes all state of a pipeline. The target's tables stay.
@@ -276,6 +296,16 @@ impl Target {
             self.roll_back().await;
         }
         removed.map(drop)
+    }
+
+    /// Runs statements in a transaction that begins by proving the epoch, however many rows they find.
+    pub(crate) async fn write_fenced_any(
+        &mut self,
+        during: &'static str,
+        checkpoint: &Checkpoint,
+        statements: Vec<String>,
+    ) -> Result<(), TargetError> {
+        self.write_fenced(during, checkpoint, statements, Found::Any).await
     }
 
     /// Runs statements in a transaction that begins by proving the epoch.

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, PgType, QualifiedName, TablePhase};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{Step, TablePlan};
 use segcdc_sqlserver::sql::state::Totals;
-use segcdc_sqlserver::sql::{letter_changes, letters};
+use segcdc_sqlserver::sql::{letter_changes, letters, schema_changes};
 use segcdc_sqlserver::{Lag, LetterFilter, NewPipeline, TableProgress, TableState, sql};
 
 use crate::documents::plan;
@@ -279,6 +279,49 @@ fn state_of_pipelines() {
         sql::state::finish_copy("it's", &progress, Lsn::new(4)),
         sql::state::remove("it's"),
     ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+/// A table to which columns were added: one without a value, one whose value all rows get.
+fn changed() -> segcdc_plan::SchemaChange {
+    let plan = hostile();
+    let steps = vec![
+        Step::AddColumn { column: 3, existing: None },
+        Step::AddColumn { column: 2, existing: Some("5".to_owned()) },
+    ];
+    segcdc_plan::SchemaChange { known: fixture::known(&plan), plan: (*plan).clone(), steps }
+}
+
+#[test]
+fn changes_of_tables() {
+    let change = changed();
+    let recorded = schema_changes::Recorded {
+        source_oid: 2,
+        source: &change.plan.source.name,
+        lsn: Lsn::new(99),
+        number: 1,
+        kind: "add-column",
+        outcome: "applied",
+        what: change.steps[1].describe(&change),
+        statements: "it's".to_owned(),
+    };
+    let nothing = schema_changes::Recorded { statements: String::new(), ..recorded.clone() };
+    let mut statements = vec![
+        schema_changes::KNOWN_TABLE.1.to_owned(),
+        schema_changes::SCHEMA_CHANGE.1.to_owned(),
+        schema_changes::select_known("it's"),
+        schema_changes::forget("it's", 2),
+        schema_changes::insert_known("it's", 2, "{\"a\":\"it's\"}"),
+        schema_changes::update_known("it's", 2, "{\"a\":\"it's\"}"),
+        schema_changes::update_table("it's", 2, &change.plan.source.name, "abc"),
+        schema_changes::record("it's", &recorded),
+        schema_changes::record("p", &nothing),
+        schema_changes::select_changes("it's", 5),
+    ];
+    for step in &change.steps {
+        statements
+            .extend(schema_changes::statements(&change, step).into_iter().map(|statement| statement.sql));
+    }
     insta::assert_snapshot!(paragraphs(&statements));
 }
 

@@ -1,6 +1,8 @@
 //! Tests of the target. Those that need a server run on the sandbox, or on what SEGCDC_TEST_SQLSERVER_URL names.
 
 #[cfg(test)]
+mod alter;
+#[cfg(test)]
 mod apply;
 #[cfg(test)]
 mod documents;

@@ -1,6 +1,6 @@
 //! Preflight on a server: what is well, and what is not.
 
-use segcdc_model::{Finding, PgType, Severity};
+use segcdc_model::{Finding, PgType, Severity, TablePhase};
 use segcdc_sqlserver::{ExistingRows, PreflightRequest, preflight, quote};
 
 use crate::rig::{Rig, meddle, tuple};
@@ -60,4 +60,24 @@ async fn tables_that_are_in_the_way_fail_with_their_fix() {
     request.rows = ExistingRows::Allow;
     let findings = preflight::check(&mut rig.target, &request).await.unwrap();
     assert_eq!(failures(&findings), []);
+}
+
+#[tokio::test]
+async fn tables_that_are_set_aside_keep_no_others_from_starting() {
+    let mut rig = Rig::new().await;
+    let columns = [("id", PgType::Int4, true), ("a", PgType::Text, false)];
+    let table = rig.table(1, "changed", 1, &columns);
+    let name = quote::qualified(&table.target);
+    rig.target.prepare_table(&rig.table(1, "changed", 1, &columns[..1]), ExistingRows::Refuse).await.unwrap();
+    let mut found = async |phase| {
+        let known = segcdc_sqlserver::TableState { phase, ..crate::state::table(1, "changed") };
+        rig.target.set_table(&rig.checkpoint, &known).await.unwrap();
+        let existing = rig.target.load_state(&rig.pipeline).await.unwrap();
+        let request = PreflightRequest { tables: vec![table.clone()], existing, rows: ExistingRows::Refuse };
+        let findings = preflight::check(&mut rig.target, &request).await.unwrap();
+        findings.into_iter().find(|finding| finding.code == "TARGET_TABLE_MISMATCH").expect(&name).severity
+    };
+    assert_eq!(found(TablePhase::Streaming).await, Severity::Warning);
+    assert_eq!(found(TablePhase::Quarantined).await, Severity::Warning);
+    assert_eq!(found(TablePhase::Queued).await, Severity::Failure);
 }

@@ -291,6 +291,7 @@ pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) 
         sync_lsn: Lsn::ZERO,
         phase: TablePhase::Streaming,
         letters: OpenLetters::new(),
+        known: None,
     };
     let set: TableSet = streams.iter().map(entry).collect();
     let transaction = Transaction {

@@ -1,11 +1,13 @@
 //! The state of pipelines: what is stored, and who may store it.
 
-use segcdc_model::{Fault, Lineage, Lsn, QualifiedName, TablePhase};
+use segcdc_model::{Fault, Lineage, Lsn, PgType, QualifiedName, TablePhase};
+use segcdc_plan::KnownTable;
 use segcdc_sqlserver::{Lag, TableProgress, TableState};
 
+use crate::fixture;
 use crate::rig::{Rig, meddle, new_pipeline};
 
-fn table(oid: u32, name: &str) -> TableState {
+pub(crate) fn table(oid: u32, name: &str) -> TableState {
     TableState {
         source_oid: oid,
         source: QualifiedName::new("public", name),
@@ -101,7 +103,7 @@ async fn tables_go_through_their_phases() {
     ];
     assert_eq!(tables(rig.target.load_state(&rig.pipeline).await.unwrap()), expected);
     let done = TableProgress { source_oid: 2, rows_copied: 12, bytes_copied: 120 };
-    rig.target.finish_copy(&checkpoint, &done, Lsn::new(77)).await.unwrap();
+    rig.target.finish_copy(&checkpoint, &done, Lsn::new(77), &known()).await.unwrap();
     rig.target.remove_table(&checkpoint, 1).await.unwrap();
     let live = TableState {
         phase: TablePhase::Streaming,
@@ -137,7 +139,8 @@ async fn process_that_was_taken_over_writes_nothing() {
         target.remove_table(&old, 1).await,
         target.set_table_phase(&old, 1, TablePhase::Copying, None).await,
         target.set_table_progress(&old, &[progress]).await,
-        target.finish_copy(&old, &progress, Lsn::new(9)).await,
+        target.finish_copy(&old, &progress, Lsn::new(9), &known()).await,
+        target.set_known(&old, 1, &known()).await,
     ];
     for refusal in refused {
         assert_eq!(refusal.unwrap_err().code(), "FENCED");
@@ -181,4 +184,36 @@ async fn state_of_a_newer_layout_is_refused() {
     assert_eq!(rig.target.load_state(&rig.pipeline).await.unwrap_err().code(), "STATE_UNREADABLE");
     // Preflights of other tests look at the newest layout of all.
     rig.target.remove_pipeline(&rig.pipeline).await.unwrap();
+}
+
+/// What is known of some table.
+fn known() -> KnownTable {
+    fixture::known(&fixture::table(1, "a", 1, &[("id", PgType::Int4, true), ("it's", PgType::Text, false)]))
+}
+
+#[tokio::test]
+async fn what_is_known_of_tables_is_kept_until_they_are_copied_again() {
+    let mut rig = Rig::new().await;
+    let checkpoint = rig.checkpoint.clone();
+    let keep = async |target: &mut segcdc_sqlserver::Target| {
+        target.known_tables(&checkpoint.pipeline).await.unwrap()
+    };
+    assert_eq!(keep(&mut rig.target).await.len(), 0);
+    rig.target.set_table(&checkpoint, &table(1, "a")).await.unwrap();
+    rig.target.set_known(&checkpoint, 1, &known()).await.unwrap();
+    assert_eq!(keep(&mut rig.target).await.get(&1), Some(&known()));
+    let later = KnownTable { last_attnum: 9, ..known() };
+    rig.target.set_known(&checkpoint, 1, &later).await.unwrap();
+    assert_eq!(keep(&mut rig.target).await.get(&1), Some(&later));
+    // To be copied again: what it was then counts for nothing.
+    rig.target.set_table(&checkpoint, &table(1, "a")).await.unwrap();
+    assert_eq!(keep(&mut rig.target).await.len(), 0);
+    rig.target.set_known(&checkpoint, 1, &known()).await.unwrap();
+    rig.target.remove_table(&checkpoint, 1).await.unwrap();
+    assert_eq!(keep(&mut rig.target).await.len(), 0);
+    // Of a later version.
+    let later = KnownTable { version: 2, ..known() };
+    rig.target.set_known(&checkpoint, 1, &later).await.unwrap();
+    let refused = rig.target.known_tables(&checkpoint.pipeline).await.unwrap_err();
+    assert_eq!(refused.code(), "STATE_UNREADABLE");
 }

@@ -1,0 +1,337 @@
+//! A transaction that is too large for memory, or that changes tables: read, planned and applied part by part, in one
+//! target transaction.
+//!
+//! ```text
+//! another thread                                this task
+//! store --part--> plan_part --channel (1)-->    PartsApply: begin, add, add, ... commit
+//!    ^               |    <---- answer ----     PartsApply: alter, where a description means a change
+//!    |               +-- what a part sets aside counts for the next one
+//!    +-- without rolled-back subtransactions, checked against its checksum
+//! ```
+//!
+//! At most three parts are in memory: one that is read and planned, one that waits, and one that is applied. A part that
+//! cannot be applied takes those before it along; if it is one table's fault, that table is set aside and the transaction
+//! begins anew without it.
+//!
+//! A part ends in front of the first change whose table was described anew. The thread waits for what that means; the
+//! changes behind it are planned for the table as it is then.
+
+use std::io;
+use std::sync::Arc;
+
+use segcdc_model::{Change, Checkpoint, Relation, SpilledChanges, TablePhase, Transaction};
+use segcdc_plan::{ApplyPlan, Decision, KnownTable, TablePlan, TableSet, first_unknown, plan_part};
+use segcdc_sqlserver::{Alteration, PartsApply, Target};
+use tokio::sync::{mpsc, oneshot};
+
+use super::Loop;
+use super::apply::Applied;
+use super::describe::Examiner;
+use crate::error::EngineError;
+use crate::failpoint::{Failpoint, hit};
+use crate::progress::{LargeTransaction, Progress};
+use crate::quarantine::table_at_fault;
+use crate::shape;
+
+/// What the reading thread says.
+enum Part {
+    /// The next part.
+    Planned(Box<ApplyPlan>),
+    /// A table was described anew.
+    Described(Box<Question>),
+    /// There are no more; the tables with what is set aside now.
+    End(Box<TableSet>),
+    /// It cannot go on.
+    Failed(EngineError),
+}
+
+/// What a description means is to be found out.
+struct Question {
+    relation: Arc<Relation>,
+    known: Arc<KnownTable>,
+    plan: Arc<TablePlan>,
+    answer: oneshot::Sender<Decision>,
+}
+
+/// A transaction that has been applied in parts.
+struct Done {
+    checkpoint: Checkpoint,
+    tables: TableSet,
+    applied: Applied,
+}
+
+/// What applying a transaction in parts needs.
+struct Parts<'a> {
+    target: &'a mut Target,
+    examiner: &'a Examiner<'a>,
+    before: &'a Checkpoint,
+    transaction: &'a Transaction,
+    /// The tables that it may change.
+    tables: &'a [Arc<TablePlan>],
+    progress: &'a Progress,
+}
+
+/// Reads a transaction, on a thread of its own.
+struct Reader<'a> {
+    transaction: &'a Transaction,
+    tables: TableSet,
+    sender: &'a mpsc::Sender<Part>,
+}
+
+// === impl Loop ===
+
+impl Loop<'_> {
+    /// Applies a transaction in parts, without the tables that turn out to be at fault.
+    pub(super) async fn apply_parts(
+        &mut self,
+        transaction: Transaction,
+        spilled: Option<SpilledChanges>,
+    ) -> Result<(), EngineError> {
+        self.look_at_timeline().await?;
+        let transaction = Arc::new(transaction);
+        self.show_waiting(std::slice::from_ref(&transaction));
+        if let Some(spilled) = &spilled {
+            tracing::info!(
+                xid = transaction.xid,
+                changes = spilled.store().changes() + transaction.changes.len() as u64,
+                bytes = spilled.store().bytes(),
+                "applying a transaction that is too large for memory, in parts"
+            );
+        }
+        let mut tries = 0;
+        let applied = loop {
+            if let Some(spilled) = &spilled {
+                self.show_large(&transaction, spilled);
+            }
+            let error = match self.try_parts(&transaction, spilled.as_ref()).await {
+                Ok(applied) => break Ok(applied),
+                Err(error) => error,
+            };
+            if let Some(oid) = table_at_fault(&error) {
+                self.set_aside(oid, &error).await?;
+            } else if let Err(error) = self.wait_out(error, &mut tries).await {
+                break Err(error);
+            }
+        };
+        self.context.progress.update(|snapshot| snapshot.large = None);
+        self.note(std::slice::from_ref(&transaction), &applied?);
+        Ok(())
+    }
+
+    /// Shows the transaction, nothing of it applied.
+    fn show_large(&mut self, transaction: &Transaction, spilled: &SpilledChanges) {
+        let large = LargeTransaction {
+            xid: transaction.xid,
+            is_complete: true,
+            changes: spilled.store().changes() + transaction.changes.len() as u64,
+            applied: 0,
+            part: 1,
+            parts: parts(spilled),
+            disk_bytes: spilled.store().bytes(),
+            begun_ms: self.large_begun_ms(transaction.xid),
+        };
+        self.context.progress.update(|snapshot| snapshot.large = Some(large));
+    }
+
+    /// Applies a transaction in parts, once.
+    async fn try_parts(
+        &mut self,
+        transaction: &Arc<Transaction>,
+        spilled: Option<&SpilledChanges>,
+    ) -> Result<Applied, EngineError> {
+        let before = self.memory.checkpoint()?.clone();
+        self.begin(&before, transaction.end_lsn);
+        let touched = live_tables(spilled, transaction, &self.tables);
+        let (sender, parts) = mpsc::channel(1);
+        let (whole, store, tables) = (Arc::clone(transaction), spilled.cloned(), self.tables.clone());
+        let reader = tokio::task::spawn_blocking(move || {
+            Reader { transaction: &whole, tables, sender: &sender }.run(store.as_ref());
+        });
+        let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
+        let applying = Parts {
+            target: self.target,
+            examiner: &self.examiner,
+            before: &before,
+            transaction,
+            tables: &touched,
+            progress: &context.progress,
+        };
+        let done = super::apply::while_receiving(context, intake, tables, applying.apply(parts)).await;
+        // It ends when nobody takes what it reads.
+        reader.await.map_err(|_| EngineError::TaskBroken { task: "plan" })?;
+        let done = self.settle(done, |done| &done.checkpoint)?;
+        self.tables = done.tables;
+        self.intake.plan_again();
+        Ok(done.applied)
+    }
+}
+
+// === impl Parts ===
+
+impl Parts<'_> {
+    /// Applies what the reading thread plans, and commits.
+    async fn apply(self, mut parts: mpsc::Receiver<Part>) -> Result<Done, EngineError> {
+        let Parts { target, examiner, before, transaction, tables, progress } = self;
+        let mut apply = PartsApply::begin(target, before, tables).await?;
+        let mut applied = Applied { transactions: 1, ..Applied::default() };
+        loop {
+            let error = match parts.recv().await {
+                Some(Part::Planned(plan)) => {
+                    apply.add(&plan).await?;
+                    hit(Failpoint::BetweenParts);
+                    applied.add(&plan);
+                    let changes = applied.changes;
+                    progress.update(|snapshot| {
+                        if let Some(large) = &mut snapshot.large {
+                            large.applied = changes;
+                            large.part = (large.part + 1).min(large.parts);
+                        }
+                    });
+                    continue;
+                }
+                Some(Part::Described(question)) => {
+                    match describe(&mut apply, examiner, transaction, *question).await {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Some(Part::End(tables)) => {
+                    let checkpoint = apply.commit(transaction.end_lsn, transaction.commit_time_us).await?;
+                    return Ok(Done { checkpoint, tables: *tables, applied });
+                }
+                Some(Part::Failed(error)) => error,
+                None => EngineError::TaskBroken { task: "plan" },
+            };
+            apply.roll_back().await;
+            return Err(error);
+        }
+    }
+}
+
+/// Finds out what a description means, and has the target table follow.
+async fn describe(
+    apply: &mut PartsApply<'_>,
+    examiner: &Examiner<'_>,
+    transaction: &Transaction,
+    question: Question,
+) -> Result<(), EngineError> {
+    let Question { relation, known, plan, answer } = question;
+    let decision = examiner.examine(&known, &plan, &relation).await?;
+    if let Decision::Change(change) = &decision {
+        hit(Failpoint::BeforeAlter);
+        let (shape, end_lsn) = (shape::of(&change.plan), transaction.end_lsn);
+        apply.alter(Alteration { change, shape: &shape, end_lsn }).await?;
+        hit(Failpoint::AfterAlter);
+    }
+    // Nobody may be there any more, which the end of its messages tells.
+    let _unheard = answer.send(decision);
+    Ok(())
+}
+
+// === impl Reader ===
+
+impl Reader<'_> {
+    /// Reads and plans part by part, until nobody wants more.
+    fn run(mut self, spilled: Option<&SpilledChanges>) {
+        let store = spilled.map(SpilledChanges::store);
+        let parts = store.map_or(0, |store| store.parts());
+        for index in 0..parts {
+            let Some(store) = store else { return };
+            let changes = store.read_part(index).map_err(|cause| unreadable(self.transaction, cause));
+            let planned = changes.and_then(|changes| self.plan(&changes));
+            if !self.goes_on(planned) {
+                return;
+            }
+        }
+        let planned = self.plan(&self.transaction.changes);
+        if self.goes_on(planned) {
+            self.send(Part::End(Box::new(self.tables.clone())));
+        }
+    }
+
+    /// Says what went wrong, if anything did. Whether there is somebody to go on for.
+    fn goes_on(&self, planned: Result<bool, EngineError>) -> bool {
+        match planned {
+            Ok(is_heard) => is_heard,
+            Err(error) => {
+                self.send(Part::Failed(error));
+                false
+            }
+        }
+    }
+
+    /// Plans changes, and asks where a table was described anew. Whether somebody listens.
+    fn plan(&mut self, mut changes: &[Change]) -> Result<bool, EngineError> {
+        loop {
+            let unknown = first_unknown(changes, self.transaction.end_lsn, &self.tables);
+            let at = unknown.as_ref().map_or(changes.len(), |(at, _)| *at);
+            let (now, behind) = changes.split_at(at);
+            if !now.is_empty() {
+                let plan = plan_part(now, self.transaction, &self.tables)?;
+                self.tables.note_letters(&plan.letters);
+                if !self.send(Part::Planned(Box::new(plan))) {
+                    return Ok(false);
+                }
+            }
+            let Some((_, relation)) = unknown else { return Ok(true) };
+            if !self.ask(&relation) {
+                return Ok(false);
+            }
+            changes = behind;
+        }
+    }
+
+    /// Asks what a description means, and takes the answer over. Whether there was one.
+    fn ask(&mut self, relation: &Arc<Relation>) -> bool {
+        let entry = self.tables.get(relation.oid);
+        let Some((known, plan)) = entry.and_then(|entry| Some((entry.known.as_ref()?, &entry.plan))) else {
+            return false;
+        };
+        let (answer, answered) = oneshot::channel();
+        let (known, plan) = (Arc::clone(&known.table), Arc::clone(plan));
+        let question = Question { relation: Arc::clone(relation), known, plan, answer };
+        if !self.send(Part::Described(Box::new(question))) {
+            return false;
+        }
+        match answered.blocking_recv() {
+            Ok(Decision::Same(known)) => self.tables.admit(relation, *known),
+            Ok(Decision::Change(change)) => self.tables.follow(relation, *change),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Sends; whether somebody is there to receive it.
+    fn send(&self, part: Part) -> bool {
+        self.sender.blocking_send(part).is_ok()
+    }
+}
+
+/// The number of parts: those on disk, and what is in memory.
+fn parts(spilled: &SpilledChanges) -> u64 {
+    spilled.store().parts() as u64 + 1
+}
+
+/// The live tables that a transaction may change.
+fn live_tables(
+    spilled: Option<&SpilledChanges>,
+    transaction: &Transaction,
+    tables: &TableSet,
+) -> Vec<Arc<TablePlan>> {
+    let spilled = spilled.map(|spilled| spilled.store().relations()).unwrap_or_default();
+    let in_memory = transaction.changes.iter().flat_map(Change::relations);
+    let mut found: Vec<Arc<TablePlan>> = Vec::new();
+    for relation in spilled.iter().chain(in_memory) {
+        let Some(entry) = tables.get(relation.oid) else { continue };
+        let known = found.iter().any(|table| table.source.oid == relation.oid);
+        if entry.phase == TablePhase::Streaming && transaction.end_lsn > entry.sync_lsn && !known {
+            found.push(Arc::clone(&entry.plan));
+        }
+    }
+    found
+}
+
+/// A part cannot be read back.
+fn unreadable(transaction: &Transaction, cause: io::Error) -> EngineError {
+    EngineError::SpillUnreadable { xid: transaction.xid, cause }
+}
