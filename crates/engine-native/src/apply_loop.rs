@@ -136,7 +136,7 @@ impl Follow<'_> {
             watch,
             timeline,
             large_since: None,
-            examiner: Examiner { source, naming, form },
+            examiner: Examiner::new(source, naming, form),
         };
         let write_path = following.target.write_path();
         let end = tokio::select! {

@@ -14,6 +14,8 @@ pub struct CatalogTable {
     pub filenode: u32,
     /// A position that the source had not written beyond when the catalog was read.
     pub read_at: Lsn,
+    /// The oldest transaction that had not ended when the catalog was read (`pg_snapshot_xmin`, its lower 32 bits).
+    pub oldest_xid: u32,
 }
 
 /// A row of `pg_attribute`.
@@ -40,6 +42,13 @@ impl CatalogTable {
     /// The column with this number, whether it lives or not.
     pub fn attribute(&self, attnum: i16) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.attnum == attnum)
+    }
+
+    /// Whether everything is in it that a transaction did, and all that had been done to the table before that. True only
+    /// for transactions that had ended before the oldest one began that had not.
+    pub fn shows(&self, xid: u32) -> bool {
+        // Transaction ids go round.
+        self.oldest_xid.wrapping_sub(xid).wrapping_sub(1) < 1 << 31
     }
 
     /// The highest number that a column of the table has had.

@@ -116,7 +116,7 @@ pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, Pla
     let mut after = KnownTable {
         source: source_behind(known, source_columns, catalog),
         last_attnum: assignment.attnums.last().copied().unwrap_or(0).max(known.last_attnum),
-        filenode: catalog.filenode,
+        filenode: if is_ahead(known, &described, catalog) { known.filenode } else { catalog.filenode },
         ..known.clone()
     };
     let new: Vec<i16> = described
@@ -215,6 +215,22 @@ fn added(
         Some(live) => Ok(SourceColumn { name: sent.name.clone(), not_null: false, ..live.clone() }),
         None => Err(changed(known, format!("column \"{}\" was added, and changed again since", sent.name))),
     }
+}
+
+/// Whether the catalog has columns that are not described, or has not those that are: the table was changed since, and what
+/// else the catalog says of it need not have been so yet.
+fn is_ahead(known: &KnownTable, described: &[(i16, &RelationColumn)], catalog: &CatalogTable) -> bool {
+    let is_as_sent = |(attnum, sent): &(i16, &RelationColumn)| {
+        let live = catalog.table.columns.iter().find(|live| live.attnum == *attnum);
+        let types = catalog.attribute(*attnum).map(|now| (now.type_oid, now.type_modifier));
+        live.is_some_and(|live| live.name == sent.name) && types == Some((sent.type_oid, sent.type_modifier))
+    };
+    let is_missing = |attnum: i16| {
+        let is_generated = catalog.table.columns.iter().any(|live| live.attnum == attnum && live.generated);
+        attnum > known.last_attnum && !is_generated && described.iter().all(|(sent, _)| *sent != attnum)
+    };
+    !described.iter().all(is_as_sent)
+        || catalog.attributes.iter().any(|attribute| is_missing(attribute.attnum))
 }
 
 /// The table with these columns.

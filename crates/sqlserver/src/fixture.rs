@@ -57,5 +57,6 @@ pub(crate) fn known(plan: &TablePlan) -> KnownTable {
         missing: None,
     });
     let (attributes, table) = (attributes.collect(), plan.source.clone());
-    KnownTable::new(&CatalogTable { table, attributes, filenode: 1, read_at: Lsn::new(1) }, plan)
+    let (filenode, read_at, oldest_xid) = (1, Lsn::new(1), 1);
+    KnownTable::new(&CatalogTable { table, attributes, filenode, read_at, oldest_xid }, plan)
 }

@@ -7,9 +7,10 @@
 //!                                  +--> a change: what is before it is applied; its transaction follows alone, in parts
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::{Relation, Transaction};
+use segcdc_model::{CatalogTable, Relation, Transaction};
 use segcdc_plan::{
     ApplyPlan, Decision, Described, KnownTable, Naming, PlanError, SchemaChange, TablePlan, decide,
     first_unknown, plan,
@@ -21,37 +22,46 @@ use crate::error::EngineError;
 use crate::quarantine::table_at_fault;
 
 /// Looks into descriptions.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Examiner<'a> {
-    pub(super) source: &'a Session,
-    pub(super) naming: Naming,
+    source: &'a Session,
+    naming: Naming,
     /// The form in which the stream sends fields.
-    pub(super) form: FieldForm,
+    form: FieldForm,
+    /// What the catalog said of tables when it was last read, by OID: as good as a new look at it for every transaction that
+    /// it shows. A table that is emptied often is described as often.
+    seen: HashMap<u32, Arc<CatalogTable>>,
 }
 
 /// What looking into the descriptions of a batch has found.
 struct Looked {
-    /// Whether there was anything to look into, so that a plan from before does not count.
-    anything: bool,
+    /// Whether a table was set aside, so that a plan from before does not count.
+    set_aside: bool,
     /// The first transaction that changes a table.
     change: Option<usize>,
 }
 
 // === impl Examiner ===
 
-impl Examiner<'_> {
-    /// What a description means for a table.
+impl<'a> Examiner<'a> {
+    /// One that has seen nothing.
+    pub(super) fn new(source: &'a Session, naming: Naming, form: FieldForm) -> Self {
+        Examiner { source, naming, form, seen: HashMap::new() }
+    }
+
+    /// What a description in the transaction `xid` means for a table.
     ///
     /// # Errors
     /// Of one table, when its target table cannot follow; the source's; `STREAM_FORM_CHANGED`.
     pub(super) async fn examine(
-        &self,
+        &mut self,
         known: &KnownTable,
         plan: &TablePlan,
         relation: &Relation,
+        xid: u32,
     ) -> Result<Decision, EngineError> {
         let (oid, table) = (plan.source.oid, plan.source.name.clone());
-        let Some(catalog) = catalog::table_in_detail(self.source, oid, None).await? else {
+        let Some(catalog) = self.catalog(oid, xid).await? else {
             // Its last changes are still on their way.
             return match known.is_described_by(relation) {
                 true => Ok(Decision::Same(Box::new(known.clone()))),
@@ -68,6 +78,18 @@ impl Examiner<'_> {
             tracing::info!(table = %plan.source.name, steps = change.steps.len(), "the table was changed at the source");
         }
         Ok(decision)
+    }
+
+    /// What the catalog says of a table, everything included that the transaction `xid` did; `None` when it was dropped.
+    async fn catalog(&mut self, oid: u32, xid: u32) -> Result<Option<Arc<CatalogTable>>, EngineError> {
+        if let Some(seen) = self.seen.get(&oid).filter(|seen| seen.shows(xid)) {
+            return Ok(Some(Arc::clone(seen)));
+        }
+        let found = catalog::table_in_detail(self.source, oid, None).await?.map(Arc::new);
+        if let Some(found) = &found {
+            self.seen.insert(oid, Arc::clone(found));
+        }
+        Ok(found)
     }
 
     /// Checks that the stream can carry the columns of a table as it is now.
@@ -96,7 +118,7 @@ impl Loop<'_> {
         let mut rest = transactions;
         while !rest.is_empty() {
             let looked = self.look_into(rest).await?;
-            if looked.anything {
+            if looked.set_aside || looked.change.is_some() {
                 planned = None;
             }
             let (now, behind) = rest.split_at(looked.change.unwrap_or(rest.len()));
@@ -119,30 +141,32 @@ impl Loop<'_> {
     /// Looks into the descriptions of `transactions`, up to the first that means a change. Tables that cannot go on are set
     /// aside.
     async fn look_into(&mut self, transactions: &[Transaction]) -> Result<Looked, EngineError> {
-        let mut anything = false;
+        let mut set_aside = false;
         for (index, transaction) in transactions.iter().enumerate() {
             while let Some((_, relation)) =
                 first_unknown(&transaction.changes, transaction.end_lsn, &self.tables)
             {
-                anything = true;
-                match self.examine(&relation).await {
+                match self.examine(&relation, transaction.xid).await {
                     Ok(Decision::Same(known)) => self.tables.admit(&relation, *known),
-                    Ok(Decision::Change(_)) => return Ok(Looked { anything, change: Some(index) }),
+                    Ok(Decision::Change(_)) => return Ok(Looked { set_aside, change: Some(index) }),
                     Err(error) => match table_at_fault(&error) {
-                        Some(oid) => self.set_aside(oid, &error).await?,
+                        Some(oid) => {
+                            set_aside = true;
+                            self.set_aside(oid, &error).await?;
+                        }
                         None => return Err(error),
                     },
                 }
             }
         }
-        Ok(Looked { anything, change: None })
+        Ok(Looked { set_aside, change: None })
     }
 
-    /// What a description means.
-    async fn examine(&self, relation: &Arc<Relation>) -> Result<Decision, EngineError> {
+    /// What a description in the transaction `xid` means.
+    async fn examine(&mut self, relation: &Arc<Relation>, xid: u32) -> Result<Decision, EngineError> {
         let broken = || EngineError::TaskBroken { task: "describe" };
         let entry = self.tables.get(relation.oid).ok_or_else(broken)?;
         let known = entry.known.as_ref().ok_or_else(broken)?;
-        self.examiner.examine(&known.table, &entry.plan, relation).await
+        self.examiner.examine(&known.table, &entry.plan, relation, xid).await
     }
 }

@@ -61,9 +61,9 @@ struct Done {
 }
 
 /// What applying a transaction in parts needs.
-struct Parts<'a> {
+struct Parts<'a, 's> {
     target: &'a mut Target,
-    examiner: &'a Examiner<'a>,
+    examiner: &'a mut Examiner<'s>,
     before: &'a Checkpoint,
     transaction: &'a Transaction,
     /// The tables that it may change.
@@ -150,7 +150,7 @@ impl Loop<'_> {
         let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
         let applying = Parts {
             target: self.target,
-            examiner: &self.examiner,
+            examiner: &mut self.examiner,
             before: &before,
             transaction,
             tables: &touched,
@@ -168,7 +168,7 @@ impl Loop<'_> {
 
 // === impl Parts ===
 
-impl Parts<'_> {
+impl Parts<'_, '_> {
     /// Applies what the reading thread plans, and commits.
     async fn apply(self, mut parts: mpsc::Receiver<Part>) -> Result<Done, EngineError> {
         let Parts { target, examiner, before, transaction, tables, progress } = self;
@@ -211,12 +211,12 @@ impl Parts<'_> {
 /// Finds out what a description means, and has the target table follow.
 async fn describe(
     apply: &mut PartsApply<'_>,
-    examiner: &Examiner<'_>,
+    examiner: &mut Examiner<'_>,
     transaction: &Transaction,
     question: Question,
 ) -> Result<(), EngineError> {
     let Question { relation, known, plan, answer } = question;
-    let decision = examiner.examine(&known, &plan, &relation).await?;
+    let decision = examiner.examine(&known, &plan, &relation, transaction.xid).await?;
     if let Decision::Change(change) = &decision {
         hit(Failpoint::BeforeAlter);
         let (shape, end_lsn) = (shape::of(&change.plan), transaction.end_lsn);

@@ -143,6 +143,19 @@ async fn rows_that_the_source_wrote_anew_halt_their_table_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_that_were_written_anew_far_ahead_halt_their_table_too() {
+    let rig = Rig::shared("change_ahead", TABLES).await;
+    rig.catch_up().await.unwrap();
+    // When the first of these is described, the catalog has the file of the last already.
+    rig.sql("UPDATE item SET amount = 1 WHERE id = 1; UPDATE log SET what = 'x' WHERE line = 1").await;
+    rig.sql("ALTER TABLE item ADD COLUMN token text DEFAULT md5(random()::text)").await;
+    rig.sql("UPDATE item SET amount = 2 WHERE id = 1").await;
+    rig.catch_up().await.unwrap();
+    assert_eq!(code(&rig, "item").await.as_deref(), Some("SCHEMA_CHANGED"));
+    rig.assert_equal(&["log"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_was_dropped_and_added_again_halts_its_table() {
     let (rig, running) = following("change_again", TABLES).await;
     rig.sql("UPDATE item SET word = 'seen' WHERE id = 1").await;

@@ -44,7 +44,7 @@ fn catalog(columns: &[&str], filenode: u32) -> CatalogTable {
         }
     }
     table.primary_key = vec![0];
-    CatalogTable { table, attributes, filenode, read_at: Lsn::new(9) }
+    CatalogTable { table, attributes, filenode, read_at: Lsn::new(9), oldest_xid: 9 }
 }
 
 /// A description in the spelling of [`catalog`], as far as the stream has it.
@@ -157,6 +157,44 @@ fn rows_that_were_written_anew_halt_the_table() {
     assert_eq!(spelled(&["id"], &["id", "b"], &catalog(&["id", "b?=5"], 8)), "add b int = 5");
     // A partition root has no file.
     assert_eq!(spelled(&["id"], &["id", "b"], &catalog(&["id", "b?*"], 0)), rewritten);
+}
+
+#[test]
+fn rows_that_are_written_anew_behind_a_description_are_told_when_it_comes() {
+    let (known, plan) = known(&["id"]);
+    let now = catalog(&["id", "b?*"], 8);
+    let described = |known: &KnownTable, sent: &[&str]| {
+        let relation = relation(sent);
+        decide(Described { known, plan: &plan, relation: &relation, catalog: &now }, &naming())
+    };
+    // The catalog has another file already, which the table had not yet here.
+    let Ok(Decision::Same(known)) = described(&known, &["id"]) else { panic!("nothing was changed") };
+    assert_eq!(known.filenode, 7);
+    let error = described(&known, &["id", "b"]).unwrap_err();
+    assert!(
+        error.to_string().ends_with("the rows were written anew, which the stream does not show"),
+        "{error}"
+    );
+}
+
+#[test]
+fn emptied_tables_have_another_file_and_are_the_same() {
+    let (known, plan) = known(&["id", "a?"]);
+    let (now, relation) = (catalog(&["id", "a?"], 8), relation(&["id", "a"]));
+    let described = Described { known: &known, plan: &plan, relation: &relation, catalog: &now };
+    let Ok(Decision::Same(known)) = decide(described, &naming()) else { panic!("nothing was changed") };
+    assert_eq!(known.filenode, 8);
+}
+
+#[test]
+fn catalogs_show_transactions_that_had_ended() {
+    let read_when = |oldest_xid| CatalogTable { oldest_xid, ..catalog(&["id"], 7) };
+    assert!(read_when(100).shows(99));
+    assert!(!read_when(100).shows(100));
+    assert!(!read_when(100).shows(101));
+    // Behind the highest number they begin again.
+    assert!(read_when(5).shows(u32::MAX - 3));
+    assert!(!read_when(u32::MAX - 3).shows(5));
 }
 
 #[test]

@@ -38,7 +38,8 @@ pub(super) async fn read(
          SELECT 'column', found.* FROM ({columns} ({oid}) ORDER BY a.attnum) AS found; \
          SELECT 'index', found.* FROM ({indexes} ({oid}) ORDER BY c.relname) AS found; \
          SELECT 'attribute', found.* FROM ({ATTRIBUTES} {oid} ORDER BY a.attnum) AS found; \
-         SELECT 'place', coalesce((SELECT relfilenode FROM pg_class WHERE oid = {oid}), 0), {position}; \
+         SELECT 'place', coalesce((SELECT relfilenode FROM pg_class WHERE oid = {oid}), 0), {position}, \
+           pg_snapshot_xmin(pg_current_snapshot())::text::numeric % 4294967296; \
          COMMIT",
         tables = tables::TABLES,
         columns = tables::COLUMNS,
@@ -57,7 +58,13 @@ pub(super) async fn read(
     }
     let mut place = place.ok_or_else(|| protocol("a row is missing"))?;
     let Some(table) = tables::described(session, found).await?.pop() else { return Ok(None) };
-    Ok(Some(CatalogTable { table, attributes, filenode: place.value()?, read_at: place.lsn()? }))
+    Ok(Some(CatalogTable {
+        table,
+        attributes,
+        filenode: place.value()?,
+        read_at: place.lsn()?,
+        oldest_xid: place.value()?,
+    }))
 }
 
 /// One row of [`ATTRIBUTES`].
