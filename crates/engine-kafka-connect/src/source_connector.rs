@@ -181,12 +181,15 @@ fn tables(lines: &mut Builder<'_>, layout: &Layout) {
         exactly_any(names.iter().map(String::as_str)),
         "these tables and no others; regular expressions, so dots are escaped",
     );
-    let keys: Vec<String> = layout.tables().filter_map(|plan| chosen_key(plan)).collect();
+    let mut keys: Vec<String> = layout.tables().filter_map(|plan| key(plan)).collect();
+    let heartbeats = layout.heartbeats().into_iter().map(|heartbeat| dotted(&heartbeat.source));
+    keys.extend(heartbeats.map(|name| format!("{}:id", exactly(&name))));
     if !keys.is_empty() {
         lines.set(
             "message.key.columns",
             keys.join(";"),
-            "what identifies a row of a table otherwise than by its primary key",
+            "what identifies a row: Debezium would ask the source, which no longer knows it of a table that was dropped, \
+             and a change without a key stops the sink",
         );
     }
     lines.set_if_known(
@@ -197,15 +200,10 @@ fn tables(lines: &mut Builder<'_>, layout: &Layout) {
     lines.set_if_known("guardrail.collections.limit.action", "fail", "and stop the connector");
 }
 
-/// What identifies a row of a table otherwise than by its primary key: a unique index that is the replica identity, or
-/// was chosen.
-fn chosen_key(plan: &TablePlan) -> Option<String> {
-    let key = || plan.key_columns().iter().filter_map(|index| plan.columns.get(*index));
-    let primary = &plan.source.primary_key;
-    if key().count() == primary.len() && key().all(|column| primary.contains(&column.source_index)) {
-        return None;
-    }
-    let columns: Vec<&str> = key().map(|column| column.name.as_str()).collect();
+/// What identifies a row of a table: its primary key, or a unique index that is its replica identity or was chosen.
+fn key(plan: &TablePlan) -> Option<String> {
+    let columns: Vec<&str> =
+        plan.key_columns().iter().filter_map(|index| Some(plan.columns.get(*index)?.name.as_str())).collect();
     (!columns.is_empty()).then(|| format!("{}:{}", exactly(&dotted(&plan.source.name)), columns.join(",")))
 }
 

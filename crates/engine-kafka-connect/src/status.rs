@@ -4,15 +4,14 @@
 //! connector counts as failed when one of its tasks is, and what has arrived is judged by the heartbeat rows.
 
 use segcdc_engine_native::heartbeat_row::{self, NOW_US};
-use segcdc_engine_native::{Health, PipelineStateWord, SlotReport, StatusNote, TableReport};
+use segcdc_engine_native::{EngineError, Health, PipelineStateWord, SlotReport, StatusNote, TableReport};
 use segcdc_model::{Fault, Lsn, TablePhase};
-use segcdc_postgres::{Session, catalog, session};
+use segcdc_postgres::{Session, catalog, publication, session};
 use segcdc_sqlserver::{PipelineState, Target};
 use serde::Serialize;
 
 use crate::config::{ConnectConfig, Spec};
 use crate::error::ConnectError;
-use crate::kafka::KafkaAdmin;
 use crate::offset;
 use crate::property::Role;
 use crate::remove::brokers;
@@ -84,6 +83,19 @@ pub(crate) struct Seen {
     pub(crate) applied_lsn: Option<Lsn>,
     pub(crate) lag_ms: Option<u64>,
     pub(crate) slot: Option<SlotReport>,
+    /// The publication, if it is gone.
+    pub(crate) lost_publication: Option<String>,
+    /// A connector that says that it runs and does nothing, and why.
+    pub(crate) trouble: Option<(String, Cause)>,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// Whether the slot is there and nobody reads it.
+    fn is_unread(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.exists && slot.active_pid.is_none())
+    }
 }
 
 /// Where a pipeline stands.
@@ -108,11 +120,13 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     if let Err(error) = measure_sinks(config, rest, &spec, &mut connectors).await {
         notes.push(note(&error));
     }
-    let mut seen = match look_at_source(config).await {
-        Ok((source_lsn, now_us, slot)) => Seen {
+    let publication = &state.checkpoint.lineage.publication;
+    let mut seen = match look_at_source(config, publication).await {
+        Ok((source_lsn, now_us, slot, has_publication)) => Seen {
             source_lsn: Some(source_lsn),
             lag_ms: arrived.and_then(|arrived| u64::try_from((now_us - arrived.at_us) / 1000).ok()),
             slot: Some(slot),
+            lost_publication: (!has_publication).then(|| publication.clone()),
             ..Seen::default()
         },
         Err(error) => {
@@ -123,7 +137,31 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     seen.stored_lsn = offset::source_position(&offsets, &spec.topic_prefix);
     // A row that has arrived before the copy was over would be none: it is left out of the copy.
     seen.applied_lsn = arrived.map(|arrived| arrived.lsn).filter(|lsn| *lsn > Lsn::ZERO);
+    let idle = |report: &&ConnectorReport| {
+        report.word == Some(ConnectorWord::Running)
+            && (report.tasks.1 == 0 || report.role == Role::Source && seen.is_unread())
+    };
+    if let Some(idle) = connectors.iter().find(idle) {
+        seen.trouble = trouble(rest, &idle.name).await.map(|cause| (idle.name.clone(), cause));
+    }
     Ok(report(&state, &spec, connectors, seen, notes))
+}
+
+/// Why a connector cannot do its work, by the worker's word.
+///
+/// One that cannot log in when it starts tries again for ever and says RUNNING, without a trace; of one whose passwords
+/// cannot be read the worker makes no task, and says nothing either. But it reads them and logs in when it validates the
+/// configuration, and answers what it was told.
+pub async fn trouble(rest: &Rest, connector: &str) -> Option<Cause> {
+    let mut properties = rest.config(connector).await.ok()??;
+    let class = properties.get("connector.class")?.clone();
+    properties.insert("name".to_owned(), connector.to_owned());
+    let said: Vec<String> = match rest.validate(&class, &properties).await {
+        Ok(found) => found.errors.into_iter().map(|error| error.message).collect(),
+        Err(ConnectError::Answer { message, .. }) => vec![message],
+        Err(_) => Vec::new(),
+    };
+    said.iter().map(|text| trace::cause(text)).find(|cause| cause.code != trace::UNKNOWN)
 }
 
 /// How far the sinks are behind, if there are brokers that can be asked.
@@ -133,10 +171,10 @@ async fn measure_sinks(
     spec: &Spec,
     reports: &mut [ConnectorReport],
 ) -> Result<(), ConnectError> {
-    let Some(bootstrap) = brokers(config, spec)? else { return Ok(()) };
+    let Some(brokers) = brokers(config, spec)? else { return Ok(()) };
     // Sinks and their topics have the same order.
     let topics = spec.topics.get(..spec.sink_connectors.len()).unwrap_or_default();
-    let ends = KafkaAdmin::new(bootstrap).ends(topics).await?;
+    let ends = brokers.ends(topics).await?;
     for ((sink, topic), end) in spec.sink_connectors.iter().zip(topics).zip(ends) {
         let Some(report) = reports.iter_mut().find(|report| report.name == *sink && report.word.is_some())
         else {
@@ -181,13 +219,18 @@ pub(crate) fn connector(name: &str, role: Role, status: Option<&ConnectorStatus>
     report
 }
 
-async fn look_at_source(config: &ConnectConfig) -> Result<(Lsn, i64, SlotReport), ConnectError> {
+/// How far the source is, its clock, the slot, and whether the publication is there.
+async fn look_at_source(
+    config: &ConnectConfig,
+    publication: &str,
+) -> Result<(Lsn, i64, SlotReport, bool), ConnectError> {
     let slot = segcdc_engine_native::slot(&config.engine).await?;
     let source = session::connect(&config.engine.source).await?;
+    let found = publication::inspect(&source, publication).await?;
     let lsn = catalog::current_lsn(&source).await?;
     let now_us = clock_us(&source).await?;
     source.close().await;
-    Ok((lsn, now_us, slot))
+    Ok((lsn, now_us, slot, found.is_some()))
 }
 
 /// The source's time, microseconds since 2000-01-01 UTC.
@@ -226,11 +269,11 @@ pub(crate) fn report(
     seen: Seen,
     mut notes: Vec<StatusNote>,
 ) -> ConnectStatus {
-    // The slot of a load that has not come so far is not lost.
-    let slot_lost = seen
-        .slot
-        .as_ref()
-        .is_some_and(|slot| !slot.exists && !spec.needs_load() || slot.invalidation.is_some());
+    // The slot of a load that has not come so far is not lost. Before PostgreSQL 17 there is no reason of an invalidation.
+    let is_invalid =
+        |slot: &SlotReport| slot.invalidation.is_some() || slot.wal_status.as_deref() == Some("lost");
+    let slot_lost =
+        seen.slot.as_ref().is_some_and(|slot| !slot.exists && !spec.needs_load() || is_invalid(slot));
     if slot_lost {
         let detail =
             "the slot is gone or was invalidated: what was committed behind it is lost to the pipeline";
@@ -239,6 +282,11 @@ pub(crate) fn report(
         notes.insert(0, named("SLOT_LOST", detail.to_owned(), hint));
     }
     let loads = spec.needs_load();
+    // PostgreSQL 18 sends nothing then, and says so in its own log only.
+    if let Some(publication) = seen.lost_publication.as_ref().filter(|_| !loads) {
+        let error = EngineError::PublicationMissing { publication: publication.clone() };
+        notes.insert(0, named(error.code(), error.to_string(), &error.hint()));
+    }
     if loads {
         let detail = "the tables are being copied, or that was interrupted; connectors come after it";
         notes.push(named("FULL_LOAD", detail.to_owned(), "`segcdc up` goes on with what was interrupted"));
@@ -253,10 +301,12 @@ pub(crate) fn report(
     }
     let word = match loads {
         true => PipelineStateWord::Starting,
-        false => state_word(&connectors, slot_lost),
+        false => state_word(&connectors, slot_lost || seen.lost_publication.is_some()),
     };
-    let unread = seen.slot.as_ref().is_some_and(|slot| slot.exists && slot.active_pid.is_none());
-    if word == PipelineStateWord::Running && unread && seen.applied_lsn.is_some() {
+    if let Some((connector, cause)) = &seen.trouble {
+        let detail = format!("connector {connector} says that it runs, and does nothing: {}", cause.detail);
+        notes.push(named(cause.code, detail, cause.advice));
+    } else if word == PipelineStateWord::Running && seen.is_unread() && seen.applied_lsn.is_some() {
         let detail =
             "the source connector says that it runs, and nothing reads the slot: it may try again and again";
         let hint =
@@ -302,10 +352,10 @@ pub(crate) fn report(
 }
 
 /// One word for all connectors.
-fn state_word(connectors: &[ConnectorReport], slot_lost: bool) -> PipelineStateWord {
+fn state_word(connectors: &[ConnectorReport], is_lost: bool) -> PipelineStateWord {
     let has = |word| connectors.iter().any(|report| report.word == Some(word));
     let all = |word| connectors.iter().all(|report| report.word == Some(word));
-    if slot_lost || has(ConnectorWord::Failed) || connectors.iter().any(|report| report.word.is_none()) {
+    if is_lost || has(ConnectorWord::Failed) || connectors.iter().any(|report| report.word.is_none()) {
         PipelineStateWord::Failed
     } else if all(ConnectorWord::Running) {
         let busy = connectors.iter().all(|report| report.tasks.0 > 0 && report.tasks.0 == report.tasks.1);

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod canary;
 #[cfg(test)]
+mod doors;
+#[cfg(test)]
 mod handover;
 #[cfg(test)]
 mod life;

@@ -88,6 +88,7 @@ async fn faults_pass_or_are_named() -> Result<()> {
         sandbox.start_again().await?;
         goes_on(&mut stage, &cluster, "a crash of the target").await?;
     }
+    worker_has_another_password(&mut stage, &cluster).await?;
     source_password_changes(&mut stage, &cluster).await?;
     target_password_changes(&mut stage, &cluster).await?;
     slot_is_dropped(&mut stage).await?;
@@ -95,7 +96,7 @@ async fn faults_pass_or_are_named() -> Result<()> {
 }
 
 /// Has the source ask the pipeline's role for its password.
-async fn ask_for_passwords(stage: &mut Stage) -> Result<()> {
+pub(super) async fn ask_for_passwords(stage: &mut Stage) -> Result<()> {
     let rules = stage.source.data_dir().join("pg_hba.conf");
     let known = std::fs::read_to_string(&rules)?;
     std::fs::write(
@@ -109,6 +110,21 @@ fn set_source_password(stage: &mut Stage, password: &str) {
     let url =
         format!("postgres://cdc:{password}@127.0.0.1:{}/{DATABASE}?sslmode=disable", stage.source.port());
     stage.product.set("SEGCDC_SOURCE_URL", &url);
+}
+
+/// A connector that cannot log in says RUNNING for ever, and nothing of the reason; the worker says it when it is asked.
+async fn worker_has_another_password(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
+    let file = super::secrets_file(stage, cluster);
+    let known = std::fs::read_to_string(&file)?;
+    std::fs::write(&file, known.replace("first-password", "another"))?;
+    let path = "/connectors/segcdc_faulty_source/restart?includeTasks=true&onlyFailed=false";
+    let answer = cluster.rest().post(path, None).await?;
+    ensure!(answer.status == 202, "{answer:?}");
+    let status = noted(stage, "AUTH_FAILED").await?;
+    let source = &status["connectors"][0];
+    ensure!(source["word"] == "RUNNING" && source["cause"].is_null(), "{status:#}");
+    ensure!(status["notes"].to_string().contains("says that it runs, and does nothing"), "{status:#}");
+    goes_on(stage, cluster, "another password in the worker's file").await
 }
 
 /// The tasks are told apart by what failed; the right password in the URL mends it.
