@@ -18,6 +18,7 @@ const CANARY: &str = "c4nary-p4ssword";
 
 /// Options that the plugin of the tests has beside those that are always set.
 const OPTIONAL: &[&str] = &[
+    "slot.failover",
     "lsn.flush.mode",
     "publish.via.partition.root",
     "guardrail.collections.max",
@@ -51,6 +52,11 @@ fn secrets() -> Secrets {
 }
 
 fn source(plugin: &Plugin) -> Connector {
+    source_at(plugin, true)
+}
+
+/// That of a source that keeps slots over a failover, or does not.
+fn source_at(plugin: &Plugin, keeps_slots: bool) -> Connector {
     let (layout, source, secrets) = (layout(), source_config(), secrets());
     source_connector(&SourceRequest {
         layout: &layout,
@@ -61,6 +67,7 @@ fn source(plugin: &Plugin) -> Connector {
         exactly_once: false,
         replication_factor: Some(3),
         may_override_client: true,
+        keeps_slots,
     })
     .unwrap()
 }
@@ -86,6 +93,17 @@ fn options_that_the_plugin_lacks_are_left_out() {
         assert_eq!(connector.get(name), None, "{name}");
     }
     assert_eq!(connector.get("plugin.name"), Some("pgoutput"));
+}
+
+#[test]
+fn slots_follow_a_failover_where_source_and_plugin_can() {
+    let failover = |options: &[&str], keeps_slots| {
+        source_at(&plugin(SOURCE_CLASS, options), keeps_slots).get("slot.failover").map(str::to_owned)
+    };
+    assert_eq!(failover(OPTIONAL, true).as_deref(), Some("true"));
+    // Before PostgreSQL 17, and at a standby, Debezium would warn at each start.
+    assert_eq!(failover(OPTIONAL, false), None);
+    assert_eq!(failover(&[], true), None);
 }
 
 #[test]

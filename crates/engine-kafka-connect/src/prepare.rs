@@ -7,7 +7,7 @@ use segcdc_engine_native::{
 };
 use segcdc_model::{Finding, Lsn, Severity, Side};
 use segcdc_plan::{TableKey, TablePlan};
-use segcdc_postgres::{publication, session};
+use segcdc_postgres::{catalog, publication, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TargetError};
 
 use crate::carried::{Carried, carried};
@@ -40,13 +40,18 @@ pub struct Prepared {
     pub spec: Spec,
 }
 
-/// What the worker's own settings allow.
+/// First version with slots that standbys have too.
+const FAILOVER_VERSION: u32 = 170_000;
+
+/// What the worker's own settings and the source allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Allowed {
     /// `exactly.once.source.support=enabled`
     exactly_once: bool,
     /// `connector.client.config.override.policy` other than `None`
     client_overrides: bool,
+    /// The source keeps slots over a failover.
+    keeps_slots: bool,
 }
 
 /// What is decided about a pipeline before its tables are looked at.
@@ -110,6 +115,7 @@ async fn plan(
 ) -> Result<Prepared, ConnectError> {
     let source = session::connect(&config.engine.source).await?;
     let values = values::check(&source, &found.plans).await?;
+    let identity = catalog::identity(&source).await?;
     source.close().await;
     values::leave_out(&mut found, values);
     let (mut preflight, layout) = select(config, found, &origin)?;
@@ -141,7 +147,10 @@ async fn plan(
         start_lsn: origin.start_lsn,
         leaving: None,
     };
-    let allowed = allowed(rest, config, &layout, &spec, &plugins).await?;
+    let keeps_slots = identity.server_version_num >= FAILOVER_VERSION && !identity.in_recovery;
+    let wish = Allowed { exactly_once: true, client_overrides: true, keeps_slots };
+    let wished = connectors(config, &layout, &spec, &plugins, wish)?;
+    let allowed = allowed(rest, &wished, wish).await?;
     preflight.findings.extend(allowed.findings());
     let connectors = connectors(config, &layout, &spec, &plugins, allowed)?;
     Ok(Prepared { preflight, plugins, layout, connectors, spec })
@@ -352,17 +361,10 @@ fn judge(plan: &TablePlan) -> Result<(), Box<LeftOut>> {
 
 /// Finds out what the worker's own settings allow, by asking for it: without passwords and host, so that the worker
 /// neither fills in a placeholder nor connects.
-async fn allowed(
-    rest: &Rest,
-    config: &ConnectConfig,
-    layout: &Layout,
-    spec: &Spec,
-    plugins: &Plugins,
-) -> Result<Allowed, ConnectError> {
-    let wish = Allowed { exactly_once: true, client_overrides: true };
+async fn allowed(rest: &Rest, connectors: &[Connector], wish: Allowed) -> Result<Allowed, ConnectError> {
     let mut allowed = wish;
-    for connector in connectors(config, layout, spec, plugins, wish)? {
-        let mut properties = named(&connector);
+    for connector in connectors {
+        let mut properties = named(connector);
         for name in ["database.hostname", "database.password", "connection.password"] {
             properties.remove(name);
         }
@@ -402,6 +404,7 @@ fn connectors(
         exactly_once: allowed.exactly_once,
         replication_factor: config.replication_factor,
         may_override_client: allowed.client_overrides,
+        keeps_slots: allowed.keeps_slots,
     })?);
     for connector in &mut connectors {
         overrides::apply(connector, &config.overrides);

@@ -44,6 +44,8 @@ pub struct SourceRequest<'a> {
     pub replication_factor: Option<u16>,
     /// Whether connectors may change their producer's settings.
     pub may_override_client: bool,
+    /// Whether the source keeps slots over a failover: PostgreSQL 17 or newer, and no standby.
+    pub keeps_slots: bool,
 }
 
 /// The source connector of a pipeline.
@@ -64,7 +66,16 @@ pub fn source_connector(request: &SourceRequest<'_>) -> Result<Connector, Connec
             layout.slot.as_str(),
             "made before the connector, so that it can be removed with the pipeline",
         )
-        .set("slot.drop.on.stop", "false", "dropping it would lose what is committed until the next start")
+        .set("slot.drop.on.stop", "false", "dropping it would lose what is committed until the next start");
+    if request.keeps_slots {
+        lines.set_if_known(
+            "slot.failover",
+            "true",
+            "as the slot was made: standbys with sync_replication_slots have it too, and the pipeline goes on at the one \
+             that is promoted",
+        );
+    }
+    lines
         .set(
             "slot.max.retries",
             "30",
