@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ConnectError;
 use crate::http::HttpConfig;
-use crate::kafka::Bootstrap;
+use crate::kafka::{Bootstrap, BrokerSecurity};
 use crate::overrides::Override;
 use crate::secrets::Secrets;
 
@@ -33,6 +33,8 @@ pub struct ConnectConfig {
     pub secrets: Option<Secrets>,
     /// Brokers, for deleting topics; `None` takes what is stored.
     pub bootstrap: Option<Bootstrap>,
+    /// What brokers are told beside a request. Never stored.
+    pub security: BrokerSecurity,
     /// Copies of each topic; `None` leaves it to the brokers.
     pub replication_factor: Option<u16>,
     /// Properties that the user sets.

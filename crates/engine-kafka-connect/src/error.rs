@@ -8,6 +8,8 @@ use segcdc_model::{Disposition, Fault};
 use segcdc_postgres::SourceError;
 use segcdc_sqlserver::TargetError;
 
+pub use crate::kafka::KafkaError;
+
 /// Why a pipeline on Kafka Connect cannot be set up, looked after or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -20,6 +22,9 @@ pub enum ConnectError {
     /// The target's.
     #[error(transparent)]
     Target(Box<TargetError>),
+    /// The brokers'.
+    #[error(transparent)]
+    Kafka(Box<KafkaError>),
     /// The worker's URL cannot be used.
     #[error("the URL of the Kafka Connect worker cannot be used: {reason}")]
     Url {
@@ -215,45 +220,6 @@ pub enum ConnectError {
         /// What to do instead.
         instead: &'static str,
     },
-    /// A bootstrap address cannot be read.
-    #[error("\"{address}\" is no address of a Kafka broker")]
-    BootstrapInvalid {
-        /// What was given.
-        address: String,
-    },
-    /// No broker can be reached.
-    #[error("no Kafka broker of {addresses} can be reached")]
-    KafkaUnreachable {
-        /// The addresses.
-        addresses: String,
-        /// What the system says about the last of them.
-        #[source]
-        cause: io::Error,
-    },
-    /// The listener of the brokers wants TLS or SASL.
-    #[error(
-        "the listener {address} of Kafka wants {wants}, and segcdc asks brokers without TLS and SASL only"
-    )]
-    KafkaSecured {
-        /// Host and port.
-        address: String,
-        /// `TLS`, or `SASL` with its mechanisms.
-        wants: String,
-    },
-    /// A broker refused something.
-    #[error("Kafka refuses to {what}: error {number}")]
-    KafkaRefused {
-        /// What was asked for.
-        what: String,
-        /// The error number of the Kafka protocol.
-        number: i16,
-    },
-    /// A broker answered something that cannot be read.
-    #[error("a Kafka broker's answer cannot be read while asking to {what}")]
-    KafkaProtocol {
-        /// What was asked for.
-        what: &'static str,
-    },
     /// Tables could not be copied by the full load.
     #[error("the full load could not copy {tables}")]
     LoadIncomplete {
@@ -312,12 +278,19 @@ impl From<TargetError> for ConnectError {
     }
 }
 
+impl From<KafkaError> for ConnectError {
+    fn from(error: KafkaError) -> Self {
+        ConnectError::Kafka(Box::new(error))
+    }
+}
+
 impl Fault for ConnectError {
     fn code(&self) -> &'static str {
         match self {
             ConnectError::Engine(error) => error.code(),
             ConnectError::Source(error) => error.code(),
             ConnectError::Target(error) => error.code(),
+            ConnectError::Kafka(error) => error.code(),
             ConnectError::Url { .. } => "CONNECT_URL",
             ConnectError::Unreachable { .. } => "CONNECT_UNREACHABLE",
             ConnectError::Tls { .. } => "CONNECT_TLS",
@@ -342,11 +315,6 @@ impl Fault for ConnectError {
             ConnectError::SecretsFile { .. } => "CONNECT_SECRETS_FILE",
             ConnectError::SecretsProvider { .. } => "CONNECT_SECRETS_PROVIDER",
             ConnectError::Unsupported { .. } => "CONNECT_UNSUPPORTED",
-            ConnectError::BootstrapInvalid { .. } => "KAFKA_BOOTSTRAP",
-            ConnectError::KafkaUnreachable { .. } => "KAFKA_UNREACHABLE",
-            ConnectError::KafkaSecured { .. } => "KAFKA_LISTENER_SECURED",
-            ConnectError::KafkaRefused { .. } => "KAFKA_REFUSED",
-            ConnectError::KafkaProtocol { .. } => "KAFKA_PROTOCOL",
             ConnectError::LoadIncomplete { .. } => "FULL_LOAD_INCOMPLETE",
             ConnectError::MigrateRefused { .. } => "MIGRATE_REFUSED",
             ConnectError::MigrationUnfinished { .. } => "MIGRATION_UNFINISHED",
@@ -360,10 +328,10 @@ impl Fault for ConnectError {
             ConnectError::Engine(error) => error.disposition(),
             ConnectError::Source(error) => error.disposition(),
             ConnectError::Target(error) => error.disposition(),
+            ConnectError::Kafka(error) => error.disposition(),
             ConnectError::Unreachable { .. }
             | ConnectError::Timeout { .. }
             | ConnectError::Rebalancing { .. }
-            | ConnectError::KafkaUnreachable { .. }
             | ConnectError::ConnectorState { .. } => Disposition::Retry,
             ConnectError::Answer { status, .. } if *status >= 500 => Disposition::Retry,
             ConnectError::Answer { .. }
@@ -386,10 +354,6 @@ impl Fault for ConnectError {
             | ConnectError::SecretsFile { .. }
             | ConnectError::SecretsProvider { .. }
             | ConnectError::Unsupported { .. }
-            | ConnectError::BootstrapInvalid { .. }
-            | ConnectError::KafkaSecured { .. }
-            | ConnectError::KafkaRefused { .. }
-            | ConnectError::KafkaProtocol { .. }
             | ConnectError::LoadIncomplete { .. }
             | ConnectError::MigrateRefused { .. }
             | ConnectError::MigrationUnfinished { .. }
@@ -403,6 +367,7 @@ impl Fault for ConnectError {
             ConnectError::Engine(error) => return error.hint(),
             ConnectError::Source(error) => return error.hint(),
             ConnectError::Target(error) => return error.hint(),
+            ConnectError::Kafka(error) => return error.hint(),
             ConnectError::Url { .. } => {
                 "give --connect-url http://host:8083 or https://host/path; user and password go into --connect-auth"
             }
@@ -454,15 +419,13 @@ impl Fault for ConnectError {
             ConnectError::SecretsProvider { .. } => {
                 "set config.providers in the worker's properties; docs/guides/kafka-connect.md shows how"
             }
-            ConnectError::Unsupported { instead, .. } => instead,
-            ConnectError::BootstrapInvalid { .. } => "give --kafka-bootstrap host:port, several with commas",
-            ConnectError::KafkaUnreachable { .. } => "check --kafka-bootstrap, and that the brokers run and listen there",
-            ConnectError::KafkaSecured { .. } => "give another listener, or none: docs/guides/kafka-connect.md, Remove it",
-            ConnectError::KafkaRefused { .. } => {
-                "look the number up in the Kafka protocol's table of errors; the principal needs DELETE on topics and groups"
+            ConnectError::SecretsRefused { .. } => {
+                "check config.providers in the worker's properties, that the file or the variable is there with the \
+                 password of --source, and that the provider may read it"
             }
-            ConnectError::KafkaProtocol { .. } => {
-                "check that --kafka-bootstrap is a listener without SASL of a Kafka broker"
+            ConnectError::SecretsUnproven { .. } => {
+                "give the worker that value, any, as segcdc.check in the file or as PREFIX_CHECK in its environment; if it \
+                 has it, set config.providers: docs/guides/kafka-connect.md shows how"
             }
             ConnectError::LoadIncomplete { .. } => {
                 "change the values at the source, then run `segcdc up` again: it copies what is missing"

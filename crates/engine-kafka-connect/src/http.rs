@@ -3,7 +3,6 @@
 //! Redirects are not followed, proxies of the environment are not used, and what answers is never trusted: an answer is
 //! cut off when it is too large or too slow.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -15,7 +14,6 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use segcdc_model::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,6 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::connect_url::ConnectUrl;
 use crate::error::ConnectError;
+use crate::tls;
 
 /// Longest time for one request, its answer included. A worker opens database connections while it validates, with
 /// time-outs of its own of 10 to 15 seconds each.
@@ -102,7 +101,10 @@ impl Http {
     /// [`ConnectError::Tls`] for certificates that cannot be read.
     pub(crate) fn new(config: HttpConfig) -> Result<Self, ConnectError> {
         let tls = match config.url.tls {
-            true => Some(tls_connector(config.ca_pem.as_deref())?),
+            true => Some(
+                tls::connector(config.ca_pem.as_deref(), None)
+                    .map_err(|detail| ConnectError::Tls { url: "the worker".to_owned(), detail })?,
+            ),
             false => None,
         };
         Ok(Http { config, tls })
@@ -224,34 +226,4 @@ impl Http {
         }
         Ok(Answer { status, body: bytes })
     }
-}
-
-/// TLS with the given authorities, or the system's.
-fn tls_connector(ca_pem: Option<&[u8]>) -> Result<TlsConnector, ConnectError> {
-    let bad = |detail: String| ConnectError::Tls { url: "the worker".to_owned(), detail };
-    let mut roots = RootCertStore::empty();
-    match ca_pem {
-        Some(pem) => {
-            use rustls_pki_types::CertificateDer;
-            use rustls_pki_types::pem::PemObject;
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| bad(format!("the CA file: {error}")))?;
-                roots.add(certificate).map_err(|error| bad(format!("the CA file: {error}")))?;
-            }
-        }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
-    }
-    if roots.is_empty() {
-        return Err(bad("there is no certificate authority to trust".to_owned()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| bad(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -3,30 +3,27 @@
 //!
 //! Four requests of the Kafka protocol, in versions that every broker from 1.0 to 4.x speaks and that have no tagged
 //! fields: Metadata 1 finds brokers and topics, DeleteTopics 1, ListOffsets 1 and ListGroups 0 ask them. Metadata is
-//! always asked for all topics: naming one that is gone would have some brokers make it again. Brokers are spoken to
-//! without TLS and without SASL; a listener that wants them is named, and the commands are printed.
+//! always asked for all topics: naming one that is gone would have some brokers make it again. Before them come TLS and
+//! SASL ([`BrokerSecurity`]); a listener that wants what was not given is named.
 
 use std::io;
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-
-use crate::error::ConnectError;
+use crate::kafka::connection::{Security, Trouble, ask};
 use crate::kafka::wire::{Reader, Writer};
 
-mod listener;
-mod wire;
+pub use crate::kafka::connection::{BrokerSecurity, BrokerTls};
+pub use crate::kafka::error::KafkaError;
+pub use crate::kafka::sasl::{Mechanism, Sasl};
+pub use crate::tls::ClientCertificate;
 
-/// Longest time for one exchange with a broker.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod connection;
+mod error;
+mod listener;
+mod sasl;
+mod wire;
 
 /// How long a broker may take to delete topics, milliseconds.
 const DELETE_MS: i32 = 15_000;
-
-/// Largest answer, bytes.
-const MAX_ANSWER: usize = 4 << 20;
 
 /// Numbers of the requests.
 const METADATA: i16 = 3;
@@ -57,6 +54,7 @@ pub struct Bootstrap {
 #[derive(Debug, Clone)]
 pub struct KafkaAdmin {
     bootstrap: Bootstrap,
+    security: Security,
 }
 
 // === impl Bootstrap ===
@@ -66,9 +64,9 @@ impl Bootstrap {
     ///
     /// # Errors
     /// `KAFKA_BOOTSTRAP`.
-    pub fn parse(text: &str) -> Result<Self, ConnectError> {
+    pub fn parse(text: &str) -> Result<Self, KafkaError> {
         let parse = |part: &str| {
-            let bad = || ConnectError::BootstrapInvalid {
+            let bad = || KafkaError::BootstrapInvalid {
                 address: part.chars().filter(|c| !c.is_control()).take(80).collect(),
             };
             let (host, port) = part.trim().rsplit_once(':').ok_or_else(bad)?;
@@ -98,15 +96,18 @@ impl std::fmt::Display for Bootstrap {
 
 impl KafkaAdmin {
     /// For the cluster at these addresses.
-    pub fn new(bootstrap: Bootstrap) -> Self {
-        KafkaAdmin { bootstrap }
+    ///
+    /// # Errors
+    /// `KAFKA_TLS` for certificates that cannot be used.
+    pub fn new(bootstrap: Bootstrap, security: &BrokerSecurity) -> Result<Self, KafkaError> {
+        Ok(KafkaAdmin { bootstrap, security: Security::new(security)? })
     }
 
     /// Names of all topics.
     ///
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_PROTOCOL`.
-    pub async fn topics(&self) -> Result<Vec<String>, ConnectError> {
+    pub async fn topics(&self) -> Result<Vec<String>, KafkaError> {
         Ok(self.metadata("list topics").await?.topics.into_iter().map(|topic| topic.name).collect())
     }
 
@@ -115,7 +116,7 @@ impl KafkaAdmin {
     ///
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
-    pub async fn ends(&self, topics: &[String]) -> Result<Vec<Option<u64>>, ConnectError> {
+    pub async fn ends(&self, topics: &[String]) -> Result<Vec<Option<u64>>, KafkaError> {
         let found = self.metadata("find topics").await?;
         let mut ends = Vec::with_capacity(topics.len());
         for topic in topics {
@@ -130,7 +131,7 @@ impl KafkaAdmin {
         Ok(ends)
     }
 
-    async fn end(&self, topic: &str, leader: &(String, u16)) -> Result<u64, ConnectError> {
+    async fn end(&self, topic: &str, leader: &(String, u16)) -> Result<u64, KafkaError> {
         let what = "ask where a topic ends";
         let mut request = Writer::request(LIST_OFFSETS, 1);
         // As a client, and no replica.
@@ -142,12 +143,10 @@ impl KafkaAdmin {
                 writer.int64(LATEST);
             });
         });
-        let answer = ask(leader, request).await.map_err(|cause| self.unreachable(cause))?;
-        match listed(&answer).ok_or(ConnectError::KafkaProtocol { what })? {
-            (0, offset) => u64::try_from(offset).map_err(|_| ConnectError::KafkaProtocol { what }),
-            (number, _) => {
-                Err(ConnectError::KafkaRefused { what: format!("say where topic {topic} ends"), number })
-            }
+        let answer = self.ask(leader, request).await?;
+        match listed(&answer).ok_or(KafkaError::Protocol { what })? {
+            (0, offset) => u64::try_from(offset).map_err(|_| KafkaError::Protocol { what }),
+            (number, _) => Err(KafkaError::Refused { what: format!("say where topic {topic} ends"), number }),
         }
     }
 
@@ -155,16 +154,16 @@ impl KafkaAdmin {
     ///
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
-    pub async fn consumer_groups(&self) -> Result<Vec<String>, ConnectError> {
+    pub async fn consumer_groups(&self) -> Result<Vec<String>, KafkaError> {
         let what = "list consumer groups";
         let mut names = Vec::new();
         // Each broker knows the groups that it coordinates.
         for (_, address) in self.metadata("find the brokers").await?.brokers {
             let request = Writer::request(LIST_GROUPS, 0);
-            let answer = ask(&address, request).await.map_err(|cause| self.unreachable(cause))?;
-            match groups(&answer).ok_or(ConnectError::KafkaProtocol { what })? {
+            let answer = self.ask(&address, request).await?;
+            match groups(&answer).ok_or(KafkaError::Protocol { what })? {
                 (0, found) => names.extend(found),
-                (number, _) => return Err(ConnectError::KafkaRefused { what: what.to_owned(), number }),
+                (number, _) => return Err(KafkaError::Refused { what: what.to_owned(), number }),
             }
         }
         Ok(names)
@@ -174,77 +173,81 @@ impl KafkaAdmin {
     ///
     /// # Errors
     /// `KAFKA_UNREACHABLE`, `KAFKA_REFUSED`, `KAFKA_PROTOCOL`.
-    pub async fn delete_topics(&self, topics: &[String]) -> Result<(), ConnectError> {
+    pub async fn delete_topics(&self, topics: &[String]) -> Result<(), KafkaError> {
         let what = "find the controller";
         let found = self.metadata(what).await?;
-        let controller = found.address(found.controller).ok_or(ConnectError::KafkaProtocol { what })?;
+        let controller = found.address(found.controller).ok_or(KafkaError::Protocol { what })?;
         let mut request = Writer::request(DELETE_TOPICS, 1);
         request.array(topics, |writer, topic| writer.string(topic));
         request.int32(DELETE_MS);
-        let answer = ask(controller, request).await.map_err(|cause| self.unreachable(cause))?;
-        for (topic, number) in
-            deleted(&answer).ok_or(ConnectError::KafkaProtocol { what: "delete topics" })?
-        {
+        let answer = self.ask(controller, request).await?;
+        for (topic, number) in deleted(&answer).ok_or(KafkaError::Protocol { what: "delete topics" })? {
             if number != 0 && number != UNKNOWN_TOPIC {
-                return Err(ConnectError::KafkaRefused { what: format!("delete the topic {topic}"), number });
+                return Err(KafkaError::Refused { what: format!("delete the topic {topic}"), number });
             }
         }
         Ok(())
     }
 
     /// Brokers and topics.
-    async fn metadata(&self, what: &'static str) -> Result<Metadata, ConnectError> {
+    async fn metadata(&self, what: &'static str) -> Result<Metadata, KafkaError> {
         let mut request = Writer::request(METADATA, 1);
         // Null: all topics.
         request.int32(-1);
         let answer = self.ask_any(request, what).await?;
-        metadata(&answer).ok_or(ConnectError::KafkaProtocol { what })
+        metadata(&answer).ok_or(KafkaError::Protocol { what })
     }
 
-    /// Asks the first broker that answers.
-    async fn ask_any(&self, request: Writer, what: &'static str) -> Result<Vec<u8>, ConnectError> {
+    /// Asks the first broker that answers. One that refuses us is not passed over: the others would too.
+    async fn ask_any(&self, request: Writer, what: &'static str) -> Result<Vec<u8>, KafkaError> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         let mut secured = None;
         for address in &self.bootstrap.addresses {
-            match ask(address, request.clone()).await {
+            match ask(&self.security, address, request.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => {
+                Err(Trouble::Io(error)) => {
                     tracing::debug!(host = address.0, port = address.1, error = %error, what, "a broker did not answer");
-                    if error.kind() != io::ErrorKind::ConnectionRefused && secured.is_none() {
+                    let may_want =
+                        self.security.is_none() && error.kind() != io::ErrorKind::ConnectionRefused;
+                    if may_want && secured.is_none() {
                         secured = listener::wants(address).await.map(|wants| (address, wants));
                     }
                     last = error;
                 }
+                Err(trouble) => return Err(self.named(address, trouble)),
             }
         }
         match secured {
             Some(((host, port), wants)) => {
-                Err(ConnectError::KafkaSecured { address: format!("{host}:{port}"), wants })
+                Err(KafkaError::Secured { address: format!("{host}:{port}"), wants })
             }
-            None => Err(self.unreachable(last)),
+            None => Err(KafkaError::Unreachable { addresses: self.bootstrap.to_string(), cause: last }),
         }
     }
 
-    fn unreachable(&self, cause: io::Error) -> ConnectError {
-        ConnectError::KafkaUnreachable { addresses: self.bootstrap.to_string(), cause }
+    /// Asks one broker.
+    async fn ask(&self, address: &Address, request: Writer) -> Result<Vec<u8>, KafkaError> {
+        ask(&self.security, address, request).await.map_err(|trouble| self.named(address, trouble))
     }
-}
 
-/// Sends a request and reads the answer, without its header.
-async fn ask((host, port): &(String, u16), request: Writer) -> io::Result<Vec<u8>> {
-    let exchange = async {
-        let mut stream = TcpStream::connect((host.as_str(), *port)).await?;
-        stream.write_all(&request.finish()).await?;
-        let length = usize::try_from(stream.read_i32().await?).unwrap_or(usize::MAX);
-        if !(4..=MAX_ANSWER).contains(&length) {
-            return Err(io::Error::from(io::ErrorKind::InvalidData));
+    /// Trouble with a broker, as an error.
+    fn named(&self, (host, port): &Address, trouble: Trouble) -> KafkaError {
+        let address = format!("{host}:{port}");
+        let (user, mechanism) = match self.security.sasl() {
+            Some(sasl) => (sasl.user.clone(), sasl.mechanism.as_str()),
+            None => (String::new(), ""),
+        };
+        match trouble {
+            Trouble::Io(cause) => KafkaError::Unreachable { addresses: address, cause },
+            Trouble::Tls(detail) => KafkaError::Tls { address, detail },
+            Trouble::Mechanism(offered) => {
+                let offered = if offered.is_empty() { "none".to_owned() } else { offered.join(", ") };
+                KafkaError::Mechanism { address, mechanism, offered }
+            }
+            Trouble::Refused => KafkaError::Auth { address, user, mechanism },
+            Trouble::Unproven => KafkaError::Impostor { address, mechanism },
         }
-        let mut answer = vec![0; length];
-        stream.read_exact(&mut answer).await?;
-        // The first four bytes repeat the request's number; there was only one.
-        Ok(answer.split_off(4))
-    };
-    timeout(PATIENCE, exchange).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+    }
 }
 
 /// What Metadata answers.
@@ -343,6 +346,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use segcdc_model::Fault;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
     #[test]
@@ -420,7 +424,8 @@ mod tests {
             let _any = deleted(&bytes);
             let _any = listed(&bytes);
             let _any = groups(&bytes);
-            let _any = listener::mechanisms(&bytes);
+            let _any = connection::handshaken(&bytes);
+            let _any = connection::authenticated(&bytes);
         }
     }
 
@@ -443,6 +448,10 @@ mod tests {
         Bootstrap::parse(&format!("127.0.0.1:1,127.0.0.1:{port}")).unwrap()
     }
 
+    fn admin(bootstrap: Bootstrap) -> KafkaAdmin {
+        KafkaAdmin::new(bootstrap, &BrokerSecurity::default()).unwrap()
+    }
+
     /// An answer to DeleteTopics 1.
     fn deleted_answer(topics: &[(&str, i16)]) -> Vec<u8> {
         let mut writer = Writer { bytes: Vec::new() };
@@ -459,15 +468,15 @@ mod tests {
         let bootstrap = broker(|port| {
             vec![metadata_answer(i32::from(port)), deleted_answer(&[("a", 0), ("b", UNKNOWN_TOPIC)])]
         });
-        let admin = KafkaAdmin::new(bootstrap.await);
-        admin.delete_topics(&["a".to_owned(), "b".to_owned()]).await.unwrap();
+        let asked = admin(bootstrap.await);
+        asked.delete_topics(&["a".to_owned(), "b".to_owned()]).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_refusal_is_named() {
         // 29: TOPIC_AUTHORIZATION_FAILED
         let bootstrap = broker(|port| vec![metadata_answer(i32::from(port)), deleted_answer(&[("a", 29)])]);
-        let error = KafkaAdmin::new(bootstrap.await).delete_topics(&["a".to_owned()]).await.unwrap_err();
+        let error = admin(bootstrap.await).delete_topics(&["a".to_owned()]).await.unwrap_err();
         assert_eq!(
             (error.code(), error.to_string().as_str()),
             ("KAFKA_REFUSED", "Kafka refuses to delete the topic a: error 29")
@@ -478,10 +487,10 @@ mod tests {
     async fn the_end_of_a_topic_is_asked_for_at_its_leader() {
         let answers = |port: u16, error| vec![metadata_answer(i32::from(port)), listed_answer(error, 42)];
         let topics = ["t".to_owned(), "gone".to_owned()];
-        let admin = KafkaAdmin::new(broker(move |port| answers(port, 0)).await);
-        assert_eq!(admin.ends(&topics).await.unwrap(), [Some(42), None]);
-        let admin = KafkaAdmin::new(broker(move |port| answers(port, 6)).await);
-        assert_eq!(admin.ends(&topics).await.unwrap_err().code(), "KAFKA_REFUSED");
+        let asked = admin(broker(move |port| answers(port, 0)).await);
+        assert_eq!(asked.ends(&topics).await.unwrap(), [Some(42), None]);
+        let asked = admin(broker(move |port| answers(port, 6)).await);
+        assert_eq!(asked.ends(&topics).await.unwrap_err().code(), "KAFKA_REFUSED");
     }
 
     #[tokio::test]
@@ -491,14 +500,13 @@ mod tests {
             writer.string(name);
             writer.string("consumer");
         });
-        let admin =
-            KafkaAdmin::new(broker(|port| vec![metadata_answer(i32::from(port)), answer.bytes]).await);
-        assert_eq!(admin.consumer_groups().await.unwrap(), ["a", "b"]);
+        let asked = admin(broker(|port| vec![metadata_answer(i32::from(port)), answer.bytes]).await);
+        assert_eq!(asked.consumer_groups().await.unwrap(), ["a", "b"]);
     }
 
     #[tokio::test]
     async fn nobody_answering_is_unreachable() {
-        let admin = KafkaAdmin::new(Bootstrap::parse("127.0.0.1:1").unwrap());
-        assert_eq!(admin.topics().await.unwrap_err().code(), "KAFKA_UNREACHABLE");
+        let asked = admin(Bootstrap::parse("127.0.0.1:1").unwrap());
+        assert_eq!(asked.topics().await.unwrap_err().code(), "KAFKA_UNREACHABLE");
     }
 }

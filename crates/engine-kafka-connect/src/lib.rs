@@ -51,6 +51,7 @@ pub mod sink_connector;
 pub mod source_connector;
 pub mod status;
 pub mod steer;
+mod tls;
 pub mod trace;
 mod values;
 
@@ -61,7 +62,7 @@ pub use deploy::deploy;
 pub use error::ConnectError;
 pub use full_load::load;
 pub use http::{BasicAuth, HttpConfig};
-pub use kafka::Bootstrap;
+pub use kafka::{Bootstrap, BrokerSecurity, BrokerTls, ClientCertificate, KafkaError, Mechanism, Sasl};
 pub use migrate::{MigrationStep, plan_to_connect, plan_to_native, to_connect, to_native};
 pub use overrides::Override;
 pub use prepare::{Prepared, prepare};

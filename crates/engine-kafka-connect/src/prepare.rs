@@ -78,7 +78,7 @@ pub async fn prepare(config: &ConnectConfig, rest: &Rest) -> Result<Prepared, Co
     let found = preflight(&config.engine).await?;
     if let (Some(bootstrap), None) = (&config.bootstrap, &found.existing) {
         // Brokers that cannot be asked are found out now, and not when the pipeline is to be removed.
-        KafkaAdmin::new(bootstrap.clone()).topics().await?;
+        KafkaAdmin::new(bootstrap.clone(), &config.security)?.topics().await?;
     }
     let origin = Origin::of(config, found.existing.as_ref())?;
     plan(config, rest, plugins, found, origin).await
@@ -153,6 +153,8 @@ async fn plan(
     let allowed = allowed(rest, &wished, wish).await?;
     preflight.findings.extend(allowed.findings());
     let connectors = connectors(config, &layout, &spec, &plugins, allowed)?;
+    preflight.findings.extend(shown_password(config));
+    preflight.findings.extend(validate::references(rest, &connectors, &spec.secrets).await?);
     Ok(Prepared { preflight, plugins, layout, connectors, spec })
 }
 
@@ -230,6 +232,21 @@ fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {
         );
     }
     Ok(())
+}
+
+/// A password that everybody on the way to the brokers can read.
+fn shown_password(config: &ConnectConfig) -> Option<Finding> {
+    let is_shown = config.bootstrap.is_some() && config.security.shows_password();
+    is_shown.then(|| {
+        Finding::warning(
+            "connect.brokers",
+            Side::Source,
+            "KAFKA_PASSWORD_IN_CLEAR",
+            "the password of --kafka-auth goes to the brokers by SASL PLAIN and without TLS: whoever listens on the way can \
+             read it",
+        )
+        .hint("give --kafka-tls or --kafka-ca-file, or --kafka-sasl scram-sha-512, where the listener takes it")
+    })
 }
 
 /// Leaves out the tables that this route cannot carry, and lays out the rest.
@@ -487,6 +504,7 @@ impl Prepared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::BrokerSecurity;
     use crate::layout::tests::plan;
     use segcdc_model::PgType;
 
@@ -521,6 +539,7 @@ mod tests {
             http: crate::http::HttpConfig::new(crate::connect_url::ConnectUrl::parse("http://w:1").unwrap()),
             secrets: None,
             bootstrap: None,
+            security: BrokerSecurity::default(),
             replication_factor: None,
             overrides: Vec::new(),
             full_load: FullLoad::Native,

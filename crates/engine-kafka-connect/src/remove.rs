@@ -73,8 +73,8 @@ pub(crate) async fn take_away(
         target.take_over(&engine.name, "down").await?;
     }
     remove_connectors(rest, &spec).await?;
-    if let Some(bootstrap) = brokers {
-        KafkaAdmin::new(bootstrap).delete_topics(&spec.topics).await?;
+    if let Some(brokers) = brokers {
+        brokers.delete_topics(&spec.topics).await?;
     }
     let lineage = &state.checkpoint.lineage;
     remove_from_source(&source, &lineage.slot, &lineage.publication, &spec).await?;
@@ -103,13 +103,14 @@ pub(crate) async fn take_away(
 /// The brokers that are given, or stored.
 ///
 /// # Errors
-/// `KAFKA_BOOTSTRAP` for stored addresses that cannot be read.
-pub(crate) fn brokers(config: &ConnectConfig, spec: &Spec) -> Result<Option<Bootstrap>, ConnectError> {
-    match (&config.bootstrap, &spec.bootstrap) {
-        (Some(bootstrap), _) => Ok(Some(bootstrap.clone())),
-        (None, Some(text)) => Bootstrap::parse(text).map(Some),
-        (None, None) => Ok(None),
-    }
+/// `KAFKA_BOOTSTRAP` for stored addresses that cannot be read, `KAFKA_TLS` for certificates that cannot be used.
+pub(crate) fn brokers(config: &ConnectConfig, spec: &Spec) -> Result<Option<KafkaAdmin>, ConnectError> {
+    let bootstrap = match (&config.bootstrap, &spec.bootstrap) {
+        (Some(bootstrap), _) => bootstrap.clone(),
+        (None, Some(text)) => Bootstrap::parse(text)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(KafkaAdmin::new(bootstrap, &config.security)?))
 }
 
 /// Refuses a source that is not the one that slot and publication were made at.

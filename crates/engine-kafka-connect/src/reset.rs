@@ -39,8 +39,8 @@ pub async fn reset(
     if brokers(config, &spec)?.is_none() {
         return Err(ConnectError::Unsupported {
             what: "reset without --kafka-bootstrap: messages that stay in a topic would bring old rows back",
-            instead: "give --kafka-bootstrap; for brokers with TLS or SASL use `segcdc down --drop`, run the commands that it \
-                      prints for topics and tables, and make the pipeline again",
+            instead: "give --kafka-bootstrap; without it use `segcdc down --drop`, run the commands that it prints for topics \
+                      and tables, and make the pipeline again",
         });
     }
     let report = take_away(config, rest, removal, Rows::Go).await?;

@@ -12,7 +12,9 @@ use crate::text;
 pub(crate) use crate::arguments::deadletter::{
     DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
 };
-pub(crate) use crate::arguments::engine::{Engine, EngineArguments, FullLoadBy, WorkerArguments};
+pub(crate) use crate::arguments::engine::{
+    BrokerArguments, Engine, EngineArguments, FullLoadBy, KafkaSasl, WorkerArguments,
+};
 pub(crate) use crate::arguments::rules::RuleArguments;
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
 }
 
 /// Codes of errors that say that a server cannot be reached, or that what answers is not it.
-const UNREACHABLE: [&str; 38] = [
+const UNREACHABLE: [&str; 39] = [
     "SOURCE_UNREACHABLE",
     "SOURCE_CONNECT_TIMEOUT",
     "SOURCE_CONNECTION_LOST",
@@ -59,6 +59,7 @@ const UNREACHABLE: [&str; 38] = [
     "CONNECT_UNREACHABLE",
     "CONNECT_TIMEOUT",
     "CONNECT_TLS",
+    "KAFKA_TLS",
     "CONNECT_ANSWER_TOO_LARGE",
     "KAFKA_UNREACHABLE",
 ];
@@ -142,6 +143,7 @@ const USAGE: [&str; 94] = [
     "PROPERTY_VALUE",
     "KAFKA_BOOTSTRAP",
     "KAFKA_LISTENER_SECURED",
+    "KAFKA_SASL_MECHANISM",
     "MIGRATE_REFUSED",
     "MIGRATION_UNFINISHED",
     "PUBLIC_URL",
@@ -180,7 +182,8 @@ impl Exit {
 
     /// The exit of an error by its stable code.
     pub(crate) fn of_error(code: &str) -> Self {
-        if code.starts_with("AUTH_") || code == "TARGET_LOGIN_FAILED" || code == "CONNECT_AUTH" {
+        let is_refused = matches!(code, "TARGET_LOGIN_FAILED" | "CONNECT_AUTH" | "KAFKA_AUTH");
+        if code.starts_with("AUTH_") || is_refused {
             Exit::Authentication
         } else if UNREACHABLE.contains(&code) {
             Exit::Unreachable
@@ -201,6 +204,7 @@ mod tests {
         let check = |code: &str, expected: u8| assert_eq!(Exit::of_error(code).code(), expected, "{code}");
         check("AUTH_FAILED", 4);
         check("AUTH_PASSWORD_MISSING", 4);
+        check("KAFKA_AUTH", 4);
         check("SOURCE_UNREACHABLE", 3);
         check("TARGET_UNREACHABLE", 3);
         check("PORT_RANGE", 2);

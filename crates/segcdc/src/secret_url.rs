@@ -13,15 +13,16 @@ use std::process::Command;
 use crate::error::CliError;
 
 /// The flags that take a URL, a user and password, or keys, and the variables that do the same.
-pub(crate) const URL_FLAGS: [(&str, &str); 4] = [
+pub(crate) const URL_FLAGS: [(&str, &str); 5] = [
     ("--source", "SEGCDC_SOURCE_URL"),
     ("--target", "SEGCDC_TARGET_URL"),
-    ("--connect-auth", AUTH),
+    ("--connect-auth", AUTHS[0]),
+    ("--kafka-auth", AUTHS[1]),
     ("--master-key", MASTER_KEY),
 ];
 
-/// The variable of a user and password that are no URL.
-const AUTH: &str = "SEGCDC_CONNECT_AUTH";
+/// The variables of a user and password that are no URL.
+const AUTHS: [&str; 2] = ["SEGCDC_CONNECT_AUTH", "SEGCDC_KAFKA_AUTH"];
 
 /// The variable of master keys, which are secret whatever they look like.
 const MASTER_KEY: &str = "SEGCDC_MASTER_KEY";
@@ -150,7 +151,7 @@ fn split_flag(argument: &OsStr) -> Option<(&'static str, Option<OsString>)> {
 /// Whether a value has a password in it: in front of the `@`, or as a parameter; or is user and password itself.
 fn has_password(variable: &str, value: &OsStr) -> bool {
     let text = value.to_string_lossy();
-    if variable == AUTH {
+    if AUTHS.contains(&variable) {
         return !text.starts_with('@') && text != "-";
     }
     if variable == MASTER_KEY {
@@ -191,11 +192,14 @@ mod tests {
     }
 
     #[test]
-    fn user_and_password_of_a_worker_leave_it_too() {
+    fn user_and_password_of_workers_and_brokers_leave_it_too() {
         let hidden = hide(&arguments(&["status", "--connect-auth", "u:p"])).unwrap();
         assert_eq!(hidden.arguments, arguments(&["status"]));
         assert_eq!(hidden.variables, [("SEGCDC_CONNECT_AUTH", OsString::from("u:p"))]);
         assert_eq!(hide(&arguments(&["status", "--connect-auth", "@file"])), None);
+        let hidden = hide(&arguments(&["down", "--kafka-auth=u:p", "--drop"])).unwrap();
+        assert_eq!(hidden.arguments, arguments(&["down", "--drop"]));
+        assert_eq!(hidden.variables, [("SEGCDC_KAFKA_AUTH", OsString::from("u:p"))]);
     }
 
     #[test]

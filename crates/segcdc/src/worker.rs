@@ -1,15 +1,17 @@
 //! From arguments to what the Kafka Connect engine takes.
 
 use std::io;
+use std::path::Path;
 
 use segcdc_engine_kafka_connect::{
-    BasicAuth, Bootstrap, ConnectConfig, ConnectUrl, FullLoad, HttpConfig, Rest, Secrets, Spec, overrides,
+    BasicAuth, Bootstrap, BrokerSecurity, BrokerTls, ClientCertificate, ConnectConfig, ConnectUrl, FullLoad,
+    HttpConfig, Mechanism, Rest, Sasl, Secrets, Spec, overrides,
 };
 use segcdc_engine_native::{EngineConfig, EngineKind};
 use segcdc_model::Secret;
 use segcdc_sqlserver::{PipelineState, Target, WritePath};
 
-use crate::arguments::{EngineArguments, FullLoadBy, WorkerArguments};
+use crate::arguments::{BrokerArguments, EngineArguments, FullLoadBy, KafkaSasl, WorkerArguments};
 use crate::error::CliError;
 use crate::secret_url;
 
@@ -28,6 +30,7 @@ pub(crate) fn setup(
         http: http(url, &arguments.worker)?,
         secrets: arguments.connect_secrets.as_deref().map(Secrets::parse).transpose()?,
         bootstrap: arguments.worker.kafka_bootstrap.as_deref().map(Bootstrap::parse).transpose()?,
+        security: security(&arguments.worker.brokers)?,
         replication_factor: arguments.kafka_replication,
         overrides: arguments
             .connect_properties
@@ -85,6 +88,7 @@ pub(crate) async fn find(arguments: &WorkerArguments, engine: &EngineConfig) -> 
         http: http(Some(url), arguments)?,
         secrets: None,
         bootstrap: arguments.kafka_bootstrap.as_deref().map(Bootstrap::parse).transpose()?,
+        security: security(&arguments.brokers)?,
         replication_factor: None,
         overrides: Vec::new(),
         full_load: FullLoad::default(),
@@ -107,19 +111,56 @@ fn http(url: Option<&str>, arguments: &WorkerArguments) -> Result<HttpConfig, Cl
     })?;
     let mut http = HttpConfig::new(ConnectUrl::parse(url)?);
     if let Some(path) = &arguments.connect_ca_file {
-        let pem = std::fs::read(path).map_err(|error| {
-            let message = format!("the file {} cannot be read", path.display());
-            CliError::usage("CONNECT_CA_FILE", message, "give the path of a PEM file").because(&error)
-        })?;
-        http.ca_pem = Some(pem);
+        http.ca_pem = Some(pem("CONNECT_CA_FILE", path)?);
     }
     if let Some(value) = &arguments.connect_auth {
-        let text = secret_url::resolve("--connect-auth", value, &mut io::stdin().lock())?;
-        let (user, password) = text.split_once(':').ok_or_else(|| {
-            let hint = "give user:password, or @FILE with that";
-            CliError::usage("CONNECT_AUTH_FORM", "--connect-auth has no user and password", hint)
-        })?;
-        http.auth = Some(BasicAuth { user: user.to_owned(), password: Secret::new(password.to_owned()) });
+        let (user, password) = user_and_password("--connect-auth", "CONNECT_AUTH_FORM", value)?;
+        http.auth = Some(BasicAuth { user, password });
     }
     Ok(http)
+}
+
+/// What brokers are told beside a request.
+fn security(arguments: &BrokerArguments) -> Result<BrokerSecurity, CliError> {
+    let mut security = BrokerSecurity::default();
+    if let Some(value) = &arguments.kafka_auth {
+        let (user, password) = user_and_password("--kafka-auth", "KAFKA_AUTH_FORM", value)?;
+        let mechanism = match arguments.kafka_sasl {
+            KafkaSasl::Plain => Mechanism::Plain,
+            KafkaSasl::ScramSha256 => Mechanism::ScramSha256,
+            KafkaSasl::ScramSha512 => Mechanism::ScramSha512,
+        };
+        security.sasl = Some(Sasl { mechanism, user, password });
+    }
+    let file = |path: &Option<_>| path.as_deref().map(|path| pem("KAFKA_TLS_FILE", path)).transpose();
+    let (ca_pem, chain) = (file(&arguments.kafka_ca_file)?, file(&arguments.kafka_cert_file)?);
+    let client = match (chain, file(&arguments.kafka_key_file)?) {
+        (Some(chain_pem), Some(key)) => Some(ClientCertificate { chain_pem, key_pem: Secret::new(key) }),
+        _ => None,
+    };
+    if arguments.kafka_tls || ca_pem.is_some() || client.is_some() {
+        security.tls = Some(BrokerTls { ca_pem, client });
+    }
+    Ok(security)
+}
+
+/// The content of a PEM file.
+fn pem(code: &str, path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| {
+        let message = format!("the file {} cannot be read", path.display());
+        CliError::usage(code, message, "give the path of a PEM file").because(&error)
+    })
+}
+
+/// User and password that an option gives.
+fn user_and_password(flag: &str, code: &str, value: &str) -> Result<(String, Secret<String>), CliError> {
+    let text = secret_url::resolve(flag, value, &mut io::stdin().lock())?;
+    let (user, password) = text.split_once(':').ok_or_else(|| {
+        CliError::usage(
+            code,
+            format!("{flag} has no user and password"),
+            "give user:password, or @FILE with that",
+        )
+    })?;
+    Ok((user.to_owned(), Secret::new(password.to_owned())))
 }

@@ -18,7 +18,8 @@
 //! ```
 //!
 //! - The worker is found at [`ConnectCluster::url`], the broker at [`ConnectCluster::bootstrap`]; ports stay the same over
-//!   restarts. Both listen on 127.0.0.1 without TLS or passwords; the broker has a listener with each beside it.
+//!   restarts. Both listen on 127.0.0.1 without TLS or passwords; the broker has listeners with each, and with both, beside
+//!   it.
 //! - The provider `file` reads no other directory than that of [`ConnectCluster::secrets_dir`].
 //! - Connectors may override client settings (`connector.client.config.override.policy=All`); the providers `file`,
 //!   `directory` and `env` are there; JSON with schemas is the converter unless a connector says otherwise; exactly-once
@@ -154,14 +155,34 @@ impl ConnectCluster {
         format!("127.0.0.1:{}", self.addresses.broker)
     }
 
-    /// `127.0.0.1:port` of the broker's listener that wants SASL (PLAIN, user and password `app`).
+    /// `127.0.0.1:port` of the broker's listener that wants SASL (PLAIN, SCRAM-SHA-256).
     pub fn sasl_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.addresses.sasl)
     }
 
-    /// `127.0.0.1:port` of the broker's listener that wants TLS, with a certificate that nobody trusts.
+    /// `127.0.0.1:port` of the broker's listener that wants TLS, with [`ConnectCluster::client_certificate`].
     pub fn tls_bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.addresses.tls)
+    }
+
+    /// `127.0.0.1:port` of the broker's listener that wants TLS, and SASL in it (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512).
+    pub fn sasl_tls_bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.addresses.sasl_tls)
+    }
+
+    /// User and password of the listeners with SASL.
+    pub fn broker_user(&self) -> [&'static str; 2] {
+        settings::USER
+    }
+
+    /// PEM file of the certificate of the listeners with TLS, which is its own authority.
+    pub fn broker_certificate(&self) -> PathBuf {
+        self.dir.join(settings::BROKER_CERTIFICATE)
+    }
+
+    /// PEM files of the certificate that the broker trusts, and of its key.
+    pub fn client_certificate(&self) -> [PathBuf; 2] {
+        settings::CLIENT.map(|name| self.dir.join(name))
     }
 
     /// A directory for files that connectors read by `${file:path:key}` or `${directory:path:name}`.
@@ -332,12 +353,15 @@ impl ConnectCluster {
         let temporary = scratch::temp_dir("segcdc-connect-")?;
         let dir = temporary.path().to_owned();
         std::fs::create_dir(dir.join("secrets"))?;
-        let [broker, controller, rest, sasl, tls] =
-            [free_port()?, free_port()?, free_port()?, free_port()?, free_port()?];
-        let addresses = Addresses { broker, controller, rest, sasl, tls };
-        let certified = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-        let pem = certified.signing_key.serialize_pem() + &certified.cert.pem();
-        std::fs::write(dir.join(settings::BROKER_PEM), pem)?;
+        let addresses = Addresses {
+            broker: free_port()?,
+            controller: free_port()?,
+            rest: free_port()?,
+            sasl: free_port()?,
+            tls: free_port()?,
+            sasl_tls: free_port()?,
+        };
+        make_certificates(&dir)?;
         let mut worker = worker_properties(&addresses, &home.join("plugins"), &dir.join("secrets"));
         for (name, value) in &options.worker_settings {
             worker.push_str(&format!("{name}={value}\n"));
@@ -362,11 +386,17 @@ impl ConnectCluster {
 
     /// Writes what a broker's disk must hold before its first start.
     fn format(&self) -> Result<()> {
+        let [name, password] = settings::USER;
+        let user =
+            |mechanism| ["--add-scram".to_owned(), format!("{mechanism}=[name={name},password={password}]")];
         let program = Program {
             main: "kafka.tools.StorageTool",
-            arguments: ["format", "--standalone", "--cluster-id", settings::CLUSTER_ID, "--config"]
-                .map(PathBuf::from)
+            arguments: ["format", "--standalone", "--cluster-id", settings::CLUSTER_ID]
+                .map(str::to_owned)
                 .into_iter()
+                .chain(["SCRAM-SHA-256", "SCRAM-SHA-512"].into_iter().flat_map(user))
+                .chain(["--config".to_owned()])
+                .map(PathBuf::from)
                 .chain([self.dir.join("broker.properties")])
                 .collect(),
             heap_mib: self.options.broker_heap_mib,
@@ -392,6 +422,19 @@ impl Drop for ConnectCluster {
             }
         }
     }
+}
+
+/// What the listeners with TLS show, and what one of them wants to be shown.
+fn make_certificates(dir: &Path) -> Result<()> {
+    let broker = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    let pem = broker.signing_key.serialize_pem() + &broker.cert.pem();
+    std::fs::write(dir.join(settings::BROKER_PEM), pem)?;
+    std::fs::write(dir.join(settings::BROKER_CERTIFICATE), broker.cert.pem())?;
+    let client = rcgen::generate_simple_self_signed(["client".to_owned()])?;
+    let [certificate, key] = settings::CLIENT;
+    std::fs::write(dir.join(certificate), client.cert.pem())?;
+    std::fs::write(dir.join(key), client.signing_key.serialize_pem())?;
+    Ok(())
 }
 
 /// The installation: as named, else `.cache/connect` of the checkout, fetched if it is not there.

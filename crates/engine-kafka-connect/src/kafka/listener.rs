@@ -16,11 +16,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use super::wire::{Reader, Writer};
-use super::{Address, PATIENCE, ask};
-
-/// SaslHandshake
-const SASL_HANDSHAKE: i16 = 17;
+use super::Address;
+use super::connection::{PATIENCE, SASL_HANDSHAKE, Security, ask, handshaken};
+use super::wire::Writer;
 
 /// UNSUPPORTED_SASL_MECHANISM
 const UNSUPPORTED_MECHANISM: i16 = 33;
@@ -29,20 +27,13 @@ const UNSUPPORTED_MECHANISM: i16 = 33;
 pub(super) async fn wants(address: &Address) -> Option<String> {
     let mut request = Writer::request(SASL_HANDSHAKE, 1);
     request.string("none");
-    match ask(address, request).await {
-        Ok(answer) => mechanisms(&answer).map(|names| format!("SASL ({})", names.join(", "))),
+    match ask(&Security::default(), address, request).await {
+        Ok(answer) => match handshaken(&answer)? {
+            (UNSUPPORTED_MECHANISM, names) => Some(format!("SASL ({})", names.join(", "))),
+            _ => None,
+        },
         Err(_) => speaks_tls(address).await.then(|| "TLS".to_owned()),
     }
-}
-
-/// Reads the answer to SaslHandshake 1: the mechanisms that a listener knows which does not know ours.
-pub(super) fn mechanisms(answer: &[u8]) -> Option<Vec<String>> {
-    let mut reader = Reader { rest: answer };
-    if reader.int16()? != UNSUPPORTED_MECHANISM {
-        return None;
-    }
-    let length = reader.length()?;
-    (0..length).map(|_| reader.string()).collect()
 }
 
 /// Whether something answers a ClientHello in TLS, whatever it says.

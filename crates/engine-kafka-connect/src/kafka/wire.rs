@@ -35,6 +35,12 @@ impl Writer {
         self.bytes.extend(text.as_bytes());
     }
 
+    /// Bytes behind their number.
+    pub(super) fn blob(&mut self, bytes: &[u8]) {
+        self.int32(i32::try_from(bytes.len()).unwrap_or_default());
+        self.bytes.extend(bytes);
+    }
+
     pub(super) fn array<T>(&mut self, items: &[T], write: impl Fn(&mut Self, &T)) {
         self.int32(i32::try_from(items.len()).unwrap_or_default());
         for item in items {
@@ -88,6 +94,17 @@ impl Reader<'_> {
 
     pub(super) fn string(&mut self) -> Option<String> {
         self.nullable_string()?
+    }
+
+    /// Bytes behind their number; none at all for null.
+    pub(super) fn blob(&mut self) -> Option<Vec<u8>> {
+        let length = self.int32()?;
+        if length == -1 {
+            return Some(Vec::new());
+        }
+        let (head, rest) = self.rest.split_at_checked(usize::try_from(length).ok()?)?;
+        self.rest = rest;
+        Some(head.to_vec())
     }
 
     #[expect(

@@ -24,7 +24,6 @@ use tokio::time::{Instant, sleep};
 use crate::config::{ConnectConfig, Leaving, Spec};
 use crate::deploy::create_slot;
 use crate::error::ConnectError;
-use crate::kafka::KafkaAdmin;
 use crate::migrate::cut::cut;
 use crate::migrate::{MigrationStep, load, refuse};
 use crate::remove::{brokers, remove_connectors, remove_from_source};
@@ -276,8 +275,8 @@ impl Departure<'_> {
     /// Everything that only the connectors needed.
     async fn remove(&mut self) -> Result<(), ConnectError> {
         remove_connectors(self.rest, &self.spec).await?;
-        if let Some(bootstrap) = brokers(self.config, &self.spec)? {
-            KafkaAdmin::new(bootstrap).delete_topics(&self.spec.topics).await?;
+        if let Some(brokers) = brokers(self.config, &self.spec)? {
+            brokers.delete_topics(&self.spec.topics).await?;
         }
         let source = session::connect(&self.config.engine.source).await?;
         let lineage = &self.state.checkpoint.lineage;

@@ -3,12 +3,13 @@
 use segcdc_engine_kafka_connect::kafka::KafkaAdmin;
 use segcdc_engine_kafka_connect::property::Role;
 use segcdc_engine_kafka_connect::rest::ConnectorWord;
-use segcdc_engine_kafka_connect::{Bootstrap, ConnectConfig, Step, prepare, remove, status};
+use segcdc_engine_kafka_connect::{Step, remove, status};
 use segcdc_engine_native::{EngineKind, Removal, preflight};
 use segcdc_model::{Fault, Lsn};
 use segcdc_sqlserver::{ExistingRows, Target};
 use segcdc_testkit::connect;
 
+use crate::brokers::{brokers_are_tried_when_planning, every_listener_is_spoken_to};
 use crate::canary::{log_all, no_secret_is_shown, unread_file_is_named};
 use crate::rig::{NAME, Rig, becomes};
 
@@ -31,8 +32,10 @@ async fn a_pipeline_is_made_looked_after_and_removed_without_a_trace() {
     }
     let mut rig = Rig::start(TABLES).await;
     log_all(&rig).await;
-    secured_listeners_are_named(&rig).await;
-    let before = KafkaAdmin::new(rig.config.bootstrap.clone().unwrap()).topics().await.unwrap();
+    every_listener_is_spoken_to(&rig).await;
+    brokers_are_tried_when_planning(&rig).await;
+    references_are_checked(&rig).await;
+    let before = admin(&rig).topics().await.unwrap();
 
     let (prepared, steps) = rig.deploy().await;
     assert!(steps.contains(&Step::CreateSlot), "{steps:?}");
@@ -63,17 +66,8 @@ async fn a_pipeline_is_made_looked_after_and_removed_without_a_trace() {
     nothing_is_left_after_removal(&rig, before).await;
 }
 
-/// Brokers that want more than a plain request are refused before anything is made.
-async fn secured_listeners_are_named(rig: &Rig) {
-    for (bootstrap, wants) in
-        [(rig.cluster.sasl_bootstrap(), "SASL (PLAIN)"), (rig.cluster.tls_bootstrap(), "TLS")]
-    {
-        let bootstrap = Some(Bootstrap::parse(&bootstrap).unwrap());
-        let config = ConnectConfig { bootstrap, ..rig.config.clone() };
-        let error = Box::pin(prepare(&config, &rig.rest)).await.unwrap_err();
-        assert_eq!(error.code(), "KAFKA_LISTENER_SECURED", "{error}");
-        assert!(error.to_string().contains(&format!("wants {wants}, ")), "{error}");
-    }
+fn admin(rig: &Rig) -> KafkaAdmin {
+    KafkaAdmin::new(rig.config.bootstrap.clone().unwrap(), &rig.config.security).unwrap()
 }
 
 /// The source connector runs, and stores how far it is.
@@ -141,7 +135,7 @@ async fn other_engine_refuses_it(rig: &Rig) {
 }
 
 async fn nothing_is_left_after_removal(rig: &Rig, topics_before: Vec<String>) {
-    let admin = KafkaAdmin::new(rig.config.bootstrap.clone().unwrap());
+    let admin = admin(rig);
     let groups = admin.consumer_groups().await.unwrap();
     assert!(groups.iter().any(|group| group == "connect-segcdc_shop_sink_dbo"), "{groups:?}");
     assert!(!rig.cluster.stored_offsets().unwrap().is_empty());
@@ -150,7 +144,6 @@ async fn nothing_is_left_after_removal(rig: &Rig, topics_before: Vec<String>) {
     assert_eq!(rig.rest.connectors().await.unwrap().len(), 2);
     Box::pin(remove(&rig.config, &rig.rest, Removal::Drop)).await.unwrap();
     assert_eq!(rig.rest.connectors().await.unwrap(), [""; 0]);
-    let admin = KafkaAdmin::new(rig.config.bootstrap.clone().unwrap());
     // By us and by Kafka's own command.
     let groups = [admin.consumer_groups().await.unwrap(), rig.cluster.consumer_groups().unwrap()].concat();
     assert!(!groups.iter().any(|group| group.contains("segcdc_shop")), "{groups:?}");

@@ -1,6 +1,8 @@
 //! The engine with a real Kafka broker, a real Kafka Connect worker and Debezium's connectors.
 
 #[cfg(test)]
+mod brokers;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod doors;

@@ -12,6 +12,8 @@ use segcdc_sqlserver::TargetConfig;
 use segcdc_testkit::connect::{ConnectCluster, ConnectOptions};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, Sandbox, SandboxOptions, until};
 
+use crate::brokers;
+
 /// How long anything may take that a test waits for: far more than it needs on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -59,7 +61,8 @@ impl Rig {
             engine,
             http: http.clone(),
             secrets: Some(Secrets::parse(&secrets).unwrap()),
-            bootstrap: Some(Bootstrap::parse(&cluster.bootstrap()).unwrap()),
+            bootstrap: Some(Bootstrap::parse(&cluster.sasl_tls_bootstrap()).unwrap()),
+            security: brokers::security(&cluster),
             replication_factor: None,
             overrides: Vec::new(),
             full_load: FullLoad::Debezium,

@@ -96,6 +96,80 @@ pub(crate) struct WorkerArguments {
         help_heading = KAFKA_CONNECT
     )]
     pub(crate) kafka_bootstrap: Option<String>,
+    /// What brokers are told beside a request.
+    #[command(flatten)]
+    pub(crate) brokers: BrokerArguments,
+}
+
+/// How the brokers of --kafka-bootstrap are spoken to. The worker has its own way to them.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct BrokerArguments {
+    /// user:password for brokers with SASL; better @FILE or the variable
+    #[arg(
+        long,
+        value_name = "AUTH",
+        env = "SEGCDC_KAFKA_AUTH",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_auth: Option<String>,
+    /// How user and password are shown to the brokers
+    #[arg(
+        long,
+        value_enum,
+        value_name = "MECHANISM",
+        default_value = "scram-sha-512",
+        env = "SEGCDC_KAFKA_SASL",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_sasl: KafkaSasl,
+    /// Speak TLS with the brokers, by the system's authorities
+    #[arg(long, env = "SEGCDC_KAFKA_TLS", hide_env_values = true, help_heading = KAFKA_CONNECT)]
+    pub(crate) kafka_tls: bool,
+    /// PEM file of the authorities that are trusted for brokers, instead of the system's; with TLS
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SEGCDC_KAFKA_CA_FILE",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_ca_file: Option<PathBuf>,
+    /// PEM file of the certificate that brokers are shown; with TLS
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "kafka_key_file",
+        env = "SEGCDC_KAFKA_CERT_FILE",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_cert_file: Option<PathBuf>,
+    /// PEM file of its key
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "kafka_cert_file",
+        env = "SEGCDC_KAFKA_KEY_FILE",
+        hide_env_values = true,
+        help_heading = KAFKA_CONNECT
+    )]
+    pub(crate) kafka_key_file: Option<PathBuf>,
+}
+
+/// How user and password are shown to brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum KafkaSasl {
+    /// The password itself; better with TLS
+    Plain,
+    /// A proof, by SHA-256
+    #[value(name = "scram-sha-256")]
+    ScramSha256,
+    /// A proof, by SHA-512
+    #[default]
+    #[value(name = "scram-sha-512")]
+    ScramSha512,
 }
 
 /// Who runs a pipeline.

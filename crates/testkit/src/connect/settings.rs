@@ -5,8 +5,17 @@ use std::path::Path;
 /// The cluster's id: 16 bytes in base64, any will do.
 pub(super) const CLUSTER_ID: &str = "c2VnY2RjLXRlc3RraXQtMQ";
 
-/// Name of the file with the key and the certificate of the broker's listener with TLS.
+/// Name of the file with the key and the certificate of the broker's listeners with TLS.
 pub(super) const BROKER_PEM: &str = "broker.pem";
+
+/// Name of the file with the certificate alone.
+pub(super) const BROKER_CERTIFICATE: &str = "broker.crt";
+
+/// Names of the files with the certificate that the broker trusts, and its key.
+pub(super) const CLIENT: [&str; 2] = ["client.crt", "client.key"];
+
+/// User and password of the listeners with SASL.
+pub(super) const USER: [&str; 2] = ["app", "app-password"];
 
 /// Ports on 127.0.0.1.
 #[derive(Debug, Clone, Copy)]
@@ -19,26 +28,43 @@ pub(super) struct Addresses {
     pub(super) rest: u16,
     /// Of the broker's listener with SASL.
     pub(super) sasl: u16,
-    /// Of the broker's listener with TLS.
+    /// Of the broker's listener with TLS that wants a certificate.
     pub(super) tls: u16,
+    /// Of the broker's listener with both.
+    pub(super) sasl_tls: u16,
 }
 
 /// `server.properties` of a broker that is its own controller.
 pub(super) fn broker_properties(addresses: &Addresses, data_dir: &Path) -> String {
-    let Addresses { broker, controller, sasl, tls, .. } = addresses;
-    let pem = data_dir.with_file_name(BROKER_PEM);
-    let (data_dir, pem) = (data_dir.display(), pem.display());
+    let Addresses { broker, controller, sasl, tls, sasl_tls, .. } = addresses;
+    let file = |name| data_dir.with_file_name(name).display().to_string();
+    let (pem, client) = (file(BROKER_PEM), file(CLIENT[0]));
+    let (data_dir, [user, password]) = (data_dir.display(), USER);
+    let plain = format!(
+        "org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";"
+    );
+    let scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
     format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
-advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL
-listener.name.sasl.sasl.enabled.mechanisms=PLAIN
-listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required user_app=\"app\";
+listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls},SASLTLS://127.0.0.1:{sasl_tls}
+advertised.listeners=PLAINTEXT://127.0.0.1:{broker},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},TLS://127.0.0.1:{tls},SASLTLS://127.0.0.1:{sasl_tls}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,SASLTLS:SASL_SSL
+listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256
+listener.name.sasl.plain.sasl.jaas.config={plain}
+listener.name.sasl.scram-sha-256.sasl.jaas.config={scram}
 listener.name.tls.ssl.keystore.type=PEM
 listener.name.tls.ssl.keystore.location={pem}
+listener.name.tls.ssl.client.auth=required
+listener.name.tls.ssl.truststore.type=PEM
+listener.name.tls.ssl.truststore.location={client}
+listener.name.sasltls.ssl.keystore.type=PEM
+listener.name.sasltls.ssl.keystore.location={pem}
+listener.name.sasltls.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasltls.plain.sasl.jaas.config={plain}
+listener.name.sasltls.scram-sha-256.sasl.jaas.config={scram}
+listener.name.sasltls.scram-sha-512.sasl.jaas.config={scram}
 controller.listener.names=CONTROLLER
 log.dirs={data_dir}
 num.network.threads=2
