@@ -16,10 +16,11 @@ use crate::decide::{Observed, ObservedConnector, Step, decide};
 use crate::error::ConnectError;
 use crate::heartbeat;
 use crate::offset::{source_position, starting_at};
-use crate::prepare::{Prepared, heartbeat_plan, published, rows, validate};
+use crate::prepare::{Prepared, heartbeat_plan, published, rows};
 use crate::property::Connector;
 use crate::reach::{PAUSE, STATE_PATIENCE, reach};
 use crate::rest::{ConnectorWord, InitialState, Rest};
+use crate::validate::validate;
 
 /// How long the set-up waits for the first message of a topic. Heartbeats come every five seconds, but not while large
 /// tables are copied.
@@ -122,7 +123,9 @@ impl Deployment<'_> {
         let layout = &self.prepared.layout;
         match step {
             Step::WriteSecrets => write_secrets(self.config, &self.prepared.spec),
-            Step::Validate => validate(self.rest, self.prepared).await,
+            Step::Validate => {
+                validate(self.rest, &self.prepared.connectors, &self.prepared.spec.secrets).await
+            }
             Step::WriteState => self.write_state().await,
             Step::CreateHeartbeats => self.create_heartbeats().await,
             Step::PublishHeartbeats => self.publish_heartbeats().await,

@@ -212,6 +212,21 @@ pub enum ConnectError {
         /// The provider's name.
         provider: String,
     },
+    /// The worker's login at the source is refused with what it has for the password.
+    #[error("the source refuses what the worker takes for {placeholder}")]
+    SecretsRefused {
+        /// The placeholder of the source's password.
+        placeholder: String,
+    },
+    /// Nothing shows whether the worker replaces the placeholders.
+    #[error(
+        "nothing shows that the worker fills in placeholders: it leaves {placeholder} as it is, and the source lets it in \
+         without a password"
+    )]
+    SecretsUnproven {
+        /// The placeholder of what is no secret.
+        placeholder: String,
+    },
     /// The pipeline asks for something that this engine cannot do.
     #[error("the Kafka Connect engine does not support {what}")]
     Unsupported {
@@ -314,6 +329,8 @@ impl Fault for ConnectError {
             ConnectError::SecretsForm { .. } => "CONNECT_SECRETS_FORM",
             ConnectError::SecretsFile { .. } => "CONNECT_SECRETS_FILE",
             ConnectError::SecretsProvider { .. } => "CONNECT_SECRETS_PROVIDER",
+            ConnectError::SecretsRefused { .. } => "CONNECT_SECRETS_REFUSED",
+            ConnectError::SecretsUnproven { .. } => "CONNECT_SECRETS_UNPROVEN",
             ConnectError::Unsupported { .. } => "CONNECT_UNSUPPORTED",
             ConnectError::LoadIncomplete { .. } => "FULL_LOAD_INCOMPLETE",
             ConnectError::MigrateRefused { .. } => "MIGRATE_REFUSED",
@@ -353,6 +370,8 @@ impl Fault for ConnectError {
             | ConnectError::SecretsForm { .. }
             | ConnectError::SecretsFile { .. }
             | ConnectError::SecretsProvider { .. }
+            | ConnectError::SecretsRefused { .. }
+            | ConnectError::SecretsUnproven { .. }
             | ConnectError::Unsupported { .. }
             | ConnectError::LoadIncomplete { .. }
             | ConnectError::MigrateRefused { .. }
@@ -427,6 +446,7 @@ impl Fault for ConnectError {
                 "give the worker that value, any, as segcdc.check in the file or as PREFIX_CHECK in its environment; if it \
                  has it, set config.providers: docs/guides/kafka-connect.md shows how"
             }
+            ConnectError::Unsupported { instead, .. } => instead,
             ConnectError::LoadIncomplete { .. } => {
                 "change the values at the source, then run `segcdc up` again: it copies what is missing"
             }

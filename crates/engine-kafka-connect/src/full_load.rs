@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ConnectConfig, Spec};
 use crate::deploy::{create_state, lineage, write_secrets};
 use crate::error::ConnectError;
-use crate::prepare::{Prepared, validate};
+use crate::prepare::Prepared;
 use crate::rest::Rest;
+use crate::validate::validate;
 
 /// Copies the tables of a pipeline that needs it ([`Spec::needs_load`]), and notes where the source connector is to begin.
 /// Dropping the future ends the copy; the next call goes on.
@@ -40,7 +41,7 @@ pub async fn load(
 ) -> Result<Lsn, ConnectError> {
     // Before hours of copying: can the worker do its part?
     write_secrets(config, &prepared.spec)?;
-    validate(rest, prepared).await?;
+    validate(rest, &prepared.connectors, &prepared.spec.secrets).await?;
     let mut target = Target::connect(&config.engine.target).await?;
     match target.load_state(&config.engine.name).await? {
         None => begin(config, rest, prepared, &mut target).await?,

@@ -15,7 +15,7 @@
 //! - [`http`], [`rest`], [`kafka`]: the worker and the brokers
 //! - [`plugin`], [`carried`], [`exception`]: what the worker's plugins can and cannot do
 //! - [`layout`], [`heartbeat`], [`property`], [`source_connector`], [`sink_connector`]: the pipeline, to the last property
-//! - [`mod@prepare`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`],
+//! - [`mod@prepare`], [`mod@validate`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`],
 //!   [`mod@steer`], [`mod@remove`], [`mod@reset`]: its life
 //! - [`migrate`]: from one engine to the other
 //! - [`trace`], [`offset`]: what the worker says, understood
@@ -53,6 +53,7 @@ pub mod status;
 pub mod steer;
 mod tls;
 pub mod trace;
+pub mod validate;
 mod values;
 
 pub use config::{ConnectConfig, FullLoad, Leaving, Spec};

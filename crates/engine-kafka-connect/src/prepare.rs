@@ -17,12 +17,12 @@ use crate::heartbeat;
 use crate::kafka::KafkaAdmin;
 use crate::layout::{Layout, is_possible_name};
 use crate::overrides;
-use crate::plugin::{Plugins, SOURCE_CLASS};
+use crate::plugin::Plugins;
 use crate::property::Connector;
-use crate::rest::{FieldError, Rest};
-use crate::secrets::Secrets;
+use crate::rest::Rest;
 use crate::sink_connector::{SinkRequest, sink_connector};
 use crate::source_connector::{SourceRequest, source_connector};
+use crate::validate::{self, named};
 use crate::values;
 
 /// A pipeline that is planned to the last property.
@@ -156,61 +156,6 @@ async fn plan(
     preflight.findings.extend(shown_password(config));
     preflight.findings.extend(validate::references(rest, &connectors, &spec.secrets).await?);
     Ok(Prepared { preflight, plugins, layout, connectors, spec })
-}
-
-/// Has the worker check all connectors. It opens connections of its own, so the passwords must be where it reads them.
-///
-/// # Errors
-/// `CONNECTOR_CONFIG_INVALID` with what the worker does not like.
-pub async fn validate(rest: &Rest, prepared: &Prepared) -> Result<(), ConnectError> {
-    placeholders_are_filled(rest, &prepared.spec.secrets).await?;
-    for connector in &prepared.connectors {
-        let found = rest.validate(&connector.class, &named(connector)).await?;
-        if found.error_count > 0 || !found.errors.is_empty() {
-            return Err(ConnectError::ConfigInvalid {
-                connector: connector.name.clone(),
-                errors: listed(&found.errors),
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Has the worker fill in the placeholder of something that is no secret, in the one property whose value it shows however
-/// little else there is. Without that, a worker that cannot read the passwords takes the placeholders themselves for passwords, and databases refuse them.
-async fn placeholders_are_filled(rest: &Rest, secrets: &Secrets) -> Result<(), ConnectError> {
-    const SHOWN: &str = "name";
-    let Some((placeholder, expected)) = secrets.check()? else { return Ok(()) };
-    let properties = [("connector.class", SOURCE_CLASS), (SHOWN, placeholder.as_str())];
-    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    let filled = match rest.validate(SOURCE_CLASS, &properties).await {
-        Ok(found) => found.values.get(SHOWN).is_some_and(|value| *value == expected),
-        // The provider is there, and the file is not.
-        Err(ConnectError::Answer { status: 400 | 500, .. }) => false,
-        Err(error) => return Err(error),
-    };
-    if filled {
-        Ok(())
-    } else {
-        Err(ConnectError::SecretsProvider { provider: secrets.provider().to_owned() })
-    }
-}
-
-/// The configuration with the connector's name, which validation wants to see.
-fn named(connector: &Connector) -> crate::property::Properties {
-    let mut properties = connector.to_properties();
-    properties.insert("name".to_owned(), connector.name.clone());
-    properties
-}
-
-/// Errors on one line. What a worker says about a property may repeat its value, which is none of a row and no secret.
-fn listed(errors: &[FieldError]) -> String {
-    let texts = errors.iter().map(|error| {
-        let line: String =
-            error.message.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect();
-        format!("{}: {line}", error.name)
-    });
-    texts.take(5).collect::<Vec<_>>().join("; ")
 }
 
 fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {

@@ -5,6 +5,9 @@
 //! | `file:/run/segcdc/shop.properties` | `${file:/run/segcdc/shop.properties:source.password}` | segcdc, mode 0600, on a disk that it shares with the worker |
 //! | `read:/run/secrets/shop.properties` | the same | the operator, with the keys `source.password` and `target.password` |
 //! | `env:SHOP` | `${env:SHOP_SOURCE_PASSWORD}` | the operator, in the worker's environment |
+//!
+//! `segcdc.check` beside the two keys, and `SHOP_CHECK` beside the two variables, hold no secret: by them the worker shows
+//! that it fills placeholders in.
 
 use std::fs;
 use std::io::{self, Write};
@@ -112,6 +115,11 @@ impl Secrets {
         })
     }
 
+    /// What stands for something that is no secret, and shows that the worker fills placeholders in.
+    pub fn check_placeholder(&self) -> String {
+        self.placeholder(CHECK_KEY, "CHECK")
+    }
+
     /// A placeholder, and what the worker has to put in its place: `None` where we do not know what it reads.
     ///
     /// # Errors
@@ -124,7 +132,7 @@ impl Secrets {
             cause,
         })?;
         let value = text.lines().find_map(|line| line.strip_prefix(CHECK_KEY)?.strip_prefix('='));
-        Ok(value.map(|value| (self.placeholder(CHECK_KEY, ""), value.to_owned())))
+        Ok(value.map(|value| (self.check_placeholder(), value.to_owned())))
     }
 
     /// Removes what [`Secrets::write`] wrote.
@@ -218,6 +226,7 @@ mod tests {
         check("read:/run/x.properties", "${file:/run/x.properties:source.password}");
         check("env:SHOP", "${env:SHOP_SOURCE_PASSWORD}");
         assert_eq!(Secrets::parse("env:S").unwrap().target_password(), "${env:S_TARGET_PASSWORD}");
+        assert_eq!(Secrets::parse("env:S").unwrap().check_placeholder(), "${env:S_CHECK}");
     }
 
     #[test]

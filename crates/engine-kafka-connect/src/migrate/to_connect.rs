@@ -26,8 +26,9 @@ use crate::decide::Step;
 use crate::deploy::{deploy, write_secrets};
 use crate::error::ConnectError;
 use crate::migrate::{MigrationStep, load, refuse};
-use crate::prepare::{Prepared, prepare, prepare_from_native, validate};
+use crate::prepare::{Prepared, prepare, prepare_from_native};
 use crate::rest::Rest;
+use crate::validate::validate;
 
 /// How long a process that was fenced may keep its slot. An idle one notices with its next heartbeat, after ten seconds.
 const SLOT_PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +114,7 @@ async fn hand_over(
     let pipeline = &config.engine.name;
     take(MigrationStep::ValidateConnectors);
     write_secrets(config, &prepared.spec)?;
-    validate(rest, prepared).await?;
+    validate(rest, &prepared.connectors, &prepared.spec.secrets).await?;
     take(MigrationStep::TakeOver);
     let mut target = Target::connect(&config.engine.target).await?;
     let checkpoint = target.take_over(pipeline, "migrate").await?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use segcdc_engine_kafka_connect::property::Role;
 use segcdc_engine_kafka_connect::rest::InitialState;
+use segcdc_engine_kafka_connect::validate::validate;
 use segcdc_engine_kafka_connect::{ConnectError, Prepared, Secrets, status};
 use segcdc_model::{Fault, Secret};
 
@@ -105,7 +106,7 @@ async fn refused(rig: &Rig, prepared: &Prepared) -> String {
         line.value = line.value.replace("jdbc:sqlserver://127.0.0.1", "jdbc:sqlserver://127.0.0.2");
     }
     let error: ConnectError =
-        segcdc_engine_kafka_connect::prepare::validate(&rig.rest, &prepared).await.unwrap_err();
+        validate(&rig.rest, &prepared.connectors, &prepared.spec.secrets).await.unwrap_err();
     assert_eq!(error.code(), "CONNECTOR_CONFIG_INVALID");
     format!("{error} {error:?} {}", error.hint())
 }
@@ -120,7 +121,7 @@ fn holding(rig: &Rig, places: &BTreeMap<String, String>) -> Vec<String> {
 /// A worker that reads no file, or another one, is named, before databases are given a placeholder for a password.
 pub(crate) async fn unread_file_is_named(rig: &Rig, prepared: &Prepared) {
     let check = async |prepared: &Prepared| {
-        let outcome = segcdc_engine_kafka_connect::prepare::validate(&rig.rest, prepared).await;
+        let outcome = validate(&rig.rest, &prepared.connectors, &prepared.spec.secrets).await;
         outcome.err().map_or("", |error| error.code())
     };
     assert_eq!(check(prepared).await, "");

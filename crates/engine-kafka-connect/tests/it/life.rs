@@ -11,6 +11,7 @@ use segcdc_testkit::connect;
 
 use crate::brokers::{brokers_are_tried_when_planning, every_listener_is_spoken_to};
 use crate::canary::{log_all, no_secret_is_shown, unread_file_is_named};
+use crate::references::references_are_checked;
 use crate::rig::{NAME, Rig, becomes};
 
 /// Tables with the kinds of values that the route carries, and one that it refuses.

@@ -11,6 +11,8 @@ mod handover;
 #[cfg(test)]
 mod life;
 #[cfg(test)]
+mod references;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod traces;

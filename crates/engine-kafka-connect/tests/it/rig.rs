@@ -40,7 +40,10 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts all servers; `sql` makes the source's tables.
     pub(crate) async fn start(sql: &str) -> Rig {
-        let options = ConnectOptions::impatient(Duration::from_secs(2));
+        let options = ConnectOptions {
+            worker_environment: environment(),
+            ..ConnectOptions::impatient(Duration::from_secs(2))
+        };
         let cluster = ConnectCluster::start(options).await.unwrap();
         let postgres = PostgresCluster::start(PostgresOptions::default()).await.unwrap();
         let role = format!("CREATE ROLE cdc LOGIN SUPERUSER PASSWORD '{SOURCE_CANARY}'");
@@ -114,4 +117,18 @@ where
         async { condition.await.then_some(()) }
     };
     until(what, PATIENCE, holds).await.unwrap();
+}
+
+/// Variables of the worker: passwords alone, passwords with a value that is no secret, and another password.
+fn environment() -> Vec<(String, String)> {
+    [
+        ("PLAIN_SOURCE_PASSWORD", SOURCE_CANARY),
+        ("PLAIN_TARGET_PASSWORD", TARGET_CANARY),
+        ("SHOWN_SOURCE_PASSWORD", SOURCE_CANARY),
+        ("SHOWN_TARGET_PASSWORD", TARGET_CANARY),
+        ("SHOWN_CHECK", "1"),
+        ("OTHER_SOURCE_PASSWORD", "another"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
 }
