@@ -24,7 +24,7 @@
 //! - Connectors may override client settings (`connector.client.config.override.policy=All`); the providers `file`,
 //!   `directory` and `env` are there; JSON with schemas is the converter unless a connector says otherwise; exactly-once
 //!   source support is on, so that sinks read `read_committed`.
-//! - [`shared()`] is one for all tests of a program that do not harm it.
+//! - [`shared()`] is one for all tests of a program that do not harm it; what one of them leaves is removed.
 //! - What is on disk goes away with the cluster, but stays, with the logs, when the test fails: a line says where.
 //! - Both processes end with the test, also when it is killed: see `connect/java.rs`.
 //! - Nothing is downloaded when `.cache/connect` is there; `SEGCDC_TEST_SKIP_CONNECT=reason` lets tests skip themselves on a
@@ -52,7 +52,7 @@ use crate::wait::until;
 
 pub use crate::connect::java::Jvm;
 pub use crate::connect::rest::{Answer, Rest};
-pub use crate::connect::shared::shared;
+pub use crate::connect::shared::{Guest, shared};
 
 /// How long the broker or the worker may take to come up; 4 and 10 s on a quiet machine.
 const START_LIMIT: Duration = Duration::from_secs(120);

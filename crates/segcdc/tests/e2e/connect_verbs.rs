@@ -1,9 +1,8 @@
 //! A pipeline on Kafka Connect is paused, stopped, restarted and reset from the command line; whatever was changed meanwhile
 //! arrives, and what is removed is gone by the word of Kafka's own commands.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, ensure};
+use segcdc_testkit::connect::Guest;
 use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 
@@ -14,8 +13,8 @@ const TABLES: &str = "CREATE TABLE items (id bigint PRIMARY KEY, name varchar(50
     INSERT INTO items SELECT g, 'item ' || g FROM generate_series(1, 300) g;";
 
 /// A source, the target, and a worker that the product knows by its environment.
-async fn start() -> Result<(Stage, Arc<ConnectCluster>)> {
-    let (stage, cluster) = tokio::join!(Stage::start("steered"), connect::shared());
+async fn start() -> Result<(Stage, Guest)> {
+    let (stage, cluster) = tokio::join!(Stage::start("steered"), connect::shared("steered"));
     let (mut stage, cluster) = (stage?, cluster?);
     stage.source.execute(DATABASE, TABLES).await?;
     tell_of(&mut stage, &cluster)?;

@@ -4,9 +4,9 @@ mod faults;
 mod types;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
+use segcdc_testkit::connect::Guest;
 use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 
@@ -60,8 +60,8 @@ fn target_url(stage: &Stage) -> Result<String> {
 }
 
 /// Both servers, a cluster that other tests use too, and the product that is to use it.
-async fn start(name: &str) -> Result<(Stage, Arc<ConnectCluster>)> {
-    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared());
+async fn start(name: &str) -> Result<(Stage, Guest)> {
+    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared(name));
     let (mut stage, cluster) = (stage?, cluster?);
     tell_of(&mut stage, &cluster)?;
     stage.product.set("SEGCDC_ENGINE", "kafka-connect");

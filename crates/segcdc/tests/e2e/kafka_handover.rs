@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_tds::Datum;
+use segcdc_testkit::connect::Guest;
 use segcdc_testkit::{ConnectCluster, connect, until};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -117,8 +118,8 @@ fn is_own_deadlock(error: &tokio_postgres::Error) -> bool {
 }
 
 /// A stage and a cluster, the product told of both.
-async fn set(name: &str) -> Result<(Stage, Arc<ConnectCluster>)> {
-    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared());
+async fn set(name: &str) -> Result<(Stage, Guest)> {
+    let (stage, cluster) = tokio::join!(Stage::start(name), connect::shared(name));
     let (mut stage, cluster) = (stage?, cluster?);
     stage.source.execute(DATABASE, TABLES).await?;
     stage.source.execute(DATABASE, WITNESS).await?;

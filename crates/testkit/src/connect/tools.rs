@@ -22,6 +22,25 @@ impl ConnectCluster {
         self.list("org.apache.kafka.tools.TopicCommand")
     }
 
+    /// Deletes the topics whose names begin with a mark and go on with `.` or `_`, as `kafka-topics.sh --delete` does.
+    /// Returns their names.
+    pub fn delete_topics(&self, mark: &str) -> Result<Vec<String>> {
+        let all = self.topics()?.into_iter();
+        let topics: Vec<String> = all
+            .filter(|topic| {
+                topic
+                    .trim_start_matches("__debezium-heartbeat.")
+                    .strip_prefix(mark)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '_']))
+            })
+            .collect();
+        for topic in &topics {
+            let arguments = ["--delete", "--if-exists", "--topic", topic.as_str()];
+            self.command("org.apache.kafka.tools.TopicCommand", arguments)?;
+        }
+        Ok(topics)
+    }
+
     /// Names of all consumer groups, as `kafka-consumer-groups.sh --list` says.
     pub fn consumer_groups(&self) -> Result<Vec<String>> {
         self.list("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand")
