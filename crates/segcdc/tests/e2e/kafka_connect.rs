@@ -1,6 +1,7 @@
 //! The same pipeline on Kafka Connect: a real broker, worker, Debezium, Microsoft's driver, and the target.
 
 mod faults;
+mod secrets;
 mod types;
 
 use std::path::PathBuf;
