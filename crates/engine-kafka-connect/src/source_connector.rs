@@ -416,13 +416,14 @@ mod tests {
     use crate::layout::tests::plan;
 
     #[test]
-    fn a_key_is_named_when_it_is_not_the_primary_one() {
+    fn what_identifies_a_row_is_named() {
         let plan = plan("public", "log", &[("site", PgType::Int4), ("number", PgType::Int4)]);
         let keyed = |columns: &[usize]| {
             let key = TableKey::Columns(columns.to_vec());
-            chosen_key(&TablePlan { key, ..(*plan).clone() })
+            super::key(&TablePlan { key, ..(*plan).clone() })
         };
-        assert_eq!(keyed(&[0]), None);
+        assert_eq!(keyed(&[0]).as_deref(), Some("public\\.log:id"));
+        assert_eq!(keyed(&[]), None);
         assert_eq!(keyed(&[1, 2]).as_deref(), Some("public\\.log:site,number"));
         assert_eq!(keyed(&[0, 1]).as_deref(), Some("public\\.log:id,site"));
     }
