@@ -1,9 +1,15 @@
 //! [`Rest`]: Kafka Connect's REST interface, typed.
 //!
 //! Every call says what it asks for and what the worker may answer. What passes by itself is waited out here, once for
-//! all calls: a worker whose cluster rebalances answers 409 to whatever changes something; one that has answered before and
-//! now is gone, or whose proxy has nobody to ask (502, 503, 504), is being started again. Every request can be made twice:
-//! making a connector is followed by a look at what is there.
+//! all calls:
+//!
+//! | what comes | what it may be |
+//! |---|---|
+//! | 409 | a cluster that rebalances |
+//! | 500 of Kafka Connect | the same, as some requests are answered meanwhile; or an error that stays, so not for long |
+//! | 502, 503, 504, no answer | a worker that has answered before, and is being started again |
+//!
+//! Every request can be made twice: making a connector is followed by a look at what is there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,23 +18,22 @@ use std::time::Duration;
 use hyper::Method;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use crate::error::ConnectError;
 use crate::http::{Answer, Http, HttpConfig};
 use crate::property::{Properties, differences};
+use crate::rest::patience::{Attempts, may_pass};
 
 pub use crate::rest::answer::{
     ConnectorInfo, ConnectorStatus, ConnectorWord, FieldError, InstalledPlugin, Offset, TaskStatus,
     Validation, Worker,
 };
+pub use crate::rest::patience::Patience;
 
 mod answer;
+mod patience;
 #[cfg(test)]
 mod tests;
-
-/// Longest message of a worker that is repeated, characters.
-const MAX_MESSAGE: usize = 600;
 
 /// A client of one worker. Requests are made one at a time, each on a connection of its own.
 #[derive(Debug, Clone)]
@@ -37,30 +42,6 @@ pub struct Rest {
     patience: Patience,
     /// Whether the worker has answered anything: before that, what cannot be reached is most likely a wrong URL.
     has_answered: Arc<AtomicBool>,
-}
-
-/// How long is waited for what passes by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
-    /// For a cluster that rebalances, and for a worker that refuses what it will take in a moment. Kafka Connect waits five
-    /// minutes for a worker that left; what changes something is refused only for the seconds in which the group joins.
-    pub rebalance: Duration,
-    /// For a worker that has answered before and now is gone: about as long as one takes to start.
-    pub outage: Duration,
-    /// Pause before the second attempt; it doubles with each.
-    pub first_pause: Duration,
-    /// Longest pause.
-    pub longest_pause: Duration,
-}
-
-/// How long one request has been tried, and why it is tried again.
-struct Attempts {
-    request: String,
-    started: Instant,
-    pause: Duration,
-    longest_pause: Duration,
-    /// A worker that gave no answer may have done what it was asked for.
-    may_be_done: bool,
 }
 
 /// In which state a connector begins.
@@ -95,7 +76,8 @@ impl Rest {
 
     /// The same client for somebody who asks again and again anyway: it does not wait for a worker that is gone.
     pub(crate) fn at_once(&self) -> Self {
-        self.clone().with_patience(Patience { outage: Duration::ZERO, ..self.patience })
+        let none = Duration::ZERO;
+        self.clone().with_patience(Patience { outage: none, error: none, ..self.patience })
     }
 
     /// How long is waited for a worker that refuses what it will take in a moment, and at most this.
@@ -371,7 +353,8 @@ impl Rest {
         }
     }
 
-    /// Sends a request once. `None` when there was no answer and it is to be sent again: the pause is over then.
+    /// Sends a request once. `None` when there was no answer, or one that may pass, and it is to be sent again: the pause
+    /// is over then.
     async fn attempt(
         &self,
         method: Method,
@@ -380,19 +363,25 @@ impl Rest {
         body: Option<&serde_json::Value>,
         attempts: &mut Attempts,
     ) -> Result<Option<Answer>, ConnectError> {
-        let error = match self.send(method, path, query, body).await {
+        let bears_500 = may_pass(&method, path);
+        let (error, goes_on) = match self.send(method, path, query, body).await {
             Ok(answer) if matches!(answer.status, 502..=504) => {
-                let message = answer::message(&answer.body, MAX_MESSAGE);
-                ConnectError::Answer { status: answer.status, request: attempts.request.clone(), message }
+                (attempts.error(&answer), attempts.bears_outage(self.patience.outage))
             }
             Ok(answer) => {
                 self.has_answered.store(true, Ordering::Relaxed);
-                return Ok(Some(answer));
+                let errs = bears_500 && answer.is_error_of_connect();
+                if !attempts.bears_error(errs, self.patience.error) {
+                    return Ok(Some(answer));
+                }
+                (attempts.error(&answer), true)
             }
-            Err(error @ ConnectError::Unreachable { .. }) => error,
+            Err(error @ ConnectError::Unreachable { .. }) => {
+                (error, attempts.bears_outage(self.patience.outage))
+            }
             Err(error) => return Err(error),
         };
-        if !self.has_answered.load(Ordering::Relaxed) || !attempts.may_go_on(self.patience.outage) {
+        if !goes_on || !self.has_answered.load(Ordering::Relaxed) {
             return Err(error);
         }
         let request = &attempts.request;
@@ -403,10 +392,12 @@ impl Rest {
     }
 
     async fn wait_for_rebalance(&self, attempts: &mut Attempts) -> Result<(), ConnectError> {
-        if !attempts.may_go_on(self.patience.rebalance) {
-            let after_s = attempts.started.elapsed().as_secs();
+        if !attempts.bears_rebalance(self.patience.rebalance) {
+            let after_s = attempts.seconds();
             return Err(ConnectError::Rebalancing { request: attempts.request.clone(), after_s });
         }
+        let request = &attempts.request;
+        tracing::warn!(request, "the Kafka Connect cluster rebalances, and is asked again");
         attempts.pause().await;
         Ok(())
     }
@@ -434,7 +425,7 @@ impl Rest {
                 request: request.to_owned(),
             }),
             _ => {
-                let message = answer::message(&answer.body, MAX_MESSAGE);
+                let message = answer::message(&answer.body);
                 Err(ConnectError::Answer { status, request: request.to_owned(), message })
             }
         }
@@ -461,42 +452,10 @@ impl Rest {
     }
 
     fn attempts(&self, method: &Method, path: &[&str]) -> Attempts {
-        Attempts {
-            request: self.request_name(method, path),
-            started: Instant::now(),
-            pause: self.patience.first_pause,
-            longest_pause: self.patience.longest_pause,
-            may_be_done: false,
-        }
+        Attempts::new(self.request_name(method, path), &self.patience)
     }
 
     fn request_name(&self, method: &Method, path: &[&str]) -> String {
         format!("{method} {}", self.http.url().path(path))
-    }
-}
-
-// === impl Patience ===
-
-impl Default for Patience {
-    fn default() -> Self {
-        Patience {
-            rebalance: Duration::from_secs(60),
-            outage: Duration::from_secs(60),
-            first_pause: Duration::from_millis(250),
-            longest_pause: Duration::from_secs(3),
-        }
-    }
-}
-
-// === impl Attempts ===
-
-impl Attempts {
-    fn may_go_on(&self, patience: Duration) -> bool {
-        self.started.elapsed() + self.pause <= patience
-    }
-
-    async fn pause(&mut self) {
-        sleep(self.pause).await;
-        self.pause = (self.pause * 2).min(self.longest_pause);
     }
 }

@@ -7,6 +7,9 @@ use serde_json::Value;
 
 use crate::http::Answer;
 
+/// Longest message of a worker that is repeated, characters.
+const MAX_MESSAGE: usize = 600;
+
 /// `GET /`
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Worker {
@@ -208,20 +211,29 @@ pub(super) struct UsedTopics {
 // === impl Answer ===
 
 impl Answer {
-    /// Whether the worker says that there is no such thing. A 404 of somebody else says that the URL is wrong: the worker
-    /// repeats the number in JSON.
+    /// Whether the worker says that there is no such thing. A 404 of somebody else says that the URL is wrong.
     pub(super) fn is_missing(&self) -> bool {
+        self.status == 404 && self.repeats_its_status()
+    }
+
+    /// Whether it is an error 500 of Kafka Connect, and not of somebody in between.
+    pub(super) fn is_error_of_connect(&self) -> bool {
+        self.status == 500 && self.repeats_its_status()
+    }
+
+    /// Kafka Connect repeats the number of an error in JSON.
+    fn repeats_its_status(&self) -> bool {
         #[derive(Deserialize)]
         struct Problem {
             error_code: u16,
         }
-        let problem = |body: &[u8]| serde_json::from_slice::<Problem>(body).ok();
-        self.status == 404 && problem(&self.body).is_some_and(|problem| problem.error_code == 404)
+        let problem = serde_json::from_slice::<Problem>(&self.body).ok();
+        problem.is_some_and(|problem| problem.error_code == self.status)
     }
 }
 
 /// The message of an error answer: what the worker says, on one line, without control characters.
-pub(super) fn message(body: &[u8], max_chars: usize) -> String {
+pub(super) fn message(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Problem {
         message: String,
@@ -231,6 +243,6 @@ pub(super) fn message(body: &[u8], max_chars: usize) -> String {
         Err(_) if body.is_empty() => "nothing".to_owned(),
         Err(_) => return "something that is not JSON".to_owned(),
     };
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max_chars).collect();
+    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE).collect();
     if line.chars().count() < text.chars().count() { format!("{line}...") } else { line }
 }

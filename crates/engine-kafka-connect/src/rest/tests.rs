@@ -64,7 +64,8 @@ impl Server {
 /// A patience of so many milliseconds for everything.
 fn patience(millis: u64) -> Patience {
     let all = Duration::from_millis(millis);
-    Patience { rebalance: all, outage: all, first_pause: Duration::from_millis(50), ..Patience::default() }
+    let first_pause = Duration::from_millis(50);
+    Patience { rebalance: all, outage: all, error: all, first_pause, ..Patience::default() }
 }
 
 async fn serve(mut stream: TcpStream, reply: Reply, seen: Arc<std::sync::Mutex<Vec<String>>>) {
@@ -141,6 +142,75 @@ async fn a_rebalance_without_end_is_named() {
     let server = Server::start(vec![rebalancing()]).await;
     let error = server.client().with_patience(patience(400)).delete("c").await.unwrap_err();
     assert_eq!((error.code(), error.disposition()), ("CONNECT_REBALANCING", Disposition::Retry));
+}
+
+/// What some requests are answered while a cluster rebalances, and what a worker answers that cannot do a thing.
+fn erring() -> Reply {
+    json(500, r#"{"error_code":500,"message":"Request cannot be completed because a rebalance is expected"}"#)
+}
+
+/// Makes a call of a server that errs, rebalances, and errs again before it replies.
+async fn waits_for<F: AsyncFn(Rest) -> Result<(), ConnectError>>(status: u16, body: &str, call: F) {
+    // No request before has told that there is a worker.
+    let server = Server::start(vec![erring(), rebalancing(), erring(), json(status, body)]).await;
+    call(server.client()).await.unwrap();
+    let first_lines: Vec<String> =
+        server.requests().iter().filter_map(|request| request.lines().next().map(str::to_owned)).collect();
+    assert_eq!(first_lines.len(), 4);
+    assert!(first_lines.iter().all(|line| *line == first_lines[0]), "{first_lines:?}");
+}
+
+#[tokio::test]
+async fn an_error_of_the_worker_is_waited_out_whatever_is_asked() {
+    waits_for(200, r#"{"a":"1"}"#, async |rest| rest.config("c").await.map(drop)).await;
+    waits_for(200, "[]", async |rest| rest.connectors().await.map(drop)).await;
+    waits_for(200, r#"{"offsets":[]}"#, async |rest| rest.offsets("c").await.map(drop)).await;
+    let none = Properties::new();
+    waits_for(200, r#"{"name":"c"}"#, async |rest| rest.put_config("c", &none).await).await;
+    waits_for(202, "", async |rest| rest.pause("c").await).await;
+    waits_for(202, "", async |rest| rest.resume("c").await).await;
+    waits_for(204, "", async |rest| rest.stop("c").await).await;
+    waits_for(204, "", async |rest| rest.delete("c").await.map(drop)).await;
+    waits_for(202, "", async |rest| rest.restart("c").await).await;
+}
+
+#[tokio::test]
+async fn an_error_that_stays_is_told_with_the_workers_words() {
+    let server = Server::start(vec![erring()]).await;
+    let client = server.client().with_patience(patience(400));
+    let error = client.config("c").await.unwrap_err();
+    assert_eq!((error.code(), error.disposition()), ("CONNECT_ERROR", Disposition::Retry));
+    assert!(error.to_string().contains("because a rebalance is expected"), "{error}");
+    assert!((3..8).contains(&server.requests().len()), "{:?}", server.requests());
+    // Within half a minute, whatever else there is to wait for.
+    assert!(Patience::default().error + Patience::default().longest_pause <= Duration::from_secs(30));
+}
+
+#[tokio::test]
+async fn an_error_that_says_something_is_told_at_once() {
+    let offsets = [Offset { partition: json!({}), offset: json!({}) }];
+    for number in 0..5 {
+        let page = Reply::Json(500, "<html>oops</html>".to_owned());
+        let server = Server::start(vec![if number == 0 { page } else { erring() }]).await;
+        let client = server.client();
+        let code = match number {
+            // Somebody else's.
+            0 => client.config("c").await.unwrap_err(),
+            1 => client.validate("x.Y", &Properties::new()).await.unwrap_err(),
+            2 => client.delete_offsets("c").await.unwrap_err(),
+            3 => client.patch_offsets("c", &offsets).await.unwrap_err(),
+            _ => client.at_once().status("c").await.unwrap_err(),
+        };
+        assert_eq!((code.code(), server.requests().len()), ("CONNECT_ERROR", 1), "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_connector_that_was_made_by_a_request_that_erred_is_ours() {
+    let conflict = json(409, r#"{"error_code":409,"message":"Connector c already exists"}"#);
+    let wanted = Properties::from([("a".to_owned(), "1".to_owned())]);
+    let server = Server::start(vec![erring(), conflict, json(200, r#"{"name":"c","a":"1"}"#)]).await;
+    server.client().create("c", &wanted, InitialState::Stopped).await.unwrap();
 }
 
 #[tokio::test]
@@ -255,7 +325,7 @@ async fn hostile_answers_are_refused_in_bounded_time_and_memory() {
 async fn what_the_worker_says_is_shortened_and_on_one_line() {
     let long = format!(r#"{{"error_code":500,"message":"a\nb{}"}}"#, "x".repeat(5_000));
     let server = Server::start(vec![json(500, &long)]).await;
-    let error = server.client().worker().await.unwrap_err();
+    let error = server.client().at_once().worker().await.unwrap_err();
     assert_eq!(error.disposition(), Disposition::Retry);
     let text = error.to_string();
     assert!(text.len() < 800 && !text.contains('\n') && text.contains("a bx"), "{text}");

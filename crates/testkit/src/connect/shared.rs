@@ -12,6 +12,10 @@ use anyhow::{Context, Result};
 use tokio::sync::Mutex;
 
 use super::{ConnectCluster, ConnectOptions};
+use crate::wait::until;
+
+/// How long the worker may refuse to delete a connector.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is there. A test that starts it keeps others waiting meanwhile.
 static SHARED: Mutex<Weak<ConnectCluster>> = Mutex::const_new(Weak::new());
@@ -52,12 +56,18 @@ impl Guest {
         Ok(ours.map(str::to_owned).collect())
     }
 
-    /// Removes what is left; the names of all of it.
+    /// Removes what is left; the names of all of it. A worker that rebalances refuses for a while.
     async fn clean(&self) -> Result<Vec<String>> {
         let mut left = self.connectors().await?;
-        for connector in &left {
-            self.rest().delete(&format!("/connectors/{connector}")).await?;
-        }
+        until("no connector is left", PATIENCE, || async {
+            let mut gone = true;
+            for connector in &left {
+                let answer = self.rest().delete(&format!("/connectors/{connector}")).await.ok()?;
+                gone &= matches!(answer.status, 204 | 404);
+            }
+            gone.then_some(())
+        })
+        .await?;
         // A test that ended well has removed its topics too, and looked for them.
         if !left.is_empty() {
             left.extend(self.delete_topics(&self.mark)?);
