@@ -65,7 +65,7 @@ const UNREACHABLE: [&str; 39] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 94] = [
+const USAGE: [&str; 95] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
