@@ -338,7 +338,6 @@ fn status_of(error: &ControlError) -> StatusCode {
         | ControlError::PlanStale
         | ControlError::NotAtRest { .. }
         | ControlError::OperationOver
-        | ControlError::LastAdmin
         | ControlError::PersonOfOthers
         | ControlError::TenantNotEmpty
         | ControlError::ReplyUnderWay
@@ -347,7 +346,9 @@ fn status_of(error: &ControlError) -> StatusCode {
         ControlError::ReplyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         ControlError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ControlError::Store(error) => match error {
-            StoreError::NameTaken | StoreError::InUseByPipeline => StatusCode::CONFLICT,
+            StoreError::NameTaken | StoreError::InUseByPipeline | StoreError::LastAdmin => {
+                StatusCode::CONFLICT
+            }
             StoreError::NotFound => StatusCode::NOT_FOUND,
             StoreError::Changed { .. } => StatusCode::PRECONDITION_FAILED,
             StoreError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,

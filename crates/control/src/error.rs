@@ -62,9 +62,6 @@ pub enum ControlError {
     /// The token of the first administrator is not the one that was printed.
     #[error("this is not the set-up token that the server printed")]
     SetupToken,
-    /// Nobody would be left who manages the tenant.
-    #[error("nobody would be left who manages this tenant")]
-    LastAdmin,
     /// A person who also belongs to other tenants, or manages them: one tenant does not decide on their password.
     #[error("this person belongs to other tenants too, or manages them")]
     PersonOfOthers,
@@ -133,7 +130,6 @@ impl Fault for ControlError {
             ControlError::NoSession => "NO_SESSION",
             ControlError::AlreadyFounded => "SETUP_DONE",
             ControlError::SetupToken => "SETUP_TOKEN_WRONG",
-            ControlError::LastAdmin => "LAST_ADMIN",
             ControlError::PersonOfOthers => "USER_OF_OTHERS",
             ControlError::TenantNotEmpty => "TENANT_NOT_EMPTY",
             ControlError::ReplyKey => "IDEMPOTENCY_KEY",
@@ -189,7 +185,6 @@ impl Fault for ControlError {
             ControlError::SetupToken => {
                 "Read it from what `segcdc serve` printed at its last start; each start has its own.".to_owned()
             }
-            ControlError::LastAdmin => "Make somebody else an administrator first.".to_owned(),
             ControlError::PersonOfOthers => {
                 "Ask somebody who manages tenants; you can take the person out of yours, or change their role.".to_owned()
             }

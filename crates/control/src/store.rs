@@ -2,7 +2,7 @@
 //!
 //! Both speak the same statements: parameters are `$1`, types are text and 64-bit integers, and what differs (how a
 //! database is opened, its migrations) is in [`open`]. All that belongs to a tenant is reached through [`Store::tenant`]
-//! only: a query without its tenant cannot be written down.
+//! only: a query without its tenant cannot be written down. What a person changes is a [`Work`].
 
 mod audit;
 mod connections;
@@ -15,6 +15,7 @@ mod people;
 mod pipelines;
 mod sessions;
 mod tokens;
+mod work;
 
 use sqlx::{PgPool, SqlitePool};
 
@@ -24,13 +25,14 @@ pub use audit::{AuditEntry, NewAudit};
 pub use connections::{Connection, ConnectionKind, NewConnection};
 pub use error::StoreError;
 pub use idempotency::{KeyOf, KeyState};
-pub use members::{Kept, Member, MemberChange};
+pub use members::{Member, MemberChange};
 pub use open::{FolderLock, Location};
 pub use operations::{Operation, OperationKind, OperationState};
 pub use people::{Person, Tenant};
 pub use pipelines::{EngineName, NewPipeline, Pipeline};
 pub use sessions::Session;
 pub use tokens::{ApiToken, NewApiToken};
+pub use work::Work;
 
 /// Runs the same expression on whichever database it is.
 macro_rules! on {
@@ -47,6 +49,7 @@ pub(crate) use on;
 #[derive(Debug, Clone)]
 pub struct Store {
     pool: Pool,
+    turn: work::Turn,
 }
 
 #[derive(Debug, Clone)]

@@ -109,7 +109,9 @@ impl Control {
             line.after = Some(shown(&name, &settings, sealed.is_some()));
             let new = NewConnection { id, name, kind, settings: text_of(&settings)?, sealed };
             let tenant = self.of(actor);
-            tenant.insert_connection(&new).await?;
+            let mut work = tenant.begin().await?;
+            work.insert_connection(&new).await?;
+            self.commit(work, &mut line).await?;
             ConnectionView::of(tenant.connection(id).await?)
         }
         .await;
@@ -169,7 +171,9 @@ impl Control {
         }
         line.after = Some(after);
         let changed = NewConnection { id, name, kind, settings: text_of(&settings)?, sealed };
-        tenant.update_connection(&changed, version.unwrap_or(before.version)).await?;
+        let mut work = tenant.begin().await?;
+        work.update_connection(&changed, version.unwrap_or(before.version)).await?;
+        self.commit(work, line).await?;
         ConnectionView::of(tenant.connection(id).await?)
     }
 
@@ -192,7 +196,9 @@ impl Control {
             if version.is_some_and(|version| version != before.version) {
                 return Err(StoreError::Changed { found: before.version }.into());
             }
-            Ok(tenant.delete_connection(id).await?)
+            let mut work = tenant.begin().await?;
+            work.delete_connection(id).await?;
+            self.commit(work, &mut line).await
         }
         .await;
         self.record(line, outcome).await

@@ -129,7 +129,9 @@ impl Control {
             };
             let job = self.job(actor.tenant.id, &stored).await?;
             let operation = OperationId::generate();
-            store.insert_operation(operation, id, kind).await?;
+            let mut work = store.begin().await?;
+            work.insert_operation(operation, id, kind).await?;
+            self.commit(work, &mut line).await?;
             self.begin(actor, operation, job, order);
             Ok(store.operation(operation).await?)
         }

@@ -12,7 +12,7 @@ use crate::field::FieldProblems;
 use crate::id::UserId;
 use crate::name::ResourceName;
 use crate::password;
-use crate::store::{Kept, Member, MemberChange, Person};
+use crate::store::{Member, MemberChange, Person};
 
 /// A person that is to be made.
 #[derive(Debug, Clone)]
@@ -79,7 +79,9 @@ impl Control {
                 version: 1,
                 created_at: Millis::now(),
             };
-            self.of(actor).insert_member(&person, new.role).await?;
+            let mut work = self.of(actor).begin().await?;
+            work.insert_member(&person, new.role).await?;
+            self.commit(work, &mut line).await?;
             Ok(Member { person, role: new.role })
         }
         .await;
@@ -127,19 +129,18 @@ impl Control {
             None => None,
         };
         let change = MemberChange { role: change.role, disabled: change.disabled, password_hash };
-        let kept = tenant.update_member(id, &change, version.unwrap_or(before.person.version)).await?;
-        if kept == Kept::LastAdmin {
-            return Err(ControlError::LastAdmin);
-        }
+        let mut work = tenant.begin().await?;
+        work.update_member(id, &change, version.unwrap_or(before.person.version)).await?;
         if new_password || change.disabled == Some(true) {
-            self.store.delete_sessions_of(id, None).await?;
+            work.delete_sessions_of(id, None).await?;
         }
-        let after = tenant.member(id).await?;
+        let after = work.member(id).await?;
         let mut now = shown(&after);
         if let (true, Some(fields)) = (new_password, now.as_object_mut()) {
             fields.insert("password".to_owned(), "changed".into());
         }
         line.after = Some(now);
+        self.commit(work, line).await?;
         Ok(after)
     }
 
@@ -153,10 +154,9 @@ impl Control {
             actor.may(Right::Administer)?;
             let tenant = self.of(actor);
             line.before = Some(shown(&tenant.member(id).await?));
-            match tenant.remove_member(id).await? {
-                Kept::Done => Ok(()),
-                Kept::LastAdmin => Err(ControlError::LastAdmin),
-            }
+            let mut work = tenant.begin().await?;
+            work.remove_member(id).await?;
+            self.commit(work, &mut line).await
         }
         .await;
         self.record(line, outcome).await

@@ -14,9 +14,7 @@ use crate::id::{ConnectionId, OperationId, PipelineId, TenantId};
 use crate::lifecycle::{Command, Desired, Event, State, desired_after, next};
 use crate::pipeline_spec::{PipelineSpec, check_name};
 use crate::report::{ErrorReport, Trouble};
-use crate::store::{
-    ConnectionKind, EngineName, NewPipeline, OperationKind, OperationState, Pipeline, StoreError,
-};
+use crate::store::{ConnectionKind, EngineName, NewPipeline, OperationKind, Pipeline, StoreError, Work};
 
 /// Attempts to move a pipeline that its reports move at the same time.
 const ATTEMPTS: usize = 10;
@@ -102,7 +100,7 @@ impl Control {
             }
             line.after = Some(json!({
                 "name": request.name, "engine": request.engine, "source": request.source, "target": request.target,
-                "spec": request.spec,
+                "spec": request.spec, "start": request.start,
             }));
             let new = NewPipeline {
                 id,
@@ -112,14 +110,17 @@ impl Control {
                 target: request.target,
                 spec: text_of(&request.spec)?,
             };
-            self.of(actor).insert_pipeline(&new).await?;
+            let mut work = self.of(actor).begin().await?;
+            work.insert_pipeline(&new).await?;
+            if request.start {
+                ask(&mut work, id, Command::Start).await?;
+            }
+            self.commit(work, &mut line).await?;
             self.pipeline(actor, id).await
         }
         .await;
         let made = self.record(line, outcome).await?;
-        if request.start {
-            return self.command(actor, id, Command::Start).await;
-        }
+        self.wake();
         Ok(made)
     }
 
@@ -171,7 +172,9 @@ impl Control {
                 return Err(ControlError::NotAtRest { state: before.stored.state.as_str() });
             }
             let version = version.unwrap_or(before.stored.version);
-            self.of(actor).update_pipeline(id, &text_of(&spec)?, before.stored.state, version).await?;
+            let mut work = self.of(actor).begin().await?;
+            work.update_pipeline(id, &text_of(&spec)?, before.stored.state, version).await?;
+            self.commit(work, &mut line).await?;
             self.pipeline(actor, id).await
         }
         .await;
@@ -190,10 +193,10 @@ impl Control {
     ) -> Result<PipelineView, ControlError> {
         let mut line = Line::of(actor, action_of(command), format!("pipeline/{id}"));
         let outcome = async {
-            actor.may(if command == Command::Delete { Right::Edit } else { Right::Operate })?;
-            let (before, after) = self.ask(actor.tenant.id, id, command).await?;
-            line.before = Some(json!({"desired": before.0, "state": before.1}));
-            line.after = Some(json!({"desired": after.0, "state": after.1}));
+            actor.may(Right::Operate)?;
+            let mut work = self.of(actor).begin().await?;
+            asked(&mut line, ask(&mut work, id, command).await?);
+            self.commit(work, &mut line).await?;
             self.pipeline(actor, id).await
         }
         .await;
@@ -202,43 +205,32 @@ impl Control {
         Ok(view)
     }
 
-    /// Moves a pipeline by a command, against whatever its reports do meanwhile.
-    async fn ask(
-        &self,
-        tenant: TenantId,
-        id: PipelineId,
-        command: Command,
-    ) -> Result<((Desired, State), (Desired, State)), ControlError> {
-        let store = self.store.tenant(tenant);
-        let mut last = StoreError::NotFound;
-        for _attempt in 0..ATTEMPTS {
-            let found = store.pipeline(id).await?;
-            let from = (found.desired, found.state);
-            let to = (desired_after(command), next(found.state, Event::Asked(command))?);
-            // A pipeline that is started anew begins without its old error.
-            let error = if to.1 == State::Unassigned { None } else { found.error.as_deref() };
-            match store.move_pipeline(id, from, to, error).await {
-                Ok(()) => return Ok((from, to)),
-                Err(error @ StoreError::Changed { .. }) => last = error,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(last.into())
-    }
-
     /// Deletes a pipeline that rests, with what was made for it at the source and its state in the target. The target's
     /// tables stay. Says which operation does it.
     ///
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs.
     pub async fn delete_pipeline(&self, actor: &Actor, id: PipelineId) -> Result<OperationId, ControlError> {
-        self.command(actor, id, Command::Delete).await?;
-        // Asking twice finds the first under way.
-        if let Some(found) = self.store.deletion(actor.tenant.id, id).await? {
-            return Ok(found);
+        let mut line = Line::of(actor, action_of(Command::Delete), format!("pipeline/{id}"));
+        let outcome = async {
+            actor.may(Right::Edit)?;
+            let mut work = self.of(actor).begin().await?;
+            asked(&mut line, ask(&mut work, id, Command::Delete).await?);
+            // Asking twice finds the first under way.
+            let operation = match work.deletion(id).await? {
+                Some(found) => found,
+                None => {
+                    let operation = OperationId::generate();
+                    work.insert_operation(operation, id, OperationKind::Delete).await?;
+                    operation
+                }
+            };
+            self.commit(work, &mut line).await?;
+            Ok(operation)
         }
-        let operation = OperationId::generate();
-        self.of(actor).insert_operation(operation, id, OperationKind::Delete).await?;
+        .await;
+        let operation = self.record(line, outcome).await?;
+        self.wake();
         Ok(operation)
     }
 
@@ -248,12 +240,14 @@ impl Control {
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs.
     pub async fn forget_pipeline(&self, actor: &Actor, id: PipelineId) -> Result<(), ControlError> {
-        let line = Line::of(actor, "pipeline.forget", format!("pipeline/{id}"));
+        let mut line = Line::of(actor, "pipeline.forget", format!("pipeline/{id}"));
         let outcome = async {
             actor.may(Right::Edit)?;
-            self.ask(actor.tenant.id, id, Command::Delete).await?;
-            let left = json!({"done": false, "forgotten": true});
-            self.pipeline_is_gone(actor.tenant.id, id, &left).await
+            let mut work = self.of(actor).begin().await?;
+            ask(&mut work, id, Command::Delete).await?;
+            work.forget_pipeline(id).await?;
+            work.end_deletion(id, &json!({"done": false, "forgotten": true}).to_string()).await?;
+            self.commit(work, &mut line).await
         }
         .await;
         self.record(line, outcome).await
@@ -266,14 +260,10 @@ impl Control {
         id: PipelineId,
         report: &Value,
     ) -> Result<(), ControlError> {
-        let operation = self.store.deletion(tenant, id).await?;
-        let store = self.store.tenant(tenant);
-        store.forget_pipeline(id).await?;
-        if let Some(operation) = operation {
-            let text = report.to_string();
-            store.end_operation(operation, OperationState::Succeeded, Some(&text), None).await?;
-        }
-        Ok(())
+        let mut work = self.store.tenant(tenant).begin().await?;
+        work.forget_pipeline(id).await?;
+        work.end_deletion(id, &report.to_string()).await?;
+        Ok(work.commit().await?)
     }
 
     /// Where a pipeline stands, asked of both servers now.
@@ -340,6 +330,37 @@ impl Control {
     fn watched(&self, id: PipelineId) -> Option<Arc<Watch>> {
         self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&id).cloned()
     }
+}
+
+/// Where a pipeline stands, and what is desired of it.
+type Standing = (Desired, State);
+
+/// Moves a pipeline by a command, against whatever its reports do meanwhile.
+async fn ask(
+    work: &mut Work,
+    id: PipelineId,
+    command: Command,
+) -> Result<(Standing, Standing), ControlError> {
+    let mut last = StoreError::NotFound;
+    for _attempt in 0..ATTEMPTS {
+        let found = work.pipeline(id).await?;
+        let from = (found.desired, found.state);
+        let to = (desired_after(command), next(found.state, Event::Asked(command))?);
+        // A pipeline that is started anew begins without its old error.
+        let error = if to.1 == State::Unassigned { None } else { found.error.as_deref() };
+        match work.move_pipeline(id, from, to, error).await {
+            Ok(()) => return Ok((from, to)),
+            Err(error @ StoreError::Changed { .. }) => last = error,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(last.into())
+}
+
+/// Has a line say where a pipeline stood and stands.
+fn asked(line: &mut Line, (before, after): (Standing, Standing)) {
+    line.before = Some(json!({"desired": before.0, "state": before.1}));
+    line.after = Some(json!({"desired": after.0, "state": after.1}));
 }
 
 /// What the audit log calls a command.

@@ -7,20 +7,27 @@ use super::{Actor, Control, Page, PageOf};
 use crate::access::Right;
 use crate::error::ControlError;
 use crate::id::TenantId;
-use crate::store::{AuditEntry, NewAudit};
+use crate::store::{AuditEntry, NewAudit, Work};
+
+/// What came of something that went well.
+const OK: &str = "ok";
 
 /// A line that is being written.
 #[derive(Debug)]
 pub(super) struct Line {
     tenant: TenantId,
     actor: String,
-    address: String,
+    /// From which address.
+    pub(super) address: String,
     action: &'static str,
-    object: String,
+    /// To which object.
+    pub(super) object: String,
     /// How the object was, secrets masked.
     pub(super) before: Option<Value>,
     /// How it is now, secrets masked.
     pub(super) after: Option<Value>,
+    /// It was written together with what it tells of.
+    is_written: bool,
 }
 
 // === impl Line ===
@@ -36,6 +43,7 @@ impl Line {
             object: object.into(),
             before: None,
             after: None,
+            is_written: false,
         }
     }
 
@@ -49,6 +57,21 @@ impl Line {
             object: "session".to_owned(),
             before: None,
             after: None,
+            is_written: false,
+        }
+    }
+
+    /// As it is stored, with what came of it.
+    fn entry(&self, outcome: &str) -> NewAudit {
+        let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
+        NewAudit {
+            actor: self.actor.clone(),
+            address: self.address.clone(),
+            action: self.action.to_owned(),
+            object: self.object.clone(),
+            before: text(&self.before),
+            after: if outcome == OK { text(&self.after) } else { None },
+            outcome: outcome.to_owned(),
         }
     }
 }
@@ -56,7 +79,18 @@ impl Line {
 // === impl Control ===
 
 impl Control {
-    /// Writes the line of what was asked for, and hands its outcome on.
+    /// Has a change come about, together with its line.
+    ///
+    /// # Errors
+    /// The store's; then neither is there.
+    pub(super) async fn commit(&self, mut work: Work, line: &mut Line) -> Result<(), ControlError> {
+        work.audit(&line.entry(OK)).await?;
+        work.commit().await?;
+        line.is_written = true;
+        Ok(())
+    }
+
+    /// Writes the line of what was asked for, unless it came about together with it, and hands its outcome on.
     ///
     /// # Errors
     /// The outcome's, or the store's when the line cannot be written: what nobody can trace is not reported as done.
@@ -65,16 +99,10 @@ impl Control {
         line: Line,
         outcome: Result<T, ControlError>,
     ) -> Result<T, ControlError> {
-        let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-        let entry = NewAudit {
-            actor: line.actor,
-            address: line.address,
-            action: line.action.to_owned(),
-            object: line.object,
-            before: text(&line.before),
-            after: if outcome.is_ok() { text(&line.after) } else { None },
-            outcome: outcome.as_ref().map_or_else(|error| error.code(), |_| "ok").to_owned(),
-        };
+        if line.is_written {
+            return outcome;
+        }
+        let entry = line.entry(outcome.as_ref().map_or_else(|error| error.code(), |_| OK));
         let written = self.store.tenant(line.tenant).audit(&entry).await;
         match (outcome, written) {
             (Err(error), _) => Err(error),

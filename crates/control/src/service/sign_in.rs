@@ -14,7 +14,7 @@ use crate::error::ControlError;
 use crate::field::{FieldError, FieldProblems, Findings};
 use crate::id::{TenantId, UserId};
 use crate::name::ResourceName;
-use crate::store::{Person, StoreError, Tenant};
+use crate::store::{Person, StoreError, Tenant, Work};
 use crate::{password, token};
 
 /// Answers are kept for requests that come twice for so long.
@@ -84,14 +84,15 @@ impl Control {
             version: 1,
             created_at: now,
         };
-        match self.store.found(&tenant, &person).await {
+        let mut line = Line::of_name(tenant.id, person.name.as_str(), address, "setup");
+        line.object = format!("user/{}", person.id);
+        line.after = Some(json!({"tenant": tenant.name, "user": person.name}));
+        let mut work = self.store.tenant(tenant.id).begin().await?;
+        match work.found(&tenant, &person).await {
             Err(StoreError::NameTaken) => return Err(ControlError::AlreadyFounded),
             other => other?,
         }
-        let signed_in = self.begin_session(person.id, tenant.id, address).await?;
-        let mut line = Line::of(&signed_in.actor, "setup", format!("user/{}", person.id));
-        line.after = Some(json!({"tenant": tenant.name, "user": person.name}));
-        self.record(line, Ok(signed_in)).await
+        self.begin_session(work, person.id, line).await
     }
 
     /// Begins a session of a person, in the tenant of a name or else the first of theirs.
@@ -132,9 +133,9 @@ impl Control {
             self.store.rehash_password(person.id, &stored, &anew).await?;
         }
         self.tidy().await?;
-        let signed_in = self.begin_session(person.id, place, address).await?;
-        let line = Line::of(&signed_in.actor, "auth.login", "session");
-        self.record(line, Ok(signed_in)).await
+        let work = self.store.tenant(place).begin().await?;
+        let line = Line::of_name(place, person.name.as_str(), address, "auth.login");
+        self.begin_session(work, person.id, line).await
     }
 
     /// Writes a failed attempt to the log of the tenant of whoever has that name; nobody's attempts are in the server's
@@ -169,15 +170,17 @@ impl Control {
         Ok(all.into_iter().find(fits).map(|tenant| tenant.id))
     }
 
+    /// Begins a session in the tenant of a work, together with its line.
     async fn begin_session(
         &self,
+        mut work: Work,
         person: UserId,
-        tenant: TenantId,
-        address: &str,
+        mut line: Line,
     ) -> Result<SignedIn, ControlError> {
         let made = token::session()?;
-        self.store.insert_session(&made.hash, person, tenant).await?;
-        let actor = self.by_session(made.token.expose(), address).await?;
+        work.insert_session(&made.hash, person).await?;
+        self.commit(work, &mut line).await?;
+        let actor = self.by_session(made.token.expose(), &line.address).await?;
         Ok(SignedIn { csrf: csrf_of(made.token.expose()), token: made.token, actor })
     }
 
@@ -195,8 +198,9 @@ impl Control {
     /// `NO_SESSION` for who came by a token.
     pub async fn sign_out(&self, actor: &Actor) -> Result<(), ControlError> {
         let Way::Session { hash, .. } = &actor.way else { return Err(ControlError::NoSession) };
-        self.store.delete_session(hash).await?;
-        self.record(Line::of(actor, "auth.logout", "session"), Ok(())).await
+        let mut work = self.of(actor).begin().await?;
+        work.delete_session(hash).await?;
+        self.commit(work, &mut Line::of(actor, "auth.logout", "session")).await
     }
 
     /// Has the session look at another tenant.
@@ -206,8 +210,10 @@ impl Control {
     pub async fn choose_tenant(&self, actor: &Actor, tenant: TenantId) -> Result<Actor, ControlError> {
         let Way::Session { hash, .. } = &actor.way else { return Err(ControlError::NoSession) };
         let moved = self.in_tenant(actor, tenant).await?;
-        self.store.move_session(hash, tenant).await?;
-        self.record(Line::of(&moved, "auth.tenant", format!("tenant/{tenant}")), Ok(moved.clone())).await
+        let mut work = self.of(&moved).begin().await?;
+        work.move_session(hash).await?;
+        self.commit(work, &mut Line::of(&moved, "auth.tenant", format!("tenant/{tenant}"))).await?;
+        Ok(moved)
     }
 
     /// Changes one's own password; all other sessions of theirs end (ASVS 5.0, 7.4.3).
@@ -220,8 +226,8 @@ impl Control {
         current: Secret<String>,
         new: Secret<String>,
     ) -> Result<(), ControlError> {
-        let line = Line::of(actor, "user.password", format!("user/{}", actor.person));
-        let outcome = self.try_change_password(actor, current, new).await;
+        let mut line = Line::of(actor, "user.password", format!("user/{}", actor.person));
+        let outcome = self.try_change_password(actor, current, new, &mut line).await;
         self.record(line, outcome).await
     }
 
@@ -230,6 +236,7 @@ impl Control {
         actor: &Actor,
         current: Secret<String>,
         new: Secret<String>,
+        line: &mut Line,
     ) -> Result<(), ControlError> {
         let Way::Session { hash, .. } = &actor.way else { return Err(ControlError::NoSession) };
         let key = actor.name.key();
@@ -246,9 +253,10 @@ impl Control {
         findings.finish()?;
         self.guard.succeeded(&key, &actor.address);
         let anew = self.hash(new).await?;
-        self.store.set_password(actor.person, &anew).await?;
-        self.store.delete_sessions_of(actor.person, Some(hash)).await?;
-        Ok(())
+        let mut work = self.of(actor).begin().await?;
+        work.set_password(actor.person, &anew).await?;
+        work.delete_sessions_of(actor.person, Some(hash)).await?;
+        self.commit(work, line).await
     }
 
     /// The tenants that somebody can look at, and what they are there.

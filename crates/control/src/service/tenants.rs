@@ -50,7 +50,9 @@ impl Control {
         line.after = Some(json!({"name": tenant.name}));
         let outcome = async {
             actor.manages_tenants()?;
-            self.store.insert_tenant(&tenant).await?;
+            let mut work = self.of(actor).begin().await?;
+            work.insert_tenant(&tenant).await?;
+            self.commit(work, &mut line).await?;
             Ok(tenant)
         }
         .await;
@@ -62,13 +64,15 @@ impl Control {
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`, `TENANT_NOT_EMPTY`.
     pub async fn delete_tenant(&self, actor: &Actor, id: TenantId) -> Result<(), ControlError> {
-        let line = Line::of(actor, "tenant.delete", format!("tenant/{id}"));
+        let mut line = Line::of(actor, "tenant.delete", format!("tenant/{id}"));
         let outcome = async {
             actor.manages_tenants()?;
-            match self.store.delete_tenant(id).await {
-                Err(StoreError::InUseByPipeline) => Err(ControlError::TenantNotEmpty),
-                other => Ok(other?),
+            let mut work = self.of(actor).begin().await?;
+            match work.delete_tenant(id).await {
+                Err(StoreError::InUseByPipeline) => return Err(ControlError::TenantNotEmpty),
+                other => other?,
             }
+            self.commit(work, &mut line).await
         }
         .await;
         self.record(line, outcome).await

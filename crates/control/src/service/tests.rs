@@ -18,6 +18,7 @@ struct Bench {
 
 const PASSWORD: &str = "a sentence that nobody knows";
 const ADDRESS: &str = "192.0.2.1";
+const KIND: ConnectionKind = ConnectionKind::Postgres;
 
 fn name(text: &str) -> ResourceName {
     text.parse().unwrap()
@@ -104,6 +105,34 @@ async fn a_refused_sign_in_says_nothing_and_is_written_down() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_written_down_does_not_happen() {
+    let bench = bench().await;
+    let kept =
+        bench.control.create_connection(&bench.admin, name("kept"), KIND, &draft("h"), None).await.unwrap();
+    let file = bench.folder.path().join("segcdc.db");
+    let other = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    let refuse = "CREATE TRIGGER refused BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'full'); END";
+    sqlx::query(refuse).execute(&other).await.unwrap();
+    let control = &bench.control;
+    assert_eq!(
+        [
+            code(control.create_connection(&bench.admin, name("lost"), KIND, &draft("h"), None).await),
+            code(control.delete_connection(&bench.admin, kept.id, None).await),
+            code(control.create_tenant(&bench.admin, name("lost")).await),
+            code(control.create_token(&bench.admin, name("lost"), Role::Viewer, 1).await),
+            code(control.sign_in("ada", secret(PASSWORD), None, ADDRESS).await),
+        ],
+        ["STORE_REFUSED"; 5]
+    );
+    sqlx::query("DROP TRIGGER refused").execute(&other).await.unwrap();
+    other.close().await;
+    let left: Vec<_> = control.connections(&bench.admin, ALL).await.unwrap().items;
+    assert_eq!(left.iter().map(|view| view.name.as_str()).collect::<Vec<_>>(), ["kept"]);
+    assert_eq!(control.tenants(&bench.admin, ALL).await.unwrap().items.len(), 1);
+    assert_eq!(control.tokens(&bench.admin, ALL).await.unwrap().items, []);
+}
+
+#[tokio::test]
 async fn guessing_is_slowed_down() {
     let bench = bench().await;
     let mut codes = Vec::new();
@@ -177,7 +206,9 @@ async fn one_tenant_does_not_decide_on_the_people_of_another() {
     assert_eq!(code(bench.control.person(&bob, olga.person).await), "NOT_FOUND");
     assert_eq!(code(bench.control.in_tenant(&bob, bench.admin.tenant.id).await), "NOT_FOUND");
     assert_eq!(code(bench.control.create_tenant(&bob, name("x")).await), "FORBIDDEN");
-    bench.control.store.tenant(other.id).join(olga.person, Role::Viewer).await.unwrap();
+    let mut work = bench.control.store.tenant(other.id).begin().await.unwrap();
+    work.join(olga.person, Role::Viewer).await.unwrap();
+    work.commit().await.unwrap();
     let reset = PersonChange { password: Some(secret("mine now, this one is")), ..PersonChange::default() };
     assert_eq!(code(bench.control.change_person(&bob, olga.person, reset, None).await), "USER_OF_OTHERS");
     assert_eq!(code(bench.control.delete_tenant(&bob, other.id).await), "FORBIDDEN");

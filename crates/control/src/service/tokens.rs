@@ -83,7 +83,9 @@ impl Control {
             let expires_at = Millis::now().after(Duration::from_secs(u64::from(days) * 86_400));
             let new = NewApiToken { id, person: actor.person, name, role, hash: made.hash, expires_at };
             let tenant = self.of(actor);
-            tenant.insert_token(&new).await?;
+            let mut work = tenant.begin().await?;
+            work.insert_token(&new).await?;
+            self.commit(work, &mut line).await?;
             Ok(MadeToken { stored: tenant.token(id).await?, token: made.token })
         }
         .await;
@@ -95,10 +97,12 @@ impl Control {
     /// # Errors
     /// `NOT_FOUND`, also for somebody else's.
     pub async fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), ControlError> {
-        let line = Line::of(actor, "token.revoke", format!("token/{id}"));
+        let mut line = Line::of(actor, "token.revoke", format!("token/{id}"));
         let outcome = async {
             self.token(actor, id).await?;
-            Ok(self.of(actor).revoke_token(id).await?)
+            let mut work = self.of(actor).begin().await?;
+            work.revoke_token(id).await?;
+            self.commit(work, &mut line).await
         }
         .await;
         self.record(line, outcome).await

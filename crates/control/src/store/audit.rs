@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::work::{Work, execute, within};
 use super::{StoreError, TenantStore, on};
 use crate::clock::Millis;
 
@@ -37,58 +38,52 @@ pub struct AuditEntry {
     pub hash: String,
 }
 
-/// Attempts to get the next number when several write at once.
-const ATTEMPTS: usize = 20;
-
 /// A row, in the order of the SELECTs below.
 type Row = (i64, i64, String, String, String, String, Option<String>, Option<String>, String, String);
 
-// === impl TenantStore ===
+// === impl Work ===
 
-impl TenantStore<'_> {
-    /// Appends a line.
-    pub async fn audit(&self, what: &NewAudit) -> Result<AuditEntry, StoreError> {
-        let mut last = Err(StoreError::NameTaken);
-        for _attempt in 0..ATTEMPTS {
-            last = self.try_audit(what).await;
-            // Somebody else took the number: the next one then, behind their line.
-            if !matches!(last, Err(StoreError::NameTaken)) {
-                break;
-            }
-        }
-        last
-    }
-
-    async fn try_audit(&self, what: &NewAudit) -> Result<AuditEntry, StoreError> {
-        let before: Option<(i64, String)> = on!(self.store, |pool| sqlx::query_as(
+impl Work {
+    /// Appends a line that tells of this work.
+    pub async fn audit(&mut self, what: &NewAudit) -> Result<AuditEntry, StoreError> {
+        let before: Option<(i64, String)> = within!(self, |connection| sqlx::query_as(
             "SELECT seq, hash FROM audit WHERE tenant_id = $1 ORDER BY seq DESC LIMIT 1"
         )
         .bind(self.tenant.text())
-        .fetch_optional(pool)
+        .fetch_optional(connection)
         .await)
         .map_err(StoreError::of)?;
         let (seq, previous) = before.unwrap_or_default();
         let (seq, at) = (seq + 1, Millis::now());
         let entry = AuditEntry { seq, at, what: what.clone(), hash: hash(&previous, seq, at, what) };
-        on!(self.store, |pool| sqlx::query(
+        execute!(
+            self,
             "INSERT INTO audit (tenant_id, seq, at, actor, address, action, object, before, after, outcome, hash)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-        )
-        .bind(self.tenant.text())
-        .bind(seq)
-        .bind(at.0)
-        .bind(&what.actor)
-        .bind(&what.address)
-        .bind(&what.action)
-        .bind(&what.object)
-        .bind(&what.before)
-        .bind(&what.after)
-        .bind(&what.outcome)
-        .bind(&entry.hash)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)?;
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+            self.tenant.text(),
+            seq,
+            at.0,
+            &what.actor,
+            &what.address,
+            &what.action,
+            &what.object,
+            &what.before,
+            &what.after,
+            &what.outcome,
+            &entry.hash,
+        )?;
+        Ok(entry)
+    }
+}
+
+// === impl TenantStore ===
+
+impl TenantStore<'_> {
+    /// Appends a line that tells of no change: of what was asked or refused.
+    pub async fn audit(&self, what: &NewAudit) -> Result<AuditEntry, StoreError> {
+        let mut work = self.begin().await?;
+        let entry = work.audit(what).await?;
+        work.commit().await?;
         Ok(entry)
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::work::{Work, execute, within};
 use super::{StoreError, TenantStore, on};
 use crate::clock::Millis;
 use crate::id::ConnectionId;
@@ -53,111 +54,122 @@ pub struct NewConnection {
     pub sealed: Option<String>,
 }
 
-/// A row, in the order of the SELECTs below.
+/// A row, in the order of `select!`.
 type Row = (String, String, String, String, Option<String>, i64, i64, i64);
+
+/// What is selected of a connection, in the order of `Row`.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, kind, settings, secret, version, created_at, updated_at FROM connection WHERE tenant_id = $1 ",
+            $rest
+        )
+    };
+}
 
 // === impl TenantStore ===
 
 impl TenantStore<'_> {
-    /// Stores a new connection.
-    ///
-    /// # Errors
-    /// [`StoreError::NameTaken`].
-    pub async fn insert_connection(&self, new: &NewConnection) -> Result<(), StoreError> {
-        let now = Millis::now().0;
-        on!(self.store, |pool| sqlx::query(
-            "INSERT INTO connection
-                 (tenant_id, id, name, name_key, kind, settings, secret, version, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)"
-        )
-        .bind(self.tenant.text())
-        .bind(new.id.text())
-        .bind(new.name.as_str())
-        .bind(new.name.key())
-        .bind(new.kind.as_str())
-        .bind(&new.settings)
-        .bind(&new.sealed)
-        .bind(now)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
-    }
-
     /// One connection.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], also for one of another tenant.
     pub async fn connection(&self, id: ConnectionId) -> Result<Connection, StoreError> {
-        let row: Row = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, name, kind, settings, secret, version, created_at, updated_at
-             FROM connection WHERE tenant_id = $1 AND id = $2"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .fetch_one(pool)
-        .await)
+        let row: Row = on!(self.store, |pool| sqlx::query_as(select!("AND id = $2"))
+            .bind(self.tenant.text())
+            .bind(id.text())
+            .fetch_one(pool)
+            .await)
         .map_err(StoreError::of)?;
         Connection::from_row(row)
     }
 
     /// The connections behind `after` in the order of their names, at most `limit`.
     pub async fn connections(&self, after: Option<&str>, limit: i64) -> Result<Vec<Connection>, StoreError> {
-        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, name, kind, settings, secret, version, created_at, updated_at
-             FROM connection WHERE tenant_id = $1 AND name_key > $2 ORDER BY name_key LIMIT $3"
-        )
-        .bind(self.tenant.text())
-        .bind(after.unwrap_or_default())
-        .bind(limit)
-        .fetch_all(pool)
-        .await)
-        .map_err(StoreError::of)?;
+        let rows: Vec<Row> =
+            on!(self.store, |pool| sqlx::query_as(select!("AND name_key > $2 ORDER BY name_key LIMIT $3"))
+                .bind(self.tenant.text())
+                .bind(after.unwrap_or_default())
+                .bind(limit)
+                .fetch_all(pool)
+                .await)
+            .map_err(StoreError::of)?;
         rows.into_iter().map(Connection::from_row).collect()
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Stores a new connection.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`].
+    pub async fn insert_connection(&mut self, new: &NewConnection) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO connection
+                 (tenant_id, id, name, name_key, kind, settings, secret, version, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $8)",
+            self.tenant.text(),
+            new.id.text(),
+            new.name.as_str(),
+            new.name.key(),
+            new.kind.as_str(),
+            &new.settings,
+            &new.sealed,
+            Millis::now().0,
+        )
+        .map(drop)
     }
 
     /// Replaces name, settings and secrets of the connection that has version `version`.
     ///
     /// # Errors
     /// [`StoreError::Changed`] when it has another version by now, [`StoreError::NotFound`], [`StoreError::NameTaken`].
-    pub async fn update_connection(&self, changed: &NewConnection, version: i64) -> Result<i64, StoreError> {
-        let touched = on!(self.store, |pool| sqlx::query(
+    pub async fn update_connection(
+        &mut self,
+        changed: &NewConnection,
+        version: i64,
+    ) -> Result<i64, StoreError> {
+        let touched = execute!(
+            self,
             "UPDATE connection
              SET name = $3, name_key = $4, settings = $5, secret = $6, version = version + 1, updated_at = $7
-             WHERE tenant_id = $1 AND id = $2 AND version = $8"
-        )
-        .bind(self.tenant.text())
-        .bind(changed.id.text())
-        .bind(changed.name.as_str())
-        .bind(changed.name.key())
-        .bind(&changed.settings)
-        .bind(&changed.sealed)
-        .bind(Millis::now().0)
-        .bind(version)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(StoreError::of)?;
+             WHERE tenant_id = $1 AND id = $2 AND version = $8",
+            self.tenant.text(),
+            changed.id.text(),
+            changed.name.as_str(),
+            changed.name.key(),
+            &changed.settings,
+            &changed.sealed,
+            Millis::now().0,
+            version,
+        )?;
         if touched == 1 {
             return Ok(version + 1);
         }
-        Err(StoreError::Changed { found: self.connection(changed.id).await?.version })
+        let (found,): (i64,) = within!(self, |connection| sqlx::query_as(
+            "SELECT version FROM connection WHERE tenant_id = $1 AND id = $2"
+        )
+        .bind(self.tenant.text())
+        .bind(changed.id.text())
+        .fetch_one(connection)
+        .await)
+        .map_err(StoreError::of)?;
+        Err(StoreError::Changed { found })
     }
 
     /// Deletes a connection.
     ///
     /// # Errors
     /// [`StoreError::InUseByPipeline`], [`StoreError::NotFound`].
-    pub async fn delete_connection(&self, id: ConnectionId) -> Result<(), StoreError> {
-        let touched =
-            on!(self.store, |pool| sqlx::query("DELETE FROM connection WHERE tenant_id = $1 AND id = $2")
-                .bind(self.tenant.text())
-                .bind(id.text())
-                .execute(pool)
-                .await
-                .map(|done| done.rows_affected()))
-            .map_err(StoreError::of)?;
-        if touched == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+    pub async fn delete_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM connection WHERE tenant_id = $1 AND id = $2";
+        match execute!(self, sql, self.tenant.text(), id.text())? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
     }
 }
 

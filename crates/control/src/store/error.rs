@@ -61,6 +61,9 @@ pub enum StoreError {
     /// A connection that a pipeline still uses.
     #[error("it is still used by a pipeline")]
     InUseByPipeline,
+    /// Nobody would be left who manages the tenant.
+    #[error("nobody would be left who manages this tenant")]
+    LastAdmin,
     /// The store holds a word or document that this version does not know.
     #[error("the store holds something in {what} that this version cannot read")]
     Unreadable {
@@ -103,6 +106,7 @@ impl Fault for StoreError {
             StoreError::NotFound => "NOT_FOUND",
             StoreError::Changed { .. } => "VERSION_CONFLICT",
             StoreError::InUseByPipeline => "CONNECTION_IN_USE",
+            StoreError::LastAdmin => "LAST_ADMIN",
         }
     }
 
@@ -132,6 +136,7 @@ impl Fault for StoreError {
             StoreError::NotFound => "List what there is; it may have been deleted.",
             StoreError::Changed { .. } => "Read it again, and change what you find.",
             StoreError::InUseByPipeline => "Delete the pipelines that use it first.",
+            StoreError::LastAdmin => "Make somebody else an administrator first.",
         }
         .to_owned()
     }

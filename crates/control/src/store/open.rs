@@ -11,6 +11,7 @@ use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
+use super::work::Turn;
 use super::{Pool, Store, StoreError};
 
 static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -47,9 +48,11 @@ impl Store {
         match location {
             Location::Folder(path) => {
                 let lock = lock_folder(path)?;
-                Ok((Store { pool: sqlite(path).await? }, Some(lock)))
+                Ok((Store { pool: sqlite(path).await?, turn: Turn::default() }, Some(lock)))
             }
-            Location::Postgres(url) => Ok((Store { pool: postgres(url).await? }, None)),
+            Location::Postgres(url) => {
+                Ok((Store { pool: postgres(url).await?, turn: Turn::default() }, None))
+            }
         }
     }
 

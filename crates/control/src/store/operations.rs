@@ -1,8 +1,9 @@
 //! Operations: what takes a while and was asked for.
 
+use super::work::{Work, execute, within};
 use super::{Store, StoreError, TenantStore, on};
 use crate::clock::Millis;
-use crate::id::{OperationId, PipelineId, TenantId};
+use crate::id::{OperationId, PipelineId};
 
 /// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Operation {
     pub updated_at: Millis,
 }
 
-/// A row, in the order of the SELECTs below.
+/// A row of `select!`.
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
@@ -63,6 +64,17 @@ struct Row {
     error: Option<String>,
     created_at: i64,
     updated_at: i64,
+}
+
+/// What is selected of an operation.
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, pipeline_id, kind, state, progress, result, error, created_at, updated_at
+             FROM operation WHERE tenant_id = $1 ",
+            $rest
+        )
+    };
 }
 
 // === impl Store ===
@@ -80,53 +92,65 @@ impl Store {
         .map(|done| done.rows_affected()))
         .map_err(StoreError::of)
     }
+}
 
-    /// The tenants of operations that delete a pipeline and are under way, with the pipeline.
-    pub async fn deletion(
-        &self,
-        tenant: TenantId,
+// === impl Work ===
+
+impl Work {
+    /// Stores an operation that begins.
+    pub async fn insert_operation(
+        &mut self,
+        id: OperationId,
         pipeline: PipelineId,
-    ) -> Result<Option<OperationId>, StoreError> {
-        let row: Option<(String,)> = on!(self, |pool| sqlx::query_as(
+        kind: OperationKind,
+    ) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO operation (tenant_id, id, pipeline_id, kind, state, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $6)",
+            self.tenant.text(),
+            id.text(),
+            pipeline.text(),
+            kind.as_str(),
+            OperationState::Running.as_str(),
+            Millis::now().0,
+        )
+        .map(drop)
+    }
+
+    /// The operation that deletes a pipeline and is under way.
+    pub async fn deletion(&mut self, pipeline: PipelineId) -> Result<Option<OperationId>, StoreError> {
+        let row: Option<(String,)> = within!(self, |connection| sqlx::query_as(
             "SELECT id FROM operation WHERE tenant_id = $1 AND pipeline_id = $2 AND kind = 'delete' AND state = 'RUNNING'
              ORDER BY id LIMIT 1"
         )
-        .bind(tenant.text())
+        .bind(self.tenant.text())
         .bind(pipeline.text())
-        .fetch_optional(pool)
+        .fetch_optional(connection)
         .await)
         .map_err(StoreError::of)?;
         let unreadable = StoreError::Unreadable { what: "operation.id" };
         row.map(|(id,)| id.parse().map_err(|_form| unreadable)).transpose()
+    }
+
+    /// Ends the operation that deletes a pipeline, if one is under way: nothing is left of it.
+    pub async fn end_deletion(&mut self, pipeline: PipelineId, result: &str) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "UPDATE operation SET state = 'SUCCEEDED', result = $3, updated_at = $4
+             WHERE tenant_id = $1 AND pipeline_id = $2 AND kind = 'delete' AND state = 'RUNNING'",
+            self.tenant.text(),
+            pipeline.text(),
+            result,
+            Millis::now().0,
+        )
+        .map(drop)
     }
 }
 
 // === impl TenantStore ===
 
 impl TenantStore<'_> {
-    /// Stores an operation that begins.
-    pub async fn insert_operation(
-        &self,
-        id: OperationId,
-        pipeline: PipelineId,
-        kind: OperationKind,
-    ) -> Result<(), StoreError> {
-        on!(self.store, |pool| sqlx::query(
-            "INSERT INTO operation (tenant_id, id, pipeline_id, kind, state, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $6)"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .bind(pipeline.text())
-        .bind(kind.as_str())
-        .bind(OperationState::Running.as_str())
-        .bind(Millis::now().0)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
-    }
-
     /// Stores the progress of an operation that is under way.
     pub async fn progress_operation(&self, id: OperationId, progress: &str) -> Result<(), StoreError> {
         on!(self.store, |pool| sqlx::query(
@@ -172,14 +196,11 @@ impl TenantStore<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], also for one of another tenant.
     pub async fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
-        let row: Row = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, pipeline_id, kind, state, progress, result, error, created_at, updated_at
-             FROM operation WHERE tenant_id = $1 AND id = $2"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .fetch_one(pool)
-        .await)
+        let row: Row = on!(self.store, |pool| sqlx::query_as(select!("AND id = $2"))
+            .bind(self.tenant.text())
+            .bind(id.text())
+            .fetch_one(pool)
+            .await)
         .map_err(StoreError::of)?;
         row.read()
     }
@@ -192,10 +213,9 @@ impl TenantStore<'_> {
         limit: i64,
     ) -> Result<Vec<Operation>, StoreError> {
         // Every id is less than the first text that is none.
-        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, pipeline_id, kind, state, progress, result, error, created_at, updated_at
-             FROM operation WHERE tenant_id = $1 AND id < $2 AND ($3 = '' OR pipeline_id = $3) ORDER BY id DESC LIMIT $4"
-        )
+        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(select!(
+            "AND id < $2 AND ($3 = '' OR pipeline_id = $3) ORDER BY id DESC LIMIT $4"
+        ))
         .bind(self.tenant.text())
         .bind(before.unwrap_or("g"))
         .bind(pipeline.map(PipelineId::text).unwrap_or_default())

@@ -1,5 +1,6 @@
 //! Tenants, people, and who is what where.
 
+use super::work::{Work, execute};
 use super::{Store, StoreError, on};
 use crate::access::Role;
 use crate::clock::Millis;
@@ -36,79 +37,105 @@ pub struct Person {
     pub created_at: Millis,
 }
 
-/// A row, in the order of the SELECTs below.
+/// A row, in the order of `select!`.
 type PersonRow = (String, String, String, i64, i64, i64, i64);
 
 /// A row, in the order of the SELECTs below.
 type TenantRow = (String, String, i64);
 
-// === impl Store ===
+/// What is selected of a person, in the order of `PersonRow`.
+macro_rules! select {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, name, password_hash, is_super, disabled, version, created_at FROM person WHERE ",
+            $where
+        )
+    };
+}
 
-impl Store {
-    /// The first tenant and the first super-administrator, in one transaction and only once.
+// === impl Work ===
+
+impl Work {
+    /// The first tenant, whose work this is, and the first super-administrator. Once.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`] when there is a person already.
-    pub async fn found(&self, tenant: &Tenant, person: &Person) -> Result<(), StoreError> {
-        let now = person.created_at.0;
-        on!(self, |pool| {
-            let mut work = pool.begin().await.map_err(StoreError::of)?;
-            // The row's key is taken by the first who comes, so that two set-ups at once cannot both succeed.
-            sqlx::query("INSERT INTO meta (name, value) VALUES ('founded', $1)")
-                .bind(person.id.text())
-                .execute(&mut *work)
-                .await
-                .map_err(StoreError::of)?;
-            sqlx::query("INSERT INTO tenant (id, name, name_key, created_at) VALUES ($1, $2, $3, $4)")
-                .bind(tenant.id.text())
-                .bind(tenant.name.as_str())
-                .bind(tenant.name.key())
-                .bind(now)
-                .execute(&mut *work)
-                .await
-                .map_err(StoreError::of)?;
-            sqlx::query(
-                "INSERT INTO person (id, name, name_key, password_hash, is_super, disabled, version, created_at)
-                 VALUES ($1, $2, $3, $4, 1, 0, 1, $5)",
-            )
-            .bind(person.id.text())
-            .bind(person.name.as_str())
-            .bind(person.name.key())
-            .bind(&person.password_hash)
-            .bind(now)
-            .execute(&mut *work)
-            .await
-            .map_err(StoreError::of)?;
-            sqlx::query("INSERT INTO membership (tenant_id, person_id, role) VALUES ($1, $2, $3)")
-                .bind(tenant.id.text())
-                .bind(person.id.text())
-                .bind(Role::Admin.as_str())
-                .execute(&mut *work)
-                .await
-                .map_err(StoreError::of)?;
-            work.commit().await.map_err(StoreError::of)
-        })
+    pub async fn found(&mut self, tenant: &Tenant, person: &Person) -> Result<(), StoreError> {
+        // The row's key is taken by the first who comes, so that two set-ups at once cannot both succeed.
+        execute!(self, "INSERT INTO meta (name, value) VALUES ('founded', $1)", person.id.text())?;
+        self.insert_tenant(tenant).await?;
+        self.insert_member(person, Role::Admin).await
     }
 
     /// Stores a new tenant.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`].
-    pub async fn insert_tenant(&self, tenant: &Tenant) -> Result<(), StoreError> {
-        on!(self, |pool| sqlx::query(
-            "INSERT INTO tenant (id, name, name_key, created_at) VALUES ($1, $2, $3, $4)"
+    pub async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO tenant (id, name, name_key, created_at) VALUES ($1, $2, $3, $4)",
+            tenant.id.text(),
+            tenant.name.as_str(),
+            tenant.name.key(),
+            tenant.created_at.0,
         )
-        .bind(tenant.id.text())
-        .bind(tenant.name.as_str())
-        .bind(tenant.name.key())
-        .bind(tenant.created_at.0)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
+        .map(drop)
     }
 
-    /// Whether [`Store::found`] has been called.
+    /// Stores a new person.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`].
+    pub(super) async fn insert_person(&mut self, person: &Person) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO person (id, name, name_key, password_hash, is_super, disabled, version, created_at)
+             VALUES ($1, $2, $3, $4, $5, 0, 1, $6)",
+            person.id.text(),
+            person.name.as_str(),
+            person.name.key(),
+            &person.password_hash,
+            i64::from(person.is_super),
+            person.created_at.0,
+        )
+        .map(drop)
+    }
+
+    /// Gives a person another password.
+    pub async fn set_password(&mut self, id: UserId, hash: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE person SET password_hash = $2, version = version + 1 WHERE id = $1";
+        execute!(self, sql, id.text(), hash).map(drop)
+    }
+
+    /// Deletes a tenant with its sessions, tokens and operations, and the people who are in no other.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], [`StoreError::InUseByPipeline`] while there are connections or pipelines.
+    pub async fn delete_tenant(&mut self, id: TenantId) -> Result<(), StoreError> {
+        const STEPS: [&str; 6] = [
+            "DELETE FROM session WHERE tenant_id = $1
+             OR person_id IN (SELECT person_id FROM membership WHERE tenant_id = $1)",
+            "DELETE FROM api_token WHERE tenant_id = $1",
+            "DELETE FROM operation WHERE tenant_id = $1",
+            "DELETE FROM membership WHERE tenant_id = $1",
+            // Whoever has no tenant any more was of this one; the id is named so that all steps take it.
+            "DELETE FROM person WHERE is_super = 0 AND id <> $1
+             AND NOT EXISTS (SELECT 1 FROM membership WHERE person_id = person.id)",
+            "DELETE FROM tenant WHERE id = $1",
+        ];
+        let mut touched = 0;
+        for sql in STEPS {
+            touched = execute!(self, sql, id.text())?;
+        }
+        if touched == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Whether [`Work::found`] has come about.
     pub async fn is_founded(&self) -> Result<bool, StoreError> {
         let row: Option<(String,)> =
             on!(self, |pool| sqlx::query_as("SELECT value FROM meta WHERE name = 'founded'")
@@ -120,39 +147,20 @@ impl Store {
 
     /// The person of a name, whatever its case.
     pub async fn person_named(&self, name: &ResourceName) -> Result<Option<Person>, StoreError> {
-        let row: Option<PersonRow> = on!(self, |pool| sqlx::query_as(
-            "SELECT id, name, password_hash, is_super, disabled, version, created_at FROM person WHERE name_key = $1"
-        )
-        .bind(name.key())
-        .fetch_optional(pool)
-        .await)
+        let row: Option<PersonRow> = on!(self, |pool| sqlx::query_as(select!("name_key = $1"))
+            .bind(name.key())
+            .fetch_optional(pool)
+            .await)
         .map_err(StoreError::of)?;
         row.map(Person::from_row).transpose()
     }
 
     /// The person of an id.
     pub async fn person(&self, id: UserId) -> Result<Option<Person>, StoreError> {
-        let row: Option<PersonRow> = on!(self, |pool| sqlx::query_as(
-            "SELECT id, name, password_hash, is_super, disabled, version, created_at FROM person WHERE id = $1"
-        )
-        .bind(id.text())
-        .fetch_optional(pool)
-        .await)
-        .map_err(StoreError::of)?;
+        let row: Option<PersonRow> =
+            on!(self, |pool| sqlx::query_as(select!("id = $1")).bind(id.text()).fetch_optional(pool).await)
+                .map_err(StoreError::of)?;
         row.map(Person::from_row).transpose()
-    }
-
-    /// Gives a person another password.
-    pub async fn set_password(&self, id: UserId, hash: &str) -> Result<(), StoreError> {
-        on!(self, |pool| sqlx::query(
-            "UPDATE person SET password_hash = $2, version = version + 1 WHERE id = $1"
-        )
-        .bind(id.text())
-        .bind(hash)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
     }
 
     /// Keeps the same password under a stronger hash. That is no change that anybody made.
@@ -191,40 +199,6 @@ impl Store {
                 .await)
             .map_err(StoreError::of)?;
         row.map(Tenant::from_row).transpose()
-    }
-
-    /// Deletes a tenant with its sessions, tokens and operations, and the people who are in no other.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::InUseByPipeline`] while there are connections or pipelines.
-    pub async fn delete_tenant(&self, id: TenantId) -> Result<(), StoreError> {
-        const STEPS: [&str; 6] = [
-            "DELETE FROM session WHERE tenant_id = $1
-             OR person_id IN (SELECT person_id FROM membership WHERE tenant_id = $1)",
-            "DELETE FROM api_token WHERE tenant_id = $1",
-            "DELETE FROM operation WHERE tenant_id = $1",
-            "DELETE FROM membership WHERE tenant_id = $1",
-            // Whoever has no tenant any more was of this one; the id is named so that all steps take it.
-            "DELETE FROM person WHERE is_super = 0 AND id <> $1
-             AND NOT EXISTS (SELECT 1 FROM membership WHERE person_id = person.id)",
-            "DELETE FROM tenant WHERE id = $1",
-        ];
-        on!(self, |pool| {
-            let mut work = pool.begin().await.map_err(StoreError::of)?;
-            let mut touched = 0;
-            for step in STEPS {
-                touched = sqlx::query(step)
-                    .bind(id.text())
-                    .execute(&mut *work)
-                    .await
-                    .map_err(StoreError::of)?
-                    .rows_affected();
-            }
-            if touched == 0 {
-                return Err(StoreError::NotFound);
-            }
-            work.commit().await.map_err(StoreError::of)
-        })
     }
 
     /// A fact about the store as a whole.

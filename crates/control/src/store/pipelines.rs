@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::work::{Work, execute, within};
 use super::{Store, StoreError, TenantStore, on};
 use crate::clock::Millis;
 use crate::id::{ConnectionId, PipelineId, TenantId};
@@ -68,7 +69,7 @@ pub struct NewPipeline {
     pub spec: String,
 }
 
-/// A row, in the order of the SELECTs below.
+/// A row of `select!`.
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
@@ -95,19 +96,29 @@ struct OwnedRow {
     row: Row,
 }
 
+/// What is selected of a pipeline.
+macro_rules! select {
+    ($more:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $more,
+            "id, name, engine, source_id, target_id, spec, desired, state, since, error, report, version, created_at, updated_at
+             FROM pipeline ",
+            $rest
+        )
+    };
+}
+
 // === impl Store ===
 
 impl Store {
     /// Every pipeline of every tenant: for who makes true what is desired of them.
     pub(crate) async fn all_pipelines(&self) -> Result<Vec<(TenantId, Pipeline)>, StoreError> {
-        let rows: Vec<OwnedRow> = on!(self, |pool| sqlx::query_as(
-            "SELECT tenant_id, id, name, engine, source_id, target_id, spec, desired, state, since, error, report, version,
-                    created_at, updated_at
-             FROM pipeline ORDER BY tenant_id, id"
-        )
-        .fetch_all(pool)
-        .await)
-        .map_err(StoreError::of)?;
+        let rows: Vec<OwnedRow> =
+            on!(self, |pool| sqlx::query_as(select!("tenant_id, ", "ORDER BY tenant_id, id"))
+                .fetch_all(pool)
+                .await)
+            .map_err(StoreError::of)?;
         rows.into_iter()
             .map(|owned| {
                 let tenant = owned.tenant_id.parse();
@@ -121,59 +132,27 @@ impl Store {
 // === impl TenantStore ===
 
 impl TenantStore<'_> {
-    /// Stores a new pipeline; it is stopped.
-    ///
-    /// # Errors
-    /// [`StoreError::NameTaken`], [`StoreError::InUseByPipeline`] when a connection is none of this tenant's.
-    pub async fn insert_pipeline(&self, new: &NewPipeline) -> Result<(), StoreError> {
-        on!(self.store, |pool| sqlx::query(
-            "INSERT INTO pipeline
-                 (tenant_id, id, name, name_key, engine, source_id, target_id, spec, desired, state, since, version,
-                  created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $11, $11)"
-        )
-        .bind(self.tenant.text())
-        .bind(new.id.text())
-        .bind(new.name.as_str())
-        .bind(new.name.key())
-        .bind(new.engine.as_str())
-        .bind(new.source.text())
-        .bind(new.target.text())
-        .bind(&new.spec)
-        .bind(Desired::Stopped.as_str())
-        .bind(State::Stopped.as_str())
-        .bind(Millis::now().0)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
-    }
-
     /// One pipeline.
     ///
     /// # Errors
     /// [`StoreError::NotFound`], also for one of another tenant.
     pub async fn pipeline(&self, id: PipelineId) -> Result<Pipeline, StoreError> {
-        let row: Row = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, name, engine, source_id, target_id, spec, desired, state, since, error, report, version,
-                    created_at, updated_at
-             FROM pipeline WHERE tenant_id = $1 AND id = $2"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .fetch_one(pool)
-        .await)
-        .map_err(StoreError::of)?;
+        let row: Row =
+            on!(self.store, |pool| sqlx::query_as(select!("", "WHERE tenant_id = $1 AND id = $2"))
+                .bind(self.tenant.text())
+                .bind(id.text())
+                .fetch_one(pool)
+                .await)
+            .map_err(StoreError::of)?;
         row.read()
     }
 
     /// The pipelines behind `after` in the order of their names, at most `limit`.
     pub async fn pipelines(&self, after: Option<&str>, limit: i64) -> Result<Vec<Pipeline>, StoreError> {
-        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(
-            "SELECT id, name, engine, source_id, target_id, spec, desired, state, since, error, report, version,
-                    created_at, updated_at
-             FROM pipeline WHERE tenant_id = $1 AND name_key > $2 ORDER BY name_key LIMIT $3"
-        )
+        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(select!(
+            "",
+            "WHERE tenant_id = $1 AND name_key > $2 ORDER BY name_key LIMIT $3"
+        ))
         .bind(self.tenant.text())
         .bind(after.unwrap_or_default())
         .bind(limit)
@@ -181,37 +160,6 @@ impl TenantStore<'_> {
         .await)
         .map_err(StoreError::of)?;
         rows.into_iter().map(Row::read).collect()
-    }
-
-    /// Replaces what the pipeline of version `version` replicates and how, if it still stands in `state`.
-    ///
-    /// # Errors
-    /// [`StoreError::Changed`] when it was changed or moved meanwhile, [`StoreError::NotFound`].
-    pub async fn update_pipeline(
-        &self,
-        id: PipelineId,
-        spec: &str,
-        state: State,
-        version: i64,
-    ) -> Result<(), StoreError> {
-        let touched = on!(self.store, |pool| sqlx::query(
-            "UPDATE pipeline SET spec = $3, version = version + 1, updated_at = $4
-             WHERE tenant_id = $1 AND id = $2 AND version = $5 AND state = $6"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .bind(spec)
-        .bind(Millis::now().0)
-        .bind(version)
-        .bind(state.as_str())
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(StoreError::of)?;
-        if touched == 1 {
-            return Ok(());
-        }
-        Err(StoreError::Changed { found: self.pipeline(id).await?.version })
     }
 
     /// Stores what the engine of a pipeline says of itself.
@@ -240,8 +188,7 @@ impl TenantStore<'_> {
         .map_err(StoreError::of)
     }
 
-    /// Moves a pipeline from one state to another, if it still stands there. `desired` is stored with it when a person
-    /// asked, and then its version grows.
+    /// Moves a pipeline as its run reports: [`Work::move_pipeline`] alone.
     ///
     /// # Errors
     /// [`StoreError::Changed`] when it stands elsewhere by now: read it again and decide again.
@@ -252,28 +199,116 @@ impl TenantStore<'_> {
         to: (Desired, State),
         error: Option<&str>,
     ) -> Result<(), StoreError> {
+        let mut work = self.begin().await?;
+        work.move_pipeline(id, from, to, error).await?;
+        work.commit().await
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Stores a new pipeline; it is stopped.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], [`StoreError::InUseByPipeline`] when a connection is none of this tenant's.
+    pub async fn insert_pipeline(&mut self, new: &NewPipeline) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO pipeline
+                 (tenant_id, id, name, name_key, engine, source_id, target_id, spec, desired, state, since, version,
+                  created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $11, $11)",
+            self.tenant.text(),
+            new.id.text(),
+            new.name.as_str(),
+            new.name.key(),
+            new.engine.as_str(),
+            new.source.text(),
+            new.target.text(),
+            &new.spec,
+            Desired::Stopped.as_str(),
+            State::Stopped.as_str(),
+            Millis::now().0,
+        )
+        .map(drop)
+    }
+
+    /// One pipeline, as it is within this work.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also for one of another tenant.
+    pub async fn pipeline(&mut self, id: PipelineId) -> Result<Pipeline, StoreError> {
+        let row: Row =
+            within!(self, |connection| sqlx::query_as(select!("", "WHERE tenant_id = $1 AND id = $2"))
+                .bind(self.tenant.text())
+                .bind(id.text())
+                .fetch_one(connection)
+                .await)
+            .map_err(StoreError::of)?;
+        row.read()
+    }
+
+    /// Replaces what the pipeline of version `version` replicates and how, if it still stands in `state`.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when it was changed or moved meanwhile, [`StoreError::NotFound`].
+    pub async fn update_pipeline(
+        &mut self,
+        id: PipelineId,
+        spec: &str,
+        state: State,
+        version: i64,
+    ) -> Result<(), StoreError> {
+        let touched = execute!(
+            self,
+            "UPDATE pipeline SET spec = $3, version = version + 1, updated_at = $4
+             WHERE tenant_id = $1 AND id = $2 AND version = $5 AND state = $6",
+            self.tenant.text(),
+            id.text(),
+            spec,
+            Millis::now().0,
+            version,
+            state.as_str(),
+        )?;
+        self.one_or_changed(id, touched).await
+    }
+
+    /// Moves a pipeline from one state to another, if it still stands there. `desired` is stored with it when a person
+    /// asked, and then its version grows.
+    ///
+    /// # Errors
+    /// [`StoreError::Changed`] when it stands elsewhere by now: read it again and decide again.
+    pub async fn move_pipeline(
+        &mut self,
+        id: PipelineId,
+        from: (Desired, State),
+        to: (Desired, State),
+        error: Option<&str>,
+    ) -> Result<(), StoreError> {
         let by_person = i64::from(from.0 != to.0);
-        let now = Millis::now().0;
-        let touched = on!(self.store, |pool| sqlx::query(
+        let touched = execute!(
+            self,
             "UPDATE pipeline
              SET desired = $5, state = $6, error = $7, version = version + $8,
                  since = CASE WHEN state = $6 THEN since ELSE $9 END,
                  updated_at = CASE WHEN $8 = 1 THEN $9 ELSE updated_at END
-             WHERE tenant_id = $1 AND id = $2 AND desired = $3 AND state = $4"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .bind(from.0.as_str())
-        .bind(from.1.as_str())
-        .bind(to.0.as_str())
-        .bind(to.1.as_str())
-        .bind(error)
-        .bind(by_person)
-        .bind(now)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(StoreError::of)?;
+             WHERE tenant_id = $1 AND id = $2 AND desired = $3 AND state = $4",
+            self.tenant.text(),
+            id.text(),
+            from.0.as_str(),
+            from.1.as_str(),
+            to.0.as_str(),
+            to.1.as_str(),
+            error,
+            by_person,
+            Millis::now().0,
+        )?;
+        self.one_or_changed(id, touched).await
+    }
+
+    /// Whether the one pipeline was touched; else what it is now.
+    async fn one_or_changed(&mut self, id: PipelineId, touched: u64) -> Result<(), StoreError> {
         if touched == 1 {
             return Ok(());
         }
@@ -284,18 +319,12 @@ impl TenantStore<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is none that is being removed.
-    pub async fn forget_pipeline(&self, id: PipelineId) -> Result<(), StoreError> {
-        let touched = on!(self.store, |pool| sqlx::query(
-            "DELETE FROM pipeline WHERE tenant_id = $1 AND id = $2 AND state = $3"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .bind(State::Deleting.as_str())
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(StoreError::of)?;
-        if touched == 1 { Ok(()) } else { Err(StoreError::NotFound) }
+    pub async fn forget_pipeline(&mut self, id: PipelineId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM pipeline WHERE tenant_id = $1 AND id = $2 AND state = $3";
+        match execute!(self, sql, self.tenant.text(), id.text(), State::Deleting.as_str())? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sessions of browsers: found by the hash of their token, ended by time, by their owner, or with their password.
 
+use super::work::{Work, execute};
 use super::{Store, StoreError, on};
 use crate::clock::Millis;
 use crate::id::{TenantId, UserId};
@@ -20,29 +21,43 @@ pub struct Session {
 /// A row, in the order of the SELECT below.
 type Row = (String, String, i64, i64);
 
+// === impl Work ===
+
+impl Work {
+    /// Stores a new session, which looks at this tenant.
+    pub async fn insert_session(&mut self, hash: &str, person: UserId) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO session (token_hash, person_id, tenant_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)",
+            hash,
+            person.text(),
+            self.tenant.text(),
+            Millis::now().0,
+        )
+        .map(drop)
+    }
+
+    /// Has a session look at this tenant.
+    pub async fn move_session(&mut self, hash: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE session SET tenant_id = $2 WHERE token_hash = $1";
+        execute!(self, sql, hash, self.tenant.text()).map(drop)
+    }
+
+    /// Ends a session.
+    pub async fn delete_session(&mut self, hash: &str) -> Result<(), StoreError> {
+        execute!(self, "DELETE FROM session WHERE token_hash = $1", hash).map(drop)
+    }
+
+    /// Ends all sessions of a person but one.
+    pub async fn delete_sessions_of(&mut self, person: UserId, but: Option<&str>) -> Result<(), StoreError> {
+        let sql = "DELETE FROM session WHERE person_id = $1 AND token_hash <> $2";
+        execute!(self, sql, person.text(), but.unwrap_or_default()).map(drop)
+    }
+}
+
 // === impl Store ===
 
 impl Store {
-    /// Stores a new session.
-    pub async fn insert_session(
-        &self,
-        hash: &str,
-        person: UserId,
-        tenant: TenantId,
-    ) -> Result<(), StoreError> {
-        on!(self, |pool| sqlx::query(
-            "INSERT INTO session (token_hash, person_id, tenant_id, created_at, seen_at) VALUES ($1, $2, $3, $4, $4)"
-        )
-        .bind(hash)
-        .bind(person.text())
-        .bind(tenant.text())
-        .bind(Millis::now().0)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
-    }
-
     /// The session of a token's hash.
     pub async fn session(&self, hash: &str) -> Result<Option<Session>, StoreError> {
         let row: Option<Row> = on!(self, |pool| sqlx::query_as(
@@ -66,32 +81,10 @@ impl Store {
         .map_err(StoreError::of)
     }
 
-    /// Has a session look at another tenant.
-    pub async fn move_session(&self, hash: &str, tenant: TenantId) -> Result<(), StoreError> {
-        on!(self, |pool| sqlx::query("UPDATE session SET tenant_id = $2 WHERE token_hash = $1")
-            .bind(hash)
-            .bind(tenant.text())
-            .execute(pool)
-            .await
-            .map(drop))
-        .map_err(StoreError::of)
-    }
-
-    /// Ends a session.
+    /// Ends a session whose time is over.
     pub async fn delete_session(&self, hash: &str) -> Result<(), StoreError> {
         on!(self, |pool| sqlx::query("DELETE FROM session WHERE token_hash = $1")
             .bind(hash)
-            .execute(pool)
-            .await
-            .map(drop))
-        .map_err(StoreError::of)
-    }
-
-    /// Ends all sessions of a person but one.
-    pub async fn delete_sessions_of(&self, person: UserId, but: Option<&str>) -> Result<(), StoreError> {
-        on!(self, |pool| sqlx::query("DELETE FROM session WHERE person_id = $1 AND token_hash <> $2")
-            .bind(person.text())
-            .bind(but.unwrap_or_default())
             .execute(pool)
             .await
             .map(drop))

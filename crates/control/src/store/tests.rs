@@ -23,9 +23,20 @@ fn name(text: &str) -> ResourceName {
     text.parse().unwrap()
 }
 
+/// Carries one change out.
+macro_rules! change {
+    ($store:expr, $change:ident($($value:expr),*)) => {{
+        let mut work = $store.begin().await.unwrap();
+        match work.$change($($value),*).await {
+            Ok(done) => work.commit().await.map(|()| done),
+            Err(error) => Err(error),
+        }
+    }};
+}
+
 async fn tenant(store: &Store, text: &str) -> TenantId {
     let tenant = Tenant { id: TenantId::generate(), name: name(text), created_at: Millis::now() };
-    store.insert_tenant(&tenant).await.unwrap();
+    change!(store.tenant(tenant.id), insert_tenant(&tenant)).unwrap();
     tenant.id
 }
 
@@ -45,14 +56,14 @@ async fn a_connection_is_its_tenants_alone() {
     let (ours, theirs) = (tenant(&bench.store, "ours").await, tenant(&bench.store, "theirs").await);
     let (ours, theirs) = (bench.store.tenant(ours), bench.store.tenant(theirs));
     let new = connection("Shop");
-    ours.insert_connection(&new).await.unwrap();
+    change!(ours, insert_connection(&new)).unwrap();
     assert_eq!(ours.connection(new.id).await.unwrap().settings, new.settings);
     assert!(matches!(theirs.connection(new.id).await, Err(StoreError::NotFound)));
-    assert!(matches!(theirs.update_connection(&new, 1).await, Err(StoreError::NotFound)));
-    assert!(matches!(theirs.delete_connection(new.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(change!(theirs, update_connection(&new, 1)), Err(StoreError::NotFound)));
+    assert!(matches!(change!(theirs, delete_connection(new.id)), Err(StoreError::NotFound)));
     assert_eq!(theirs.connections(None, 10).await.unwrap(), []);
-    assert!(matches!(ours.insert_connection(&connection("SHOP")).await, Err(StoreError::NameTaken)));
-    theirs.insert_connection(&connection("SHOP")).await.unwrap();
+    assert!(matches!(change!(ours, insert_connection(&connection("SHOP"))), Err(StoreError::NameTaken)));
+    change!(theirs, insert_connection(&connection("SHOP"))).unwrap();
 }
 
 #[tokio::test]
@@ -61,10 +72,10 @@ async fn a_change_is_of_what_was_read() {
     let id = tenant(&bench.store, "ours").await;
     let ours = bench.store.tenant(id);
     let mut new = connection("shop");
-    ours.insert_connection(&new).await.unwrap();
+    change!(ours, insert_connection(&new)).unwrap();
     new.settings = r#"{"host":"db2"}"#.to_owned();
-    assert_eq!(ours.update_connection(&new, 1).await.unwrap(), 2);
-    assert!(matches!(ours.update_connection(&new, 1).await, Err(StoreError::Changed { found: 2 })));
+    assert_eq!(change!(ours, update_connection(&new, 1)).unwrap(), 2);
+    assert!(matches!(change!(ours, update_connection(&new, 1)), Err(StoreError::Changed { found: 2 })));
     assert_eq!(ours.connection(new.id).await.unwrap().settings, new.settings);
 }
 
@@ -74,8 +85,8 @@ async fn a_pipeline_moves_from_where_it_stands_only() {
     let id = tenant(&bench.store, "ours").await;
     let ours = bench.store.tenant(id);
     let (source, target) = (connection("source"), connection("target"));
-    ours.insert_connection(&source).await.unwrap();
-    ours.insert_connection(&target).await.unwrap();
+    change!(ours, insert_connection(&source)).unwrap();
+    change!(ours, insert_connection(&target)).unwrap();
     let new = NewPipeline {
         id: PipelineId::generate(),
         name: name("orders"),
@@ -84,8 +95,8 @@ async fn a_pipeline_moves_from_where_it_stands_only() {
         target: target.id,
         spec: "{}".to_owned(),
     };
-    ours.insert_pipeline(&new).await.unwrap();
-    assert!(matches!(ours.delete_connection(source.id).await, Err(StoreError::InUseByPipeline)));
+    change!(ours, insert_pipeline(&new)).unwrap();
+    assert!(matches!(change!(ours, delete_connection(source.id)), Err(StoreError::InUseByPipeline)));
 
     let stopped = (Desired::Stopped, State::Stopped);
     let waiting = (Desired::Running, State::Unassigned);
@@ -95,7 +106,7 @@ async fn a_pipeline_moves_from_where_it_stands_only() {
     assert!(matches!(late, Err(StoreError::Changed { .. })));
     ours.move_pipeline(new.id, waiting, (Desired::Running, State::Starting), None).await.unwrap();
     assert_eq!(ours.pipeline(new.id).await.unwrap().version, 2, "a report is no change by a person");
-    assert!(matches!(ours.forget_pipeline(new.id).await, Err(StoreError::NotFound)));
+    assert!(matches!(change!(ours, forget_pipeline(new.id)), Err(StoreError::NotFound)));
 }
 
 #[tokio::test]
@@ -132,6 +143,45 @@ async fn the_audit_log_is_a_chain_that_cannot_be_changed() {
 }
 
 #[tokio::test]
+async fn a_change_and_its_line_come_about_together() {
+    let bench = sqlite().await;
+    let id = tenant(&bench.store, "ours").await;
+    let ours = bench.store.tenant(id);
+    let line = NewAudit {
+        actor: "ada".to_owned(),
+        address: "192.0.2.1".to_owned(),
+        action: "connection.create".to_owned(),
+        object: "connection/x".to_owned(),
+        before: None,
+        after: None,
+        outcome: "ok".to_owned(),
+    };
+    let mut dropped = ours.begin().await.unwrap();
+    dropped.insert_connection(&connection("shop")).await.unwrap();
+    dropped.audit(&line).await.unwrap();
+    drop(dropped);
+    assert_eq!(
+        (ours.connections(None, 10).await.unwrap(), ours.audit_log(0, 10).await.unwrap()),
+        (vec![], vec![])
+    );
+    let many = (0..20).map(|number| {
+        let (store, line) = (bench.store.clone(), line.clone());
+        tokio::spawn(async move {
+            let mut work = store.tenant(id).begin().await.unwrap();
+            work.insert_connection(&connection(&format!("c{number}"))).await.unwrap();
+            work.audit(&line).await.unwrap();
+            work.commit().await.unwrap();
+        })
+    });
+    for one in many.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
+    let log = ours.audit_log(0, 100).await.unwrap();
+    assert_eq!((ours.connections(None, 100).await.unwrap().len(), log.len()), (20, 20));
+    assert!(log.windows(2).all(|two| two[1].follows(&two[0].hash)), "one after the other");
+}
+
+#[tokio::test]
 async fn there_is_one_first_administrator() {
     let bench = sqlite().await;
     assert!(!bench.store.is_founded().await.unwrap());
@@ -146,9 +196,12 @@ async fn there_is_one_first_administrator() {
     };
     let tenant =
         |text: &str| Tenant { id: TenantId::generate(), name: name(text), created_at: Millis::now() };
-    bench.store.found(&tenant("default"), &first("ada")).await.unwrap();
+    let found = async |tenant: Tenant, person: Person| {
+        change!(bench.store.tenant(tenant.id), found(&tenant, &person))
+    };
+    found(tenant("default"), first("ada")).await.unwrap();
     assert!(bench.store.is_founded().await.unwrap());
-    assert!(matches!(bench.store.found(&tenant("other"), &first("eve")).await, Err(StoreError::NameTaken)));
+    assert!(matches!(found(tenant("other"), first("eve")).await, Err(StoreError::NameTaken)));
     assert_eq!(bench.store.person_named(&name("EVE")).await.unwrap(), None, "nothing of the second is left");
     let ada = bench.store.person_named(&name("ADA")).await.unwrap().unwrap();
     assert_eq!(bench.store.memberships(ada.id).await.unwrap().len(), 1);

@@ -1,5 +1,6 @@
 //! API tokens. Only the hash of a token is stored.
 
+use super::work::{Work, execute};
 use super::{Store, StoreError, TenantStore, on};
 use crate::access::Role;
 use crate::clock::Millis;
@@ -50,7 +51,7 @@ pub struct NewApiToken {
     pub expires_at: Millis,
 }
 
-/// A row, in the order of the SELECTs below.
+/// A row of `select!`.
 #[derive(sqlx::FromRow)]
 struct Row {
     id: String,
@@ -66,21 +67,27 @@ struct Row {
     revoked_at: Option<i64>,
 }
 
+/// What is selected of a token.
+macro_rules! select {
+    ($where:literal) => {
+        concat!(
+            "SELECT t.id, t.tenant_id, t.person_id, p.name AS person_name, t.name, t.role, t.token_hash, t.created_at,
+                    t.expires_at, t.used_at, t.revoked_at
+             FROM api_token t JOIN person p ON p.id = t.person_id WHERE ",
+            $where
+        )
+    };
+}
+
 // === impl Store ===
 
 impl Store {
     /// The token of an id, of whatever tenant: who shows a token does not say whose it is. Its hash is still to be
     /// compared.
     pub async fn token_shown(&self, id: TokenId) -> Result<Option<ApiToken>, StoreError> {
-        let row: Option<Row> = on!(self, |pool| sqlx::query_as(
-            "SELECT t.id, t.tenant_id, t.person_id, p.name AS person_name, t.name, t.role, t.token_hash, t.created_at,
-                    t.expires_at, t.used_at, t.revoked_at
-             FROM api_token t JOIN person p ON p.id = t.person_id WHERE t.id = $1"
-        )
-        .bind(id.text())
-        .fetch_optional(pool)
-        .await)
-        .map_err(StoreError::of)?;
+        let row: Option<Row> =
+            on!(self, |pool| sqlx::query_as(select!("t.id = $1")).bind(id.text()).fetch_optional(pool).await)
+                .map_err(StoreError::of)?;
         row.map(Row::read).transpose()
     }
 }
@@ -88,26 +95,6 @@ impl Store {
 // === impl TenantStore ===
 
 impl TenantStore<'_> {
-    /// Stores a new token.
-    pub async fn insert_token(&self, new: &NewApiToken) -> Result<(), StoreError> {
-        on!(self.store, |pool| sqlx::query(
-            "INSERT INTO api_token (tenant_id, id, person_id, name, role, token_hash, created_at, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-        )
-        .bind(self.tenant.text())
-        .bind(new.id.text())
-        .bind(new.person.text())
-        .bind(new.name.as_str())
-        .bind(new.role.as_str())
-        .bind(&new.hash)
-        .bind(Millis::now().0)
-        .bind(new.expires_at.0)
-        .execute(pool)
-        .await
-        .map(drop))
-        .map_err(StoreError::of)
-    }
-
     /// One token.
     ///
     /// # Errors
@@ -124,12 +111,9 @@ impl TenantStore<'_> {
         after: Option<&str>,
         limit: i64,
     ) -> Result<Vec<ApiToken>, StoreError> {
-        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(
-            "SELECT t.id, t.tenant_id, t.person_id, p.name AS person_name, t.name, t.role, t.token_hash, t.created_at,
-                    t.expires_at, t.used_at, t.revoked_at
-             FROM api_token t JOIN person p ON p.id = t.person_id
-             WHERE t.tenant_id = $1 AND t.id > $2 AND ($3 = '' OR t.person_id = $3) ORDER BY t.id LIMIT $4"
-        )
+        let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(select!(
+            "t.tenant_id = $1 AND t.id > $2 AND ($3 = '' OR t.person_id = $3) ORDER BY t.id LIMIT $4"
+        ))
         .bind(self.tenant.text())
         .bind(after.unwrap_or_default())
         .bind(person.map(UserId::text).unwrap_or_default())
@@ -138,24 +122,6 @@ impl TenantStore<'_> {
         .await)
         .map_err(StoreError::of)?;
         rows.into_iter().map(Row::read).collect()
-    }
-
-    /// Makes a token good for nothing. It stays listed.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`].
-    pub async fn revoke_token(&self, id: TokenId) -> Result<(), StoreError> {
-        let touched = on!(self.store, |pool| sqlx::query(
-            "UPDATE api_token SET revoked_at = COALESCE(revoked_at, $3) WHERE tenant_id = $1 AND id = $2"
-        )
-        .bind(self.tenant.text())
-        .bind(id.text())
-        .bind(Millis::now().0)
-        .execute(pool)
-        .await
-        .map(|done| done.rows_affected()))
-        .map_err(StoreError::of)?;
-        if touched == 1 { Ok(()) } else { Err(StoreError::NotFound) }
     }
 
     /// Notes that a token was used.
@@ -170,6 +136,41 @@ impl TenantStore<'_> {
         .await
         .map(drop))
         .map_err(StoreError::of)
+    }
+}
+
+// === impl Work ===
+
+impl Work {
+    /// Stores a new token.
+    pub async fn insert_token(&mut self, new: &NewApiToken) -> Result<(), StoreError> {
+        execute!(
+            self,
+            "INSERT INTO api_token (tenant_id, id, person_id, name, role, token_hash, created_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            self.tenant.text(),
+            new.id.text(),
+            new.person.text(),
+            new.name.as_str(),
+            new.role.as_str(),
+            &new.hash,
+            Millis::now().0,
+            new.expires_at.0,
+        )
+        .map(drop)
+    }
+
+    /// Makes a token good for nothing. It stays listed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn revoke_token(&mut self, id: TokenId) -> Result<(), StoreError> {
+        let sql =
+            "UPDATE api_token SET revoked_at = COALESCE(revoked_at, $3) WHERE tenant_id = $1 AND id = $2";
+        match execute!(self, sql, self.tenant.text(), id.text(), Millis::now().0)? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
     }
 }
 
