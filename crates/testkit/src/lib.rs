@@ -4,6 +4,7 @@
 //! - [`pgvector`]: a PostgreSQL server that has pgvector
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`connect`]: a Kafka broker and a Kafka Connect worker with Debezium's connectors
+//! - [`network`]: a network of its own for one process, whose cable can be pulled
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`http_proxy`]: an HTTP proxy that answers wrongly on purpose
 //! - [`scratch`]: where temporary clusters live
@@ -15,6 +16,7 @@
 pub mod connect;
 pub mod http_proxy;
 pub mod locale;
+pub mod network;
 pub mod pgvector;
 pub mod port;
 pub mod postgres;
@@ -26,6 +28,7 @@ pub mod wait;
 
 pub use connect::{ConnectCluster, ConnectOptions};
 pub use http_proxy::{Fault, HttpProxy, Trouble};
+pub use network::Network;
 pub use pgvector::PgvectorServer;
 pub use port::free_port;
 pub use postgres::{ClusterCopy, PostgresCluster, PostgresOptions, StopMode};

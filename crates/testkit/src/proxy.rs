@@ -14,6 +14,7 @@
 //! A rule is met once, by the first connection that comes to it.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -105,7 +106,12 @@ struct Link {
 impl Proxy {
     /// Starts a proxy on a free port of 127.0.0.1 in front of another port of it.
     pub async fn start(server_port: u16) -> io::Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        Self::start_at(Ipv4Addr::LOCALHOST, server_port).await
+    }
+
+    /// Starts a proxy on a free port of an address of this machine in front of a port of 127.0.0.1.
+    pub async fn start_at(address: Ipv4Addr, server_port: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             rule: Mutex::new(None),
@@ -118,7 +124,7 @@ impl Proxy {
         Ok(Proxy { port, shared, task })
     }
 
-    /// The port on 127.0.0.1.
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }

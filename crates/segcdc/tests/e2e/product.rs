@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
-use segcdc_testkit::until;
+use segcdc_testkit::{Network, until};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -24,6 +24,8 @@ const TAIL: usize = 30;
 #[derive(Debug)]
 pub(crate) struct Product {
     environment: Vec<(String, String)>,
+    /// Where its processes run, if it is not the network of this machine.
+    network: Option<Network>,
     logs: TempDir,
     runs: u32,
 }
@@ -60,6 +62,7 @@ impl Product {
         ];
         Ok(Product {
             environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            network: None,
             logs: tempfile::Builder::new().prefix("segcdc-e2e-").tempdir()?,
             runs: 0,
         })
@@ -71,12 +74,26 @@ impl Product {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// The processes to come run in this network.
+    pub(crate) fn move_to(&mut self, network: Network) {
+        self.network = Some(network);
+    }
+
+    /// The network that its processes run in, if it is one of their own.
+    pub(crate) fn network(&self) -> Option<&Network> {
+        self.network.as_ref()
+    }
+
     /// Starts a command; its output goes to files.
     pub(crate) fn start(&mut self, arguments: &[&str]) -> Result<Running> {
         self.runs += 1;
         let path = |kind| self.logs.path().join(format!("{}.{kind}", self.runs));
         let (stdout, stderr) = (path("stdout"), path("stderr"));
-        let mut command = Command::new(BINARY);
+        let program = Path::new(BINARY);
+        let mut command = match &self.network {
+            Some(network) => Command::from(network.command(program)),
+            None => Command::new(program),
+        };
         // A setting of whoever runs the tests must not reach the product.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("SEGCDC_") {

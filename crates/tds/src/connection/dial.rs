@@ -21,10 +21,15 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 /// Questions without an answer after which the connection is dead: a minute of silence in all.
 const KEEPALIVE_TRIES: u32 = 3;
 
+/// Time for which what was sent may be without an answer from the other side's system. Keep-alives say nothing while
+/// something is on its way, and Linux alone would send it again and again for a quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
 /// Most addresses that are tried at once, as with Microsoft's drivers.
 const MAX_PARALLEL: usize = 64;
 
-/// The TCP connection, with keep-alives: a peer that vanished is noticed even while nothing is sent.
+/// The TCP connection, with keep-alives and a limit of patience: a peer that vanished without a word is noticed within a
+/// minute, whether something was sent to it or not.
 pub(super) async fn dial(config: &Config) -> Result<TcpStream, Error> {
     let failed = |source: io::Error| Error::Connect { host: config.host.clone(), port: config.port, source };
     let mut addresses = resolve(config, config.port).await?;
@@ -50,7 +55,10 @@ pub(super) async fn dial(config: &Config) -> Result<TcpStream, Error> {
         .with_time(KEEPALIVE_AFTER)
         .with_interval(KEEPALIVE_EVERY)
         .with_retries(KEEPALIVE_TRIES);
-    SockRef::from(&tcp).set_tcp_keepalive(&keepalive).map_err(failed)?;
+    let socket = SockRef::from(&tcp);
+    socket.set_tcp_keepalive(&keepalive).map_err(failed)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(failed)?;
     Ok(tcp)
 }
 
