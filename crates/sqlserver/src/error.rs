@@ -7,6 +7,9 @@ use segcdc_tds::{Error as TdsError, ServerErrors};
 
 pub use refused_value::RefusedValue;
 
+use meaning::Meaning;
+
+mod meaning;
 mod refused_value;
 
 /// Why the target could not do what was asked.
@@ -161,32 +164,9 @@ pub enum TargetError {
     },
 }
 
-/// What the number of a server error means for the pipeline. The one table of numbers.
-///
-/// Retry: the list of SqlClient and EF Core, and space problems, which a person solves while we wait.
+/// What the number of a server's error means for the pipeline: wait and try again, set a table aside, or halt.
 pub fn disposition_of(number: i32) -> Disposition {
-    match number {
-        // Deadlock, lock time-out, no lock memory.
-        1204 | 1205 | 1222 => Disposition::Retry,
-        // Connection and resource trouble, fail-over, Azure throttling and reconfiguration.
-        20 | 64 | 121 | 233 | 596 | 617 | 669 | 921 | 926 | 983 | 997 | 1203 | 3935 | 3960 | 3966 | 4060
-        | 4221 | 6005 | 8645 | 8651 | 10053 | 10054 | 10060 | 10928 | 10929 | 10936 | 14355 | 17142
-        | 17197 | 18401 | 40020 | 40143 | 40166 | 40197 | 40501 | 40540 | 40549 | 40550 | 40551 | 40553
-        | 40613 | 42108 | 42109 | 41301 | 41302 | 41305 | 41325 | 41839 | 49918 | 49919 | 49920 => {
-            Disposition::Retry
-        }
-        // Out of space: log, filegroup, disk, tempdb.
-        1101 | 1105 | 3257 | 9002 => Disposition::Retry,
-        // A row does not fit its table: NULL, constraint, truncation, overflow, conversion, row size.
-        220 | 232 | 242 | 245 | 248 | 295 | 296 | 511 | 515 | 517 | 535 | 547 | 1946 | 2601 | 2627 | 2628
-        | 1007 | 8023 | 8114 | 8115 | 8134 | 8152 | 8169 | 9803 | 9833 | 13609 | 13639 | 13645 | 13647
-        | 13649 => Disposition::HaltTable,
-        // The target table changed or went away; a computed or read-only column; a view.
-        206 | 207 | 208 | 213 | 1701 | 1702 | 257 | 260 | 264 | 271 | 272 | 273 | 334 | 335 | 402 | 468
-        | 544 | 545 | 1088 | 2705 | 2714 | 2812 | 3701 | 3726 | 4405 | 4406 | 4701 | 4711 | 4712 | 4816
-        | 4902 | 4922 | 4924 | 13535 | 13536 | 13537 | 14099 => Disposition::HaltTable,
-        _ => Disposition::Halt,
-    }
+    Meaning::of(number).disposition()
 }
 
 /// Whether the words of this error name objects only, never a row's value.
@@ -324,40 +304,18 @@ impl TargetError {
     }
 }
 
-fn code_of(number: i32) -> &'static str {
-    match number {
-        515 => "VALUE_NULL",
-        547 => "CONSTRAINT_VIOLATION",
-        2628 | 8152 => "VALUE_TOO_LONG",
-        220 | 232 | 242 | 245 | 248 | 1007 | 8023 | 8114 | 8115 | 13609 | 13645 | 13647 | 13649 => {
-            "VALUE_UNREPRESENTABLE"
-        }
-        1946 => "KEY_TOO_LONG",
-        2601 | 2627 => "KEY_COLLISION",
-        2705 => "COLUMN_NAME_CLASH",
-        2714 => "TARGET_NAME_TAKEN",
-        207 | 208 | 213 | 3701 | 4701 | 4902 => "TARGET_SCHEMA_DRIFT",
-        229 | 230 | 262 => "TARGET_PERMISSION",
-        9002 | 1101 | 1105 => "TARGET_LOG_FULL",
-        1205 => "TARGET_DEADLOCK",
-        1222 => "TARGET_LOCK_TIMEOUT",
-        3906 => "TARGET_READ_ONLY",
-        _ => "TARGET_ERROR",
-    }
-}
-
 impl Fault for TargetError {
     fn code(&self) -> &'static str {
         match self {
             TargetError::Connection { source, .. } => source.code(),
             TargetError::Login { .. } => "AUTH_FAILED",
-            TargetError::Server { number, .. } => code_of(*number),
+            TargetError::Server { number, .. } => Meaning::of(*number).code(),
             TargetError::CommitUnknown { .. } => "COMMIT_UNKNOWN",
             TargetError::Fenced { .. } => "FENCED",
             TargetError::Diverged { .. } => "TARGET_DIVERGED",
             TargetError::KeyCollision { .. } => "KEY_COLLISION",
             TargetError::Value { code, .. } => code,
-            TargetError::Table { number, .. } => code_of(*number),
+            TargetError::Table { number, .. } => Meaning::of(*number).code(),
             TargetError::TableMismatch { .. } => "TARGET_TABLE_MISMATCH",
             TargetError::TableNotEmpty { .. } => "TARGET_TABLE_NOT_EMPTY",
             TargetError::StateMissing { .. } => "STATE_MISSING",
@@ -399,7 +357,7 @@ impl Fault for TargetError {
             TargetError::Login { .. } => {
                 "check user, password and database of the target URL, and that SQL Server authentication is on".to_owned()
             }
-            TargetError::Server { number, .. } => server_hint(*number),
+            TargetError::Server { number, .. } => Meaning::of(*number).hint().to_owned(),
             TargetError::CommitUnknown { .. } => {
                 "nothing to do: the checkpoint tells whether the transaction was committed".to_owned()
             }
@@ -417,9 +375,9 @@ impl Fault for TargetError {
             }
             TargetError::Table { number: number @ 2714, table, source_table, .. } => {
                 let flag = rules::rename_table(source_table, Some(&table.schema), &format!("{}_2", table.name));
-                format!("{}, or give the table another name, {flag}", server_hint(*number))
+                format!("{}, or give the table another name, {flag}", Meaning::of(*number).hint())
             }
-            TargetError::Table { number, .. } => server_hint(*number),
+            TargetError::Table { number, .. } => Meaning::of(*number).hint().to_owned(),
             TargetError::TableMismatch { table, source_table, .. } => {
                 let flag = rules::rename_table(source_table, Some(&table.schema), &format!("{}_2", table.name));
                 format!(
@@ -439,29 +397,6 @@ impl Fault for TargetError {
             TargetError::Answer { .. } => "check that the target is SQL Server 2017 or later; if so, report this".to_owned(),
         }
     }
-}
-
-fn server_hint(number: i32) -> String {
-    match number {
-        229 | 230 | 262 | 2760 => "grant the login what the message names; `segcdc doctor` prints the statements",
-        515 => "the target's column does not allow NULL: drop its NOT NULL, or correct the source; then copy the table again",
-        547 => "a constraint of the target refuses the row: drop or disable it; then copy the table again",
-        2628 | 8152 | 8115 | 220 | 8114 => {
-            "correct the value at the source, or widen the target's column; then copy the table again"
-        }
-        4712 => "foreign keys refer to the table: drop them in the target, where replicated tables need none",
-        2705 => {
-            "two columns have one name for the collation of the target's database: give one of them another name, \
-             --rename 'schema.table.column=NAME'"
-        }
-        2714 => "something else in the target's schema has the name of the table or of its key, PK_<schema>_<table>: rename it",
-        9002 => "free the log: back it up, or let it grow; the pipeline goes on by itself",
-        1101 | 1105 => "give the filegroup space; the pipeline goes on by itself",
-        3906 => "the database is read-only, or a secondary replica: give the primary's address",
-        207 | 208 | 213 => "somebody changed the target's tables: `segcdc doctor` shows the differences",
-        _ => "look the error number up in the SQL Server manual",
-    }
-    .to_owned()
 }
 
 #[cfg(test)]
@@ -490,20 +425,5 @@ mod tests {
         let named = error.at_table(&table, "batch");
         assert_eq!((named.code(), named.disposition()), ("KEY_COLLISION", Disposition::HaltTable));
         assert_eq!(named.table_oid(), Some(7));
-    }
-
-    #[test]
-    fn numbers_have_their_disposition() {
-        let check =
-            |number: i32, expected: Disposition| assert_eq!(disposition_of(number), expected, "{number}");
-        for number in [1205, 1222, 40613, 9002, 10054, 49918] {
-            check(number, Disposition::Retry);
-        }
-        for number in [515, 547, 2601, 2627, 2628, 8115, 8152, 207, 208, 4816] {
-            check(number, Disposition::HaltTable);
-        }
-        for number in [102, 229, 262, 18456, 3906, 50000, 0] {
-            check(number, Disposition::Halt);
-        }
     }
 }
