@@ -139,6 +139,11 @@ setup_versions() {
   tests/postgres/fetch.sh
 }
 
+# libfaketime, with which a test gives the product a wrong clock.
+setup_faketime() {
+  compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || apt_install libfaketime
+}
+
 # PgBouncer, unpacked into .cache and not installed: the package would start a service at every boot.
 setup_pgbouncer() {
   local library ldconfig missing=()
@@ -204,8 +209,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector ;;
-  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector ;;
+  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_faketime ;;
+  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_faketime ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

@@ -5,7 +5,7 @@ use segcdc_testkit::{Direction, PostgresOptions, Proxy, Rule, Then, When};
 
 use super::super::product::Running;
 use super::super::stage::{DATABASE, PATIENCE, Stage};
-use super::{ADD, TABLES, TOUCH, ends_well, goes_on, held};
+use super::{ADD, TABLES, TOUCH, ends_well, goes_on, held, target_url_by};
 
 /// Rows of a transaction that is cut in the middle: some hundred kilobytes.
 const WIDE: &str = "BEGIN; INSERT INTO item SELECT 1000 + i, repeat('w', 200) FROM generate_series(1, 1500) i; \
@@ -24,15 +24,7 @@ async fn through_target_proxy(name: &str) -> Result<(Stage, Running, Proxy)> {
     let mut stage = Stage::start_with(name, PostgresOptions::default()).await?;
     stage.source.execute(DATABASE, TABLES).await?;
     let proxy = Proxy::start(stage.target.port).await?;
-    let target = &stage.target;
-    let url = format!(
-        "sqlserver://{}:{}@127.0.0.1:{}/{}?encrypt=false&trust_server_certificate=true&schema={}",
-        target.user,
-        target.password.expose(),
-        proxy.port(),
-        target.database,
-        target.default_schema
-    );
+    let url = target_url_by(&stage, "127.0.0.1", proxy.port());
     stage.product.set("SEGCDC_TARGET_URL", &url);
     let mut running = stage.product.up()?;
     stage.live(&mut running).await?;
@@ -54,6 +46,11 @@ async fn survives(stage: &Stage, running: &mut Running, proxy: &Proxy, rule: Rul
     Ok(())
 }
 
+/// # Fault F40
+/// The connection to the target breaks between COMMIT and its answer.
+/// - Happens: the next connection reads the checkpoint by a locking read; the batch is there, or it is applied again. It takes
+///   effect once.
+/// - Do: nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_whose_answer_is_lost_is_applied_once() -> Result<()> {
     let (stage, mut running, proxy) = through_target_proxy("lost_answer").await?;
@@ -65,6 +62,7 @@ async fn commit_whose_answer_is_lost_is_applied_once() -> Result<()> {
     ends_well(&stage, running).await
 }
 
+/// # Fault F40
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commit_that_never_arrives_is_applied_once() -> Result<()> {
     let (stage, mut running, proxy) = through_target_proxy("lost_request").await?;
@@ -76,6 +74,10 @@ async fn commit_that_never_arrives_is_applied_once() -> Result<()> {
     ends_well(&stage, running).await
 }
 
+/// # Fault F42
+/// The target is away, restarts, or breaks connections.
+/// - Happens: it tries again with growing pauses; the source keeps its log meanwhile, and `segcdc status` tells how much.
+/// - Do: nothing, unless the source runs out of the log that it may keep.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_connection_cut_at_any_byte_loses_nothing() -> Result<()> {
     let (stage, mut running, proxy) = through_target_proxy("target_cut").await?;
@@ -93,6 +95,10 @@ async fn target_connection_cut_at_any_byte_loses_nothing() -> Result<()> {
     ends_well(&stage, running).await
 }
 
+/// # Fault F8
+/// The connection to the source breaks in the middle of a transaction.
+/// - Happens: nothing of it is applied; it connects again and goes on from the checkpoint.
+/// - Do: nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn source_connection_cut_in_a_transaction_loses_nothing() -> Result<()> {
     let mut stage = Stage::start("source_cut").await?;

@@ -15,6 +15,10 @@ async fn slot(stage: &Stage) -> Result<String> {
     Ok(stage.state().await?.context("the pipeline's state")?.slot)
 }
 
+/// # Fault F4
+/// The slot is gone, or was dropped and made again.
+/// - Happens: the pipeline stops as `SLOT_MISSING` or `SLOT_AHEAD_OF_CHECKPOINT`. No slot is made under an old checkpoint.
+/// - Do: `segcdc down --drop`, then `segcdc up`, which copies all tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_slot_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("slot_dropped", PostgresOptions::default()).await?;
@@ -38,6 +42,7 @@ async fn dropped_slot_stops_the_pipeline() -> Result<()> {
     Ok(())
 }
 
+/// # Fault F4
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_made_again_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("slot_again", PostgresOptions::default()).await?;
@@ -53,6 +58,10 @@ async fn slot_made_again_stops_the_pipeline() -> Result<()> {
     refuses(&mut stage, "SLOT_AHEAD_OF_CHECKPOINT").await
 }
 
+/// # Fault F5
+/// The source has removed log that the slot still needs (`wal_status` is `lost`).
+/// - Happens: `segcdc status` and `segcdc slot` warn before, with a forecast. Then the pipeline stops as `SLOT_LOST`.
+/// - Do: `segcdc down --drop`, then `segcdc up`; raise `max_slot_wal_keep_size` before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_that_lost_its_log_stops_the_pipeline() -> Result<()> {
     let options = PostgresOptions::default().setting("max_slot_wal_keep_size", "1MB");
@@ -71,6 +80,10 @@ async fn slot_that_lost_its_log_stops_the_pipeline() -> Result<()> {
     refuses(&mut stage, "SLOT_LOST").await
 }
 
+/// # Fault F18
+/// The publication is dropped. From PostgreSQL 18 on, the server says nothing and leaves changes out.
+/// - Happens: the pipeline stops as `PUBLICATION_MISSING`; one that was made again is told by its OID, `PUBLICATION_CHANGED`.
+/// - Do: `segcdc down --drop`, then `segcdc up`: what was changed in between is not in the stream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dropped_publication_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("publication", PostgresOptions::default()).await?;
@@ -109,6 +122,7 @@ fn open_dir() -> Result<tempfile::TempDir> {
     Ok(dir)
 }
 
+/// # Fault F30
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rewound_source_stops_the_pipeline() -> Result<()> {
     let dir = open_dir()?;
@@ -145,6 +159,10 @@ async fn other_source_stops_the_pipeline() -> Result<()> {
     refuses(&mut stage, "SOURCE_IDENTITY_MISMATCH").await
 }
 
+/// # Fault F46
+/// The target was restored from a backup, or fails over to a replica that lacks the last batches.
+/// - Happens: the slot has already let go of changes that the target now lacks: `SLOT_AHEAD_OF_CHECKPOINT`, and nothing is written.
+/// - Do: `segcdc down --drop`, then `segcdc up`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rewound_target_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("target_rewound", PostgresOptions::default()).await?;

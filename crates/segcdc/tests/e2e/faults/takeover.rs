@@ -7,6 +7,11 @@ use segcdc_testkit::PostgresOptions;
 use super::super::stage::{DATABASE, PATIENCE};
 use super::{ADD, ends_by_itself, ends_well, ensure_failed, goes_on, live};
 
+/// # Fault F61
+/// Two processes run one pipeline.
+/// - Happens: the second takes over; the next batch of the first meets the fence, and it ends as `FENCED`, with nothing written
+///   and without trying again.
+/// - Do: run one. Which one it was stands in the target's `segcdc.pipeline`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn second_process_takes_over_and_the_first_ends_fenced() -> Result<()> {
     let (mut stage, mut first) = live("second_process", PostgresOptions::default()).await?;
