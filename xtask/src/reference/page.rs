@@ -44,6 +44,6 @@ fn table(reaction: &str, entries: Vec<Entry>) -> String {
 }
 
 /// Text for a cell of a table: one line, no bar.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('\n', " ").replace('|', "\\|")
 }

@@ -14,14 +14,19 @@ pub(super) fn parse_all(files: &[SourceFile]) -> Result<Vec<syn::File>> {
         .collect()
 }
 
-/// The documentation of an item up to its first empty line, in one line.
-pub(super) fn first_paragraph(attributes: &[syn::Attribute]) -> String {
+/// The lines of an item's documentation.
+pub(super) fn documentation(attributes: &[syn::Attribute]) -> Vec<String> {
     let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
         syn::Meta::NameValue(pair) if pair.path.is_ident("doc") => literal(&pair.value),
         syn::Meta::NameValue(_) | syn::Meta::Path(_) | syn::Meta::List(_) => None,
     });
-    let paragraph: Vec<String> =
-        lines.map(|line| line.trim().to_owned()).take_while(|line| !line.is_empty()).collect();
+    lines.map(|line| line.trim().to_owned()).collect()
+}
+
+/// The documentation of an item up to its first empty line, in one line.
+pub(super) fn first_paragraph(attributes: &[syn::Attribute]) -> String {
+    let lines = documentation(attributes);
+    let paragraph: Vec<String> = lines.into_iter().take_while(|line| !line.is_empty()).collect();
     paragraph.join(" ")
 }
 

@@ -255,6 +255,10 @@ async fn a_password_is_nowhere_in_the_store_and_does_not_follow_to_another_host(
     assert!(seen > 10_000, "the store was looked at");
 }
 
+/// # Fault F64
+/// The server starts with another master key than the one that sealed its secrets.
+/// - Happens: it does not start: `MASTER_KEY_UNKNOWN`, or `SECRET_DAMAGED` where another key has the same name. Nothing is lost.
+/// - Do: give the key that is named.
 #[tokio::test]
 async fn other_master_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();

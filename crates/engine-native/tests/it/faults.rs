@@ -14,6 +14,7 @@ async fn finish(rig: &Rig, running: Running, workload: Workload) {
     running.stop().await;
 }
 
+/// # Fault F1
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_walsender_is_survived() {
     let rig = Rig::shared("fault_walsender", TABLES).await;
@@ -31,6 +32,7 @@ async fn a_killed_walsender_is_survived() {
     finish(&rig, running, workload).await;
 }
 
+/// # Fault F1
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_of_the_source_are_survived() {
     let mut rig = Rig::private("fault_source", TABLES).await;
@@ -46,6 +48,7 @@ async fn restarts_of_the_source_are_survived() {
     finish(&rig, running, workload).await;
 }
 
+/// # Fault F42
 #[tokio::test(flavor = "multi_thread")]
 async fn restarts_of_the_target_are_survived() {
     let mut rig = Rig::private("fault_target", TABLES).await;
@@ -94,6 +97,7 @@ async fn cut_connections_are_survived() {
     finish(&rig, running, workload).await;
 }
 
+/// # Fault F40
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_without_an_answer_takes_effect_once() {
     let mut rig = Rig::shared("fault_commit", TABLES).await;
@@ -128,6 +132,7 @@ async fn a_commit_without_an_answer_takes_effect_once() {
     finish(&rig, running, workload).await;
 }
 
+/// # Fault F51
 #[tokio::test(flavor = "multi_thread")]
 async fn a_target_that_does_not_answer_does_not_keep_a_run_from_ending() {
     let mut rig = Rig::shared("fault_silent", TABLES).await;
@@ -180,6 +185,7 @@ async fn trouble_in_the_middle_of_a_copy_is_survived() {
     running.stop().await;
 }
 
+/// # Fault F61
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_engine_wins_and_the_first_stops() {
     let rig = Rig::shared("fault_second", TABLES).await;
@@ -194,6 +200,7 @@ async fn the_second_engine_wins_and_the_first_stops() {
     assert_eq!(rig.state().await.unwrap().checkpoint.epoch, 2);
 }
 
+/// # Fault F43, F70
 #[tokio::test(flavor = "multi_thread")]
 async fn one_bad_row_sets_its_table_aside_and_no_other() {
     let rig = Rig::shared(
@@ -239,6 +246,7 @@ async fn a_row_that_cannot_be_copied_sets_its_table_aside() {
     running.stop().await;
 }
 
+/// # Fault F48
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_write_to_the_target_stops_the_pipeline() {
     let rig = Rig::shared("fault_foreign", TABLES).await;
@@ -251,6 +259,11 @@ async fn a_foreign_write_to_the_target_stops_the_pipeline() {
     assert_eq!(running.error_code().await, "TARGET_DIVERGED");
 }
 
+/// # Fault F17
+/// Somebody alters the publication: takes a table out, publishes fewer kinds of changes, fewer columns or rows.
+/// - Happens: a table that was taken out is set aside as `TABLE_UNPUBLISHED`, the others go on. What publishes less of a table
+///   stops the pipeline as `PUBLICATION_CHANGED`.
+/// - Do: put it back, then `segcdc table resync`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_taken_out_of_the_publication_is_set_aside() {
     let rig = Rig::shared("fault_unpublished", TABLES).await;

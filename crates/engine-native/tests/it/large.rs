@@ -211,6 +211,10 @@ fn damage(directory: &Path) -> usize {
     damaged
 }
 
+/// # Fault F68
+/// What was kept on disk is damaged.
+/// - Happens: a checksum tells it (`SPILL_DAMAGED`); it is thrown away, and comes from the source again.
+/// - Do: look after the disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_damaged_on_disk_is_named_and_comes_again() {
     let mut rig = rig("large_damage", TABLES).await;

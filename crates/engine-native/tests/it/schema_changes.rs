@@ -68,6 +68,11 @@ async fn added_columns_arrive_while_changes_flow() {
     running.stop().await;
 }
 
+/// # Fault F11
+/// A column is added to a table, in the middle of a transaction that writes it too.
+/// - Happens: rows arrive in the shape that they were written in, and the target's table gets the column between them, in the same
+///   transaction.
+/// - Do: nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_additions_are_followed_in_the_order_of_the_rows() {
     let rig = Rig::shared("change_behind", TABLES).await;
@@ -103,6 +108,7 @@ async fn columns_that_the_stream_cannot_carry_in_binary_open_it_anew() {
     running.stop().await;
 }
 
+/// # Fault F11
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_transaction_changes_a_table_in_its_middle() {
     let small = format!("ALTER DATABASE change_large SET logical_decoding_work_mem = '64kB'; {TABLES}");
@@ -124,6 +130,7 @@ async fn a_large_transaction_changes_a_table_in_its_middle() {
     running.stop().await;
 }
 
+/// # Fault F12
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_the_source_wrote_anew_halt_their_table_alone() {
     let (rig, running) = following("change_rewrite", TABLES).await;
@@ -155,6 +162,7 @@ async fn rows_that_were_written_anew_far_ahead_halt_their_table_too() {
     rig.assert_equal(&["log"]).await;
 }
 
+/// # Fault F12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_that_was_dropped_and_added_again_halts_its_table() {
     let (rig, running) = following("change_again", TABLES).await;

@@ -29,6 +29,7 @@ async fn assert_refused_with(rig: &Rig, config: EngineConfig, code: &str) {
     assert_eq!(before, after, "something was written");
 }
 
+/// # Fault F4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_slot_is_refused() {
     let rig = stopped("start_slot_missing").await;
@@ -38,6 +39,7 @@ async fn a_missing_slot_is_refused() {
     assert_eq!(status(&rig.config).await.unwrap().state, PipelineStateWord::Failed);
 }
 
+/// # Fault F4
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_was_made_again_is_refused() {
     let rig = stopped("start_slot_again").await;
@@ -58,6 +60,7 @@ async fn a_slot_of_another_plugin_is_refused() {
     rig.ask(&format!("SELECT pg_drop_replication_slot('{slot}')")).await;
 }
 
+/// # Fault F18
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_publication_is_refused() {
     let rig = stopped("start_publication").await;
@@ -67,6 +70,7 @@ async fn a_missing_publication_is_refused() {
     assert_refused(&rig, "PUBLICATION_CHANGED").await;
 }
 
+/// # Fault F17
 #[tokio::test(flavor = "multi_thread")]
 async fn a_narrowed_publication_is_refused() {
     let rig = stopped("start_narrowed").await;
@@ -82,6 +86,7 @@ async fn another_database_is_refused() {
     assert_refused_with(&rig, config, "SOURCE_IDENTITY_MISMATCH").await;
 }
 
+/// # Fault F30
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_that_does_not_reach_the_checkpoint_is_refused() {
     let rig = stopped("start_rewound").await;
@@ -92,6 +97,7 @@ async fn a_source_that_does_not_reach_the_checkpoint_is_refused() {
     assert_refused(&rig, "SOURCE_REWOUND").await;
 }
 
+/// # Fault F5
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slot_that_lost_its_wal_is_refused() {
     let rig = Rig::private("start_lost", TABLES).await;
@@ -110,6 +116,10 @@ async fn a_slot_that_lost_its_wal_is_refused() {
     assert_refused(&rig, "SLOT_LOST").await;
 }
 
+/// # Fault F31
+/// A transaction that does not end keeps the slot from being made.
+/// - Happens: `SLOT_CREATION_TIMEOUT` names the process that is waited for; nothing half-made is left.
+/// - Do: end that transaction, or wait for it; then start again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_never_ends_keeps_a_slot_from_being_made() {
     // Servers of its own: open transactions of other tests would do the same.
@@ -137,6 +147,14 @@ async fn a_foreign_slot_or_publication_keeps_a_new_pipeline_from_starting() {
     assert!(rig.state().await.is_none());
 }
 
+/// # Fault F12
+/// Columns of a table change otherwise than F11 says: dropped, renamed, of another type, or added with a value for each row.
+/// - Happens: the table is set aside as `SCHEMA_CHANGED`, and the others go on.
+/// - Do: `segcdc table resync`.
+/// # Fault F14
+/// A table is dropped at the source.
+/// - Happens: it is set aside as `TABLE_NOT_FOUND`; its rows stay in the target, and the others go on.
+/// - Do: drop it in the target when it is not needed there.
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_changed_meanwhile_are_set_aside() {
     let rig = stopped("start_tables").await;
@@ -157,6 +175,10 @@ async fn tables_that_changed_meanwhile_are_set_aside() {
     assert_eq!(code("log"), None);
 }
 
+/// # Fault F47
+/// Somebody drops or alters a replicated table of the target.
+/// - Happens: the table is set aside as `TARGET_SCHEMA_DRIFT`, and the others go on.
+/// - Do: `segcdc doctor` shows the differences; `segcdc table resync` makes the table anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_target_table_is_set_aside() {
     let rig = stopped("start_drift").await;

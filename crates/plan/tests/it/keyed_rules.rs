@@ -52,6 +52,10 @@ fn update_then_delete_is_a_delete() {
     check(&t, vec![s.update("1|a|^"), s.delete("1|~|~")], &["delete 1"]);
 }
 
+/// # Fault F22
+/// An UPDATE leaves a long value (TOAST) alone, and the source does not send it.
+/// - Happens: the column is left out of the target's UPDATE; it is never NULL and never a placeholder.
+/// - Do: nothing.
 #[test]
 fn update_without_toast_keeps_old_value() {
     let (t, s) = default();
@@ -183,6 +187,7 @@ fn key_that_was_not_sent_is_refused() {
     check_refused(&t, vec![s.update("^|a|b")], "VALUE_NOT_SENT");
 }
 
+/// # Fault F22
 #[test]
 fn toasted_key_comes_from_the_old_key() {
     let (t, s) = default();

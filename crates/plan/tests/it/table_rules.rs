@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Change, Fault, Lsn, PgType, QualifiedName, ReplicaIdentity, TablePhase};
-use segcdc_plan::{PlanError, TableSet, plan};
+use segcdc_plan::{Naming, PlanError, TableSet, plan, table_plan};
 
 use crate::fixture::{Stream, TestTable, spell, transaction};
 
@@ -28,6 +28,10 @@ fn tables_are_planned_apart_in_order_of_first_change() {
     assert_eq!((plan.transactions, plan.changes), (3, 4));
 }
 
+/// # Fault F23
+/// TRUNCATE at the source, of several tables or with CASCADE, between other changes of a transaction.
+/// - Happens: the tables are emptied in the target, in the same transaction and in order with the other changes.
+/// - Do: nothing.
 #[test]
 fn truncate_empties_all_its_tables() {
     let (one, two) = (table(1), table(2));
@@ -81,6 +85,11 @@ fn tables_of_others_are_ignored() {
     assert!(plan.is_empty());
 }
 
+/// # Fault F16
+/// A table is dropped and made again under the same name.
+/// - Happens: its OID tells it. The table is set aside as `TABLE_RECREATED`; no row of the new one is written as if it were one of
+///   the old.
+/// - Do: `segcdc table resync`.
 #[test]
 fn table_made_again_is_not_overlooked() {
     let (one, mut again) = (table(1), table(2));
@@ -94,6 +103,10 @@ fn table_made_again_is_not_overlooked() {
     assert!(plan(&batch, &set).unwrap().is_empty());
 }
 
+/// # Fault F15
+/// A table is renamed, or moved to another schema.
+/// - Happens: it is the same table by its OID, and goes on into the target's table under its first name.
+/// - Do: nothing.
 #[test]
 fn renamed_table_is_still_the_table() {
     let one = table(1);
@@ -154,4 +167,24 @@ fn batches_are_not_empty_and_in_order() {
         let batch = [transaction(10, vec![]), transaction(next, vec![])];
         assert_eq!(plan(&batch, &set).unwrap_err().code(), "STREAM_OUT_OF_ORDER");
     }
+}
+
+/// # Fault F26
+/// A table has more columns than SQL Server takes.
+/// - Happens: preflight refuses the table as `TOO_MANY_COLUMNS`, with the number that fits.
+/// - Do: leave the table out, or split it at the source.
+#[test]
+fn tables_with_more_columns_than_the_target_takes_are_refused() {
+    let with = |columns: usize| {
+        let types = vec![PgType::Int4; columns];
+        let table = TestTable::new(1, ReplicaIdentity::Default, 1, &types);
+        table_plan(&table.source, &Naming::new("dbo")).map_err(|error| (error.code(), error.to_string()))
+    };
+    // One column of SQL Server's 1,024 numbers the rows of the staging table, one holds the key as it was before.
+    let most = (1..=1_024).rev().find(|columns| with(*columns).is_ok()).unwrap();
+    assert!((1_015..1_024).contains(&most), "{most}");
+    let (code, text) = with(most + 1).unwrap_err();
+    assert_eq!(code, "TOO_MANY_COLUMNS");
+    assert!(text.contains(&most.to_string()) && text.contains(&(most + 1).to_string()), "{text}");
+    assert_eq!(with(1_600).unwrap_err().0, "TOO_MANY_COLUMNS");
 }

@@ -40,6 +40,7 @@ fn update_is_one_delete_and_one_insert() {
     check(&t, vec![s.update_full("1|a", "1|a")], &[]);
 }
 
+/// # Fault F22
 #[test]
 fn unchanged_toast_comes_from_the_old_row() {
     let (t, s) = whole_row();

@@ -200,6 +200,10 @@ fn table_is_shared_until_it_is_described_again() {
     assert!(Arc::ptr_eq(&relation_of(&later.changes[0]), &seen[3]), "it is not described again");
 }
 
+/// # Fault F13
+/// A change comes of a table that the source has not described.
+/// - Happens: the pipeline stops as `PROTOCOL_UNKNOWN_RELATION`; what is known of tables is forgotten with each connection.
+/// - Do: report it; something between the two changes what is sent.
 #[test]
 fn broken_streams_are_refused() {
     let code = |messages: Vec<Bytes>| refusal(messages).code();

@@ -14,6 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::fixture::{PATIENCE, Source, ask, drain, next_transaction, problems, with_code};
 
+/// # Fault F28
+/// `wal_level` is not `logical`.
+/// - Happens: preflight refuses it as `WAL_LEVEL`. A server that has slots does not start with less.
+/// - Do: the SQL that is printed, and a restart of the source.
 #[tokio::test]
 async fn cramped_server_is_mended_by_settings() {
     let options = PostgresOptions::default()

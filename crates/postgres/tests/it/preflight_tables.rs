@@ -38,6 +38,10 @@ async fn sound_source_has_no_failures() {
     assert_eq!(source.ask(made).await, "0");
 }
 
+/// # Fault F20
+/// A table has no replica identity, so that the source cannot say which row an UPDATE or DELETE changed.
+/// - Happens: preflight leaves it out by name; the source itself refuses such changes as soon as it is published.
+/// - Do: the SQL that is printed: a primary key, or `ALTER TABLE … REPLICA IDENTITY`.
 #[tokio::test]
 async fn tables_without_identity_are_left_out_and_can_be_mended() {
     let setup = "CREATE TABLE good (id int PRIMARY KEY); CREATE TABLE keyless (v text); \

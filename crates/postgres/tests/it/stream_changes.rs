@@ -100,6 +100,7 @@ async fn changes_come_as_they_were_made() {
     stream.close().await.unwrap();
 }
 
+/// # Fault F11
 #[tokio::test]
 async fn altered_table_is_described_anew_in_the_middle_of_a_transaction() {
     let source = Source::shared("described", "CREATE TABLE t (id int PRIMARY KEY)").await;

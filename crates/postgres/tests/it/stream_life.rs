@@ -101,6 +101,11 @@ async fn server_that_stops_is_retried() {
     assert_eq!(next_id(&mut stream).await.0, 7);
 }
 
+/// # Fault F10
+/// The slot is in use: by another process, or by a walsender whose client is gone.
+/// - Happens: `SLOT_IN_USE`, which names the process of the source that has it; it is tried again with growing pauses. Nobody
+///   else's session is ended.
+/// - Do: end the other one, or wait until the source gives up its client (`wal_sender_timeout`).
 #[tokio::test]
 async fn slot_that_is_missing_taken_or_ahead_is_refused() {
     let (source, position) = prepare("refused").await;
@@ -127,6 +132,7 @@ async fn slot_that_is_missing_taken_or_ahead_is_refused() {
     assert_eq!(error.code(), "SLOT_EXISTS");
 }
 
+/// # Fault F5
 #[tokio::test]
 async fn lost_slot_is_named_by_preflight_and_stream() {
     let options = PostgresOptions::default()
@@ -155,6 +161,8 @@ async fn lost_slot_is_named_by_preflight_and_stream() {
 
 /// From PostgreSQL 18 on, the server leaves out changes of a missing publication without an error: that it is the same
 /// publication has to be compared by its OID.
+///
+/// # Fault F18
 #[tokio::test]
 async fn dropped_publication_ends_the_stream_for_good() {
     let (source, position) = prepare("unpublished").await;
@@ -189,6 +197,8 @@ async fn resume(source: &Source, from: Lsn) -> Option<TransactionStream> {
 }
 
 /// Wherever the connection is cut, what is received before and after the cut is every transaction once.
+///
+/// # Fault F8
 #[tokio::test]
 async fn connection_may_be_cut_at_any_byte() {
     let (source, mut position) = prepare("cut").await;
@@ -243,6 +253,7 @@ fn first_id(transaction: &Transaction) -> i32 {
     std::str::from_utf8(bytes(new.get(0)).unwrap()).unwrap().parse().unwrap()
 }
 
+/// # Fault F9
 #[tokio::test]
 async fn peer_that_vanished_without_a_word_is_given_up() {
     let (source, position) = prepare("vanished").await;
@@ -259,6 +270,11 @@ async fn peer_that_vanished_without_a_word_is_given_up() {
 }
 
 /// The consumer stands still for longer than the server waits for a sign of life.
+///
+/// # Fault F7
+/// The target is slower than `wal_sender_timeout`.
+/// - Happens: the source gets its signs of life all the same; the queue is bounded, and the source keeps the rest.
+/// - Do: nothing.
 #[tokio::test]
 async fn slow_consumer_is_not_taken_for_a_dead_one() {
     let (source, position) = prepare("slow").await;

@@ -91,6 +91,10 @@ async fn rows(stage: &Stage, table: &str, condition: &str) -> Result<i64> {
     stage.target_number(&format!("SELECT COUNT(*) FROM {table} WHERE {condition}")).await
 }
 
+/// # Fault F21
+/// A table without a key has rows that are equal in all columns.
+/// - Happens: with REPLICA IDENTITY FULL each change takes effect on one of them, and their number stays right.
+/// - Do: nothing; a key makes it faster.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn some_of_equal_rows_go_and_the_others_stay() -> Result<()> {
     let mut stage = Stage::start("bags_some").await?;

@@ -86,6 +86,10 @@ async fn ensure_goes_on(stage: &mut Stage) -> Result<()> {
     Ok(())
 }
 
+/// # Fault F3
+/// The source fails over to a standby that lacks changes which the target has.
+/// - Happens: the pipeline stops as `SOURCE_REWOUND`, and nothing is written.
+/// - Do: `segcdc verify` tells what differs; `segcdc down --drop`, then `segcdc up`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standby_that_was_promoted_without_the_tail_is_refused() -> Result<()> {
     let mut stage = Stage::start("lost_tail").await?;
@@ -110,6 +114,10 @@ async fn a_standby_that_was_promoted_without_the_tail_is_refused() -> Result<()>
     ensure_goes_on(&mut stage).await
 }
 
+/// # Fault F30
+/// The source is restored from a backup.
+/// - Happens: the pipeline stops as `SOURCE_REWOUND`, and nothing is written.
+/// - Do: `segcdc down --drop`, then `segcdc up`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restored_backup_is_refused() -> Result<()> {
     let mut stage = Stage::start("restored").await?;
@@ -141,6 +149,11 @@ async fn a_restored_backup_is_refused() -> Result<()> {
 }
 
 /// The standby takes the primary's place, its address included, while the product runs.
+///
+/// # Fault F2
+/// The source fails over to a standby that has the slot (`failover` slots, from PostgreSQL 17 on).
+/// - Happens: the pipeline goes on from its checkpoint, on the new timeline.
+/// - Do: nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_follows_the_failover_lets_the_pipeline_go_on() -> Result<()> {
     let mut stage =

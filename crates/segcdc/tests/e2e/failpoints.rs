@@ -129,6 +129,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
+/// # Fault F60
 #[test]
 fn every_point_of_the_engine_is_died_at() {
     let single = [SLOT_DROPPED, GIVEN_UP, PARTS];

@@ -65,6 +65,10 @@ struct Score {
     open_batches: u32,
 }
 
+/// # Fault F60
+/// The process is killed at any moment, and so are the servers.
+/// - Happens: the next one reads the checkpoint and goes on; nothing is lost, nothing comes twice.
+/// - Do: nothing; have a service manager start it again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_anything_at_any_time() -> Result<()> {
     let seed = number("SEGCDC_SEED").unwrap_or_else(rand::random);

@@ -153,6 +153,10 @@ async fn carry(stage: &mut Stage, mib: u32, limit: Duration) -> Result<String> {
     Ok(said)
 }
 
+/// # Fault F25
+/// A value is larger than the memory, up to the gigabyte that PostgreSQL can hold.
+/// - Happens: it is never held in memory, and sent in pieces.
+/// - Do: nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_of_24_mib_arrive_exactly_within_the_memory_bound() -> Result<()> {
     let mut stage = Stage::start("large").await?;
@@ -229,6 +233,10 @@ async fn streaming_stage(name: &str) -> Result<Stage> {
     Stage::start_with(name, PostgresOptions::default().setting("logical_decoding_work_mem", "64kB")).await
 }
 
+/// # Fault F24
+/// A transaction is larger than the memory.
+/// - Happens: it is kept on disk with checksums, and takes effect in the target whole.
+/// - Do: nothing; `--spill-limit` bounds the disk, and the target's log must hold it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_larger_than_its_memory_survives_a_kill() -> Result<()> {
     let mut stage = streaming_stage("manyrows").await?;

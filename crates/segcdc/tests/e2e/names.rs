@@ -121,6 +121,10 @@ fn change(rows: &str) -> Result<String> {
     Ok(sql)
 }
 
+/// # Fault F50
+/// Names hold quotes, brackets, dots, blanks, or differ by case alone.
+/// - Happens: they work; those that the target cannot tell apart are refused before anything is made, with a rule that renames.
+/// - Do: take the rule that is offered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hostile_names_work_through_the_whole_path() -> Result<()> {
     let mut stage = Stage::start("names").await?;
@@ -381,6 +385,8 @@ async fn rules_give_tables_and_columns_names_that_work_through_the_whole_path() 
 }
 
 /// What only the database's collation holds equal is asked of the database, before anything is made.
+///
+/// # Fault F50
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn names_that_the_databases_collation_holds_equal_are_refused_by_name() -> Result<()> {
     let mut stage = Stage::start("names_alike").await?;

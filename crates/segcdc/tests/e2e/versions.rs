@@ -70,6 +70,10 @@ async fn publications_of_a_part_of_a_table_are_refused() -> Result<()> {
     Ok(())
 }
 
+/// # Fault F6
+/// The pipeline was stopped for longer than `idle_replication_slot_timeout` (PostgreSQL 18).
+/// - Happens: it stops as `SLOT_LOST`, and the setting is named.
+/// - Do: raise the setting; `segcdc down --drop`, then `segcdc up`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slot_that_was_lost_for_being_idle_says_so() -> Result<()> {
     let options = PostgresOptions::default().setting("idle_replication_slot_timeout", "1s");
@@ -99,6 +103,8 @@ async fn slot_that_was_lost_for_being_idle_says_so() -> Result<()> {
 
 /// From PostgreSQL 18 on the server leaves changes out while their publication is missing, and says nothing. That the
 /// publication is another one has to be noticed by its OID.
+///
+/// # Fault F18
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn publication_that_was_made_again_is_noticed() -> Result<()> {
     let mut stage = Stage::start("republished").await?;

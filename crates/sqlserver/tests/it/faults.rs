@@ -77,6 +77,7 @@ async fn break_at(way: Way, text: &'static str, then: Then) -> Option<Broken> {
     Some(Broken { rig, error, settled, rows })
 }
 
+/// # Fault F40
 #[tokio::test]
 async fn commit_whose_answer_is_lost_has_taken_effect() {
     for way in [Way::OneRequest, Way::Staged] {
@@ -88,6 +89,7 @@ async fn commit_whose_answer_is_lost_has_taken_effect() {
     }
 }
 
+/// # Fault F40
 #[tokio::test]
 async fn commit_that_never_arrived_has_left_no_trace() {
     for way in [Way::OneRequest, Way::Staged] {

@@ -118,6 +118,7 @@ async fn tables_go_through_their_phases() {
     assert!(rig.target.is_usable());
 }
 
+/// # Fault F61
 #[tokio::test]
 async fn process_that_was_taken_over_writes_nothing() {
     let mut rig = Rig::new().await;
@@ -175,6 +176,10 @@ async fn take_over_waits_for_an_open_batch() {
     assert_eq!((taken.epoch, taken.applied_lsn, taken.batch_seq), (2, Lsn::new(77), 1));
 }
 
+/// # Fault F67
+/// The state in the target was written by a newer version of SEG CDC.
+/// - Happens: it is refused as `STATE_UNREADABLE`, and nothing is written.
+/// - Do: use that version.
 #[tokio::test]
 async fn state_of_a_newer_layout_is_refused() {
     let mut rig = Rig::new().await;

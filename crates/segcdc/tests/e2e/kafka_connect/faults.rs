@@ -58,6 +58,11 @@ async fn start() -> Result<(Stage, ConnectCluster)> {
     Ok((stage, cluster))
 }
 
+/// # Fault F69
+/// With the engine kafka-connect: the worker is killed, a task fails, the broker restarts, topics forget too soon.
+/// - Happens: failed tasks are restarted with growing pauses and a limit; what does not heal is named, with the first line of the
+///   trace.
+/// - Do: what the name says; see the guide of Kafka Connect.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_pass_or_are_named() -> Result<()> {
     if let Some(reason) = connect::skipped() {
