@@ -12,6 +12,7 @@ use crate::config::EngineConfig;
 use crate::engine_kind;
 use crate::error::EngineError;
 use crate::heartbeat_row::{self, HeartbeatRow};
+use crate::verify::readiness::Carrier;
 
 /// Pause between two looks at the checkpoint: at first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
@@ -37,6 +38,8 @@ pub(crate) struct Barrier {
     /// Rows that say how far the pipeline has come, for one that another engine runs; empty for one of ours, whose
     /// checkpoint says it.
     heartbeats: Vec<HeartbeatRow>,
+    /// Who carried the pipeline when the comparison began.
+    carrier: Carrier,
     running: bool,
 }
 
@@ -59,6 +62,7 @@ impl Barrier {
             pipeline: config.name.clone(),
             slot,
             heartbeats: engine_kind::heartbeats(&state),
+            carrier: Carrier::of(&state),
             running: true,
         };
         barrier.running = barrier.is_read().await?;
@@ -76,7 +80,7 @@ impl Barrier {
     }
 
     /// Returns when the target has applied all that had committed at the source before the call, or when the pipeline
-    /// turns out not to run; returns that position of the source.
+    /// turns out not to run, or to be carried by somebody else; returns that position of the source.
     ///
     /// # Errors
     /// When a server cannot be asked.
@@ -96,7 +100,9 @@ impl Barrier {
             if self.is_read().await? {
                 seen = Instant::now();
             }
-            if seen.elapsed() > ABSENCE || moved.elapsed() > STANDSTILL {
+            // Whoever has it now keeps its position elsewhere.
+            let is_ours = Carrier::of(&self.state().await?) == self.carrier;
+            if !is_ours || seen.elapsed() > ABSENCE || moved.elapsed() > STANDSTILL {
                 self.running = false;
             }
             sleep(pause).await;
