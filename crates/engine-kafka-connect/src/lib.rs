@@ -18,7 +18,7 @@
 //! - [`mod@prepare`], [`mod@validate`], [`mod@decide`], [`full_load`], [`mod@deploy`], [`mod@run`], [`look_after`], [`mod@status`],
 //!   [`mod@steer`], [`mod@remove`], [`mod@reset`]: its life
 //! - [`migrate`]: from one engine to the other
-//! - [`trace`], [`offset`]: what the worker says, understood
+//! - [`trace`], [`offset`], `stall`: what the worker says, understood
 //! - [`error`]: what can go wrong
 
 mod begin;
@@ -49,6 +49,7 @@ pub mod run;
 pub mod secrets;
 pub mod sink_connector;
 pub mod source_connector;
+mod stall;
 pub mod status;
 pub mod steer;
 mod tls;

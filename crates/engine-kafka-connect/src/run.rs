@@ -14,6 +14,7 @@ use crate::error::ConnectError;
 use crate::look_after::Caretaker;
 use crate::property::Role;
 use crate::rest::{ConnectorWord, Rest};
+use crate::stall;
 use crate::status::{ConnectorReport, connectors};
 
 /// Pause between two looks.
@@ -36,6 +37,16 @@ pub struct Round {
     pub restarted: Vec<String>,
     /// The worker could not be asked.
     pub worker_is_gone: bool,
+    /// How long no heartbeat has arrived, if that is too long and all connectors say that they run.
+    pub stalled_for: Option<Duration>,
+}
+
+/// When the newest heartbeat has arrived.
+struct Newest {
+    lsn: Option<Lsn>,
+    at: Instant,
+    /// How long none may arrive.
+    limit: Duration,
 }
 
 /// Looks after the connectors until everything that had committed when it was called is in the target, or for ever.
@@ -67,8 +78,17 @@ pub async fn run(
     let started = Instant::now();
     let mut seen = Instant::now();
     let mut next_look = Duration::ZERO;
-    let mut round =
-        Round { connectors: Vec::new(), applied_lsn: None, restarted: Vec::new(), worker_is_gone: false };
+    let mut round = Round {
+        connectors: Vec::new(),
+        applied_lsn: None,
+        restarted: Vec::new(),
+        worker_is_gone: false,
+        stalled_for: None,
+    };
+    let mut newest = Newest { lsn: None, at: Instant::now(), limit: stall::limit(None) };
+    if let Ok(properties) = rest.config(&spec.source_connector).await {
+        newest.limit = stall::limit(properties.as_ref());
+    }
     loop {
         if started.elapsed() >= next_look {
             round.restarted.clear();
@@ -87,6 +107,7 @@ pub async fn run(
                 Err(error) => return Err(error),
             }
             round.applied_lsn = applied(config, spec, &mut target).await;
+            round.stalled_for = newest.stalled_for(&round, spec);
             on_round(&round);
             next_look = started.elapsed() + PERIOD;
         } else if goal.is_some() {
@@ -98,6 +119,21 @@ pub async fn run(
             return Ok(applied);
         }
         sleep(if goal.is_some() { EAGER_PERIOD } else { PERIOD }).await;
+    }
+}
+
+// === impl Newest ===
+
+impl Newest {
+    /// How long no heartbeat has arrived, if that is too long.
+    fn stalled_for(&mut self, round: &Round, spec: &Spec) -> Option<Duration> {
+        // Before the first there may be much to copy.
+        let waits = round.applied_lsn.is_none() && spec.debezium_copies();
+        let all_run = round.connectors.iter().all(|connector| connector.word == Some(ConnectorWord::Running));
+        if round.applied_lsn != self.lsn || waits || !all_run {
+            (self.lsn, self.at) = (round.applied_lsn, Instant::now());
+        }
+        Some(self.at.elapsed()).filter(|elapsed| *elapsed > self.limit)
     }
 }
 

@@ -3,10 +3,12 @@
 //! A worker says RUNNING of a connector whose tasks have all failed, and of a task that cannot reach its database. So a
 //! connector counts as failed when one of its tasks is, and what has arrived is judged by the heartbeat rows.
 
-use segcdc_engine_native::heartbeat_row::{self, NOW_US};
+use std::time::Duration;
+
+use segcdc_engine_native::heartbeat_row::{self, Arrived};
 use segcdc_engine_native::{EngineError, Health, PipelineStateWord, SlotReport, StatusNote, TableReport};
 use segcdc_model::{Fault, Lsn, TablePhase};
-use segcdc_postgres::{Session, catalog, publication, session};
+use segcdc_postgres::{catalog, publication, session};
 use segcdc_sqlserver::{PipelineState, Target};
 use serde::Serialize;
 
@@ -16,11 +18,8 @@ use crate::offset;
 use crate::property::Role;
 use crate::remove::brokers;
 use crate::rest::{ConnectorStatus, ConnectorWord, Rest};
+use crate::stall::{self, Beats};
 use crate::trace::{self, Cause};
-
-/// Age of the newest heartbeat in the target above which a person should look, milliseconds. The connector writes one
-/// every five seconds.
-const STALE_MS: u64 = 60_000;
 
 /// Where a pipeline stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -81,7 +80,7 @@ pub(crate) struct Seen {
     pub(crate) source_lsn: Option<Lsn>,
     pub(crate) stored_lsn: Option<Lsn>,
     pub(crate) applied_lsn: Option<Lsn>,
-    pub(crate) lag_ms: Option<u64>,
+    pub(crate) beats: Beats,
     pub(crate) slot: Option<SlotReport>,
     /// The publication, if it is gone.
     pub(crate) lost_publication: Option<String>,
@@ -104,7 +103,7 @@ impl Seen {
 /// `STATE_MISSING`, `ENGINE_MISMATCH`, and what keeps the target or the worker from being asked. A source that cannot be
 /// asked is a note.
 pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus, ConnectError> {
-    let mut target = Target::connect(&config.engine.target).await?;
+    let mut target = Target::connect_to_look(&config.engine.target).await?;
     let pipeline = &config.engine.name;
     let state = target.known_state(pipeline).await?;
     let spec = Spec::of(&state)?;
@@ -115,28 +114,27 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
         Err(ConnectError::Answer { status: 404, .. }) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?;
+    let properties = rest.config(&spec.source_connector).await?;
+    // A row that has arrived before the copy was over would be none: it is left out of the copy.
+    let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?.filter(|row| row.lsn > Lsn::ZERO);
     let mut notes = Vec::new();
     if let Err(error) = measure_sinks(config, rest, &spec, &mut connectors).await {
         notes.push(note(&error));
     }
-    let publication = &state.checkpoint.lineage.publication;
-    let mut seen = match look_at_source(config, publication).await {
-        Ok((source_lsn, now_us, slot, has_publication)) => Seen {
-            source_lsn: Some(source_lsn),
-            lag_ms: arrived.and_then(|arrived| u64::try_from((now_us - arrived.at_us) / 1000).ok()),
-            slot: Some(slot),
-            lost_publication: (!has_publication).then(|| publication.clone()),
-            ..Seen::default()
-        },
+    let mut seen = match look_at_source(config, &state, &spec, arrived).await {
+        Ok(seen) => seen,
         Err(error) => {
             notes.push(note(&error));
             Seen::default()
         }
     };
     seen.stored_lsn = offset::source_position(&offsets, &spec.topic_prefix);
-    // A row that has arrived before the copy was over would be none: it is left out of the copy.
-    seen.applied_lsn = arrived.map(|arrived| arrived.lsn).filter(|lsn| *lsn > Lsn::ZERO);
+    seen.applied_lsn = arrived.map(|arrived| arrived.lsn);
+    seen.beats.limit = stall::limit(properties.as_ref());
+    if arrived.is_none() && !spec.needs_load() && !spec.debezium_copies() {
+        // None has ever arrived, and nothing is copied that it waits for.
+        seen.beats.arrived = micros(state.read_at_us - state.updated_at_us);
+    }
     let idle = |report: &&ConnectorReport| {
         report.word == Some(ConnectorWord::Running)
             && (report.tasks.1 == 0 || report.role == Role::Source && seen.is_unread())
@@ -219,25 +217,38 @@ pub(crate) fn connector(name: &str, role: Role, status: Option<&ConnectorStatus>
     report
 }
 
-/// How far the source is, its clock, the slot, and whether the publication is there.
+/// How far the source is, by its clock how old the heartbeats are, the slot, and whether the publication is there.
 async fn look_at_source(
     config: &ConnectConfig,
-    publication: &str,
-) -> Result<(Lsn, i64, SlotReport, bool), ConnectError> {
+    state: &PipelineState,
+    spec: &Spec,
+    arrived: Option<Arrived>,
+) -> Result<Seen, ConnectError> {
+    let publication = &state.checkpoint.lineage.publication;
     let slot = segcdc_engine_native::slot(&config.engine).await?;
     let source = session::connect(&config.engine.source).await?;
     let found = publication::inspect(&source, publication).await?;
-    let lsn = catalog::current_lsn(&source).await?;
-    let now_us = clock_us(&source).await?;
+    let source_lsn = catalog::current_lsn(&source).await?;
+    // Where somebody has dropped the tables none is written.
+    let written_us = heartbeat_row::written_us(&source, &spec.heartbeats).await.ok().flatten();
+    let now_us = heartbeat_row::now_us(&source).await?;
     source.close().await;
-    Ok((lsn, now_us, slot, found.is_some()))
+    Ok(Seen {
+        source_lsn: Some(source_lsn),
+        slot: Some(slot),
+        lost_publication: found.is_none().then(|| publication.clone()),
+        beats: Beats {
+            arrived: arrived.and_then(|arrived| micros(now_us - arrived.at_us)),
+            written: written_us.and_then(|written_us| micros(now_us - written_us)),
+            ..Beats::default()
+        },
+        ..Seen::default()
+    })
 }
 
-/// The source's time, microseconds since 2000-01-01 UTC.
-async fn clock_us(source: &Session) -> Result<i64, ConnectError> {
-    let rows = source.query_text(&format!("SELECT {NOW_US}")).await?;
-    let text = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
-    Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+/// A number of microseconds; `None` for one below zero.
+fn micros(number: i64) -> Option<Duration> {
+    u64::try_from(number).ok().map(Duration::from_micros)
 }
 
 /// Names connectors that are missing or have failed.
@@ -261,6 +272,22 @@ fn note_connectors(connectors: &[ConnectorReport], notes: &mut Vec<StatusNote>) 
     }
 }
 
+/// Names a connector that says that it runs, and does nothing; whether there is one.
+fn note_idle(word: PipelineStateWord, seen: &Seen, notes: &mut Vec<StatusNote>) -> bool {
+    let unread = word == PipelineStateWord::Running && seen.is_unread() && seen.applied_lsn.is_some();
+    if let Some((connector, cause)) = &seen.trouble {
+        let detail = format!("connector {connector} says that it runs, and does nothing: {}", cause.detail);
+        notes.push(named(cause.code, detail, cause.advice));
+    } else if unread {
+        let detail =
+            "the source connector says that it runs, and nothing reads the slot: it may try again and again";
+        let hint =
+            "look at the worker's log; after a password was changed, `segcdc up` starts the connector again";
+        notes.push(named("CONNECT_SOURCE_NOT_READING", detail.to_owned(), hint));
+    }
+    unread || seen.trouble.is_some()
+}
+
 /// What it all comes to. Pure.
 pub(crate) fn report(
     state: &PipelineState,
@@ -269,11 +296,12 @@ pub(crate) fn report(
     seen: Seen,
     mut notes: Vec<StatusNote>,
 ) -> ConnectStatus {
-    // The slot of a load that has not come so far is not lost. Before PostgreSQL 17 there is no reason of an invalidation.
+    // Before PostgreSQL 17 there is no reason of an invalidation.
     let is_invalid =
         |slot: &SlotReport| slot.invalidation.is_some() || slot.wal_status.as_deref() == Some("lost");
-    let slot_lost =
-        seen.slot.as_ref().is_some_and(|slot| !slot.exists && !spec.needs_load() || is_invalid(slot));
+    // While it is set up, what is not there yet is not lost.
+    let set_up = state.checkpoint.applied_lsn > Lsn::ZERO && !spec.needs_load();
+    let slot_lost = seen.slot.as_ref().is_some_and(|slot| !slot.exists && set_up || is_invalid(slot));
     if slot_lost {
         let detail =
             "the slot is gone or was invalidated: what was committed behind it is lost to the pipeline";
@@ -281,48 +309,39 @@ pub(crate) fn report(
             "remove the pipeline with `segcdc down --drop`, empty the target's tables, and make it anew";
         notes.insert(0, named("SLOT_LOST", detail.to_owned(), hint));
     }
-    let loads = spec.needs_load();
     // PostgreSQL 18 sends nothing then, and says so in its own log only.
-    if let Some(publication) = seen.lost_publication.as_ref().filter(|_| !loads) {
+    if let Some(publication) = seen.lost_publication.as_ref().filter(|_| set_up) {
         let error = EngineError::PublicationMissing { publication: publication.clone() };
         notes.insert(0, named(error.code(), error.to_string(), &error.hint()));
     }
-    if loads {
+    if spec.needs_load() {
         let detail = "the tables are being copied, or that was interrupted; connectors come after it";
         notes.push(named("FULL_LOAD", detail.to_owned(), "`segcdc up` goes on with what was interrupted"));
+    } else if !set_up {
+        let detail = "the pipeline is being set up, or that was interrupted";
+        notes.push(named("SET_UP", detail.to_owned(), "`segcdc up` goes on with what was interrupted"));
     }
     if spec.leaving.is_some() {
         let detail = "the pipeline is being handed to the native engine, or that was interrupted";
         let hint = "`segcdc migrate --engine native` goes on with what was interrupted";
         notes.push(named("MIGRATION_UNFINISHED", detail.to_owned(), hint));
     }
-    if !loads {
+    if set_up {
         note_connectors(&connectors, &mut notes);
     }
-    let word = match loads {
-        true => PipelineStateWord::Starting,
-        false => state_word(&connectors, slot_lost || seen.lost_publication.is_some()),
+    let word = match set_up {
+        false => PipelineStateWord::Starting,
+        true => state_word(&connectors, slot_lost || seen.lost_publication.is_some()),
     };
-    if let Some((connector, cause)) = &seen.trouble {
-        let detail = format!("connector {connector} says that it runs, and does nothing: {}", cause.detail);
-        notes.push(named(cause.code, detail, cause.advice));
-    } else if word == PipelineStateWord::Running && seen.is_unread() && seen.applied_lsn.is_some() {
-        let detail =
-            "the source connector says that it runs, and nothing reads the slot: it may try again and again";
-        let hint =
-            "look at the worker's log; after a password was changed, `segcdc up` starts the connector again";
-        notes.push(named("CONNECT_SOURCE_NOT_READING", detail.to_owned(), hint));
+    let idle = note_idle(word, &seen, &mut notes);
+    let stalled = word == PipelineStateWord::Running && seen.beats.have_stopped();
+    if stalled {
+        notes.push(seen.beats.note());
     }
-    let stale = seen.lag_ms.is_some_and(|lag_ms| lag_ms > STALE_MS);
-    if word == PipelineStateWord::Running && stale {
-        let detail = "no heartbeat has arrived in the target for more than a minute, although all tasks say that they run";
-        let hint = "look at the worker's log: a task that cannot reach its database says RUNNING too";
-        notes.push(named("CONNECT_STALLED", detail.to_owned(), hint));
-    }
+    let word = stall::settle(word, seen.applied_lsn.is_some(), idle, stalled);
     let health = match word {
         PipelineStateWord::Failed => Health::Error,
         PipelineStateWord::Degraded | PipelineStateWord::Paused | PipelineStateWord::Stopped => Health::Warn,
-        PipelineStateWord::Running | PipelineStateWord::Starting if stale => Health::Warn,
         PipelineStateWord::Running | PipelineStateWord::Starting if seen.source_lsn.is_none() => {
             Health::Unknown
         }
@@ -340,7 +359,7 @@ pub(crate) fn report(
         stored_lsn: seen.stored_lsn,
         applied_lsn: seen.applied_lsn,
         lag_bytes: seen.source_lsn.zip(seen.applied_lsn).map(|(source, applied)| source.bytes_since(applied)),
-        lag_ms: seen.lag_ms,
+        lag_ms: seen.applied_lsn.and(seen.beats.arrived).and_then(|age| u64::try_from(age.as_millis()).ok()),
         slot: seen.slot,
         tables: state
             .tables

@@ -50,6 +50,37 @@ pub async fn write(source: &Session, rows: &[HeartbeatRow]) -> Result<Lsn, Sourc
     Ok(position)
 }
 
+/// The source's time, microseconds since 2000-01-01 UTC.
+///
+/// # Errors
+/// The source's.
+pub async fn now_us(source: &Session) -> Result<i64, SourceError> {
+    Ok(number(source, &format!("SELECT {NOW_US}")).await?.unwrap_or_default())
+}
+
+/// When the oldest of all rows was written at the source, microseconds since 2000-01-01 UTC by its clock; `None` when one is
+/// not there.
+///
+/// # Errors
+/// The source's.
+pub async fn written_us(source: &Session, rows: &[HeartbeatRow]) -> Result<Option<i64>, SourceError> {
+    let mut oldest: Option<i64> = None;
+    for row in rows {
+        let table = quote::qualified(&row.source)?;
+        let found = number(source, &format!("SELECT at_us FROM {table} WHERE id = 1")).await?;
+        let Some(at_us) = found else { return Ok(None) };
+        oldest = Some(oldest.map_or(at_us, |least| least.min(at_us)));
+    }
+    Ok(oldest)
+}
+
+/// The number that a query answers.
+async fn number(source: &Session, sql: &str) -> Result<Option<i64>, SourceError> {
+    let rows = source.query_text(sql).await?;
+    let text = rows.into_iter().next().and_then(|row| row.into_iter().next()).flatten();
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
 /// What has arrived in the target of all rows; `None` while one of them has not arrived at all.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use segcdc_sqlserver::{
 use serde::Serialize;
 
 use crate::config::EngineConfig;
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::note::StatusNote;
 use crate::slot_view::{limits, sample};
@@ -91,7 +92,8 @@ pub struct SchemaChangeReport {
 pub enum PipelineStateWord {
     /// Something reads its slot, and all tables are well.
     Running,
-    /// Something reads its slot, or copies, but a table is quarantined.
+    /// Something reads its slot, or copies, but a table is quarantined; or connectors say that they run, and one does nothing
+    /// or no heartbeat comes through.
     Degraded,
     /// Tables are being set up or copied, and the process gives signs of life.
     Starting,
@@ -217,11 +219,12 @@ pub struct SlotReport {
 /// Where the pipeline stands, as the two servers tell.
 ///
 /// # Errors
-/// `STATE_MISSING` when the target does not know the pipeline, and what keeps the target from being asked. A source
-/// that cannot be asked is a note, not an error.
+/// `STATE_MISSING` when the target does not know the pipeline, `ENGINE_MISMATCH` for one that another engine runs, and what
+/// keeps the target from being asked. A source that cannot be asked is a note, not an error.
 pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> {
     let mut target = Target::connect_to_look(&config.target).await?;
     let state = load(config, &mut target).await?;
+    EngineKind::Native.require(&state)?;
     let notes = Notes {
         letters: target.letter_counts(&config.name).await?,
         uses: target.policy_uses(&config.name).await?,

@@ -13,6 +13,8 @@ mod life;
 #[cfg(test)]
 mod references;
 #[cfg(test)]
+mod restarts;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod traces;

@@ -48,7 +48,13 @@ enum Event<'a> {
         step: &'a Step,
     },
     /// How it stands.
-    Status { connectors: Vec<ConnectorLine<'a>>, applied_lsn: Option<Lsn> },
+    Status {
+        connectors: Vec<ConnectorLine<'a>>,
+        applied_lsn: Option<Lsn>,
+        /// Seconds without a heartbeat, when they are too many.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stalled_s: Option<u64>,
+    },
     /// How it ended.
     Summary { outcome: &'static str, applied_lsn: Option<Lsn> },
 }
@@ -209,7 +215,11 @@ fn event(round: &Round) -> Event<'_> {
         name: &report.name,
         state: report.word.map_or("MISSING", |word| word.as_str()),
     });
-    Event::Status { connectors: connectors.collect(), applied_lsn: round.applied_lsn }
+    Event::Status {
+        connectors: connectors.collect(),
+        applied_lsn: round.applied_lsn,
+        stalled_s: round.stalled_for.map(|silence| silence.as_secs()),
+    }
 }
 
 /// A round on one line.
@@ -226,6 +236,13 @@ fn round_line(round: &Round) -> String {
     }
     if round.worker_is_gone {
         line.push_str("; the worker does not answer");
+    }
+    if let Some(silence) = round.stalled_for {
+        // Not another line with each look.
+        let minutes = silence.as_secs() / 60;
+        line.push_str(&format!(
+            "; no heartbeat has arrived for {minutes} min, see `segcdc status` [CONNECT_STALLED]"
+        ));
     }
     line
 }

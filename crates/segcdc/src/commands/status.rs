@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use segcdc_engine_kafka_connect::status as connect_status;
-use segcdc_engine_native::{StatusReport, TableReport, status};
+use segcdc_engine_kafka_connect::{ConnectConfig, Rest, status as connect_status};
+use segcdc_engine_native::{EngineConfig, StatusReport, TableReport, status};
 use serde::Serialize;
 
 use crate::arguments::{Output, StatusArguments};
@@ -21,6 +21,9 @@ use crate::worker;
 /// Time between two reports of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// Code of a pipeline that another engine runs.
+const MISMATCH: &str = "ENGINE_MISMATCH";
+
 /// Moves the cursor to the upper left corner and clears what is below it.
 const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
@@ -31,24 +34,20 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 pub(crate) async fn run(arguments: StatusArguments, console: Console) -> Result<Exit, CliError> {
     let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
     let draws = console.data_paint == Paint::Colour;
-    let connect = worker::existing(&arguments.worker, &config).await?;
+    let mut connect = worker::existing(&arguments.worker, &config).await?;
+    let mut looked_again = false;
     loop {
-        let text = match &connect {
-            Some((config, rest)) => {
-                let report = connect_status(config, rest).await?;
-                let tables = &report.tables;
-                shown(&report, tables, arguments.watch, console, |_| {
-                    connect::render(&report, console.data_paint)
-                })
+        let text = match look(connect.as_ref(), &config, arguments.watch, console).await {
+            Ok(text) => text,
+            // It was made, or handed over, since it was looked for.
+            Err(error) if error.code == MISMATCH && !looked_again => {
+                connect = worker::existing(&arguments.worker, &config).await?;
+                looked_again = true;
+                continue;
             }
-            None => {
-                let report = status(&config).await?;
-                let tables = &report.tables;
-                shown(&report, tables, arguments.watch, console, |wide| {
-                    render(&report, wide, console.data_paint)
-                })
-            }
+            Err(error) => return Err(error),
         };
+        looked_again = false;
         if !arguments.watch {
             console.data(&text);
             return Ok(Exit::Ok);
@@ -57,6 +56,22 @@ pub(crate) async fn run(arguments: StatusArguments, console: Console) -> Result<
         console.data(&format!("{clear}{text}"));
         tokio::time::sleep(PERIOD).await;
     }
+}
+
+/// One look at a pipeline, of connectors or of the native engine.
+async fn look(
+    connect: Option<&(ConnectConfig, Rest)>,
+    config: &EngineConfig,
+    watch: bool,
+    console: Console,
+) -> Result<String, CliError> {
+    let Some((config, rest)) = connect else {
+        let report = status(config).await?;
+        let table = |wide| render(&report, wide, console.data_paint);
+        return Ok(shown(&report, &report.tables, watch, console, table));
+    };
+    let report = connect_status(config, rest).await?;
+    Ok(shown(&report, &report.tables, watch, console, |_| connect::render(&report, console.data_paint)))
 }
 
 /// A report in the form that was asked for; `table` renders it for people, wide or not.

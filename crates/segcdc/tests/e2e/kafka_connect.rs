@@ -5,6 +5,7 @@ mod secrets;
 mod types;
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_testkit::connect::Guest;
@@ -128,10 +129,61 @@ async fn a_pipeline_runs_on_kafka_connect_and_leaves_nothing() -> Result<()> {
         (&"RUNNING".into(), &"kafka-connect".into()),
         "{status:#}"
     );
+    a_stall_has_a_name(&mut stage).await?;
     let shown = [status.to_string(), cluster.worker_log()].concat();
     ensure!(!shown.contains(stage.target.password.expose().as_str()), "the target's password is shown");
     stage.remove().await?;
     nothing_is_left(&stage, &cluster).await
+}
+
+/// The connectors say RUNNING whatever arrives: a pipeline whose heartbeats do not come through is not running well.
+async fn a_stall_has_a_name(stage: &mut Stage) -> Result<()> {
+    let heartbeat = "segcdc.segcdc_routed_heartbeat";
+    // None is written any more, and the newest that has arrived is old.
+    let stop = format!(
+        "CREATE FUNCTION keep_still() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'; \
+         CREATE TRIGGER keep_still BEFORE UPDATE ON {heartbeat} FOR EACH ROW EXECUTE FUNCTION keep_still()"
+    );
+    stage.source.execute(DATABASE, &stop).await?;
+    let old = format!("UPDATE {} SET [at_us] = 1", stage.target_table("segcdc_routed_heartbeat"));
+    let status = state_becomes(stage, "DEGRADED", Some(&old)).await?;
+    let words: Vec<_> =
+        status["connectors"].as_array().into_iter().flatten().map(|connector| &connector["word"]).collect();
+    ensure!(words == ["RUNNING", "RUNNING"] && status["health"] == "WARN", "{status:#}");
+    let stalled = |note: &&Value| note["code"] == "CONNECT_STALLED";
+    let note = status["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(stalled)
+        .with_context(|| format!("{status:#}"))?;
+    ensure!(note["detail"].as_str().is_some_and(|text| text.contains("do not come through")), "{note}");
+    ensure!(note["hint"].as_str().is_some_and(|text| text.contains("segcdc restart")), "{note}");
+    let shown = stage.product.succeed(&["status"]).await?;
+    ensure!(shown.stdout.contains("degraded") && shown.stdout.contains("[CONNECT_STALLED]"), "{shown}");
+    let go_on = format!("DROP TRIGGER keep_still ON {heartbeat}; DROP FUNCTION keep_still");
+    stage.source.execute(DATABASE, &go_on).await?;
+    let status = state_becomes(stage, "RUNNING", None).await?;
+    ensure!(
+        status["health"] == "OK" && !status["notes"].to_string().contains("CONNECT_STALLED"),
+        "{status:#}"
+    );
+    Ok(())
+}
+
+/// Waits for a state of the pipeline; before each look a statement of the target may be run.
+async fn state_becomes(stage: &mut Stage, state: &str, before: Option<&str>) -> Result<Value> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(sql) = before {
+            stage.target().await?.batch(sql).await?;
+        }
+        let status = json(&stage.product.succeed(&["status", "-o", "json"]).await?)?;
+        if status["state"] == state {
+            return Ok(status);
+        }
+        ensure!(Instant::now() < end, "not {state}: {status:#}");
+    }
 }
 
 /// Neither server nor the cluster has anything of the pipeline.

@@ -7,9 +7,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use segcdc_tds::Datum;
 use segcdc_testkit::connect::Guest;
 use segcdc_testkit::{ConnectCluster, connect, until};
@@ -18,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::kafka_connect::{errors_of, json, left_in, tell_of};
+use super::product::{Finished, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// What the application writes. `filler` makes the copy last.
@@ -273,6 +275,11 @@ async fn a_full_load_and_the_connectors_behind_it_carry_each_row_once() -> Resul
     // The same by Debezium, with fewer rows: it takes its time.
     stage.source.execute(DATABASE, "DELETE FROM filler WHERE id > 500; TRUNCATE journal").await?;
     let application = Application::start(&stage).await?;
+    let by_debezium = ["up", "--yes", "--engine", "kafka-connect", "--full-load", "debezium"];
+    let mut running = stage.product.start(&by_debezium)?;
+    while_debezium_copies(&mut stage).await?;
+    running.ensure_runs()?;
+    running.kill().await?;
     catch_up(&mut stage, &cluster, &["--full-load", "debezium"]).await?;
     application.commits(200).await?;
     let committed = application.end().await?;
@@ -299,6 +306,7 @@ async fn a_running_pipeline_is_handed_over_both_ways_without_a_difference() -> R
     let planned = stage.product.succeed(&[&to_connect[..], &["--dry-run"]].concat()).await?;
     ensure!(planned.stdout.contains("4. note in the state"), "{planned}");
     native.ensure_runs()?;
+    let comparing = half_a_comparison(&mut stage).await?;
     stage.product.succeed(&[&to_connect[..], &["--yes"]].concat()).await?;
     let ended = native.wait(PATIENCE).await?;
     assert_eq!(ended.error_code(), Some("FENCED"), "{ended}");
@@ -311,6 +319,9 @@ async fn a_running_pipeline_is_handed_over_both_ways_without_a_difference() -> R
     let (before, behind) = began_exactly_at(&stage, &cluster, &topic, lsn(&state["start_lsn"])?).await?;
     ensure!(before > 0 && behind > 0, "{before} rows before, {behind} behind: nothing was tested");
     eprintln!("to connectors: {before} rows of the journal by the native engine, {behind} by the connectors");
+    // What it had read is of one engine, the rest of another.
+    comparing.signal(Signal::CONT)?;
+    says(&comparing.wait(PATIENCE).await?, "HANDED_OVER")?;
 
     // Back, and the call dies half-way, behind the cut.
     let to_native = ["migrate", "--engine", "native", "--yes"];
@@ -343,11 +354,49 @@ async fn a_running_pipeline_is_handed_over_both_ways_without_a_difference() -> R
     stage.remove().await
 }
 
+/// Until Debezium has copied everything, and a heartbeat behind it has arrived, the tables are being copied, whatever the
+/// connectors say.
+async fn while_debezium_copies(stage: &mut Stage) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        // There may be no state yet, or none of the tables.
+        let finished = stage.product.run(&["status", "-o", "json"]).await?;
+        let status = if finished.status.success() { json(&finished)? } else { Value::Null };
+        if status["tables"].as_array().is_some_and(|tables| tables.len() == COMPARED.len()) {
+            break status;
+        }
+        ensure!(Instant::now() < end, "{finished}");
+    };
+    let mut tables = status["tables"].as_array().context("tables")?.iter();
+    let all = tables.all(|table| table["phase"] == "COPYING");
+    ensure!(all && status["state"] == "STARTING", "{status:#}");
+    not_compared(stage, "COPYING").await
+}
+
+/// A comparison that stands still in the middle of a table.
+async fn half_a_comparison(stage: &mut Stage) -> Result<Running> {
+    let mut comparing = stage.product.start(&["verify", "-o", "json"])?;
+    let reads =
+        "SELECT count(*)::text FROM pg_stat_activity WHERE query LIKE 'COPY%filler%' AND state = 'active'";
+    comparing
+        .until("the comparison reads the largest table", PATIENCE, || async {
+            (stage.source.psql(DATABASE, reads).ok()?.trim() != "0").then_some(())
+        })
+        .await?;
+    comparing.signal(Signal::STOP)?;
+    Ok(comparing)
+}
+
 /// `verify` says of each table why it compares nothing, instead of differences that are none.
 async fn not_compared(stage: &mut Stage, code: &str) -> Result<()> {
     let verdict = stage.product.run(&["verify", "-o", "json"]).await?;
+    says(&verdict, code)
+}
+
+/// A verdict has this reason for each table, and no difference.
+fn says(verdict: &Finished, code: &str) -> Result<()> {
     ensure!(verdict.status.code() == Some(1), "{verdict}");
-    let report = json(&verdict)?;
+    let report = json(verdict)?;
     let tables = report["tables"].as_array().context("tables")?;
     let all = tables.iter().all(|table| table["not_compared"]["code"] == code);
     ensure!(all && tables.len() == COMPARED.len() && report["differences"] == 0, "{report:#}");
