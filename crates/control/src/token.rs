@@ -3,10 +3,8 @@
 //! They have 256 random bits, so a plain SHA-256 is enough to store them by (OWASP ASVS 5.0, 6.5.2); slow hashing is for
 //! what people choose. An API token carries the id of its row, so that it is found without a scan of hashes.
 
-use std::fmt::Write;
-
 use ring::rand::{SecureRandom, SystemRandom};
-use segcdc_model::Secret;
+use segcdc_model::{Secret, hex};
 use sha2::{Digest, Sha256};
 
 use crate::crypto::CryptoError;
@@ -70,15 +68,6 @@ fn random_hex() -> Result<String, CryptoError> {
     let mut bytes = [0_u8; BYTES];
     SystemRandom::new().fill(&mut bytes).map_err(|_nothing| CryptoError::NoRandomness)?;
     Ok(hex(&bytes))
-}
-
-/// Lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@
 //! - [`finding`], [`fault`]: what preflight says, and what an error must say
 //! - [`status`]: phases of a pipeline and of its tables
 //! - [`secret`]: values that never print
+//! - [`mod@hex`]: bytes as hexadecimal digits
 
 pub mod catalog_table;
 pub mod change;
 pub mod checkpoint;
 pub mod fault;
 pub mod finding;
+pub mod hex;
 pub mod large;
 pub mod lsn;
 pub mod mssql_type;
@@ -42,6 +44,7 @@ pub use change::{Change, OldTuple};
 pub use checkpoint::{Checkpoint, Lineage};
 pub use fault::{Disposition, Fault};
 pub use finding::{Finding, Severity, Side};
+pub use hex::hex;
 pub use large::{LARGE_BLOCK_BYTES, LargeFacts, LargeKind, LargeRef, LargeStore, LargeValue};
 pub use lsn::Lsn;
 pub use mssql_type::{Length, MssqlType};

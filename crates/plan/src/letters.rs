@@ -20,7 +20,7 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Field, Lsn, PgType, QualifiedName, Value};
+use segcdc_model::{Field, Lsn, PgType, QualifiedName, Value, hex};
 use sha2::{Digest, Sha256};
 
 use crate::canonical;
@@ -28,6 +28,8 @@ use crate::convert::{self, ValueError};
 use crate::row_image::RowImage;
 use crate::spelling::{self, Spelling};
 use crate::table_plan::TablePlan;
+
+mod content;
 
 /// Bytes of a payload from which on values are named by their length: a thousand letters of wide rows are to stay within
 /// the memory of a batch.
@@ -276,7 +278,7 @@ impl OpenLetters {
 /// The column whose field was not sent or is not of its type, and why.
 pub fn key_of(table: &TablePlan, image: &RowImage) -> Result<LetterKey, (usize, ValueError)> {
     if table.key_columns().is_empty() {
-        return Ok(LetterKey { digest: content_digest(table, image)?, texts: Vec::new() });
+        return Ok(LetterKey { digest: content::digest(table, image)?, texts: Vec::new() });
     }
     let texts =
         table.key_columns().iter().map(|column| Ok(key_text(table, image, *column)?.unwrap_or_default()));
@@ -360,34 +362,10 @@ fn key_text(
 /// Bytes that are no text, so that they can be told apart.
 fn bytes_text(field: Field<'_>) -> String {
     match field {
-        Field::Text(bytes) | Field::Binary(bytes) => spelling::hex(bytes),
-        Field::Large(value) => spelling::hex(&value.facts().sha256),
+        Field::Text(bytes) | Field::Binary(bytes) => hex(bytes),
+        Field::Large(value) => hex(&value.facts().sha256),
         Field::Null | Field::UnchangedToast => String::new(),
     }
-}
-
-/// Digest of all columns, whichever form they were sent in.
-fn content_digest(table: &TablePlan, image: &RowImage) -> Result<KeyDigest, (usize, ValueError)> {
-    let mut hasher = Sha256::new();
-    let mut add = |tag: u8, bytes: &[u8]| {
-        hasher.update([tag]);
-        hasher.update((bytes.len() as u64).to_be_bytes());
-        hasher.update(bytes);
-    };
-    for (index, column) in table.columns.iter().enumerate() {
-        match spelling::spell(&column.pg_type, image.field(index)) {
-            Spelling::Null => add(b'n', &[]),
-            Spelling::Unknown => return Err((index, ValueError::NotSent)),
-            Spelling::Text(text) => add(b't', text.as_bytes()),
-            Spelling::Bytes(bytes) => add(b't', bytes),
-            Spelling::Long(_) => match image.field(index) {
-                Field::Large(value) => add(b'l', &value.facts().sha256),
-                Field::Text(bytes) | Field::Binary(bytes) => add(b'l', &Sha256::digest(bytes)),
-                Field::Null | Field::UnchangedToast => add(b'n', &[]),
-            },
-        }
-    }
-    Ok(hasher.finalize().into())
 }
 
 /// The row as a JSON object: PostgreSQL's texts, `null`, `{"bytes": n}` for a value for which there is no room, `{"hex":
@@ -403,7 +381,7 @@ fn payload(table: &TablePlan, image: &RowImage) -> String {
             Spelling::Text(text) if too_long(text.len()) => format!("{{\"bytes\":{}}}", text.len()),
             Spelling::Text(text) => json_text(&text),
             Spelling::Bytes(bytes) if too_long(bytes.len()) => format!("{{\"bytes\":{}}}", bytes.len()),
-            Spelling::Bytes(bytes) => format!("{{\"hex\":\"{}\"}}", spelling::hex(bytes)),
+            Spelling::Bytes(bytes) => format!("{{\"hex\":\"{}\"}}", hex(bytes)),
             Spelling::Long(bytes) => format!("{{\"bytes\":{bytes}}}"),
         };
         let comma = if json.len() > 1 { "," } else { "" };

@@ -4,7 +4,6 @@
 //! nothing is ever parsed from it again.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use segcdc_model::{Field, PgType, Value};
 
@@ -29,15 +28,22 @@ pub(crate) enum Spelling<'a> {
     Long(u64),
 }
 
-/// Spells a field.
+/// Spells a field, unless it is long.
 pub(crate) fn spell<'a>(pg_type: &PgType, field: Field<'a>) -> Spelling<'a> {
+    match field {
+        Field::Text(bytes) | Field::Binary(bytes) if bytes.len() > MAX_BYTES => {
+            Spelling::Long(bytes.len() as u64)
+        }
+        field => spell_whole(pg_type, field),
+    }
+}
+
+/// Spells a field that is in memory, however long it is.
+pub(crate) fn spell_whole<'a>(pg_type: &PgType, field: Field<'a>) -> Spelling<'a> {
     match field {
         Field::Null => Spelling::Null,
         Field::UnchangedToast => Spelling::Unknown,
         Field::Large(value) => Spelling::Long(value.facts().length),
-        Field::Text(bytes) | Field::Binary(bytes) if bytes.len() > MAX_BYTES => {
-            Spelling::Long(bytes.len() as u64)
-        }
         Field::Text(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Spelling::Text(Cow::Borrowed(text)),
             Err(_) => Spelling::Bytes(bytes),
@@ -112,15 +118,6 @@ fn with_era(text: &str) -> String {
         Ok(year) if negative || year == 0 => format!("{:04}-{rest} BC", if negative { year + 1 } else { 1 }),
         _ => text.to_owned(),
     }
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

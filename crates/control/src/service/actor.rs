@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use segcdc_model::hex;
 use sha2::{Digest, Sha256};
 
 use super::Control;
@@ -199,5 +200,5 @@ pub(super) fn csrf_of(session: &str) -> String {
     let mut digest = Sha256::new();
     digest.update(b"segcdc csrf\0");
     digest.update(session.as_bytes());
-    token::hex(&digest.finalize())
+    hex(&digest.finalize())
 }

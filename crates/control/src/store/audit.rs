@@ -1,5 +1,6 @@
 //! The audit log: append-only, a chain of hashes a tenant.
 
+use segcdc_model::hex;
 use sha2::{Digest, Sha256};
 
 use super::work::{Work, execute, within};
@@ -135,5 +136,5 @@ fn hash(previous: &str, seq: i64, at: Millis, what: &NewAudit) -> String {
         part(&[u8::from(text.is_some())]);
         part(text.as_deref().unwrap_or_default().as_bytes());
     }
-    crate::token::hex(&digest.finalize())
+    hex(&digest.finalize())
 }
