@@ -123,6 +123,8 @@ impl Follow<'_> {
             snapshot.source_lsn = snapshot.source_lsn.max(catch_up_goal);
         });
         tracing::info!(slot, lsn = %applied, "following");
+        let write_path = target.write_path();
+        let examiner = Examiner::new(source, naming, form, write_path.most_large_bytes());
         let mut following = Loop {
             intake: Intake::new(stream, applied, context.config.batch),
             context,
@@ -136,9 +138,8 @@ impl Follow<'_> {
             watch,
             timeline,
             large_since: None,
-            examiner: Examiner::new(source, naming, form),
+            examiner,
         };
-        let write_path = following.target.write_path();
         let end = tokio::select! {
             end = following.run() => end,
             never = large_report::report(context, write_path, checkpoint.epoch) => match never {},

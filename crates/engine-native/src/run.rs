@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use segcdc_model::fault::chain;
 use segcdc_model::{Disposition, Fault, Lsn, Phase};
+use segcdc_plan::TablePlan;
 use segcdc_postgres::{catalog, publication, session, slot};
 use segcdc_sqlserver::Target;
 use tokio_util::sync::CancellationToken;
@@ -222,7 +223,7 @@ async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, Eng
         (slot::inspect(&source, &slot_name).await?, publication::inspect(&source, &publication_name).await?)
     };
     let facts = SetupFacts { state: state.as_ref(), slot: slot.as_ref(), publication: publication.as_ref() };
-    let provisioned = match (decide(config, facts)?, state) {
+    let mut provisioned = match (decide(config, facts)?, state) {
         (SetupAction::Resume, Some(state)) => {
             startup::resume(context, memory, &source, &mut target, state).await?
         }
@@ -235,11 +236,16 @@ async fn prepare(context: &Context, memory: &mut Memory) -> Result<Prepared, Eng
             provision::create(context, memory, &source, &mut target).await?
         }
     };
+    if let Some(most) = target.write_path().most_large_bytes() {
+        for (plan, _) in &mut provisioned.tables {
+            Arc::make_mut(plan).bound_large(Some(most));
+        }
+    }
     Ok(Prepared { context: context.clone(), source, target, provisioned })
 }
 
 /// Tables that need no copy any more.
-fn count_finished(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver::TableState)]) -> usize {
+fn count_finished(tables: &[(Arc<TablePlan>, segcdc_sqlserver::TableState)]) -> usize {
     tables.iter().filter(|(_, state)| !needs_copy(state)).count()
 }
 

@@ -111,4 +111,10 @@ impl LargeRef<'_> {
             LargeKind::HexBytes => facts.length.saturating_sub(skip) / 2,
         }
     }
+
+    /// Bytes at the target, whose text is UTF-16.
+    pub fn target_bytes(&self) -> u64 {
+        let unit = if self.kind == LargeKind::Text { 2 } else { 1 };
+        self.target_length().saturating_mul(unit)
+    }
 }

@@ -13,7 +13,7 @@
 //! set_aside   keeps its row out of the table
 //! ```
 
-use segcdc_model::{Field, Length, MssqlType, Value};
+use segcdc_model::{Field, LargeRef, Length, MssqlType, Value};
 
 use crate::convert::{self, NumericExtent, ValueError};
 use crate::json_array::{self, ArrayTrouble};
@@ -63,6 +63,8 @@ pub enum Misfit {
     TooLong,
     /// Longer than the column's share of an index key.
     KeyTooLong,
+    /// Of more bytes than the target takes as a whole, where it takes no pieces.
+    TooLarge,
     /// Bytes that are no text.
     NotUtf8,
     /// An array that JSON has no place for, or JSON that the type `json` has none for.
@@ -99,6 +101,7 @@ impl Misfit {
             }
             Misfit::TooLong => "VALUE_TOO_LONG",
             Misfit::KeyTooLong => "KEY_TOO_LONG",
+            Misfit::TooLarge => "VALUE_TOO_LARGE",
             Misfit::NotUtf8 => "VALUE_NOT_UTF8",
             Misfit::Null => "VALUE_NULL",
         }
@@ -245,8 +248,9 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
             MssqlType::NVarChar { length: Length::Max, .. } | MssqlType::VarChar { length: Length::Max },
         ) => {
             let units = large.value.facts().utf16_units.unwrap_or_default();
-            (units > MAX_BYTES / 2).then_some(Misfit::TooLong)
+            (units > MAX_BYTES / 2).then_some(Misfit::TooLong).or_else(|| too_large(column, large))
         }
+        (Value::Large(large), MssqlType::VarBinary { length: Length::Max }) => too_large(column, large),
         // A large value is longer than any type with a length.
         (Value::Large(_), kind @ MssqlType::NVarChar { length: Length::Limited(_), .. }) => {
             Some(too_long(kind))
@@ -264,6 +268,11 @@ fn misfit(column: &ColumnPlan, value: Value<'_>, field: Field<'_>) -> Option<Mis
             .or_else(|| (us.rem_euclid(unit_us(scale)) != 0).then_some(Misfit::TooPrecise)),
         _ => None,
     }
+}
+
+/// A value that has no place in one parameter, where the column's large values have to.
+fn too_large(column: &ColumnPlan, large: LargeRef<'_>) -> Option<Misfit> {
+    column.most_large_bytes.filter(|most| large.target_bytes() > *most).map(|_| Misfit::TooLarge)
 }
 
 /// The value of the column that is nearest to one that it cannot hold, if there is one.

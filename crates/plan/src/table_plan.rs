@@ -65,6 +65,8 @@ pub struct ColumnPlan {
     pub as_text: bool,
     /// It is an array that becomes JSON, and what its elements become.
     pub array: Option<ArrayElement>,
+    /// Bytes that a large value may have at the target; `None` where it is sent in pieces, see [`TablePlan::bound_large`].
+    pub most_large_bytes: Option<u64>,
 }
 
 /// What identifies a row of the target table.
@@ -132,6 +134,13 @@ impl TablePlan {
         self.key.columns()
     }
 
+    /// Bounds the bytes of large values, for a target that takes them as a whole only.
+    pub fn bound_large(&mut self, most_bytes: Option<u64>) {
+        for column in &mut self.columns {
+            column.most_large_bytes = most_bytes;
+        }
+    }
+
     /// Whether `column` is part of the key.
     pub fn is_key(&self, column: usize) -> bool {
         self.key_columns().contains(&column)
@@ -191,6 +200,7 @@ pub fn table_plan_without(
             policy,
             as_text,
             array: wanted.and_then(|wanted| wanted.array),
+            most_large_bytes: None,
         });
     }
     let source = &source;

@@ -160,6 +160,7 @@ mod tests {
             policy,
             as_text: false,
             array: None,
+            most_large_bytes: None,
         };
         let Ok(Fitted::Exact(value)) = fit(&column(ValuePolicy::Halt), field) else {
             return Err(TestCaseError::fail("a value of the type is decoded"));

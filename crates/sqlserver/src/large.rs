@@ -38,12 +38,11 @@ struct Conversion {
 impl LargeParts {
     /// What is sent for a value.
     pub(crate) fn new(large: LargeRef<'_>) -> Self {
-        let unit = if large.kind == LargeKind::Text { 2 } else { 1 };
         LargeParts {
             store: Arc::clone(large.value.store()),
             kind: large.kind,
             skip: usize::from(large.skip),
-            byte_len: large.target_length().saturating_mul(unit),
+            byte_len: large.target_bytes(),
         }
     }
 

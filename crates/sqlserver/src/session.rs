@@ -9,6 +9,9 @@ use crate::dialect::{Dialect, TimeForm};
 use crate::error::TargetError;
 use crate::sql;
 
+/// Most bytes of a large value as a parameter, which is in memory as a whole, and more than once.
+pub(crate) const MAX_PARAMETER_BYTES: u64 = 16 << 20;
+
 /// How rows get into staging and target tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WritePath {
@@ -29,6 +32,18 @@ pub struct Target {
     pub(crate) staging_count: usize,
     /// Whether the server deletes through a query that numbers rows, once it was asked.
     numbered: Option<bool>,
+}
+
+// === impl WritePath ===
+
+impl WritePath {
+    /// Bytes that a value may have which is too large for memory; `None` where it is sent in pieces.
+    pub const fn most_large_bytes(self) -> Option<u64> {
+        match self {
+            WritePath::Bulk => None,
+            WritePath::Insert => Some(MAX_PARAMETER_BYTES),
+        }
+    }
 }
 
 // === impl Target ===

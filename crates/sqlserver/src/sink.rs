@@ -13,14 +13,11 @@ use segcdc_tds::{
 use crate::encode;
 use crate::error::RefusedValue;
 use crate::large::LargeParts;
-use crate::session::{Target, WritePath};
+use crate::session::{MAX_PARAMETER_BYTES, Target, WritePath};
 use crate::sql;
 
 /// Parameters of one request: the server's 2100, less the two of `sp_executesql` itself (error 8003).
 pub(crate) const MAX_PARAMETERS: usize = 2_098;
-
-/// Most bytes of a large value as a parameter, which is in memory as a whole, and more than once.
-const MAX_PARAMETER_BYTES: u64 = 16 << 20;
 
 /// Rows of one VALUES list (error 10738).
 const MAX_VALUES_ROWS: usize = 1_000;

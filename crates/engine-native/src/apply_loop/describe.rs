@@ -28,6 +28,8 @@ pub(super) struct Examiner<'a> {
     naming: Naming,
     /// The form in which the stream sends fields.
     form: FieldForm,
+    /// Bytes that large values may have at the target, where it takes no pieces.
+    most_large_bytes: Option<u64>,
     /// What the catalog said of tables when it was last read, by OID: as good as a new look at it for every transaction that
     /// it shows. A table that is emptied often is described as often.
     seen: HashMap<u32, Arc<CatalogTable>>,
@@ -45,8 +47,13 @@ struct Looked {
 
 impl<'a> Examiner<'a> {
     /// One that has seen nothing.
-    pub(super) fn new(source: &'a Session, naming: Naming, form: FieldForm) -> Self {
-        Examiner { source, naming, form, seen: HashMap::new() }
+    pub(super) fn new(
+        source: &'a Session,
+        naming: Naming,
+        form: FieldForm,
+        most_large_bytes: Option<u64>,
+    ) -> Self {
+        Examiner { source, naming, form, most_large_bytes, seen: HashMap::new() }
     }
 
     /// What a description in the transaction `xid` means for a table.
@@ -69,11 +76,12 @@ impl<'a> Examiner<'a> {
             };
         };
         let described = Described { known, plan, relation, catalog: &catalog };
-        let decision = decide(described, &self.naming).map_err(|error| match error.table_oid() {
+        let mut decision = decide(described, &self.naming).map_err(|error| match error.table_oid() {
             Some(_) => error,
             None => PlanError::SchemaChanged { oid, table, detail: error.to_string() },
         })?;
-        if let Decision::Change(change) = &decision {
+        if let Decision::Change(change) = &mut decision {
+            change.plan.bound_large(self.most_large_bytes);
             self.check_form(change)?;
             tracing::info!(table = %plan.source.name, steps = change.steps.len(), "the table was changed at the source");
         }

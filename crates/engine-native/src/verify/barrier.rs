@@ -5,7 +5,7 @@ use std::time::Duration;
 use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
 use segcdc_plan::{KnownTable, OnChange};
 use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
-use segcdc_sqlserver::{CountedUse, PipelineState, Target, TargetConfig};
+use segcdc_sqlserver::{CountedUse, PipelineState, Target, TargetConfig, WritePath};
 use tokio::time::{Instant, sleep};
 
 use crate::config::EngineConfig;
@@ -67,6 +67,11 @@ impl Barrier {
         };
         barrier.running = barrier.is_read().await?;
         Ok((barrier, state))
+    }
+
+    /// How a pipeline's rows get into the target.
+    pub(crate) fn write_path(&self) -> WritePath {
+        self.target.write_path()
     }
 
     /// The session with the source, for questions in between.

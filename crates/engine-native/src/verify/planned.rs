@@ -32,6 +32,10 @@ pub(super) async fn planned(
         None => table_plan(&source, &naming(config))
             .map(|plan| TablePlan { target: state.target.clone(), ..plan }),
     };
+    let plan = plan.map(|mut plan| {
+        plan.bound_large(barrier.write_path().most_large_bytes());
+        plan
+    });
     Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
 }
 

@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use segcdc_model::{Field, Length, MssqlType, PgType, Value};
+use segcdc_model::{Field, LargeFacts, LargeStore, LargeValue, Length, MssqlType, PgType, Value};
 
 use super::{Fitted, Misfit, fit};
 use crate::canonical;
@@ -21,6 +23,7 @@ fn column(pg_type: PgType, mssql_type: MssqlType, policy: ValuePolicy) -> Column
         policy,
         as_text: false,
         array: None,
+        most_large_bytes: None,
     }
 }
 
@@ -189,6 +192,65 @@ fn naive_decimal(text: &str, precision: u8, scale: u8) -> Option<String> {
             format!("{text_sign}{whole}.{fraction}")
         }
     })
+}
+
+/// A value of which only the facts count.
+#[derive(Debug)]
+struct NoBytes;
+
+impl LargeStore for NoBytes {
+    fn read_block(&self, _index: u64, out: &mut Vec<u8>) -> std::io::Result<()> {
+        out.clear();
+        Ok(())
+    }
+}
+
+#[test]
+fn large_values_are_bounded_where_they_go_as_a_whole() {
+    let large = |pg_type: &PgType, length: u64| {
+        let binary = *pg_type == PgType::Bytea;
+        let facts = LargeFacts {
+            binary,
+            length,
+            first_byte: b'x',
+            sha256: [0; 32],
+            utf16_units: (!binary).then_some(length),
+            hex: false,
+        };
+        LargeValue::new(facts, Arc::new(NoBytes))
+    };
+    let text = MssqlType::NVarChar { length: Length::Max, binary_collation: false };
+    let bytes = MssqlType::VarBinary { length: Length::Max };
+    for (pg_type, mssql_type, fits) in [
+        (PgType::Text, text, 50),
+        (PgType::Text, MssqlType::VarChar { length: Length::Max }, 50),
+        (PgType::Bytea, bytes, 100),
+    ] {
+        for (bound, length, expected) in
+            [(Some(100), fits, None), (Some(100), fits + 1, Some(Misfit::TooLarge)), (None, fits + 1, None)]
+        {
+            let value = large(&pg_type, length);
+            let of = |policy| ColumnPlan {
+                most_large_bytes: bound,
+                ..column(pg_type.clone(), mssql_type, policy)
+            };
+            let found = fit(&of(ValuePolicy::SetAside), Field::Large(&value)).unwrap();
+            match (found, expected) {
+                (Fitted::Exact(Value::Large(_)), None) => {}
+                (Fitted::Aside(misfit), Some(expected)) => assert_eq!(misfit, expected),
+                other => panic!("{pg_type:?} of {length}: {other:?}"),
+            }
+            let nulled = fit(&of(ValuePolicy::Null), Field::Large(&value)).unwrap();
+            assert_eq!(
+                nulled == Fitted::Replaced(Value::Null),
+                expected.is_some(),
+                "{pg_type:?} of {length}"
+            );
+            let halted = fit(&of(ValuePolicy::Halt), Field::Large(&value)).unwrap();
+            assert!(matches!(halted, Fitted::Exact(Value::Large(_))), "whoever writes it refuses it");
+        }
+    }
+    assert_eq!(Misfit::TooLarge.code(), "VALUE_TOO_LARGE");
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! A target that takes no bulk loads: rows go by parameterised INSERT, and values are limited to what one parameter may have.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use segcdc_testkit::PostgresOptions;
 
 use super::stage::{DATABASE, PATIENCE, Stage};
@@ -81,5 +81,71 @@ async fn values_up_to_the_limit_of_a_parameter_arrive_and_larger_ones_halt_their
     ensure!(all.equal && stage.quarantined().await?.is_empty(), "{all:#?}");
     let verify = stage.product.succeed(&["verify"]).await?;
     ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    Ok(())
+}
+
+/// Table, column and code of each open letter.
+async fn letters(stage: &mut Stage) -> Result<Vec<[String; 3]>> {
+    let list = stage.product.succeed(&["deadletter", "list", "-o", "json"]).await?;
+    let list: serde_json::Value = serde_json::from_str(&list.stdout)?;
+    let letters = list["letters"].as_array().with_context(|| format!("{list:#}"))?;
+    let of = |letter: &serde_json::Value| {
+        [&letter["source"]["name"], &letter["column"], &letter["code"]]
+            .map(|value| value.as_str().unwrap_or_default().to_owned())
+    };
+    let mut found: Vec<_> = letters.iter().map(of).collect();
+    found.sort();
+    Ok(found)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_beyond_the_limit_become_what_their_policy_says() -> Result<()> {
+    let Some(mut stage) = Stage::start_without_bulk("insertsaside", PostgresOptions::default()).await? else {
+        return Ok(());
+    };
+    let setup = format!(
+        "{} {} CREATE SCHEMA expected; \
+         CREATE VIEW expected.aside AS SELECT * FROM aside \
+            WHERE coalesce(octet_length(b), 0) <= {LIMIT} AND coalesce(length(t), 0) <= {}; \
+         CREATE VIEW expected.nulled AS SELECT id, CASE WHEN octet_length(b) <= {LIMIT} THEN b END AS b, t FROM nulled; \
+         INSERT INTO aside VALUES (1, 'small', 'beside'); INSERT INTO nulled VALUES (1, 'small', 'beside')",
+        create("aside"),
+        create("nulled"),
+        LIMIT / 2
+    );
+    stage.source.execute(DATABASE, &setup).await?;
+    let more = |table: &str, id: u32| {
+        format!("INSERT INTO {table} VALUES ({id}, decode(repeat('00', {}), 'hex'), 'beside');", LIMIT + 1)
+    };
+    let longer = format!("INSERT INTO aside VALUES (4, NULL, repeat('y', {}));", LIMIT / 2 + 1);
+    stage.source.execute(DATABASE, &[more("aside", 3), more("nulled", 3), longer].concat()).await?;
+    stage.product.set("SEGCDC_TABLES", "public.*");
+    let rules = "public.aside=set_aside,public.nulled.b=null";
+    stage.product.succeed(&["up", "--yes", "--until-caught-up", "--on-value", rules]).await?;
+    expect(&stage, "by the copy").await?;
+    let letter = |column: &str| ["aside", column, "VALUE_TOO_LARGE"].map(str::to_owned);
+    let found = letters(&mut stage).await?;
+    ensure!(found == [letter("b"), letter("t")], "by the copy: {found:?}");
+
+    // By the stream; what is mended heals.
+    let changes =
+        [&more("aside", 5), &more("nulled", 5), "UPDATE aside SET t = left(t, -1) WHERE id = 4"].concat();
+    stage.source.execute(DATABASE, &changes).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    expect(&stage, "by the stream").await?;
+    let found = letters(&mut stage).await?;
+    ensure!(found == [letter("b"), letter("b")], "by the stream: {found:?}");
+    ensure!(stage.quarantined().await?.is_empty(), "{:?}", stage.quarantined().await?);
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    Ok(())
+}
+
+/// Compares the tables with the views that say what should be in the target.
+async fn expect(stage: &Stage, when: &str) -> Result<()> {
+    let schema = stage.target.default_schema.as_str();
+    let pairs = ["aside", "nulled"].map(|table| ["expected", table, schema, table]);
+    let found = stage.compare_pairs(&pairs).await?;
+    ensure!(found.equal, "{when}: {found:#?}");
     Ok(())
 }
