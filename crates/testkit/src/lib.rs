@@ -1,7 +1,7 @@
 //! Test servers and conditions to wait on. Development only: nothing of it is in the shipped binary.
 //!
 //! - [`postgres`]: a private PostgreSQL cluster with its own data directory, port and socket
-//! - [`pgvector`]: a PostgreSQL server that has pgvector
+//! - [`extension_server`]: PostgreSQL servers that have pgvector, or PostGIS
 //! - [`sandbox`]: the sandbox, a stand-in for SQL Server, as a process
 //! - [`connect`]: a Kafka broker and a Kafka Connect worker with Debezium's connectors
 //! - [`network`]: a network of its own for one process, whose cable can be pulled
@@ -14,10 +14,10 @@
 //! - [`port`]: free loopback ports
 
 pub mod connect;
+pub mod extension_server;
 pub mod http_proxy;
 pub mod locale;
 pub mod network;
-pub mod pgvector;
 pub mod port;
 pub mod postgres;
 pub mod proxy;
@@ -27,9 +27,9 @@ pub mod values;
 pub mod wait;
 
 pub use connect::{ConnectCluster, ConnectOptions};
+pub use extension_server::{ExtensionServer, PGVECTOR, POSTGIS};
 pub use http_proxy::{Fault, HttpProxy, Trouble};
 pub use network::Network;
-pub use pgvector::PgvectorServer;
 pub use port::free_port;
 pub use postgres::{ClusterCopy, PostgresCluster, PostgresOptions, StopMode};
 pub use proxy::{Direction, Proxy, Rule, Then, When};

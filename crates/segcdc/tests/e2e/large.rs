@@ -74,7 +74,7 @@ async fn find_one_byte(stage: &mut Stage, mib: u32, bound_kb: u64, limit: Durati
     );
     stage.source.execute(DATABASE, &rows).await?;
     let mut running = stage.product.up()?;
-    stage.live(&mut running).await?;
+    stage.live_within(&mut running, limit).await?;
     running.kill().await?;
     let begun = std::time::Instant::now();
     let (equal, peak) = verify(stage, limit).await?;
@@ -134,7 +134,7 @@ async fn carry(stage: &mut Stage, mib: u32, limit: Duration) -> Result<String> {
     stage.source.execute(DATABASE, &rows).await?;
     let mut running = stage.product.up()?;
     noted(stage, &mut running, 2, "copied", limit).await?;
-    stage.live(&mut running).await?;
+    stage.live_within(&mut running, limit).await?;
     write!(said, "{mib} MiB: copied after {:.1?}, {} kB; ", begun.elapsed(), peak_kb(&running)?)?;
     let changes = format!(
         "INSERT INTO large VALUES (4, bytes(4, {mib}), NULL, 'streamed'), (5, NULL, words(5, {mib}), 'streamed'); \

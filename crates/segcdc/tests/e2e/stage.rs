@@ -189,9 +189,14 @@ impl Stage {
 
     /// Waits until all tables of the pipeline are live.
     pub(crate) async fn live(&self, running: &mut Running) -> Result<()> {
+        self.live_within(running, PATIENCE).await
+    }
+
+    /// As [`Stage::live`], where much is to be copied.
+    pub(crate) async fn live_within(&self, running: &mut Running, limit: Duration) -> Result<()> {
         let sql = live_sql(&self.name);
         running
-            .until("all tables are live", PATIENCE, || async {
+            .until("all tables are live", limit, || async {
                 (self.target_number(&sql).await.ok()? == 1).then_some(())
             })
             .await

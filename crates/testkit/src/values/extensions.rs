@@ -1,4 +1,4 @@
-//! Types of extensions. What PostgreSQL itself does not bring is on a server of its own, see [`crate::pgvector`].
+//! Types of extensions. What PostgreSQL itself does not bring is on a server of its own, see [`crate::extension_server`].
 
 use proptest::prelude::*;
 

@@ -78,7 +78,7 @@ async fn the_largest_bytea_arrives_by_copy_and_by_stream() -> Result<()> {
     insert(&stage, "largest", 1, LARGEST).await?;
     let mut running = stage.product.start(&["up", "--yes", "--tables", "largest"])?;
     eprintln!("{}", arrived(&stage, &mut running, "largest", 1).await?);
-    stage.live(&mut running).await?;
+    stage.live_within(&mut running, LIMIT).await?;
     insert(&stage, "largest", 2, LARGEST).await?;
     eprintln!("{}", arrived(&stage, &mut running, "largest", 2).await?);
     running.kill().await?;
@@ -96,7 +96,7 @@ async fn the_largest_text_arrives_by_copy_and_by_stream() -> Result<()> {
     insert(&stage, "longest", 1, LARGEST).await?;
     let mut running = stage.product.start(&["up", "--yes", "--tables", "longest"])?;
     eprintln!("{}", arrived(&stage, &mut running, "longest", 1).await?);
-    stage.live(&mut running).await?;
+    stage.live_within(&mut running, LIMIT).await?;
     insert(&stage, "longest", 2, LARGEST).await?;
     eprintln!("{}", arrived(&stage, &mut running, "longest", 2).await?);
     running.kill().await?;
@@ -117,7 +117,7 @@ async fn bytea_that_cannot_be_printed_stops_a_stream_in_text_form_by_name() -> R
     insert(&stage, "largest", 1, PRINTABLE + 1).await?;
     let mut running = stage.product.up()?;
     eprintln!("{}", arrived(&stage, &mut running, "largest", 1).await?);
-    stage.live(&mut running).await?;
+    stage.live_within(&mut running, LIMIT).await?;
     insert(&stage, "largest", 2, PRINTABLE).await?;
     eprintln!("{}", arrived(&stage, &mut running, "largest", 2).await?);
     insert(&stage, "largest", 3, PRINTABLE + 1).await?;
