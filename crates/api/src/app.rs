@@ -5,6 +5,8 @@ use std::sync::Arc;
 use segcdc_control::Control;
 use serde_json::Value;
 
+use crate::metrics::Metrics;
+
 /// How a server presents itself.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -23,6 +25,7 @@ struct Inner {
     control: Arc<Control>,
     options: Options,
     document: Value,
+    metrics: Metrics,
 }
 
 // === impl App ===
@@ -30,7 +33,7 @@ struct Inner {
 impl App {
     /// A server over a control plane, with its description.
     pub(crate) fn new(control: Arc<Control>, options: Options, document: Value) -> Self {
-        App(Arc::new(Inner { control, options, document }))
+        App(Arc::new(Inner { control, options, document, metrics: Metrics::new() }))
     }
 
     /// The use cases.
@@ -46,6 +49,11 @@ impl App {
     /// How it presents itself.
     pub(crate) fn options(&self) -> &Options {
         &self.0.options
+    }
+
+    /// What is counted of requests.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.0.metrics
     }
 
     /// Its description as OpenAPI.

@@ -53,10 +53,12 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
         response.headers_mut().remove(header::CONTENT_LENGTH);
     }
     dress(&mut response, &app, &id);
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let took = begun.elapsed();
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     let status = response.status().as_u16();
     // The route and not the path: what is in a path is the user's.
     let route = route.as_deref().unwrap_or("none");
+    app.metrics().answered(route, method.as_str(), status, took);
     tracing::debug!(request_id = %id, %method, route, status, ms, "answered");
     response
 }

@@ -12,6 +12,7 @@
 //! - `frame`, `authenticate`, `idempotent`: what happens to every request
 //! - `problem`: what an error looks like
 //! - `body`, `json`, `schema`, `query`, `path`, `reply`, `cursor`, `moment`: requests read, answers written
+//! - `metrics`: what is measured
 //! - `routes`, `pages`: the resources, and the pages for people
 
 pub mod listen;
@@ -24,6 +25,7 @@ mod document;
 mod frame;
 mod idempotent;
 mod json;
+mod metrics;
 mod moment;
 mod pages;
 mod path;

@@ -332,6 +332,7 @@ fn status_of(error: &ControlError) -> StatusCode {
         ControlError::Engine(report) => match report.trouble {
             Trouble::Unreachable | Trouble::Failed => StatusCode::BAD_GATEWAY,
             Trouble::Refused | Trouble::Unfit => StatusCode::UNPROCESSABLE_ENTITY,
+            Trouble::Missing => StatusCode::NOT_FOUND,
         },
         ControlError::TaskBroken | ControlError::Restarted => StatusCode::INTERNAL_SERVER_ERROR,
         ControlError::AlreadyFounded

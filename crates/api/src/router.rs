@@ -16,7 +16,8 @@ use crate::frame::frame;
 use crate::idempotent::idempotent;
 use crate::problem::ApiError;
 use crate::routes::{
-    audit, auth, connections, health, me, operations, pipelines, probes, setup, tenants, tokens, users,
+    audit, auth, connections, health, me, metrics, operations, pipelines, probes, setup, tables, tenants,
+    tokens, users,
 };
 use crate::{document, pages};
 
@@ -71,7 +72,13 @@ fn parts() -> (Router<App>, OpenApi) {
         .routes(routes!(pipelines::get_pipeline, pipelines::change_pipeline, pipelines::delete_pipeline))
         .routes(routes!(pipelines::act_on_pipeline))
         .routes(routes!(pipelines::get_pipeline_status))
-        .routes(routes!(pipelines::create_verification))
+        .routes(routes!(tables::list_tables))
+        .routes(routes!(tables::get_table))
+        .routes(routes!(tables::act_on_table))
+        .routes(routes!(tables::list_dead_letters))
+        .routes(routes!(tables::get_dead_letter))
+        .routes(routes!(tables::list_verifications, pipelines::create_verification))
+        .routes(routes!(tables::list_mismatches))
         .routes(routes!(pipelines::create_resync))
         .routes(routes!(operations::list_operations))
         .routes(routes!(operations::get_operation))
@@ -81,5 +88,6 @@ fn parts() -> (Router<App>, OpenApi) {
         .nest(BASE, resources)
         .routes(routes!(health::get_health))
         .routes(routes!(health::get_readiness))
+        .routes(routes!(metrics::get_metrics))
         .split_for_parts()
 }

@@ -71,6 +71,21 @@ pub struct TableQuery {
     pub limit: usize,
 }
 
+/// Rows that are set aside and wanted.
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterQuery {
+    /// Patterns; empty means all tables of the pipeline.
+    pub tables: Vec<String>,
+    /// Of this code only.
+    pub code: Option<String>,
+    /// The closed ones too.
+    pub with_closed: bool,
+    /// Those with a higher number; 0 for all.
+    pub after: i64,
+    /// At most so many.
+    pub limit: u32,
+}
+
 /// Which tables are compared, and how much is listed.
 #[derive(Debug, Clone)]
 pub struct VerifyRequest {
@@ -111,6 +126,12 @@ pub trait Engines: Send + Sync + fmt::Debug {
 
     /// Where a pipeline stands, as both servers tell.
     fn status<'a>(&'a self, job: &'a Job) -> Work<'a, Value>;
+
+    /// The rows that are set aside, without what is in them but their keys, as `segcdc deadletter list -o json`.
+    fn dead_letters<'a>(&'a self, job: &'a Job, query: &'a DeadLetterQuery) -> Work<'a, Value>;
+
+    /// One row that is set aside, as `segcdc deadletter show -o json`.
+    fn dead_letter<'a>(&'a self, job: &'a Job, number: i64) -> Work<'a, Value>;
 
     /// Compares source and target. Changes nothing.
     fn verify<'a>(

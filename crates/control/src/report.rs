@@ -15,6 +15,8 @@ pub enum Trouble {
     Refused,
     /// What was asked for, or a server, is not fit for it: a person has to mend it.
     Unfit,
+    /// There is no such thing there.
+    Missing,
     /// Something went wrong while it ran.
     Failed,
 }

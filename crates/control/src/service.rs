@@ -4,6 +4,7 @@
 //! - `actor`: who asks, and how they have shown it
 //! - `sign_in`, `guard`: how they come in, and how guessing is slowed down
 //! - `tenants`, `people`, `tokens`, `connections`, `pipelines`: what they do
+//! - `tables`: what is inside a pipeline
 //! - `operations`, `probes`: what takes a while, and what is asked of the servers themselves
 //! - `record`: the lines of the audit log
 //! - `replies`: answers that are kept for requests that come twice
@@ -18,6 +19,7 @@ mod probes;
 mod record;
 mod replies;
 mod sign_in;
+mod tables;
 mod tenants;
 mod tokens;
 
@@ -43,6 +45,7 @@ pub use people::{NewPerson, PersonChange};
 pub use pipelines::{PipelineRequest, PipelineView};
 pub use replies::{Kept as KeptReply, MAX_KEY_CHARS, ReplyKey};
 pub use sign_in::{Founding, SignedIn};
+pub use tables::TablesWanted;
 pub use tokens::{MAX_TOKEN_DAYS, MadeToken};
 
 /// Passwords that are hashed at once: each takes 19 MiB and a core.

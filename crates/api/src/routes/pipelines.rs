@@ -2,7 +2,7 @@
 
 mod wire;
 
-use axum::extract::{RawPathParams, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use segcdc_control::engine::VerifyRequest;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::authenticate::Signed;
 use crate::body::Json;
-use crate::path::Id;
+use crate::path::{Id, Words};
 use crate::problem::ApiError;
 use crate::query::{Part, Query};
 use crate::reply::{Accepted, Created, IfMatch, List, Versioned};
@@ -149,11 +149,10 @@ pub(crate) async fn act_on_pipeline(
     State(app): State<App>,
     Signed(actor): Signed,
     Id(id): Id<PipelineId>,
-    parameters: RawPathParams,
+    words: Words,
 ) -> Result<Accepted<Versioned<Pipeline>>, ApiError> {
-    let word = parameters.iter().find(|(name, _value)| *name == "action").map(|(_name, value)| value);
     let commands = [Command::Start, Command::Pause, Command::Resume, Command::Stop, Command::Restart];
-    let command = commands.into_iter().find(|command| Some(command.as_str()) == word);
+    let command = commands.into_iter().find(|command| command.as_str() == words.get("action"));
     let view = Box::pin(app.control().command(&actor, id, command.ok_or(ApiError::NoRoute)?)).await?;
     let location = format!("/api/v1/pipelines/{id}");
     Ok(Accepted { location, object: versioned(view) })
@@ -175,7 +174,7 @@ pub(crate) async fn get_pipeline_status(
 
 /// Compare source and target row by row, while changes flow.
 #[utoipa::path(
-    post, path = "/pipelines/{id}/verifications", tag = "pipelines", request_body = NewVerification,
+    post, path = "/pipelines/{id}/verifications", tag = "verifications", request_body = NewVerification,
     params(("id" = String, Path, description = "Its id.")), responses((status = 202, body = Operation))
 )]
 pub(crate) async fn create_verification(
@@ -213,7 +212,8 @@ fn versioned(view: PipelineView) -> Versioned<Pipeline> {
     Versioned { value: Pipeline::of(view), version }
 }
 
-fn accepted(operation: &segcdc_control::store::Operation) -> Accepted<axum::Json<Operation>> {
+/// An operation that has begun.
+pub(crate) fn accepted(operation: &segcdc_control::store::Operation) -> Accepted<axum::Json<Operation>> {
     let location = format!("/api/v1/operations/{}", operation.id);
     Accepted { location, object: axum::Json(Operation::of(operation)) }
 }

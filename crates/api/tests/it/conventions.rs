@@ -155,3 +155,46 @@ async fn what_was_done_and_what_was_refused_is_in_the_audit_log() {
         ]
     );
 }
+
+#[tokio::test]
+async fn requests_and_pipelines_are_measured_for_who_has_signed_in() {
+    let (server, ada) = Server::start().await;
+    let nobody = Client::default();
+    assert_eq!(server.get(&nobody, "/metrics").await.problem(), (401, "UNAUTHENTICATED".to_owned()));
+    server
+        .raw(axum::http::Request::builder().method("BREW").uri("/x").body(axum::body::Body::empty()).unwrap())
+        .await;
+    server.get(&ada, "/api/v1/connections?limit=1").await;
+    let path = server.connection(&ada, "source").await;
+    let from = path.rsplit('/').next().unwrap();
+    let mut target = source("target");
+    target["kind"] = json!("sqlserver");
+    let to = server.post(&ada, "/api/v1/connections", target).await.json()["id"].clone();
+    let body = json!({"name": "orders", "source_id": from, "target_id": to});
+    assert_eq!(server.post(&ada, "/api/v1/pipelines", body).await.status, 201);
+    let answer = server.get(&ada, "/metrics").await;
+    assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+    for expected in [
+        "segcdc_http_requests_total{route=\"/metrics\",method=\"GET\",status=\"401\"} 1",
+        "segcdc_http_requests_total{route=\"none\",method=\"OTHER\",status=\"404\"} 1",
+        "segcdc_http_request_duration_seconds_count{route=\"/api/v1/connections\",method=\"GET\"} 1",
+        "segcdc_auth_failures_total 1",
+        "segcdc_build_info{version=\"",
+        "segcdc_pipeline_state{tenant=\"acme\",pipeline=\"orders\",engine=\"native\",state=\"STOPPED\"} 1.0",
+        "segcdc_pipeline_desired_state{tenant=\"acme\",pipeline=\"orders\",engine=\"native\",state=\"RUNNING\"} 0.0",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(answer.text.contains(expected), "{expected}\n{}", answer.text);
+    }
+    assert!(answer.text.ends_with("# EOF\n"));
+    let there = server.post(&ada, "/api/v1/tenants", json!({"name": "globex"})).await.json();
+    let user = json!({"name": "gus", "password": crate::server::PASSWORD, "role": "admin"});
+    let id = there["id"].as_str().unwrap();
+    assert_eq!(server.post(&ada, &format!("/api/v1/users?tenant={id}"), user).await.status, 201);
+    let theirs = server.get(&server.sign_in("gus").await, "/metrics").await;
+    assert!(
+        theirs.text.contains("segcdc_http_requests_total") && !theirs.text.contains("acme"),
+        "{}",
+        theirs.text
+    );
+}

@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use segcdc_control::engine::{Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work};
+use segcdc_control::engine::{
+    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work,
+};
 use segcdc_control::report::{ErrorReport, Trouble};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -43,6 +45,14 @@ impl Engines for Nothing {
     }
 
     fn status<'a>(&'a self, _job: &'a Job) -> Work<'a, Value> {
+        unreachable()
+    }
+
+    fn dead_letters<'a>(&'a self, _job: &'a Job, _query: &'a DeadLetterQuery) -> Work<'a, Value> {
+        unreachable()
+    }
+
+    fn dead_letter<'a>(&'a self, _job: &'a Job, _number: i64) -> Work<'a, Value> {
         unreachable()
     }
 

@@ -3,12 +3,14 @@
 use super::*;
 use crate::access::Role;
 use crate::connection::Draft;
-use crate::engine::{Ended, Endpoint, Engines, Job, Plan, Seen, TableQuery, VerifyRequest, Work};
+use crate::engine::{
+    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, Seen, TableQuery, VerifyRequest, Work,
+};
 use crate::lifecycle::Command;
 use crate::pipeline_spec::PipelineSpec;
 use crate::report::Trouble;
 use crate::seal::Keyring;
-use crate::service::{Actor, Founding, PageOf, PipelineRequest, PipelineView};
+use crate::service::{Actor, Founding, PageOf, PipelineRequest, PipelineView, TablesWanted};
 use crate::store::{ConnectionKind, EngineName, FolderLock, Location, OperationState, Store};
 use segcdc_model::Secret;
 use serde_json::{Value, json};
@@ -67,8 +69,30 @@ impl Engines for Scripted {
         })
     }
 
-    fn status<'a>(&'a self, _job: &'a Job) -> Work<'a, Value> {
-        Box::pin(async { Err(error("SCRIPTED")) })
+    fn status<'a>(&'a self, job: &'a Job) -> Work<'a, Value> {
+        let table = |schema: &str, name: &str, phase: &str| json!({"source": {"schema": schema, "name": name}, "phase": phase});
+        Box::pin(async move {
+            if job.name != "tables" {
+                return Err(error("SCRIPTED"));
+            }
+            let tables = [
+                table("public", "b", "STREAMING"),
+                table("my.schema", "x*", "QUARANTINED"),
+                table("public", "a", "STREAMING"),
+            ];
+            Ok(json!({"tables": tables}))
+        })
+    }
+
+    fn dead_letters<'a>(&'a self, _job: &'a Job, query: &'a DeadLetterQuery) -> Work<'a, Value> {
+        Box::pin(async {
+            let letter = json!({"number": query.after + 1, "personal_data": {"key": ["7"]}});
+            Ok(json!({"open": 1, "closed": 0, "letters": [letter], "more": false}))
+        })
+    }
+
+    fn dead_letter<'a>(&'a self, _job: &'a Job, number: i64) -> Work<'a, Value> {
+        Box::pin(async move { Ok(json!({"number": number, "personal_data": {"key": ["7"]}})) })
     }
 
     fn verify<'a>(
@@ -82,7 +106,16 @@ impl Engines for Scripted {
             match job.name.as_str() {
                 "panics" => panic!("as the script says"),
                 "slow" => std::future::pending().await,
-                _ => Ok(json!({"is_equal": true})),
+                _ => {
+                    let differs = |table: &str, keys: &[&str]| {
+                        let list: Vec<_> =
+                            keys.iter().map(|key| json!({"key": key, "kind": "different"})).collect();
+                        json!({"source": {"schema": "public", "name": table}, "differences": list})
+                    };
+                    Ok(
+                        json!({"is_equal": false, "tables": [differs("a", &["1", "2"]), differs("b", &["3"])]}),
+                    )
+                }
             }
         })
     }
@@ -381,4 +414,71 @@ async fn a_running_pipeline_is_not_changed_under_its_feet() {
     assert_eq!(segcdc_model::Fault::code(&stale), "VERSION_CONFLICT");
     let changed = bench.control.change_pipeline(&bench.admin, id, change, Some(version)).await.unwrap();
     assert_eq!(changed.spec.readers, Some(8));
+}
+
+#[tokio::test]
+async fn tables_are_listed_by_name_and_found_by_it() {
+    let bench = Bench::start().await;
+    let id = bench.make("tables").await;
+    let page = |after: Option<&'static str>, limit| PageOf { after, limit };
+    let list = async |wanted: TablesWanted, page| {
+        let found = bench.control.pipeline_tables(&bench.admin, id, &wanted, page).await.unwrap();
+        let names: Vec<_> = found.items.iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+        (names, found.next)
+    };
+    let all = list(TablesWanted::default(), page(None, 2)).await;
+    assert_eq!(
+        all,
+        (vec!["\"my.schema\".\"x*\"".to_owned(), "public.a".to_owned()], Some("public.a".to_owned()))
+    );
+    assert_eq!(
+        list(TablesWanted::default(), page(Some("public.a"), 2)).await,
+        (vec!["public.b".to_owned()], None)
+    );
+    let quarantined = TablesWanted { phase: Some("QUARANTINED".to_owned()), ..TablesWanted::default() };
+    assert_eq!(list(quarantined, page(None, 9)).await.0.len(), 1);
+    let searched = TablesWanted { search: "PUBLIC.B".to_owned(), ..TablesWanted::default() };
+    assert_eq!(list(searched, page(None, 9)).await.0, ["public.b"]);
+    let one = bench.control.pipeline_table(&bench.admin, id, "\"my.schema\".\"x*\"").await.unwrap();
+    assert_eq!(one["phase"], "QUARANTINED");
+    let none = bench.control.pipeline_table(&bench.admin, id, "public.*").await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&none), "NOT_FOUND", "a name and no pattern");
+}
+
+#[tokio::test]
+async fn what_is_in_rows_is_for_those_who_may_see_it() {
+    let bench = Bench::start().await;
+    let id = bench.make("orders").await;
+    let viewer = Actor { role: Role::Viewer, ..bench.admin.clone() };
+    let query = DeadLetterQuery { after: 6, limit: 10, ..DeadLetterQuery::default() };
+    for (actor, sees) in [(&bench.admin, true), (&viewer, false)] {
+        let list = bench.control.dead_letters(actor, id, &query).await.unwrap();
+        let one = bench.control.dead_letter(actor, id, 7).await.unwrap();
+        for letter in [&list["letters"][0], &one] {
+            assert_eq!((&letter["number"], letter["personal_data"].is_object()), (&json!(7), sees));
+        }
+    }
+    let begun =
+        bench.control.verify_pipeline(&bench.admin, id, VerifyRequest { tables: vec![], limit: 1 }).await;
+    let begun = begun.unwrap().id;
+    let page = PageOf { after: None, limit: 9 };
+    let listed = bench.control.verifications(&bench.admin, id, page).await.unwrap().items;
+    assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [begun]);
+    let refused = bench.control.mismatches(&viewer, id, begun, page).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&refused), "FORBIDDEN");
+    while bench.control.operation(&bench.admin, begun).await.unwrap().state == OperationState::Running {
+        tokio::task::yield_now().await;
+    }
+    let part = bench
+        .control
+        .mismatches(&bench.admin, id, begun, PageOf { after: Some("0"), limit: 1 })
+        .await
+        .unwrap();
+    assert_eq!((part.items[0]["key"].as_str(), part.next.as_deref()), (Some("2"), Some("1")));
+    let last = bench
+        .control
+        .mismatches(&bench.admin, id, begun, PageOf { after: Some("1"), limit: 1 })
+        .await
+        .unwrap();
+    assert_eq!((&last.items[0]["table"]["name"], last.next), (&json!("b"), None));
 }

@@ -40,7 +40,18 @@ impl Control {
         page: PageOf<'_>,
     ) -> Result<Page<Operation>, ControlError> {
         actor.may(Right::View)?;
-        let found = self.of(actor).operations(pipeline, page.after, page.rows()).await?;
+        self.operations_of(actor, pipeline, None, page).await
+    }
+
+    /// Operations of a pipeline and of a kind, where they are given.
+    pub(super) async fn operations_of(
+        &self,
+        actor: &Actor,
+        pipeline: Option<PipelineId>,
+        kind: Option<OperationKind>,
+        page: PageOf<'_>,
+    ) -> Result<Page<Operation>, ControlError> {
+        let found = self.of(actor).operations(pipeline, kind, page.after, page.rows()).await?;
         let shown = found.into_iter().map(|operation| without_rows(actor, operation)).collect();
         Ok(Page::of(shown, page, |operation| operation.id.text()))
     }

@@ -1,5 +1,6 @@
 //! Pipelines: what is desired of them. The reconciler makes it true.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -272,9 +273,33 @@ impl Control {
     /// `NOT_FOUND`, and what keeps the servers from being asked.
     pub async fn pipeline_status(&self, actor: &Actor, id: PipelineId) -> Result<Value, ControlError> {
         actor.may(Right::View)?;
-        let stored = self.of(actor).pipeline(id).await?;
-        let job = self.job(actor.tenant.id, &stored).await?;
+        let job = self.job_of(actor, id).await?;
+        let _place = self.probe_place()?;
         Ok(self.engines.status(&job).await?)
+    }
+
+    /// All that it takes to work on a pipeline of the actor's tenant.
+    pub(super) async fn job_of(&self, actor: &Actor, id: PipelineId) -> Result<Job, ControlError> {
+        let stored = self.of(actor).pipeline(id).await?;
+        Ok(self.job(actor.tenant.id, &stored).await?)
+    }
+
+    /// Every pipeline that somebody may see, with the name of its tenant: of all tenants for who manages them.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn observed(&self, actor: &Actor) -> Result<Vec<(String, PipelineView)>, ControlError> {
+        actor.may(Right::View)?;
+        let names: HashMap<TenantId, String> = if actor.is_super {
+            let all = self.store.tenants(None, i64::MAX).await?;
+            all.into_iter().map(|tenant| (tenant.id, tenant.name.to_string())).collect()
+        } else {
+            HashMap::from([(actor.tenant.id, actor.tenant.name.to_string())])
+        };
+        let all = self.store.all_pipelines().await?.into_iter();
+        all.filter_map(|(tenant, stored)| Some((names.get(&tenant)?.clone(), stored)))
+            .map(|(tenant, stored)| Ok((tenant, self.view(stored)?)))
+            .collect()
     }
 
     /// All that it takes to work on a pipeline.

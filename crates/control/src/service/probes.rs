@@ -121,7 +121,7 @@ impl Control {
     }
 
     /// A place among those that ask servers at once: each holds a connection, and may wait for it.
-    fn probe_place(&self) -> Result<SemaphorePermit<'_>, ControlError> {
+    pub(super) fn probe_place(&self) -> Result<SemaphorePermit<'_>, ControlError> {
         self.probes.try_acquire().map_err(|_full| ControlError::Busy)
     }
 }

@@ -205,20 +205,23 @@ impl TenantStore<'_> {
         row.read()
     }
 
-    /// The operations before `before` (an id), newest first, at most `limit`; of one pipeline only, if one is given.
+    /// The operations before `before` (an id), newest first, at most `limit`; of one pipeline and one kind only, if they are
+    /// given.
     pub async fn operations(
         &self,
         pipeline: Option<PipelineId>,
+        kind: Option<OperationKind>,
         before: Option<&str>,
         limit: i64,
     ) -> Result<Vec<Operation>, StoreError> {
         // Every id is less than the first text that is none.
         let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(select!(
-            "AND id < $2 AND ($3 = '' OR pipeline_id = $3) ORDER BY id DESC LIMIT $4"
+            "AND id < $2 AND ($3 = '' OR pipeline_id = $3) AND ($4 = '' OR kind = $4) ORDER BY id DESC LIMIT $5"
         ))
         .bind(self.tenant.text())
         .bind(before.unwrap_or("g"))
         .bind(pipeline.map(PipelineId::text).unwrap_or_default())
+        .bind(kind.map_or("", OperationKind::as_str))
         .bind(limit)
         .fetch_all(pool)
         .await)

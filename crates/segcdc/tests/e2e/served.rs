@@ -218,6 +218,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
     assert_eq!(served.expect(200, "GET", &status, None).await?["state"], "RUNNING");
 
     verify(&mut served, &path).await?;
+    look_inside(&served, &path).await?;
 
     // The server is killed; what was committed meanwhile arrives by its successor.
     stage.source.execute(DATABASE, "INSERT INTO t SELECT g, 'k' FROM generate_series(1001, 1100) g").await?;
@@ -307,7 +308,11 @@ async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
         String::from_utf8_lossy(&ended.stderr),
         served.running.log()
     );
-    for expected in ["PostgreSQL ", "orders\norders -> orders\n", "SUCCEEDED, 0 differences\nSTOPPED\n"] {
+    for expected in [
+        "PostgreSQL ",
+        "orders\norders -> orders\n",
+        "SUCCEEDED, 0 differences\npublic.orders STREAMING\nverify\n0 set aside\nSTOPPED\n",
+    ] {
         ensure!(said.contains(expected), "{expected}: {said}");
     }
     let gone = |_, seen: &Value| (seen["items"] == json!([])).then_some(());
@@ -319,6 +324,39 @@ async fn the_guides_pipeline_does_what_it_says() -> Result<()> {
 /// Whether the table of the target has so many rows.
 async fn arrived(stage: &Stage, rows: i64) -> Option<()> {
     (stage.target_count("t").await.ok()? == rows).then_some(())
+}
+
+/// Looks at what is inside a pipeline that follows: its tables, what is set aside, and what is measured.
+async fn look_inside(served: &Served, path: &str) -> Result<()> {
+    let tables = served.expect(200, "GET", &format!("{path}/tables?search=T&phase=STREAMING"), None).await?;
+    let one = &tables["items"][0];
+    assert_eq!(
+        (&one["name"], &one["rows_copied"], &one["error"]),
+        (&json!("public.t"), &json!(500), &Value::Null)
+    );
+    let same = served.expect(200, "GET", &format!("{path}/tables/public.t"), None).await?;
+    assert_eq!(&same, one);
+    served.expect(404, "GET", &format!("{path}/tables/public.other"), None).await?;
+    let letters = served.expect(200, "GET", &format!("{path}/dead-letters?closed=true"), None).await?;
+    assert_eq!((&letters["items"], &letters["open"]), (&json!([]), &json!(0)));
+    let none = served.expect(404, "GET", &format!("{path}/dead-letters/1"), None).await?;
+    assert_eq!(none["code"], "DEAD_LETTER_NOT_FOUND");
+    let compared = served.expect(200, "GET", &format!("{path}/verifications"), None).await?;
+    let id = compared["items"][0]["id"].as_str().context("an id")?;
+    let rows = served.expect(200, "GET", &format!("{path}/verifications/{id}/mismatches"), None).await?;
+    assert_eq!(rows["items"], json!([]));
+    let bearer = format!("Authorization: Bearer {}", served.token);
+    let metrics =
+        Command::new("curl").args(["-sSf", "-H", &bearer, &format!("{}/metrics", served.url)]).output();
+    let metrics = String::from_utf8(metrics.await?.stdout)?;
+    for expected in [
+        "segcdc_pipeline_phase{tenant=\"default\",pipeline=\"served\",engine=\"native\",phase=\"STREAMING\"} 1.0",
+        "segcdc_snapshot_rows_copied_total{tenant=\"default\",pipeline=\"served\",engine=\"native\"} 500.0",
+        "segcdc_replication_lag_seconds{tenant=\"default\",pipeline=\"served\",engine=\"native\"} ",
+    ] {
+        ensure!(metrics.contains(expected), "{expected}\n{metrics}");
+    }
+    Ok(())
 }
 
 /// Compares both sides, and must find no difference.

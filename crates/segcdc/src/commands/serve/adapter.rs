@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use segcdc_control::engine::{Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work};
-use segcdc_control::report::ErrorReport;
+use segcdc_control::engine::{
+    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work,
+};
+use segcdc_control::report::{ErrorReport, Trouble};
 use segcdc_control::store::ConnectionKind;
 use segcdc_engine_native::verify::{DEFAULT_MEMORY_BYTES, VerifyProgress, VerifyStage};
 use segcdc_engine_native::{
-    EngineConfig, EngineError, Removal, VerifyOptions, down, preflight, resync, status, verify,
+    DeadLetterError, EngineConfig, EngineError, Removal, VerifyOptions, dead_letters, down, preflight,
+    resync, status, verify,
 };
 use segcdc_model::{Fault, Severity, SourceTable};
 use segcdc_postgres::{catalog, session};
@@ -84,6 +87,32 @@ impl Engines for Adapter {
             let config = self.servers.pipeline(job).await?;
             let found = Box::pin(status(&config)).await.map_err(|error| report(&error))?;
             Ok(value(&found))
+        })
+    }
+
+    fn dead_letters<'a>(&'a self, job: &'a Job, query: &'a DeadLetterQuery) -> Work<'a, Value> {
+        Box::pin(async move {
+            let config = self.servers.pipeline(job).await?;
+            let query = dead_letters::DeadLetterQuery {
+                patterns: settings::patterns(&query.tables).map_err(|error| report_of(&error))?,
+                code: query.code.as_ref().map(|code| code.to_uppercase()),
+                with_closed: query.with_closed,
+                after: query.after,
+                limit: query.limit,
+            };
+            Ok(value(&dead_letters::list(&config, &query).await.map_err(|error| report(&error))?))
+        })
+    }
+
+    fn dead_letter<'a>(&'a self, job: &'a Job, number: i64) -> Work<'a, Value> {
+        Box::pin(async move {
+            let config = self.servers.pipeline(job).await?;
+            Ok(value(&dead_letters::show(&config, number).await.map_err(|error| match &error {
+                DeadLetterError::NotFound { .. } => {
+                    ErrorReport { trouble: Trouble::Missing, ..report(&error) }
+                }
+                DeadLetterError::Engine(_) => report(&error),
+            })?))
         })
     }
 
