@@ -35,6 +35,8 @@ pub struct Observed {
     pub is_complete: bool,
     /// The slot is there.
     pub has_slot: bool,
+    /// The slot was invalidated, in the server's word for why.
+    pub lost: Option<String>,
     /// Rows were copied and followed, and now nothing reads the slot.
     pub is_unread: bool,
     /// The publication is there.
@@ -119,7 +121,7 @@ pub enum Step {
 /// The steps from what is there to what should be.
 ///
 /// # Errors
-/// `CONNECTOR_EXISTS` for a connector that a pipeline without state cannot have made; `SLOT_MISSING` and
+/// `CONNECTOR_EXISTS` for a connector that a pipeline without state cannot have made; `SLOT_MISSING`, `SLOT_LOST` and
 /// `PUBLICATION_MISSING` for what a complete pipeline has lost.
 pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>, ConnectError> {
     if !observed.has_state
@@ -129,6 +131,10 @@ pub fn decide(connectors: &[Connector], observed: &Observed) -> Result<Vec<Step>
     }
     if observed.is_complete && !observed.has_slot {
         return Err(EngineError::SlotMissing { slot: observed.slot.clone() }.into());
+    }
+    // Debezium would wait for half an hour, and say nothing.
+    if let Some(reason) = &observed.lost {
+        return Err(EngineError::SlotLost { slot: observed.slot.clone(), reason: reason.clone() }.into());
     }
     if observed.is_complete && !observed.has_publication {
         return Err(EngineError::PublicationMissing { publication: observed.publication.clone() }.into());
@@ -207,8 +213,8 @@ impl std::fmt::Display for Step {
             Step::CompleteState => f.write_str("note that everything is there"),
             Step::CreateConnector { connector } => write!(f, "make connector {connector}, stopped"),
             Step::UpdateConnector { connector, changes } => {
-                let names: Vec<&str> = changes.iter().map(|change| change.name.as_str()).collect();
-                write!(f, "change {} of connector {connector}", names.join(", "))
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                write!(f, "change connector {connector}: {}", changes.join(", "))
             }
             Step::PlaceOffset { connector } => write!(f, "tell connector {connector} where to begin"),
             Step::Resume { connector } => write!(f, "let connector {connector} run"),
@@ -312,6 +318,7 @@ mod tests {
             has_state: true,
             is_complete: true,
             has_slot: true,
+            lost: None,
             is_unread: false,
             has_publication: true,
             has_heartbeats: true,
@@ -324,7 +331,7 @@ mod tests {
         let steps = decide(&wanted(), &observed).unwrap();
         assert_eq!(
             words(&steps)[2..],
-            ["change b of connector sink".to_owned(), "let connector source run".to_owned()]
+            ["change connector sink: b: 3 -> 2".to_owned(), "let connector source run".to_owned()]
         );
     }
 
@@ -358,8 +365,11 @@ mod tests {
     fn a_slot_or_publication_that_is_lost_is_not_made_again() {
         let complete = Observed { has_state: true, is_complete: true, has_slot: true, ..Observed::default() };
         assert_eq!(decide(&wanted(), &complete).unwrap_err().code(), "PUBLICATION_MISSING");
-        let lost = Observed { has_slot: false, has_publication: true, ..complete };
-        assert_eq!(decide(&wanted(), &lost).unwrap_err().code(), "SLOT_MISSING");
+        let whole = Observed { has_publication: true, ..complete };
+        let missing = Observed { has_slot: false, ..whole.clone() };
+        assert_eq!(decide(&wanted(), &missing).unwrap_err().code(), "SLOT_MISSING");
+        let lost = Observed { lost: Some("wal_removed".to_owned()), ..whole };
+        assert_eq!(decide(&wanted(), &lost).unwrap_err().code(), "SLOT_LOST");
     }
 
     #[test]

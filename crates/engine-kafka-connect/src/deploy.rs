@@ -99,6 +99,7 @@ async fn observe(
         is_complete,
         is_unread: has_followed && slot.as_ref().is_some_and(|slot| slot.active_pid.is_none()),
         has_slot: slot.is_some(),
+        lost: slot.as_ref().filter(|slot| slot.is_lost()).map(|slot| slot.reason().to_owned()),
         has_publication: publication.is_some(),
         has_heartbeats,
         has_start: prepared.spec.start_lsn.is_some(),

@@ -67,7 +67,7 @@ pub use http::{BasicAuth, HttpConfig};
 pub use kafka::{Bootstrap, BrokerSecurity, BrokerTls, ClientCertificate, KafkaError, Mechanism, Sasl};
 pub use migrate::{MigrationStep, plan_to_connect, plan_to_native, to_connect, to_native};
 pub use overrides::Override;
-pub use prepare::{Prepared, prepare};
+pub use prepare::{ConnectorChanges, Prepared, prepare};
 pub use remove::remove;
 pub use reset::reset;
 pub use rest::Rest;

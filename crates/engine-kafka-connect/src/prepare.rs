@@ -9,6 +9,7 @@ use segcdc_model::{Finding, Lsn, Severity, Side};
 use segcdc_plan::{TableKey, TablePlan};
 use segcdc_postgres::{catalog, publication, session};
 use segcdc_sqlserver::{ExistingRows, PipelineState, TargetError};
+use serde::Serialize;
 
 use crate::carried::{Carried, carried};
 use crate::config::{ConnectConfig, FullLoad, Spec};
@@ -18,7 +19,7 @@ use crate::kafka::KafkaAdmin;
 use crate::layout::{Layout, is_possible_name};
 use crate::overrides;
 use crate::plugin::Plugins;
-use crate::property::Connector;
+use crate::property::{Change, Connector, differences};
 use crate::rest::Rest;
 use crate::sink_connector::{SinkRequest, sink_connector};
 use crate::source_connector::{SourceRequest, source_connector};
@@ -38,6 +39,17 @@ pub struct Prepared {
     pub connectors: Vec<Connector>,
     /// What is stored of it.
     pub spec: Spec,
+    /// What is otherwise at the worker, of a pipeline that is there already.
+    pub changes: Vec<ConnectorChanges>,
+}
+
+/// What is otherwise at one connector than it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConnectorChanges {
+    /// The connector.
+    pub connector: String,
+    /// Its properties.
+    pub changes: Vec<Change>,
 }
 
 /// First version with slots that standbys have too.
@@ -155,7 +167,24 @@ async fn plan(
     let connectors = connectors(config, &layout, &spec, &plugins, allowed)?;
     preflight.findings.extend(shown_password(config));
     preflight.findings.extend(validate::references(rest, &connectors, &spec.secrets).await?);
-    Ok(Prepared { preflight, plugins, layout, connectors, spec })
+    let changes = match known {
+        Some(_) => changes(rest, &connectors).await?,
+        None => Vec::new(),
+    };
+    Ok(Prepared { preflight, plugins, layout, connectors, spec, changes })
+}
+
+/// What is otherwise at the worker. A connector that is not there is made anew, and is no change.
+async fn changes(rest: &Rest, connectors: &[Connector]) -> Result<Vec<ConnectorChanges>, ConnectError> {
+    let mut found = Vec::new();
+    for connector in connectors {
+        let Some(properties) = rest.config(&connector.name).await? else { continue };
+        let changes = differences(&properties, &connector.to_properties());
+        if !changes.is_empty() {
+            found.push(ConnectorChanges { connector: connector.name.clone(), changes });
+        }
+    }
+    Ok(found)
 }
 
 fn refuse_unsupported(config: &ConnectConfig) -> Result<(), ConnectError> {

@@ -146,10 +146,20 @@ pub fn differences(found: &Properties, wanted: &Properties) -> Vec<Change> {
         .filter(|name| name.as_str() != "name")
         .map(|name| Change {
             name: name.clone(),
-            found: found.get(name).cloned(),
+            found: found.get(name).map(|value| shown(name, value)),
             wanted: wanted.get(name).cloned(),
         })
         .collect()
+}
+
+/// A value that a worker has, as it can be shown: somebody may have put a password there by hand.
+fn shown(name: &str, value: &str) -> String {
+    let is_secret =
+        ["password", "secret", "jaas", "credential", "token"].iter().any(|word| name.contains(word));
+    if is_secret && !(value.starts_with("${") && value.ends_with('}')) {
+        return "***".to_owned();
+    }
+    value.to_owned()
 }
 
 /// A property that is not as it should be.
@@ -161,6 +171,15 @@ pub struct Change {
     pub found: Option<String>,
     /// What it should be; `None` when it should not be set.
     pub wanted: Option<String>,
+}
+
+// === impl Change ===
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "not set".to_owned());
+        write!(f, "{}: {} -> {}", self.name, value(&self.found), value(&self.wanted))
+    }
 }
 
 #[cfg(test)]
@@ -228,5 +247,20 @@ mod tests {
         let wanted = of(&[("a", "1"), ("b", "3"), ("c", "5")]);
         let names: Vec<_> = differences(&found, &wanted).into_iter().map(|change| change.name).collect();
         assert_eq!(names, ["b", "c", "d"]);
+        let words: Vec<_> = differences(&found, &wanted).iter().map(ToString::to_string).collect();
+        assert_eq!(words, ["b: 2 -> 3", "c: not set -> 5", "d: 4 -> not set"]);
+    }
+
+    #[test]
+    fn a_password_that_somebody_has_put_there_is_not_shown() {
+        let found = |name: &str, value: &str| {
+            let found = Properties::from([(name.to_owned(), value.to_owned())]);
+            differences(&found, &Properties::new()).pop().and_then(|change| change.found).unwrap()
+        };
+        assert_eq!(found("database.password", "c4nary"), "***");
+        assert_eq!(found("connection.password", "c4nary"), "***");
+        assert_eq!(found("producer.override.sasl.jaas.config", "c4nary"), "***");
+        assert_eq!(found("database.password", "${file:/a:b}"), "${file:/a:b}");
+        assert_eq!(found("batch.size", "7"), "7");
     }
 }

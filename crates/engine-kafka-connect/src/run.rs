@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segcdc_engine_native::heartbeat_row;
+use segcdc_engine_native::{EngineError, heartbeat_row};
 use segcdc_model::{Disposition, Fault, Lsn};
 use segcdc_postgres::session;
 use segcdc_sqlserver::{Target, WritePath};
@@ -22,6 +22,9 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 /// Pause between two looks at the heartbeat rows while somebody waits for them.
 const EAGER_PERIOD: Duration = Duration::from_millis(300);
+
+/// Pause between two looks at the slot while nothing arrives.
+const PAUSE_OF_QUESTIONS: Duration = Duration::from_secs(60);
 
 /// How long the worker may be gone before that ends the run; connectors run on without us.
 const WORKER_PATIENCE: Duration = Duration::from_secs(300);
@@ -47,13 +50,16 @@ struct Newest {
     at: Instant,
     /// How long none may arrive.
     limit: Duration,
+    /// When it was last asked why none arrives.
+    asked: Option<Instant>,
 }
 
 /// Looks after the connectors until everything that had committed when it was called is in the target, or for ever.
 /// Dropping the future ends it; the connectors run on.
 ///
 /// # Errors
-/// `CONNECTOR_TASK_FAILED`; what keeps the worker from being asked for more than five minutes.
+/// `CONNECTOR_TASK_FAILED`; `SLOT_LOST` and `SLOT_MISSING` when nothing arrives any more; what keeps the worker from being
+/// asked for more than five minutes.
 pub async fn run(
     config: &ConnectConfig,
     rest: &Rest,
@@ -85,7 +91,7 @@ pub async fn run(
         worker_is_gone: false,
         stalled_for: None,
     };
-    let mut newest = Newest { lsn: None, at: Instant::now(), limit: stall::limit(None) };
+    let mut newest = Newest { lsn: None, at: Instant::now(), limit: stall::limit(None), asked: None };
     if let Ok(properties) = rest.config(&spec.source_connector).await {
         newest.limit = stall::limit(properties.as_ref());
     }
@@ -109,6 +115,7 @@ pub async fn run(
             round.applied_lsn = applied(config, spec, &mut target).await;
             round.stalled_for = newest.stalled_for(&round, spec);
             on_round(&round);
+            newest.explain(config, &round).await?;
             next_look = started.elapsed() + PERIOD;
         } else if goal.is_some() {
             round.applied_lsn = applied(config, spec, &mut target).await;
@@ -134,6 +141,29 @@ impl Newest {
             (self.lsn, self.at) = (round.applied_lsn, Instant::now());
         }
         Some(self.at.elapsed()).filter(|elapsed| *elapsed > self.limit)
+    }
+
+    /// Looks now and then whether the slot is why none arrives: Debezium waits for half an hour for one that was invalidated,
+    /// without a word.
+    ///
+    /// # Errors
+    /// `SLOT_LOST`, `SLOT_MISSING`.
+    async fn explain(&mut self, config: &ConnectConfig, round: &Round) -> Result<(), ConnectError> {
+        if round.stalled_for.is_none() || self.asked.is_some_and(|asked| asked.elapsed() < PAUSE_OF_QUESTIONS)
+        {
+            return Ok(());
+        }
+        self.asked = Some(Instant::now());
+        let Ok(slot) = segcdc_engine_native::slot(&config.engine).await else { return Ok(()) };
+        if !slot.exists {
+            return Err(EngineError::SlotMissing { slot: slot.name }.into());
+        }
+        match slot.lost() {
+            Some(reason) => {
+                Err(EngineError::SlotLost { reason: reason.to_owned(), slot: slot.name.clone() }.into())
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -296,18 +296,19 @@ pub(crate) fn report(
     seen: Seen,
     mut notes: Vec<StatusNote>,
 ) -> ConnectStatus {
-    // Before PostgreSQL 17 there is no reason of an invalidation.
-    let is_invalid =
-        |slot: &SlotReport| slot.invalidation.is_some() || slot.wal_status.as_deref() == Some("lost");
     // While it is set up, what is not there yet is not lost.
     let set_up = state.checkpoint.applied_lsn > Lsn::ZERO && !spec.needs_load();
-    let slot_lost = seen.slot.as_ref().is_some_and(|slot| !slot.exists && set_up || is_invalid(slot));
+    let slot_lost = seen.slot.as_ref().is_some_and(|slot| !slot.exists && set_up || slot.lost().is_some());
     if slot_lost {
-        let detail =
-            "the slot is gone or was invalidated: what was committed behind it is lost to the pipeline";
+        let lost = seen.slot.as_ref().and_then(|slot| Some((slot.name.clone(), slot.lost()?.to_owned())));
+        let what = match lost {
+            Some((slot, reason)) => EngineError::SlotLost { slot, reason }.to_string(),
+            None => "the slot is gone".to_owned(),
+        };
+        let detail = format!("{what}; what was committed behind it is lost to the pipeline");
         let hint =
             "remove the pipeline with `segcdc down --drop`, empty the target's tables, and make it anew";
-        notes.insert(0, named("SLOT_LOST", detail.to_owned(), hint));
+        notes.insert(0, named("SLOT_LOST", detail, hint));
     }
     // PostgreSQL 18 sends nothing then, and says so in its own log only.
     if let Some(publication) = seen.lost_publication.as_ref().filter(|_| set_up) {

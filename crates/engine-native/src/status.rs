@@ -216,6 +216,16 @@ pub struct SlotReport {
     pub alerts: Vec<StatusNote>,
 }
 
+// === impl SlotReport ===
+
+impl SlotReport {
+    /// Why the slot was invalidated, in the server's word; `None` for one that was not.
+    pub fn lost(&self) -> Option<&str> {
+        // Before PostgreSQL 17 there is no reason.
+        self.invalidation.as_deref().or_else(|| self.wal_status.as_deref().filter(|status| *status == "lost"))
+    }
+}
+
 /// Where the pipeline stands, as the two servers tell.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! What a pipeline would do, for people and for programs.
 
+use segcdc_engine_kafka_connect::ConnectorChanges;
 use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
@@ -33,6 +34,9 @@ pub(crate) struct PlanView {
     /// The connectors, for an engine that has some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     connectors: Vec<Connector>,
+    /// What is otherwise at connectors that are there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    changes: Vec<ConnectorChanges>,
 }
 
 /// The rules that count, as they were written.
@@ -91,12 +95,23 @@ impl PlanView {
             rules: RulesView::new(&preflight.rules),
             sql: preflight.sql.clone(),
             connectors: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
-    /// The same with the connectors that carry it.
-    pub(crate) fn with_connectors(self, connectors: Vec<Connector>) -> Self {
-        PlanView { connectors, ..self }
+    /// The same with the connectors that carry it, and what is otherwise at those that are there.
+    pub(crate) fn with_connectors(self, connectors: Vec<Connector>, changes: Vec<ConnectorChanges>) -> Self {
+        PlanView { connectors, changes, ..self }
+    }
+
+    /// What would be changed of connectors that are there; empty when nothing would.
+    pub(crate) fn changes(&self, paint: Paint) -> String {
+        let mut lines = Vec::new();
+        for connector in &self.changes {
+            lines.push(paint.bold(&format!("Changes of connector {}:", connector.connector)));
+            lines.extend(connector.changes.iter().map(|change| format!("  {change}")));
+        }
+        lines.join("\n")
     }
 
     /// All properties of the connectors, each with its reason.

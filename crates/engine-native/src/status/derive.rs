@@ -120,19 +120,12 @@ fn fatal_notes(seen: &Seen<'_>) -> Vec<StatusNote> {
         Some(slot) if !slot.exists => {
             notes.push(note("SLOT_MISSING", format!("the slot \"{}\" does not exist", slot.name), again));
         }
-        Some(slot) if slot.invalidation.is_some() || slot.wal_status.as_deref() == Some("lost") => {
-            let reason = slot.invalidation.as_deref().unwrap_or("lost");
-            notes.push(note(
-                "SLOT_LOST",
-                format!(
-                    "the slot \"{}\" was invalidated: {} ({reason})",
-                    slot.name,
-                    Loss::by(reason).meaning
-                ),
-                again,
-            ));
-        }
-        Some(_) | None => {}
+        Some(slot) => notes.extend(slot.lost().map(|reason| {
+            let meaning = Loss::by(reason).meaning;
+            let detail = format!("the slot \"{}\" was invalidated: {meaning} ({reason})", slot.name);
+            note("SLOT_LOST", detail, again)
+        })),
+        None => {}
     }
     if seen.has_publication == Some(false) {
         notes.push(note("PUBLICATION_MISSING", "the publication does not exist".to_owned(), again));

@@ -84,6 +84,10 @@ pub(crate) async fn plan(config: &ConnectConfig, rest: &Rest, console: Console) 
                 console.data(&format!("\n{}", view.columns()));
             }
             console.data(&format!("\n{}", view.statements(console.data_paint)));
+            let changes = view.changes(console.data_paint);
+            if !changes.is_empty() {
+                console.data(&format!("\n{changes}"));
+            }
             console.data(&format!("\n{}", view.connectors(console.data_paint)));
         }
     }
@@ -207,7 +211,7 @@ fn view(config: &ConnectConfig, prepared: &Prepared) -> PlanView {
     let layout = &prepared.layout;
     let (slot, publication) = (layout.slot.clone(), layout.publication.clone());
     PlanView::new(&config.engine.name, slot, publication, &prepared.preflight)
-        .with_connectors(prepared.connectors.clone())
+        .with_connectors(prepared.connectors.clone(), prepared.changes.clone())
 }
 
 fn event(round: &Round) -> Event<'_> {

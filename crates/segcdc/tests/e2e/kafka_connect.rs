@@ -129,11 +129,50 @@ async fn a_pipeline_runs_on_kafka_connect_and_leaves_nothing() -> Result<()> {
         (&"RUNNING".into(), &"kafka-connect".into()),
         "{status:#}"
     );
+    a_changed_property_is_a_diff_and_an_update(&mut stage, &cluster).await?;
     a_stall_has_a_name(&mut stage).await?;
     let shown = [status.to_string(), cluster.worker_log()].concat();
     ensure!(!shown.contains(stage.target.password.expose().as_str()), "the target's password is shown");
     stage.remove().await?;
     nothing_is_left(&stage, &cluster).await
+}
+
+/// `plan` shows what would be changed of connectors that are there, `up` changes it, and what somebody has written there by
+/// hand is put back without being shown if it is a password.
+async fn a_changed_property_is_a_diff_and_an_update(
+    stage: &mut Stage,
+    cluster: &ConnectCluster,
+) -> Result<()> {
+    let nothing = json(&stage.product.succeed(&["plan", "-o", "json"]).await?)?;
+    ensure!(nothing["exists"] == true && nothing["changes"].is_null(), "{nothing:#}");
+    let wanted = ["--connect-property", "sink.batch.size=77"];
+    let planned = stage.product.succeed(&[&["plan"], &wanted[..]].concat()).await?;
+    let diff = "Changes of connector segcdc_routed_sink_dbo:\n  batch.size: 2000 -> 77\n";
+    ensure!(planned.stdout.contains(diff), "{planned}");
+    let config = "/connectors/segcdc_routed_sink_dbo/config";
+    ensure!(
+        cluster.rest().get(config).await?.json()?["batch.size"] == "2000",
+        "a look has changed something"
+    );
+    stage.product.succeed(&[&["up", "--yes", "--until-caught-up"], &wanted[..]].concat()).await?;
+    let mut found = cluster.rest().get(config).await?.json()?;
+    ensure!(found["batch.size"] == "77", "{found:#}");
+
+    let placeholder = found["connection.password"].clone();
+    found["connection.password"] = stage.target.password.expose().as_str().into();
+    let answer = cluster.rest().put(config, Some(&found)).await?;
+    ensure!(answer.status == 200, "{answer:?}");
+    for arguments in
+        [&["plan"][..], &["plan", "-o", "json"], &["up", "--yes", "--until-caught-up", "-o", "json"]]
+    {
+        let finished = stage.product.succeed(arguments).await?;
+        let said = [finished.stdout.as_str(), &finished.stderr].concat();
+        ensure!(!said.contains(stage.target.password.expose().as_str()), "{arguments:?} shows the password");
+        ensure!(said.contains("connection.password") && said.contains("***"), "{finished}");
+    }
+    let found = cluster.rest().get(config).await?.json()?;
+    ensure!(found["batch.size"] == "2000" && found["connection.password"] == placeholder, "{found:#}");
+    Ok(())
 }
 
 /// The connectors say RUNNING whatever arrives: a pipeline whose heartbeats do not come through is not running well.

@@ -97,6 +97,7 @@ async fn faults_pass_or_are_named() -> Result<()> {
     source_password_changes(&mut stage, &cluster).await?;
     target_password_changes(&mut stage, &cluster).await?;
     slot_is_dropped(&mut stage).await?;
+    source_removes_what_was_not_read(&mut stage, &cluster).await?;
     kafka_deletes_what_was_not_read(&mut stage, &cluster).await
 }
 
@@ -190,6 +191,42 @@ async fn target_password_changes(stage: &mut Stage, cluster: &ConnectCluster) ->
     stage.target = segcdc_sqlserver::TargetConfig::parse(&stage.target_url)?;
     stage.product.set("SEGCDC_TARGET_URL", &super::target_url(stage)?);
     goes_on(stage, cluster, "another password of the target").await
+}
+
+/// A source connector that stood still for longer than the source keeps WAL. Debezium would wait for half an hour, and say
+/// RUNNING: the product says it at once.
+async fn source_removes_what_was_not_read(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
+    stage.product.set("SEGCDC_NAME", "outrun");
+    stage
+        .source
+        .execute(DATABASE, "CREATE TABLE slow (id int PRIMARY KEY); INSERT INTO slow VALUES (1)")
+        .await?;
+    let up = ["up", "--yes", "--until-caught-up", "--tables", "slow"];
+    stage.product.succeed(&up).await.with_context(|| super::errors_of(&cluster.worker_log()))?;
+    stage.product.succeed(&["stop"]).await?;
+    stage.source.execute("postgres", "ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'").await?;
+    stage.source.execute("postgres", "SELECT pg_reload_conf()").await?;
+    stage.source.execute(DATABASE, "INSERT INTO slow VALUES (2)").await?;
+    for _ in 0..4 {
+        let fill = "CREATE TABLE ballast (id int); DROP TABLE ballast; SELECT pg_switch_wal()";
+        stage.source.execute(DATABASE, fill).await?;
+    }
+    let source = &stage.source;
+    until("the slot is invalidated", PATIENCE, || async {
+        source.execute("postgres", "CHECKPOINT").await.ok()?;
+        let status = source.psql("postgres", "SELECT wal_status FROM pg_replication_slots").ok()?;
+        (status.trim() == "lost").then_some(())
+    })
+    .await?;
+    let status = noted(stage, "SLOT_LOST").await?;
+    ensure!(status["state"] == "FAILED" && status["health"] == "ERROR", "{status:#}");
+    let refused = stage.product.run(&up).await?;
+    ensure!(refused.error_code() == Some("SLOT_LOST"), "{refused}");
+    ensure!(stage.target_count("slow").await? == 1, "a row came past the slot");
+    stage.source.execute("postgres", "ALTER SYSTEM RESET max_slot_wal_keep_size").await?;
+    stage.source.execute("postgres", "SELECT pg_reload_conf()").await?;
+    stage.product.succeed(&["down", "--drop", "--yes"]).await?;
+    Ok(())
 }
 
 /// A sink that stood still for longer than Kafka keeps messages stops, instead of going on without them.
