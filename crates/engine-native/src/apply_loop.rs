@@ -20,11 +20,12 @@ use std::time::{Duration, Instant};
 use segcdc_model::{Lsn, Phase};
 use segcdc_plan::{StreamState, TableSet, acknowledgeable};
 use segcdc_postgres::{Replication, Session, StreamOptions, catalog, heartbeat};
-use segcdc_sqlserver::Target;
+use segcdc_sqlserver::{PartialTransaction, Target};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
+use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::watch::Watch;
 use crate::context::{Context, Memory};
@@ -36,10 +37,12 @@ use crate::run::Outcome;
 use crate::source_clock::SourceClock;
 
 mod apply;
+mod chunked;
 mod describe;
 mod intake;
 mod large_report;
 mod parts;
+mod resume;
 mod slot_watch;
 mod timeline;
 mod watch;
@@ -77,6 +80,8 @@ struct Loop<'a> {
     clock: SourceClock,
     watch: Watch,
     timeline: TimelineGuard,
+    /// The transaction of which the first changes are committed in the target, in front of whose end the checkpoint is.
+    partial: Option<PartialTransaction>,
     /// The large transaction that was seen last, and when it was first seen.
     large_since: Option<(u32, Instant)>,
     examiner: Examiner<'a>,
@@ -96,6 +101,8 @@ impl Follow<'_> {
         known::complete(context, memory, (source, target), &mut tables).await?;
         target.ensure_slot_watch().await?;
         target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
+        target.ensure_partial_transactions().await?;
+        let partial = target.partial_transaction(&checkpoint).await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
@@ -126,7 +133,7 @@ impl Follow<'_> {
         let write_path = target.write_path();
         let examiner = Examiner::new(source, naming, form, write_path.most_large_bytes());
         let mut following = Loop {
-            intake: Intake::new(stream, applied, context.config.batch),
+            intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial)),
             context,
             memory,
             source,
@@ -137,6 +144,7 @@ impl Follow<'_> {
             clock,
             watch,
             timeline,
+            partial,
             large_since: None,
             examiner,
         };
@@ -267,6 +275,7 @@ impl Loop<'_> {
             parts: 0,
             disk_bytes: open.spilled_bytes,
             begun_ms: self.large_begun_ms(open.xid),
+            committed: self.partial.filter(|partial| partial.xid == open.xid).map(|partial| partial.changes),
         });
         self.context.progress.update(|snapshot| snapshot.large = large);
         self.show_position();

@@ -34,6 +34,17 @@ pub enum SnapshotMode {
     Only,
 }
 
+/// How a transaction that is too large for memory becomes visible in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LargeTransactions {
+    /// As a whole, in one target transaction, which the target's log has to hold.
+    #[default]
+    Atomic,
+    /// Part by part, each in a target transaction of its own: readers see it by half meanwhile. It is applied once all the
+    /// same, whenever the process ends.
+    Chunked,
+}
+
 /// Bounds of what is held in memory.
 ///
 /// At its highest, the engine holds one queue, one batch being planned and one being encoded for the target, transactions
@@ -94,6 +105,8 @@ pub struct EngineConfig {
     pub batch: BatchLimits,
     /// Bounds of memory.
     pub memory: MemoryLimits,
+    /// How a transaction that is too large for memory becomes visible.
+    pub large_transactions: LargeTransactions,
     /// How trouble is waited out.
     pub retry: RetryPolicy,
     /// Time between two heartbeats, and between two advances of an idle checkpoint.
@@ -145,6 +158,7 @@ impl EngineConfig {
             readers: DEFAULT_READERS,
             batch: BatchLimits::default(),
             memory: MemoryLimits::default(),
+            large_transactions: LargeTransactions::default(),
             retry: RetryPolicy::default(),
             heartbeat: DEFAULT_HEARTBEAT,
             slot_patience: DEFAULT_SLOT_PATIENCE,

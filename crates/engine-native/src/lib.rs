@@ -60,7 +60,7 @@ mod startup;
 mod table_sync;
 mod wal;
 
-pub use config::{EngineConfig, MemoryLimits, RetryPolicy, SnapshotMode};
+pub use config::{EngineConfig, LargeTransactions, MemoryLimits, RetryPolicy, SnapshotMode};
 pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
 pub use down::{DownReport, Removal, Thing, down};
 pub use engine_kind::EngineKind;

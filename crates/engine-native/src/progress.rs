@@ -91,6 +91,9 @@ pub struct LargeTransaction {
     pub disk_bytes: u64,
     /// When its first change had come, milliseconds after the engine began.
     pub begun_ms: u64,
+    /// Its first changes that are committed in the target, where it is applied in target transactions of its own for each
+    /// part; `None` while none is.
+    pub committed: Option<u64>,
 }
 
 /// Whether the engine works, waits or ends.

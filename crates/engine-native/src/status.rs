@@ -5,7 +5,8 @@ use std::time::Instant;
 use segcdc_model::{Lsn, Phase, QualifiedName, TablePhase};
 use segcdc_postgres::{Session, SlotState, catalog, publication, session, slot as slots};
 use segcdc_sqlserver::{
-    CountedUse, LetterCount, PipelineState, RecordedChange, SaidOfLarge, SlotWatch, TableState, Target,
+    CountedUse, LetterCount, PartialTransaction, PipelineState, RecordedChange, SaidOfLarge, SlotWatch,
+    TableState, Target,
 };
 use serde::Serialize;
 
@@ -153,7 +154,8 @@ pub struct PolicyUseReport {
     pub uses: u64,
 }
 
-/// How far a source transaction is that is too large for memory. Nothing of it can be seen in the target's tables.
+/// How far a source transaction is that is too large for memory. Nothing of it can be seen in the target's tables but what
+/// is `committed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct LargeReport {
     /// Source transaction id.
@@ -174,6 +176,8 @@ pub struct LargeReport {
     pub elapsed_ms: u64,
     /// How long ago the process said so, milliseconds; it does so every second.
     pub age_ms: u64,
+    /// Its first changes that are committed, where the parts are applied in target transactions of their own.
+    pub committed: Option<u64>,
 }
 
 /// What the target keeps beside the state.
@@ -181,6 +185,7 @@ struct Notes {
     letters: Vec<LetterCount>,
     uses: Vec<CountedUse>,
     large: Option<SaidOfLarge>,
+    partial: Option<PartialTransaction>,
     changes: Vec<RecordedChange>,
 }
 
@@ -239,6 +244,7 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
         letters: target.letter_counts(&config.name).await?,
         uses: target.policy_uses(&config.name).await?,
         large: target.large_transaction(&config.name).await?,
+        partial: target.partial_transaction(&state.checkpoint).await?,
         changes: target.schema_changes(&config.name, SHOWN_CHANGES).await?,
     };
     let watch = target.slot_watch(&config.name).await?;
@@ -317,6 +323,7 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         copy_only,
         given_up: given_up(state),
         set_aside: kept.letters.iter().map(|count| count.open).sum(),
+        partial: kept.partial,
         last_sign_ms,
         slot: view.map(|view| &view.slot),
         has_publication: view.map(|view| view.has_publication),
@@ -352,7 +359,7 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         changes_applied: state.changes_applied,
         large_transaction: said
             .filter(|said| derived.alive && derive::is_recent(said.age_ms))
-            .map(large_report),
+            .map(|said| large_report(said, kept.partial)),
         slot,
         publication: checkpoint.lineage.publication.clone(),
         tables: state.tables.iter().map(|table| table_report(table, kept)).collect(),
@@ -362,8 +369,9 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
 }
 
 /// What was said of a large transaction.
-fn large_report(said: &SaidOfLarge) -> LargeReport {
+fn large_report(said: &SaidOfLarge, partial: Option<PartialTransaction>) -> LargeReport {
     let large = &said.large;
+    let committed = partial.filter(|partial| partial.xid == large.xid).map(|partial| partial.changes);
     LargeReport {
         xid: large.xid,
         is_complete: large.is_complete,
@@ -374,6 +382,7 @@ fn large_report(said: &SaidOfLarge) -> LargeReport {
         parts: large.parts,
         elapsed_ms: large.elapsed_ms.saturating_add(said.age_ms),
         age_ms: said.age_ms,
+        committed,
     }
 }
 

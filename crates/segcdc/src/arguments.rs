@@ -18,6 +18,7 @@ pub(crate) use crate::arguments::engine::{
 pub(crate) use crate::arguments::rules::RuleArguments;
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
+pub(crate) use crate::arguments::up::{LargeTransactionsChoice, UpArguments};
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 
 mod deadletter;
@@ -26,6 +27,7 @@ mod examples;
 mod rules;
 mod serve;
 mod steer;
+mod up;
 mod wal;
 
 /// How the URLs can be given.
@@ -297,26 +299,6 @@ pub(crate) enum Snapshot {
     None,
     /// Only copy
     Only,
-}
-
-/// `segcdc up`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct UpArguments {
-    /// The pipeline.
-    #[command(flatten)]
-    pub(crate) setup: SetupArguments,
-    /// End with 0 once everything that was committed before the call has arrived
-    #[arg(
-        long, action = ArgAction::SetTrue, env = "SEGCDC_UNTIL_CAUGHT_UP", hide_env_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
-    pub(crate) until_caught_up: bool,
-    /// Do not ask before anything is created; needed without a terminal
-    #[arg(
-        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
-    pub(crate) yes: bool,
 }
 
 /// `segcdc doctor`

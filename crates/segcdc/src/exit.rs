@@ -65,7 +65,7 @@ const UNREACHABLE: [&str; 39] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 95] = [
+const USAGE: [&str; 96] = [
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",
@@ -126,6 +126,7 @@ const USAGE: [&str; 95] = [
     "SLOT_WITH_SNAPSHOT",
     "SLOT_NOT_OURS",
     "WAL_LIMIT_WITH_ENGINE",
+    "LARGE_TRANSACTIONS_WITH_ENGINE",
     "LOG_LEVEL",
     "ENGINE_MISMATCH",
     "CONNECT_URL",

@@ -43,7 +43,7 @@ pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
 pub use state::{
-    Lag, LargeTransaction, NewPipeline, PipelineState, RecordedChange, Replacement, SaidOfLarge, SlotWatch,
-    TableProgress, TableState,
+    Lag, LargeTransaction, NewPipeline, PartialTransaction, PipelineState, RecordedChange, Replacement,
+    SaidOfLarge, SlotWatch, TableProgress, TableState,
 };
 pub use tables::{Difference, ExistingRows, Prepared};

@@ -9,6 +9,7 @@ pub mod form;
 pub mod large_transaction;
 pub mod letter_changes;
 pub mod letters;
+pub mod partial_transaction;
 pub mod rows;
 pub mod schema_changes;
 pub mod session;

@@ -12,6 +12,7 @@
 
 mod large_transaction;
 mod load;
+mod partial_transaction;
 mod read;
 mod remove;
 mod schema_changes;
@@ -108,6 +109,17 @@ pub struct LargeTransaction {
     pub parts: u64,
     /// Since its first change has come, milliseconds.
     pub elapsed_ms: u64,
+}
+
+/// How much of a source transaction is committed in the target while the checkpoint is still in front of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialTransaction {
+    /// Source transaction id.
+    pub xid: u32,
+    /// Position behind its COMMIT record.
+    pub end_lsn: Lsn,
+    /// Its first changes, in source order and without those that were rolled back: they are applied.
+    pub changes: u64,
 }
 
 /// What the target knows of one table of a pipeline.

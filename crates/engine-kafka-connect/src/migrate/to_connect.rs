@@ -63,6 +63,7 @@ pub async fn plan_to_connect(config: &ConnectConfig, rest: &Rest) -> Result<ToCo
     }
     let prepared = Box::pin(prepare_from_native(config, rest)).await?;
     let mut reasons = reasons(&state, &prepared);
+    reasons.extend(half_applied(&mut target, &state).await?);
     for connector in &prepared.connectors {
         if rest.config(&connector.name).await?.is_some() {
             reasons.push(format!("the worker has a connector {} already", connector.name));
@@ -133,7 +134,9 @@ async fn hand_over(
     source.close().await;
     // The process may have gone on between our look and our claim.
     let (_, state) = load(config, &mut target).await?;
-    refuse(config, EngineKind::KafkaConnect, &reasons(&state, prepared))?;
+    let mut reasons = reasons(&state, prepared);
+    reasons.extend(half_applied(&mut target, &state).await?);
+    refuse(config, EngineKind::KafkaConnect, &reasons)?;
     take(MigrationStep::HandToConnect);
     let spec = Spec { start_lsn: Some(checkpoint.applied_lsn), ..prepared.spec.clone() };
     target.hand_over(&checkpoint, lineage, checkpoint.applied_lsn, &spec.to_json()).await?;
@@ -152,6 +155,14 @@ fn unfinished(spec: &Spec) -> Vec<String> {
     let loading = spec.needs_load() && spec.full_load == FullLoad::Native;
     let reason = "its full load is not over: `segcdc up --engine kafka-connect` goes on with it";
     loading.then(|| reason.to_owned()).into_iter().collect()
+}
+
+/// A transaction of which connectors would apply the first changes a second time.
+async fn half_applied(target: &mut Target, state: &PipelineState) -> Result<Option<String>, ConnectError> {
+    let partial = target.partial_transaction(&state.checkpoint).await?;
+    Ok(partial.map(|partial| {
+        format!("the source's transaction {} is applied in part; `segcdc up` goes on with it", partial.xid)
+    }))
 }
 
 /// What stands in the way. Pure.

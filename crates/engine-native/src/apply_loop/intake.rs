@@ -14,6 +14,7 @@ use segcdc_plan::{ApplyPlan, Batch, BatchLimits, PlanError, TableSet, plan};
 use segcdc_postgres::{SourceError, StreamEvent, TransactionStream, heartbeat};
 use tokio::task::JoinHandle;
 
+use super::resume::Resume;
 use crate::error::EngineError;
 
 /// Transactions and the plan of their effect.
@@ -40,6 +41,8 @@ pub(super) struct Intake {
     stale: bool,
     /// Everything at or below it was received before: the source sends it again after its own crash.
     known: Lsn,
+    /// What is applied in part has to come first.
+    resume: Resume,
     /// Transactions that were left out because they are known.
     pub(super) skipped: u64,
     /// See [`segcdc_plan::StreamState::idle_wal_end`].
@@ -54,7 +57,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// An intake of a stream that begins behind `applied`.
-    pub(super) fn new(stream: TransactionStream, applied: Lsn, batch: BatchLimits) -> Self {
+    pub(super) fn new(stream: TransactionStream, applied: Lsn, batch: BatchLimits, resume: Resume) -> Self {
         Intake {
             stream,
             batch: Batch::new(batch),
@@ -62,6 +65,7 @@ impl Intake {
             ahead: None,
             stale: false,
             known: applied,
+            resume,
             skipped: 0,
             idle_wal_end: None,
             asked: None,
@@ -155,11 +159,17 @@ impl Intake {
     /// Takes in one event.
     fn take(&mut self, event: Result<StreamEvent, SourceError>) {
         match event {
-            Ok(StreamEvent::Transaction(transaction)) => {
+            Ok(StreamEvent::Transaction(mut transaction)) => {
                 self.idle_wal_end = None;
-                self.accept(transaction);
+                match self.resume.pass(&mut transaction) {
+                    Ok(()) => self.accept(transaction),
+                    Err(error) => self.end = Some(error),
+                }
             }
-            Ok(StreamEvent::Idle { wal_end }) => self.idle_wal_end = Some(wal_end),
+            Ok(StreamEvent::Idle { wal_end }) => match self.resume.pass_idle(wal_end) {
+                Ok(()) => self.idle_wal_end = Some(wal_end),
+                Err(error) => self.end = Some(error),
+            },
             Ok(StreamEvent::Message { prefix, lsn }) => {
                 if prefix == heartbeat::BARRIER {
                     self.asked = Some(lsn);

@@ -1,5 +1,5 @@
 //! A transaction that is too large for memory, or that changes tables: read, planned and applied part by part, in one
-//! target transaction.
+//! target transaction, or in one for each part ([`super::chunked`]).
 //!
 //! ```text
 //! another thread                                this task
@@ -10,8 +10,8 @@
 //! ```
 //!
 //! At most three parts are in memory: one that is read and planned, one that waits, and one that is applied. A part that
-//! cannot be applied takes those before it along; if it is one table's fault, that table is set aside and the transaction
-//! begins anew without it.
+//! cannot be applied takes those before it along that are not committed; if it is one table's fault, that table is set aside
+//! and the transaction begins anew without it, behind what is committed.
 //!
 //! A part ends in front of the first change whose table was described anew. The thread waits for what that means; the
 //! changes behind it are planned for the table as it is then.
@@ -20,13 +20,18 @@ use std::io;
 use std::sync::Arc;
 
 use segcdc_model::{Change, Checkpoint, Relation, SpilledChanges, TablePhase, Transaction};
-use segcdc_plan::{ApplyPlan, Decision, KnownTable, TablePlan, TableSet, first_unknown, plan_part};
-use segcdc_sqlserver::{Alteration, PartsApply, Target};
+use segcdc_plan::{
+    ApplyPlan, Decision, KnownTable, SchemaChange, TablePlan, TableSet, first_unknown, plan_part,
+};
+use segcdc_sqlserver::{Alteration, PartialTransaction, PartsApply, Target};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Loop;
-use super::apply::Applied;
+use super::apply::{Applied, while_receiving};
+use super::chunked::{ChunkedApply, Committed};
 use super::describe::Examiner;
+use super::resume::{is_of, shorter};
+use crate::config::LargeTransactions;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::progress::{LargeTransaction, Progress};
@@ -34,9 +39,16 @@ use crate::quarantine::table_at_fault;
 use crate::shape;
 
 /// What the reading thread says.
-enum Part {
+pub(super) enum Part {
     /// The next part.
-    Planned(Box<ApplyPlan>),
+    Planned {
+        /// Its effect.
+        plan: Box<ApplyPlan>,
+        /// Which of [`parts`] it is of, from 1.
+        part: u64,
+        /// Changes that it was planned from.
+        read: u64,
+    },
     /// A table was described anew.
     Described(Box<Question>),
     /// There are no more; the tables with what is set aside now.
@@ -46,11 +58,11 @@ enum Part {
 }
 
 /// What a description means is to be found out.
-struct Question {
-    relation: Arc<Relation>,
-    known: Arc<KnownTable>,
-    plan: Arc<TablePlan>,
-    answer: oneshot::Sender<Decision>,
+pub(super) struct Question {
+    pub(super) relation: Arc<Relation>,
+    pub(super) known: Arc<KnownTable>,
+    pub(super) plan: Arc<TablePlan>,
+    pub(super) answer: oneshot::Sender<Decision>,
 }
 
 /// A transaction that has been applied in parts.
@@ -75,6 +87,8 @@ struct Parts<'a, 's> {
 struct Reader<'a> {
     transaction: &'a Transaction,
     tables: TableSet,
+    /// Changes that are applied already, and so are passed over.
+    skip: u64,
     sender: &'a mpsc::Sender<Part>,
 }
 
@@ -129,40 +143,94 @@ impl Loop<'_> {
             parts: parts(spilled),
             disk_bytes: spilled.store().bytes(),
             begun_ms: self.large_begun_ms(transaction.xid),
+            committed: self.partial_of(transaction).map(|partial| partial.changes),
         };
         self.context.progress.update(|snapshot| snapshot.large = Some(large));
     }
 
-    /// Applies a transaction in parts, once.
+    /// How much of a transaction is committed in the target already.
+    fn partial_of(&self, transaction: &Transaction) -> Option<PartialTransaction> {
+        self.partial.filter(|partial| is_of(partial, transaction))
+    }
+
+    /// Applies a transaction in parts, once, behind what is committed of it.
     async fn try_parts(
         &mut self,
         transaction: &Arc<Transaction>,
         spilled: Option<&SpilledChanges>,
     ) -> Result<Applied, EngineError> {
-        let before = self.memory.checkpoint()?.clone();
-        self.begin(&before, transaction.end_lsn);
+        // One that is in memory has lost them when it came.
+        let known = spilled.and_then(|_| self.partial_of(transaction));
         let touched = live_tables(spilled, transaction, &self.tables);
         let (sender, parts) = mpsc::channel(1);
         let (whole, store, tables) = (Arc::clone(transaction), spilled.cloned(), self.tables.clone());
         let reader = tokio::task::spawn_blocking(move || {
-            Reader { transaction: &whole, tables, sender: &sender }.run(store.as_ref());
+            let skip = known.map_or(0, |known| known.changes);
+            let reader = Reader { transaction: &whole, tables, skip, sender: &sender };
+            reader.run(store.as_ref(), known.as_ref());
         });
+        let in_chunks = self.context.config.large_transactions == LargeTransactions::Chunked;
+        let applied = if in_chunks && spilled.is_some() {
+            self.apply_chunked(transaction, known, parts).await
+        } else {
+            self.apply_at_once(transaction, &touched, parts).await
+        };
+        // It ends when nobody takes what it reads.
+        reader.await.map_err(|_| EngineError::TaskBroken { task: "plan" })?;
+        applied
+    }
+
+    /// Applies all parts in one target transaction.
+    async fn apply_at_once(
+        &mut self,
+        transaction: &Transaction,
+        touched: &[Arc<TablePlan>],
+        parts: mpsc::Receiver<Part>,
+    ) -> Result<Applied, EngineError> {
+        let before = self.memory.checkpoint()?.clone();
+        self.begin(&before, transaction.end_lsn);
         let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
         let applying = Parts {
             target: self.target,
             examiner: &mut self.examiner,
             before: &before,
             transaction,
-            tables: &touched,
+            tables: touched,
             progress: &context.progress,
         };
-        let done = super::apply::while_receiving(context, intake, tables, applying.apply(parts)).await;
-        // It ends when nobody takes what it reads.
-        reader.await.map_err(|_| EngineError::TaskBroken { task: "plan" })?;
+        let done = while_receiving(context, intake, tables, applying.apply(parts)).await;
         let done = self.settle(done, |done| &done.checkpoint)?;
         self.tables = done.tables;
         self.intake.plan_again();
         Ok(done.applied)
+    }
+
+    /// Applies each part in a target transaction of its own. What is committed stays, whatever comes of the others.
+    async fn apply_chunked(
+        &mut self,
+        transaction: &Transaction,
+        known: Option<PartialTransaction>,
+        parts: mpsc::Receiver<Part>,
+    ) -> Result<Applied, EngineError> {
+        let mut committed = Committed { partial: known, ..Committed::default() };
+        let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
+        let apply = ChunkedApply {
+            target: self.target,
+            memory: self.memory,
+            examiner: &mut self.examiner,
+            transaction,
+            progress: &context.progress,
+            committed: &mut committed,
+        };
+        let done = while_receiving(context, intake, tables, apply.run(parts)).await;
+        self.partial = committed.partial;
+        for learnt in committed.learnt {
+            learnt.note(&mut self.tables);
+        }
+        self.intake.plan_again();
+        self.settle(done, |checkpoint| checkpoint)?;
+        self.partial = None;
+        Ok(Applied { transactions: 1, ..committed.applied })
     }
 }
 
@@ -176,7 +244,7 @@ impl Parts<'_, '_> {
         let mut applied = Applied { transactions: 1, ..Applied::default() };
         loop {
             let error = match parts.recv().await {
-                Some(Part::Planned(plan)) => {
+                Some(Part::Planned { plan, part, .. }) => {
                     apply.add(&plan).await?;
                     hit(Failpoint::BetweenParts);
                     applied.add(&plan);
@@ -184,7 +252,7 @@ impl Parts<'_, '_> {
                     progress.update(|snapshot| {
                         if let Some(large) = &mut snapshot.large {
                             large.applied = changes;
-                            large.part = (large.part + 1).min(large.parts);
+                            large.part = (part + 1).min(large.parts);
                         }
                     });
                     continue;
@@ -218,33 +286,44 @@ async fn describe(
     let Question { relation, known, plan, answer } = question;
     let decision = examiner.examine(&known, &plan, &relation, transaction.xid).await?;
     if let Decision::Change(change) = &decision {
-        hit(Failpoint::BeforeAlter);
-        let (shape, end_lsn) = (shape::of(&change.plan), transaction.end_lsn);
-        apply.alter(Alteration { change, shape: &shape, end_lsn }).await?;
-        hit(Failpoint::AfterAlter);
+        alter(apply, change, transaction).await?;
     }
     // Nobody may be there any more, which the end of its messages tells.
     let _unheard = answer.send(decision);
     Ok(())
 }
 
+/// Has the target table follow a change.
+pub(super) async fn alter(
+    apply: &mut PartsApply<'_>,
+    change: &SchemaChange,
+    transaction: &Transaction,
+) -> Result<(), EngineError> {
+    hit(Failpoint::BeforeAlter);
+    let (shape, end_lsn) = (shape::of(&change.plan), transaction.end_lsn);
+    apply.alter(Alteration { change, shape: &shape, end_lsn }).await?;
+    hit(Failpoint::AfterAlter);
+    Ok(())
+}
+
 // === impl Reader ===
 
 impl Reader<'_> {
-    /// Reads and plans part by part, until nobody wants more.
-    fn run(mut self, spilled: Option<&SpilledChanges>) {
+    /// Reads and plans part by part, until nobody wants more. `known` says how much is applied already.
+    fn run(mut self, spilled: Option<&SpilledChanges>, known: Option<&PartialTransaction>) {
         let store = spilled.map(SpilledChanges::store);
         let parts = store.map_or(0, |store| store.parts());
         for index in 0..parts {
             let Some(store) = store else { return };
             let changes = store.read_part(index).map_err(|cause| unreadable(self.transaction, cause));
-            let planned = changes.and_then(|changes| self.plan(&changes));
+            let planned = changes.and_then(|changes| self.plan(index, &changes));
             if !self.goes_on(planned) {
                 return;
             }
         }
-        let planned = self.plan(&self.transaction.changes);
-        if self.goes_on(planned) {
+        let planned = self.plan(parts, &self.transaction.changes);
+        let shorter = known.filter(|_| self.skip > 0).map_or(Ok(()), |known| Err(shorter(known)));
+        if self.goes_on(planned.and_then(|is_heard| shorter.map(|()| is_heard))) {
             self.send(Part::End(Box::new(self.tables.clone())));
         }
     }
@@ -260,16 +339,19 @@ impl Reader<'_> {
         }
     }
 
-    /// Plans changes, and asks where a table was described anew. Whether somebody listens.
-    fn plan(&mut self, mut changes: &[Change]) -> Result<bool, EngineError> {
+    /// Plans the changes of a part, and asks where a table was described anew. Whether somebody listens.
+    fn plan(&mut self, index: usize, changes: &[Change]) -> Result<bool, EngineError> {
+        let skipped = changes.len().min(usize::try_from(self.skip).unwrap_or(usize::MAX));
+        self.skip -= skipped as u64;
+        let mut changes = changes.get(skipped..).unwrap_or_default();
         loop {
             let unknown = first_unknown(changes, self.transaction.end_lsn, &self.tables);
             let at = unknown.as_ref().map_or(changes.len(), |(at, _)| *at);
             let (now, behind) = changes.split_at(at);
             if !now.is_empty() {
-                let plan = plan_part(now, self.transaction, &self.tables)?;
+                let plan = Box::new(plan_part(now, self.transaction, &self.tables)?);
                 self.tables.note_letters(&plan.letters);
-                if !self.send(Part::Planned(Box::new(plan))) {
+                if !self.send(Part::Planned { plan, part: index as u64 + 1, read: now.len() as u64 }) {
                     return Ok(false);
                 }
             }

@@ -2,6 +2,7 @@
 
 use segcdc_model::{Phase, TablePhase};
 use segcdc_postgres::slot::Loss;
+use segcdc_sqlserver::PartialTransaction;
 
 use crate::wal;
 
@@ -23,6 +24,8 @@ pub(super) struct Seen<'a> {
     pub(super) given_up: Option<&'a str>,
     /// Rows of all tables that are dead letters.
     pub(super) set_aside: u64,
+    /// The transaction that is applied in part.
+    pub(super) partial: Option<PartialTransaction>,
     /// Since the last write of the process.
     pub(super) last_sign_ms: u64,
     /// `None` when the source cannot be asked.
@@ -89,6 +92,13 @@ pub(super) fn derive(seen: &Seen<'_>) -> Derived {
             "ROWS_SET_ASIDE",
             format!("{rows} kept out of the target, because a value does not fit"),
             "`segcdc deadletter list` names them; a version of the row that fits brings it back by itself",
+        ));
+    }
+    if let Some(PartialTransaction { xid, changes, .. }) = seen.partial {
+        notes.push(note(
+            "PARTIAL_TRANSACTION",
+            format!("the first {changes} changes of the source's transaction {xid} are in the target, the others are not yet"),
+            "it is applied part by part, as --large-transactions chunked says; `segcdc up` goes on with it",
         ));
     }
     notes.extend(seen.slot.into_iter().flat_map(|slot| slot.alerts.clone()));
@@ -179,6 +189,7 @@ mod tests {
                 copy_only: false,
                 given_up: None,
                 set_aside: 0,
+                partial: None,
                 last_sign_ms,
                 slot,
                 has_publication: slot.map(|_| true),
@@ -201,6 +212,30 @@ mod tests {
     }
 
     #[test]
+    fn a_transaction_that_is_applied_in_part_is_noted_while_nothing_runs() {
+        let unread = slot(true, None, "reserved");
+        let partial = PartialTransaction { xid: 7, end_lsn: segcdc_model::Lsn::new(9), changes: 5 };
+        let seen = Seen {
+            phases: vec![Streaming],
+            is_set_up: true,
+            copy_only: false,
+            given_up: None,
+            set_aside: 0,
+            partial: Some(partial),
+            last_sign_ms: SIGN_OF_LIFE_MS + 1,
+            slot: Some(&unread),
+            has_publication: Some(true),
+        };
+        let derived = derive(&seen);
+        assert_eq!((derived.state, derived.health), (Stopped, Health::Warn));
+        let notes: Vec<_> =
+            derived.notes.iter().map(|note| (note.code.as_str(), note.detail.as_str())).collect();
+        let detail =
+            "the first 5 changes of the source's transaction 7 are in the target, the others are not yet";
+        assert_eq!(notes, [("PARTIAL_TRANSACTION", detail)]);
+    }
+
+    #[test]
     fn a_missing_publication_is_fatal_once_set_up() {
         let unread = slot(true, None, "reserved");
         let seen = |is_set_up| Seen {
@@ -209,6 +244,7 @@ mod tests {
             copy_only: false,
             given_up: None,
             set_aside: 0,
+            partial: None,
             last_sign_ms: 0,
             slot: Some(&unread),
             has_publication: Some(false),
@@ -225,6 +261,7 @@ mod tests {
             copy_only: true,
             given_up: None,
             set_aside: 0,
+            partial: None,
             last_sign_ms: 0,
             slot: Some(&slot(false, None, "")),
             has_publication: Some(false),
@@ -242,6 +279,7 @@ mod tests {
             copy_only: false,
             given_up: None,
             set_aside: 0,
+            partial: None,
             last_sign_ms: 0,
             slot: Some(&narrow),
             has_publication: Some(true),

@@ -11,7 +11,7 @@ use segcdc_postgres::{Session, SpillSpace, session};
 use crate::rig::{Rig, Running};
 
 /// Memory of transactions that are not complete: some hundred rows.
-const OPEN_BYTES: usize = 48 << 10;
+pub(crate) const OPEN_BYTES: usize = 48 << 10;
 
 const TABLES: &str = "
     CREATE TABLE item (id int PRIMARY KEY, word text, doc text);
@@ -25,7 +25,7 @@ const TABLES: &str = "
     INSERT INTO late SELECT n, repeat('l', 900) FROM generate_series(1, 120) n";
 
 /// A pipeline whose transactions go to disk early, on either side.
-async fn rig(name: &str, tables: &str) -> Rig {
+pub(crate) async fn rig(name: &str, tables: &str) -> Rig {
     let small = format!("ALTER DATABASE {name} SET logical_decoding_work_mem = '64kB'; {tables}");
     let mut rig = Rig::shared(name, &small).await;
     rig.config.memory.open_bytes = OPEN_BYTES;
@@ -33,20 +33,20 @@ async fn rig(name: &str, tables: &str) -> Rig {
 }
 
 /// A session with the source whose transaction stays open.
-async fn begin(rig: &Rig) -> Session {
+pub(crate) async fn begin(rig: &Rig) -> Session {
     let session = session::connect(&rig.config.source).await.unwrap();
     session.query_text("SET search_path = public; BEGIN").await.unwrap();
     session
 }
 
-async fn run(session: &Session, sql: &str) {
+pub(crate) async fn run(session: &Session, sql: &str) {
     for sql in sql.split(';').filter(|sql| !sql.trim().is_empty()) {
         session.query_text(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 }
 
 /// Waits until a transaction that is still open at the source is on our disk.
-async fn until_received(running: &Running) {
+pub(crate) async fn until_received(running: &Running) {
     let received = |large: Option<segcdc_engine_native::progress::LargeTransaction>| {
         large.is_some_and(|large| !large.is_complete && large.disk_bytes > 0)
     };

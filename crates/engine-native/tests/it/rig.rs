@@ -246,6 +246,17 @@ impl Running {
         }
     }
 
+    /// Ends it where it is, as a kill would.
+    pub(crate) async fn kill(self) {
+        let task = self.task.into_inner();
+        task.abort();
+        let ended = task.await;
+        assert!(
+            ended.as_ref().is_err_and(tokio::task::JoinError::is_cancelled),
+            "it ended by itself: {ended:?}"
+        );
+    }
+
     /// Stops it in order.
     pub(crate) async fn stop(self) -> Lsn {
         self.shutdown.cancel();

@@ -320,12 +320,16 @@ mod tests {
             parts: 17,
             elapsed_ms: 72_000,
             age_ms: 400,
+            committed: None,
         };
         report.large_transaction = Some(large);
         let shown = render(&report, false, Paint::Plain);
         let line = "large     transaction 741: applying part 4 of 17, 2,000,000 of 9,000,000 changes, 3.0 GiB on disk, for \
                     1m 12s, not committed yet";
         assert!(shown.lines().any(|shown| shown == line), "{shown}");
+        report.large_transaction = Some(LargeReport { committed: Some(1_500_000), ..large });
+        let shown = render(&report, false, Paint::Plain);
+        assert!(shown.contains("3.0 GiB on disk, for 1m 12s, 1,500,000 committed"), "{shown}");
         report.large_transaction = Some(LargeReport { is_complete: false, part: 0, parts: 0, ..large });
         let shown = render(&report, false, Paint::Plain);
         assert!(

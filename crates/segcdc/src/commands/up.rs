@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use segcdc_engine_native::{Outcome, Preflight, Progress, ProgressSnapshot, preflight, run as run_engine};
+use segcdc_engine_native::{
+    LargeTransactions, Outcome, Preflight, Progress, ProgressSnapshot, preflight, run as run_engine,
+};
 use segcdc_model::{Finding, Lsn, Severity};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::arguments::{Engine, Output, UpArguments};
+use crate::arguments::{Engine, LargeTransactionsChoice, Output, UpArguments};
 use crate::commands::{self, connect, plan};
 use crate::console::Console;
 use crate::error::CliError;
@@ -51,10 +53,23 @@ pub(crate) async fn run(
     console.confirmable(arguments.yes, "up")?;
     let (_, mut config) = commands::setup(&arguments.setup, console)?;
     if arguments.setup.engine.engine == Engine::KafkaConnect {
+        if arguments.large_transactions == LargeTransactionsChoice::Chunked {
+            let message =
+                "--large-transactions is the native engine's; connectors apply every change by itself";
+            return Err(CliError::usage(
+                "LARGE_TRANSACTIONS_WITH_ENGINE",
+                message,
+                "leave it away, or take --engine native",
+            ));
+        }
         let (config, rest) = worker::setup(&arguments.setup.engine, config)?;
         return connect::up(&arguments, &config, &rest, console, &signals).await;
     }
     config.until_caught_up = arguments.until_caught_up;
+    config.large_transactions = match arguments.large_transactions {
+        LargeTransactionsChoice::Atomic => LargeTransactions::Atomic,
+        LargeTransactionsChoice::Chunked => LargeTransactions::Chunked,
+    };
     let checked = tokio::select! {
         checked = Box::pin(preflight(&config)) => checked?,
         () = signals.first.cancelled() => return Ok(signals.exit()),

@@ -97,10 +97,18 @@ fn held_back(snapshot: &ProgressSnapshot) -> String {
 
 /// What becomes of a transaction that is too large for memory.
 fn large(snapshot: &ProgressSnapshot, large: &LargeTransaction) -> String {
-    let LargeTransaction { xid, is_complete, changes, applied, part, parts, disk_bytes, begun_ms } = *large;
-    let elapsed_ms = snapshot.elapsed_ms.saturating_sub(begun_ms);
-    let report =
-        LargeReport { xid, is_complete, changes, disk_bytes, applied, part, parts, elapsed_ms, age_ms: 0 };
+    let report = LargeReport {
+        xid: large.xid,
+        is_complete: large.is_complete,
+        changes: large.changes,
+        disk_bytes: large.disk_bytes,
+        applied: large.applied,
+        part: large.part,
+        parts: large.parts,
+        elapsed_ms: snapshot.elapsed_ms.saturating_sub(large.begun_ms),
+        age_ms: 0,
+        committed: large.committed,
+    };
     format!("large transaction {}", large_transaction::words(&report))
 }
 
@@ -163,6 +171,7 @@ mod tests {
             parts: 0,
             disk_bytes: 3 << 20,
             begun_ms: 1_000,
+            committed: None,
         };
         let mut snapshot = Progress::new("p").snapshot();
         (snapshot.activity, snapshot.phase) = (Activity::Running, Phase::Streaming);
@@ -175,6 +184,8 @@ mod tests {
         let expected = "; large transaction 7: applying part 2 of 6, 4,000 of 12,000 changes, 3.0 MiB on disk, for 5.0s, \
                         not committed yet";
         assert!(whole(&snapshot).ends_with(expected), "{}", whole(&snapshot));
+        snapshot.large = Some(LargeTransaction { committed: Some(4_000), ..transaction });
+        assert!(whole(&snapshot).ends_with("on disk, for 5.0s, 4,000 committed"), "{}", whole(&snapshot));
     }
 
     #[test]

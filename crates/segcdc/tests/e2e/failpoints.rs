@@ -43,6 +43,13 @@ const MUCH: &str = "BEGIN; UPDATE item SET id = -id WHERE id < 100; \
                     INSERT INTO item SELECT 1000000 + i, repeat('y', 500) FROM generate_series(1, 40000) i; \
                     UPDATE item SET id = -id, v = 'back' WHERE id < 0; COMMIT";
 
+/// Another one, of which a half would show in a table without a key too.
+const MUCH_MORE: &str = "BEGIN; INSERT INTO entry SELECT i % 7, 'much' FROM generate_series(1, 3000) i; \
+                         UPDATE item SET id = -id WHERE id < 100; SAVEPOINT undone; \
+                         INSERT INTO item SELECT 3000000 + i, 'undone' FROM generate_series(1, 2000) i; ROLLBACK TO undone; \
+                         INSERT INTO item SELECT 2000000 + i, repeat('y', 500) FROM generate_series(1, 40000) i; \
+                         UPDATE item SET id = -id, v = 'back' WHERE id < 0; DELETE FROM entry WHERE w = 'much' AND v = 3; COMMIT";
+
 /// Points that are passed when a target table follows a change of its source table, and one that is passed then too.
 const ALTER: [&str; 2] = ["before_alter", "after_alter"];
 const ALTERED: &str = "after_commit_before_ack";
@@ -199,6 +206,33 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
     ensure!(stage.target_count("item").await? == before, "a part of a transaction is in the target");
     recovers(&mut stage, PARTS).await?;
     ensure!(stage.target_count("item").await? >= before + 40_000, "not all of the transaction is there");
+    dies_inside(&mut stage).await
+}
+
+/// Dies twice between parts that are committed, each time the next process goes on behind them: as it was, and in one
+/// target transaction.
+async fn dies_inside(stage: &mut Stage) -> Result<()> {
+    let before = stage.target_count("item").await?;
+    stage.product.set("SEGCDC_LARGE_TRANSACTIONS", "chunked");
+    dies_at(stage, &format!("{PARTS}:2"), Some(MUCH_MORE)).await?;
+    let position = stage.state().await?.context("a state")?.applied_lsn;
+    let changes = "SELECT [changes] FROM [segcdc].[partial_transaction]";
+    let first = stage.target_number(changes).await?;
+    let seen = stage.target_count("item").await?;
+    ensure!(seen > before && seen < before + 40_000, "{seen} rows, {before} before");
+    let status = stage.product.succeed(&["status", "-o", "json"]).await?;
+    ensure!(status.stdout.contains("PARTIAL_TRANSACTION"), "{status}");
+    ensure!(status.stdout.contains(&format!("the first {first} changes of")), "{status}");
+    dies_at(stage, &format!("{PARTS}:1"), None).await?;
+    let second = stage.target_number(changes).await?;
+    ensure!(second > first, "it has not gone on behind {first} changes: {second}");
+    let state = stage.state().await?.context("a state")?;
+    ensure!(state.applied_lsn == position, "the checkpoint is inside of a transaction");
+    stage.product.set("SEGCDC_LARGE_TRANSACTIONS", "atomic");
+    recovers(stage, "between_parts, chunked").await?;
+    ensure!(stage.target_count("item").await? >= before + 40_000, "not all of the transaction is there");
+    let status = stage.product.succeed(&["status", "-o", "json"]).await?;
+    ensure!(!status.stdout.contains("PARTIAL_TRANSACTION"), "{status}");
     Ok(())
 }
 

@@ -62,14 +62,12 @@ impl PartsApply<'_> {
                     source_oid: plan.source.oid,
                     source: &change.known.source.name,
                     lsn: end_lsn,
-                    number: self.recorded,
                     kind: step.kind(),
                     outcome: "applied",
                     what: step.describe(change),
                     statements: texts.join(";\n"),
                 },
             ));
-            self.recorded += 1;
         }
         for sql in &stored {
             let response = self.target.batch("storing a change of a table", sql).await?;

@@ -1,4 +1,5 @@
-//! A source transaction that is too large for memory, or that changes tables, in one target transaction: part by part.
+//! A source transaction that is too large for memory, or that changes tables: part by part in one target transaction, or
+//! in one for each part.
 //!
 //! ```text
 //! missing #s<n> are created
@@ -9,7 +10,9 @@
 //! COMMIT
 //! ```
 //!
-//! Nothing of it can be seen before the last step, and until then a kill leaves nothing behind.
+//! Nothing of it can be seen before the last step, and until then a kill leaves nothing behind. Where the user wants
+//! the parts in target transactions of their own, the count of what is applied stands in the place of the checkpoint:
+//! [`PartsApply::commit_inside`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,7 +25,7 @@ use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
 use crate::sql::state::Totals;
-use crate::state::check_fence;
+use crate::state::{PartialTransaction, check_fence};
 
 /// A target transaction that is open and takes parts.
 ///
@@ -32,8 +35,6 @@ pub struct PartsApply<'t> {
     pub(super) target: &'t mut Target,
     pub(super) expected: Checkpoint,
     changes: u64,
-    /// Changes of tables that were recorded.
-    pub(super) recorded: usize,
     /// The session's staging tables when the transaction began: what became of them since goes with it.
     staging: HashMap<u32, (usize, String)>,
 }
@@ -60,7 +61,7 @@ impl<'t> PartsApply<'t> {
             return Err(error);
         }
         let staging = target.staging.clone();
-        Ok(PartsApply { target, expected: expected.clone(), changes: 0, recorded: 0, staging })
+        Ok(PartsApply { target, expected: expected.clone(), changes: 0, staging })
     }
 
     /// Applies the next part.
@@ -92,18 +93,45 @@ impl<'t> PartsApply<'t> {
     ///
     /// # Errors
     /// As [`super::apply`].
-    pub async fn commit(mut self, end_lsn: Lsn, commit_time_us: i64) -> Result<Checkpoint, TargetError> {
+    pub async fn commit(self, end_lsn: Lsn, commit_time_us: i64) -> Result<Checkpoint, TargetError> {
         let totals = Totals { commit_time_us: Some(commit_time_us), transactions: 1, changes: self.changes };
+        let finish = sql::state::finish(&self.expected, end_lsn, &totals);
+        self.finish(finish, 0, end_lsn).await
+    }
+
+    /// Commits what was added so far. The checkpoint stays in front of the source transaction, only its batch counts;
+    /// the state says how much of the source transaction is applied.
+    ///
+    /// # Errors
+    /// As [`super::apply`].
+    pub async fn commit_inside(self, partial: &PartialTransaction) -> Result<Checkpoint, TargetError> {
+        let (pipeline, end_lsn) = (&self.expected.pipeline, self.expected.applied_lsn);
+        let totals = Totals { changes: self.changes, ..Totals::default() };
+        let statements = [
+            sql::state::finish(&self.expected, end_lsn, &totals),
+            sql::partial_transaction::update(pipeline, partial),
+            sql::partial_transaction::insert_where_missing(pipeline, partial),
+        ];
+        self.finish(statements.join("; "), 1, end_lsn).await
+    }
+
+    /// Writes what comes last, and commits. `rows` is how many it writes beside that of the checkpoint.
+    async fn finish(mut self, sql: String, rows: u64, lsn: Lsn) -> Result<Checkpoint, TargetError> {
+        let during = "applying a transaction in parts";
         let committed = async {
-            let sql = sql::state::finish(&self.expected, end_lsn, &totals);
-            let response = self.target.batch("applying a transaction in parts", &sql).await?;
-            check_fence(&self.expected, &response.row_counts)?;
+            let counts = self.target.batch(during, &sql).await?.row_counts;
+            check_fence(&self.expected, &counts)?;
+            let written: u64 = counts.iter().skip(1).sum();
+            if written != rows {
+                let detail = format!("{written} rows of its state were written instead of {rows}");
+                return Err(TargetError::Answer { during, detail });
+            }
             self.target.commit().await
         };
         let committed = committed.await;
         if committed.is_err() {
             self.undo().await;
         }
-        committed.map(|()| behind(&self.expected, end_lsn))
+        committed.map(|()| behind(&self.expected, lsn))
     }
 }

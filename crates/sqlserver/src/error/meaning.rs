@@ -171,7 +171,10 @@ impl Meaning {
             Meaning::Permission | Meaning::Schema => {
                 "grant the login what the message names; `segcdc doctor` prints the statements"
             }
-            Meaning::LogFull => "free the log: back it up, or let it grow; the pipeline goes on by itself",
+            Meaning::LogFull => {
+                "free the log: back it up, or let it grow; the pipeline goes on by itself. A large transaction that the log \
+                 can never hold at once is committed part by part by `segcdc up --large-transactions chunked`"
+            }
             Meaning::SpaceFull | Meaning::DiskFull => "give it space; the pipeline goes on by itself",
             Meaning::Deadlock | Meaning::Passing => "it is tried again by itself",
             Meaning::LockTimeout => {

@@ -47,8 +47,6 @@ pub struct Recorded<'a> {
     pub source: &'a QualifiedName,
     /// Commit end of the transaction in whose place it was made.
     pub lsn: Lsn,
-    /// Its number within that transaction.
-    pub number: usize,
     /// What kind of change it is.
     pub kind: &'static str,
     /// What became of it.
@@ -132,7 +130,7 @@ pub fn update_table(pipeline: &str, source_oid: u32, source: &QualifiedName, sha
     )
 }
 
-/// Records a change.
+/// Records a change, behind those of the same transaction.
 pub fn record(pipeline: &str, change: &Recorded<'_>) -> String {
     let statements = match change.statements.as_str() {
         "" => "NULL".to_owned(),
@@ -141,16 +139,16 @@ pub fn record(pipeline: &str, change: &Recorded<'_>) -> String {
     format!(
         "INSERT INTO [segcdc].[schema_change] ([pipeline], [lsn], [number], [source_oid], [source_schema], \
          [source_name], [kind], [outcome], [what], [statements], [made_at]) \
-         VALUES ({}, {}, {}, {}, {}, {}, {}, {}, {}, {statements}, SYSUTCDATETIME())",
-        quote::text(pipeline),
-        change.lsn.as_u64(),
-        change.number,
+         SELECT {name}, {lsn}, COUNT(*), {}, {}, {}, {}, {}, {}, {statements}, SYSUTCDATETIME() \
+         FROM [segcdc].[schema_change] WHERE [pipeline] = {name} AND [lsn] = {lsn}",
         change.source_oid,
         quote::text(&change.source.schema),
         quote::text(&change.source.name),
         quote::text(change.kind),
         quote::text(change.outcome),
         quote::text(&change.what.chars().take(1000).collect::<String>()),
+        name = quote::text(pipeline),
+        lsn = change.lsn.as_u64(),
     )
 }
 

@@ -4,7 +4,7 @@
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
-use crate::sql::{large_transaction, letters, schema_changes, slot_watch};
+use crate::sql::{large_transaction, letters, partial_transaction, schema_changes, slot_watch};
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -352,12 +352,12 @@ pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> S
 pub fn remove(pipeline: &str) -> String {
     let name = quote::text(pipeline);
     let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
-    let watch = letters::remove_if_there(slot_watch::TABLE, pipeline);
-    let large = letters::remove_if_there(large_transaction::TABLE, pipeline);
+    let [watch, large, partial] = [slot_watch::TABLE, large_transaction::TABLE, partial_transaction::TABLE]
+        .map(|table| letters::remove_if_there(table, pipeline));
     let [known, changes] = [schema_changes::KNOWN_TABLE, schema_changes::SCHEMA_CHANGE]
         .map(|(table, _)| letters::remove_if_there(table, pipeline));
     format!(
-        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {known}; {changes}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {partial}; {known}; {changes}; \
          DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
@@ -367,7 +367,8 @@ pub fn remove(pipeline: &str) -> String {
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
 /// Remove the tables. Those that older versions did not have may be missing.
-pub const DROP_TABLES: [&str; 8] = [
+pub const DROP_TABLES: [&str; 9] = [
+    "DROP TABLE IF EXISTS [segcdc].[partial_transaction]",
     "DROP TABLE IF EXISTS [segcdc].[known_table]",
     "DROP TABLE IF EXISTS [segcdc].[schema_change]",
     "DROP TABLE IF EXISTS [segcdc].[large_transaction]",

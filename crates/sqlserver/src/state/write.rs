@@ -36,6 +36,7 @@ impl Target {
             uses,
             (sql::slot_watch::TABLE, sql::slot_watch::CREATE_SLOT_WATCH),
             (sql::large_transaction::TABLE, sql::large_transaction::CREATE_LARGE_TRANSACTION),
+            (sql::partial_transaction::TABLE, sql::partial_transaction::CREATE_PARTIAL_TRANSACTION),
             sql::schema_changes::KNOWN_TABLE,
             sql::schema_changes::SCHEMA_CHANGE,
         ] {

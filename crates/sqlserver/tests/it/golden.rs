@@ -299,7 +299,6 @@ fn changes_of_tables() {
         source_oid: 2,
         source: &change.plan.source.name,
         lsn: Lsn::new(99),
-        number: 1,
         kind: "add-column",
         outcome: "applied",
         what: change.steps[1].describe(&change),
@@ -364,6 +363,18 @@ fn how_far_large_transactions_are() {
         sql::large_transaction::update("it's", 1, &large),
         sql::large_transaction::insert_where_missing("it's", 1, &large),
         sql::large_transaction::delete("it's", 1),
+    ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn how_much_of_a_transaction_is_applied() {
+    let partial = segcdc_sqlserver::PartialTransaction { xid: 2, end_lsn: Lsn::new(3), changes: 4 };
+    let statements = [
+        sql::partial_transaction::CREATE_PARTIAL_TRANSACTION.to_owned(),
+        sql::partial_transaction::select("it's"),
+        sql::partial_transaction::update("it's", &partial),
+        sql::partial_transaction::insert_where_missing("it's", &partial),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use segcdc_model::{Change, Fault, Lsn, PgType};
 use segcdc_plan::TablePlan;
-use segcdc_sqlserver::{PartsApply, WritePath};
+use segcdc_sqlserver::{PartialTransaction, PartsApply, WritePath};
 
 use crate::histories::{Model, Op, ops, tables};
 use crate::rig::{Rig, Stream, canonical_rows, meddle, plan_one};
@@ -72,6 +72,51 @@ async fn parts_are_seen_together_or_not_at_all() {
     let again = PartsApply::begin(&mut rig.target, &before, &tables).await.map(|_| ()).unwrap_err();
     assert_eq!(again.code(), "FENCED");
     assert_eq!(rig.rows(&one).await, canonical_rows(&one, &["1|c"]));
+}
+
+#[tokio::test]
+async fn parts_can_be_committed_one_by_one_with_a_count_in_the_place_of_the_checkpoint() {
+    let mut rig = Rig::new().await;
+    let one = table(&mut rig, 1, "one", &["1|a", "2|b"]).await;
+    let stream = Stream::new(&one);
+    let tables = [Arc::clone(&one)];
+    let before = rig.checkpoint.clone();
+    assert_eq!(rig.target.partial_transaction(&before).await.unwrap(), None);
+    rig.target.ensure_partial_transactions().await.unwrap();
+    let mut partial = PartialTransaction { xid: 7, end_lsn: Lsn::new(100), changes: 2 };
+
+    let mut apply = PartsApply::begin(&mut rig.target, &before, &tables).await.unwrap();
+    apply.add(&plan_one(&[&stream], 100, vec![stream.insert("3|c"), stream.delete("2|~")])).await.unwrap();
+    let first = apply.commit_inside(&partial).await.unwrap();
+    assert_eq!((first.applied_lsn, first.batch_seq), (before.applied_lsn, before.batch_seq + 1));
+    assert_eq!(rig.stored().await, first);
+    assert_eq!(rig.target.partial_transaction(&first).await.unwrap(), Some(partial));
+    assert_eq!(rig.rows(&one).await, canonical_rows(&one, &["1|a", "3|c"]));
+
+    // Of one that fails neither rows nor count are left.
+    partial.changes = 3;
+    let mut apply = PartsApply::begin(&mut rig.target, &first, &tables).await.unwrap();
+    apply.add(&plan_one(&[&stream], 100, vec![stream.update("1|A")])).await.unwrap();
+    assert_eq!(
+        apply.add(&plan_one(&[&stream], 100, vec![stream.update("8|?")])).await.unwrap_err().code(),
+        "TARGET_DIVERGED"
+    );
+    drop(apply);
+    assert_eq!(rig.target.partial_transaction(&first).await.unwrap().unwrap().changes, 2);
+    let mut apply = PartsApply::begin(&mut rig.target, &first, &tables).await.unwrap();
+    apply.add(&plan_one(&[&stream], 100, vec![stream.update("1|B")])).await.unwrap();
+    let second = apply.commit_inside(&partial).await.unwrap();
+    assert_eq!(rig.target.partial_transaction(&second).await.unwrap(), Some(partial));
+
+    // Whoever was taken over counts nothing.
+    let again = PartsApply::begin(&mut rig.target, &first, &tables).await.map(|_| ()).unwrap_err();
+    assert_eq!(again.code(), "FENCED");
+    let apply = PartsApply::begin(&mut rig.target, &second, &[]).await.unwrap();
+    let behind = apply.commit(Lsn::new(100), 5).await.unwrap();
+    assert_eq!(rig.rows(&one).await, canonical_rows(&one, &["1|B", "3|c"]));
+    assert_eq!(rig.target.partial_transaction(&behind).await.unwrap(), None);
+    let state = rig.target.known_state(&before.pipeline).await.unwrap();
+    assert_eq!((state.transactions_applied, state.changes_applied), (1, 3));
 }
 
 #[tokio::test]
