@@ -52,13 +52,13 @@ fn secrets() -> Secrets {
 }
 
 fn source(plugin: &Plugin) -> Connector {
-    source_at(plugin, true)
+    source_with(plugin, &|_| ())
 }
 
-/// That of a source that keeps slots over a failover, or does not.
-fn source_at(plugin: &Plugin, keeps_slots: bool) -> Connector {
+/// The same of a request that differs.
+fn source_with(plugin: &Plugin, change: &dyn Fn(&mut SourceRequest<'_>)) -> Connector {
     let (layout, source, secrets) = (layout(), source_config(), secrets());
-    source_connector(&SourceRequest {
+    let mut request = SourceRequest {
         layout: &layout,
         source: &source,
         secrets: &secrets,
@@ -67,9 +67,10 @@ fn source_at(plugin: &Plugin, keeps_slots: bool) -> Connector {
         exactly_once: false,
         replication_factor: Some(3),
         may_override_client: true,
-        keeps_slots,
-    })
-    .unwrap()
+        keeps_slots: true,
+    };
+    change(&mut request);
+    source_connector(&request).unwrap()
 }
 
 fn text(connector: &Connector) -> String {
@@ -98,12 +99,27 @@ fn options_that_the_plugin_lacks_are_left_out() {
 #[test]
 fn slots_follow_a_failover_where_source_and_plugin_can() {
     let failover = |options: &[&str], keeps_slots| {
-        source_at(&plugin(SOURCE_CLASS, options), keeps_slots).get("slot.failover").map(str::to_owned)
+        let connector =
+            source_with(&plugin(SOURCE_CLASS, options), &|request| request.keeps_slots = keeps_slots);
+        connector.get("slot.failover").map(str::to_owned)
     };
     assert_eq!(failover(OPTIONAL, true).as_deref(), Some("true"));
     // Before PostgreSQL 17, and at a standby, Debezium would warn at each start.
     assert_eq!(failover(OPTIONAL, false), None);
     assert_eq!(failover(&[], true), None);
+}
+
+#[test]
+fn what_a_killed_worker_has_begun_does_not_last() {
+    let timeout = |exactly_once, may_override_client| {
+        let connector = source_with(&plugin(SOURCE_CLASS, OPTIONAL), &|request| {
+            (request.exactly_once, request.may_override_client) = (exactly_once, may_override_client);
+        });
+        connector.get("producer.override.transaction.timeout.ms").map(str::to_owned)
+    };
+    assert_eq!(timeout(true, true).as_deref(), Some("30000"));
+    assert_eq!(timeout(true, false), None);
+    assert_eq!(timeout(false, true), None);
 }
 
 #[test]

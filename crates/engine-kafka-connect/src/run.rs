@@ -196,7 +196,12 @@ async fn look(
     waiting: &mut Option<Vec<String>>,
     elapsed: Duration,
 ) -> Result<(Vec<ConnectorReport>, Vec<String>), ConnectError> {
-    let reports = connectors(rest, spec).await?;
+    let mut reports = connectors(rest, spec).await?;
+    if reports.iter().any(|report| report.word.is_none()) {
+        // A worker that is being started says this of all; it answers the other question when it knows its connectors.
+        rest.config(&spec.source_connector).await?;
+        reports = connectors(rest, spec).await?;
+    }
     let waiting = waiting.get_or_insert_with(|| stopped_sinks(&reports));
     begin_waiting(rest, spec, waiting).await?;
     let restarts = caretaker.restarts(&reports, elapsed)?;

@@ -22,6 +22,10 @@ const HEARTBEAT_MS: &str = "5000";
 /// Largest message, bytes: a row with its types, twice when a large key changes. Kafka's own limit is 1 MiB.
 const MAX_MESSAGE_BYTES: &str = "67108864";
 
+/// How long a transaction of Kafka may last, milliseconds. One is a batch, which takes less than a second; a worker reads the
+/// stored positions to their end before it answers anything, and cannot while one is open that nobody ends.
+const TRANSACTION_TIMEOUT_MS: &str = "30000";
+
 /// Memory of a producer, bytes; one message has to fit.
 const PRODUCER_BYTES: &str = "134217728";
 
@@ -390,6 +394,14 @@ fn flow(lines: &mut Builder<'_>, request: &SourceRequest<'_>) {
         lines
             .set("producer.override.max.request.size", MAX_MESSAGE_BYTES, "the same for the worker's side")
             .set("producer.override.buffer.memory", PRODUCER_BYTES, "a message has to fit into it");
+    }
+    if request.may_override_client && request.exactly_once {
+        lines.set(
+            "producer.override.transaction.timeout.ms",
+            TRANSACTION_TIMEOUT_MS,
+            "what a worker that was killed has begun keeps sinks from reading, and the next worker from answering: for a minute \
+             by default",
+        );
     }
     match request.exactly_once {
         true => lines.set_if_known("exactly.once.support", "required", "no message twice in Kafka"),

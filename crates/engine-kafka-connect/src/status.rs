@@ -107,6 +107,9 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
     let pipeline = &config.engine.name;
     let state = target.known_state(pipeline).await?;
     let spec = Spec::of(&state)?;
+    // First: a worker that is being started answers it when it knows its connectors; of their states it says before that
+    // there are none.
+    let properties = rest.config(&spec.source_connector).await?;
     let mut connectors = connectors(rest, &spec).await?;
     let offsets = match rest.offsets(&spec.source_connector).await {
         Ok(offsets) => offsets,
@@ -114,7 +117,6 @@ pub async fn status(config: &ConnectConfig, rest: &Rest) -> Result<ConnectStatus
         Err(ConnectError::Answer { status: 404, .. }) => Vec::new(),
         Err(error) => return Err(error),
     };
-    let properties = rest.config(&spec.source_connector).await?;
     // A row that has arrived before the copy was over would be none: it is left out of the copy.
     let arrived = heartbeat_row::read(&mut target, &spec.heartbeats).await?.filter(|row| row.lsn > Lsn::ZERO);
     let mut notes = Vec::new();

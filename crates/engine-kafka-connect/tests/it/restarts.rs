@@ -67,7 +67,16 @@ async fn restarts_lose_nothing() {
     for round in 1..=rounds {
         let started = Instant::now();
         let kind = KINDS[round % KINDS.len()];
-        let written = written_through_a_restart(&mut rig, kind).await;
+        let written = match round % 2 {
+            0 => written_through_a_restart(&mut rig, kind).await,
+            // One transaction before it and one behind it: the first and the last of what is sent.
+            _ => {
+                rig.sql_anew(TRANSACTIONS[round % TRANSACTIONS.len()]).await;
+                restart(&mut rig, kind).await;
+                rig.sql_anew(TRANSACTIONS[(round + 1) % TRANSACTIONS.len()]).await;
+                2
+            }
+        };
         goes_on(&rig).await;
         let report = compared(&rig).await;
         println!(
@@ -109,6 +118,13 @@ async fn written_through_a_restart(rig: &mut Rig, kind: Restart) -> u32 {
         written
     });
     tokio::time::sleep(Duration::from_millis(1_500)).await;
+    restart(rig, kind).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    stop.store(true, Ordering::SeqCst);
+    writing.await.unwrap()
+}
+
+async fn restart(rig: &mut Rig, kind: Restart) {
     match kind {
         Restart::Crash => rig.postgres.restart(StopMode::Immediate).await.unwrap(),
         Restart::Shutdown => rig.postgres.restart(StopMode::Fast).await.unwrap(),
@@ -127,9 +143,6 @@ async fn written_through_a_restart(rig: &mut Rig, kind: Restart) -> u32 {
             rig.cluster.start_worker().await.unwrap();
         }
     }
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    stop.store(true, Ordering::SeqCst);
-    writing.await.unwrap()
 }
 
 /// The connector runs, started again where it has failed, and a heartbeat from behind everything has arrived.

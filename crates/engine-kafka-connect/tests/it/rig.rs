@@ -88,6 +88,11 @@ impl Rig {
         self.client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
+    /// The same on a connection of its own: the source was restarted meanwhile.
+    pub(crate) async fn sql_anew(&self, sql: &str) {
+        self.postgres.execute(NAME, sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
     /// The one text that a query of the source answers.
     pub(crate) async fn text(&self, sql: &str) -> String {
         let client = self.postgres.connect(NAME).await.unwrap();
