@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable};
+use segcdc_model::{Fault, Finding, Lsn, QualifiedName, Severity, Side, SourceTable, TableKind};
 use segcdc_plan::table_plan::{self, table_plan};
 use segcdc_plan::{KnownTable, Naming, PlanError, Rules, TableKey, TablePlan};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote, session, slot};
@@ -24,6 +24,9 @@ use crate::startup::read_history;
 use crate::wal;
 
 mod numbers;
+
+/// The code of what is no table whose changes are streamed.
+const NOT_STREAMABLE: &str = "TABLE_NOT_STREAMABLE";
 
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
@@ -100,6 +103,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     };
     let mut findings = check_tables(&plans);
     if known.is_none() {
+        findings.extend(named_in_vain(&config.patterns, &left_out));
         let names = plans.iter().map(|plan| &plan.source.name);
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
@@ -304,8 +308,15 @@ pub(crate) fn judge(
 ) -> Result<TablePlan, Box<LeftOut>> {
     let plan = table_plan(table, naming).map_err(|error| {
         let mut left_out = left_out(&table.name, &error);
-        if let PlanError::KeyUnusable { identity: Some(index), .. } = &error {
-            left_out.fix_sql = identity_sql(&table.name, index);
+        match &error {
+            PlanError::KeyUnusable { identity: Some(index), .. } => {
+                left_out.fix_sql = identity_sql(&table.name, index);
+            }
+            PlanError::NotStreamable { kind: TableKind::Unlogged, .. } => {
+                left_out.fix_sql =
+                    quote::qualified(&table.name).map(|name| format!("ALTER TABLE {name} SET LOGGED")).ok();
+            }
+            _ => {}
         }
         Box::new(left_out)
     })?;
@@ -391,6 +402,20 @@ fn check_tables(plans: &[Arc<TablePlan>]) -> Vec<Finding> {
 /// An error of the source as a finding.
 fn failure(check: &'static str, error: &dyn Fault) -> Finding {
     Finding::failure(check, Side::Source, error.code(), error.to_string()).hint(error.hint())
+}
+
+/// A failure for each table that was named and can never be replicated: whoever names it misses it. What a wildcard means is
+/// only left out.
+fn named_in_vain(patterns: &[Pattern], left_out: &[LeftOut]) -> Vec<Finding> {
+    let is_named = |left: &&LeftOut| {
+        left.code == NOT_STREAMABLE && patterns.iter().any(|it| it.literal().as_ref() == Some(&left.table))
+    };
+    let findings = left_out.iter().filter(is_named).map(|left| {
+        let finding = Finding::failure("engine.tables", Side::Source, NOT_STREAMABLE, left.detail.clone());
+        let finding = finding.hint(left.hint.clone());
+        left.fix_sql.iter().fold(finding, |finding, sql| finding.fix(sql.clone()))
+    });
+    findings.collect()
 }
 
 /// A finding when a pattern means no table: a failure for a table that was named, since it is missed.

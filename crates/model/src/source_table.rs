@@ -20,8 +20,10 @@ pub enum TableKind {
     Temporary,
     /// Foreign: cannot be streamed.
     Foreign,
-    /// A view or materialized view: cannot be streamed.
+    /// A view: cannot be streamed.
     View,
+    /// A materialized view: cannot be streamed.
+    MaterializedView,
 }
 
 /// Which columns PostgreSQL sends to identify the old row of an UPDATE or DELETE (`pg_class.relreplident`).
@@ -82,6 +84,35 @@ pub struct SourceIndex {
     pub columns: Vec<usize>,
     /// Why it cannot identify rows; `None` when it can.
     pub flaw: Option<IndexFlaw>,
+}
+
+// === impl TableKind ===
+
+impl TableKind {
+    /// For people, with its article, in the middle of a sentence.
+    pub const fn with_article(self) -> &'static str {
+        match self {
+            TableKind::Ordinary => "an ordinary table",
+            TableKind::Partitioned => "a partitioned table",
+            TableKind::Partition => "a partition",
+            TableKind::Unlogged => "an unlogged table",
+            TableKind::Temporary => "a temporary table",
+            TableKind::Foreign => "a foreign table",
+            TableKind::View => "a view",
+            TableKind::MaterializedView => "a materialized view",
+        }
+    }
+
+    /// Why changes of such a relation are not in the logical stream; `None` where they are.
+    pub const fn not_streamed(self) -> Option<&'static str> {
+        match self {
+            TableKind::Ordinary | TableKind::Partitioned | TableKind::Partition => None,
+            TableKind::Unlogged | TableKind::Temporary => Some("its changes are not in the WAL"),
+            TableKind::Foreign => Some("its changes happen on another server"),
+            TableKind::View => Some("it has no rows of its own"),
+            TableKind::MaterializedView => Some("what REFRESH does to it is not in the stream"),
+        }
+    }
 }
 
 // === impl IndexFlaw ===

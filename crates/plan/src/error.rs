@@ -1,6 +1,6 @@
 //! [`PlanError`]: why a table or a batch cannot be planned.
 
-use segcdc_model::{Disposition, Fault, QualifiedName};
+use segcdc_model::{Disposition, Fault, QualifiedName, TableKind};
 
 use crate::convert::ValueError;
 use crate::rules::{ValuePolicy, append_only_ignoring, of_column, rename_column, rename_table};
@@ -11,12 +11,14 @@ use crate::target_type::TargetType;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The relation's changes do not reach the logical stream.
-    #[error("{table} is {kind}; its changes are not in the logical stream")]
+    #[error("{table} is {}: {reason}", kind.with_article())]
     NotStreamable {
         /// The source table.
         table: QualifiedName,
-        /// What it is, with its article.
-        kind: &'static str,
+        /// What it is.
+        kind: TableKind,
+        /// Why its changes are not in the stream.
+        reason: &'static str,
     },
     /// The role has a setting of `lc_monetary` of its own, so nothing tells what `money` means in the database.
     #[error(
@@ -369,7 +371,7 @@ impl Fault for PlanError {
                  is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; or leave the table out"
             }
             PlanError::NotStreamable { .. } => {
-                "leave the table out, or replicate the ordinary tables behind it"
+                "leave it out, or replicate the tables behind a view, or make an unlogged table a logged one"
             }
             PlanError::ReservedSchema { table, target } => {
                 let flag = moved(table, &target_name::in_other_schema(target));

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, SourceColumn, SourceTable, TableKind};
+use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, SourceColumn, SourceTable};
 
 use crate::error::PlanError;
 use crate::key;
@@ -332,14 +332,12 @@ fn column_clash(source: &SourceTable, columns: &[ColumnPlan], column: &ColumnPla
 
 /// Refuses relations whose changes do not reach the logical stream.
 fn check_kind(source: &SourceTable) -> Result<(), PlanError> {
-    let kind = match source.kind {
-        TableKind::Ordinary | TableKind::Partitioned | TableKind::Partition => return Ok(()),
-        TableKind::Unlogged => "an unlogged table",
-        TableKind::Temporary => "a temporary table",
-        TableKind::Foreign => "a foreign table",
-        TableKind::View => "a view",
-    };
-    Err(PlanError::NotStreamable { table: source.name.clone(), kind })
+    match source.kind.not_streamed() {
+        None => Ok(()),
+        Some(reason) => {
+            Err(PlanError::NotStreamable { table: source.name.clone(), kind: source.kind, reason })
+        }
+    }
 }
 
 /// The target's name, unless its schema is not ours to write to.

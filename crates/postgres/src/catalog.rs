@@ -76,7 +76,7 @@ pub async fn current_lsn(session: &Session) -> Result<Lsn, SourceError> {
 /// The tables that match any of the patterns (all tables when there is none), ordered by name.
 ///
 /// System schemas never match. What a wildcard finds are tables, partition roots, and, so that they can be warned of,
-/// unlogged and foreign tables; views and single partitions are found by their full name only.
+/// unlogged and foreign tables and views; single partitions and temporary tables are found by their full name only.
 pub async fn tables(session: &Session, patterns: &[Pattern]) -> Result<Vec<SourceTable>, SourceError> {
     let oids = tables::matching(session, patterns).await?;
     tables::read(session, &oids).await
@@ -98,6 +98,16 @@ pub async fn ancestors(session: &Session, oids: &[u32]) -> Result<HashMap<u32, V
         found.entry(oid).or_default().push(ancestor);
     }
     Ok(found)
+}
+
+/// Those of these tables that have REPLICA IDENTITY NOTHING.
+pub async fn without_identity(session: &Session, oids: &[u32]) -> Result<Vec<u32>, SourceError> {
+    if oids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let list = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let sql = format!("SELECT c.oid FROM pg_class c WHERE c.oid IN ({list}) AND c.relreplident = 'n'");
+    session.rows(Operation::Query, &sql).await?.into_iter().map(|mut row| row.value()).collect()
 }
 
 /// The tables with these OIDs that still exist, ordered by name.

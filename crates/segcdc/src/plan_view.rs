@@ -1,5 +1,7 @@
 //! What a pipeline would do, for people and for programs.
 
+use std::collections::BTreeMap;
+
 use segcdc_engine_kafka_connect::ConnectorChanges;
 use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
@@ -9,6 +11,9 @@ use serde::Serialize;
 
 use crate::paint::Paint;
 use crate::text::{self, Side};
+
+/// Tables that are shown of those that are left out for one reason.
+const MAX_LEFT_OUT: usize = 5;
 
 /// What a pipeline would do.
 #[derive(Debug, Serialize)]
@@ -147,19 +152,7 @@ impl PlanView {
             lines.push(self.table_list());
         }
         lines.extend(self.rules.lines().into_iter().map(|rule| format!("rule {rule}")));
-        for table in &self.left_out {
-            lines.push(format!(
-                "{} {}: {} {}",
-                paint.yellow("left out"),
-                table.table,
-                table.detail,
-                paint.dim(&format!("[{}]", table.code))
-            ));
-            if !table.hint.is_empty() {
-                lines.push(format!("  hint {}", table.hint));
-            }
-            lines.extend(table.fix_sql.iter().map(|sql| format!("  fix  {sql}")));
-        }
+        lines.extend(left_out(&self.left_out, paint));
         lines.join("\n")
     }
 
@@ -314,6 +307,38 @@ fn becomes(refused: &str, policy: ValuePolicy) -> String {
         ValuePolicy::SetAside => "are set aside with their row",
     };
     refused.replace("are refused", becomes).replace("is refused", becomes)
+}
+
+/// What is left out and why, with what mends it: the first few tables of each reason.
+pub(crate) fn left_out(tables: &[LeftOut], paint: Paint) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for table in tables {
+        let count = seen.entry(&table.code).or_default();
+        *count += 1;
+        if *count > MAX_LEFT_OUT {
+            continue;
+        }
+        let code = paint.dim(&format!("[{}]", table.code));
+        let sign = paint.yellow("left out");
+        lines.push(format!(
+            "{sign} {}: {} {code}",
+            text::visible(&table.table.to_string()),
+            text::visible(&table.detail)
+        ));
+        if !table.hint.is_empty() {
+            lines.push(format!("  hint {}", table.hint));
+        }
+        lines.extend(table.fix_sql.iter().map(|sql| format!("  fix  {sql}")));
+    }
+    for (code, count) in seen.into_iter().filter(|(_, count)| *count > MAX_LEFT_OUT) {
+        let (sign, more) = (paint.yellow("left out"), count - MAX_LEFT_OUT);
+        lines.push(format!(
+            "{sign} {more} more of the same reason, which -o json lists {}",
+            paint.dim(&format!("[{code}]"))
+        ));
+    }
+    lines
 }
 
 #[cfg(test)]

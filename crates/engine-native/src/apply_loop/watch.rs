@@ -1,12 +1,13 @@
-//! [`Watch`]: whether the publication and the partitions are still what they were.
+//! [`Watch`]: whether the publication, the partitions and the replica identities are still what they were.
 //!
 //! PostgreSQL 18 silently skips changes while a publication is missing, and every version simply stops sending a table
-//! that was taken out of one. Nor does any send what ATTACH and DETACH do. All of it is found here only, by looking.
+//! that was taken out of one. Nor does any send what ATTACH and DETACH do, or that a
+//! table has REPLICA IDENTITY NOTHING from now on. All of it is found here only, by looking.
 
 use std::collections::HashMap;
 
-use segcdc_model::{Checkpoint, SourceTable, TableKind, TablePhase};
-use segcdc_plan::{Naming, TableEntry, TableSet, table_plan};
+use segcdc_model::{Checkpoint, ReplicaIdentity, SourceTable, TableKind, TablePhase};
+use segcdc_plan::{Naming, PlanError, TableEntry, TableSet, table_plan};
 use segcdc_postgres::catalog::{self, Partitions};
 use segcdc_postgres::publication::{self, Publication};
 use segcdc_postgres::{FieldForm, Session};
@@ -83,6 +84,7 @@ impl Watch {
             })
             .collect();
         self.publication = publication.clone();
+        faulty.extend(unidentified(source, tables).await?);
         faulty.extend(self.look_at_partitions(source, tables).await?);
         Ok(faulty)
     }
@@ -113,4 +115,22 @@ impl Watch {
         self.partitions = found;
         Ok(faulty)
     }
+}
+
+/// The live tables of which PostgreSQL has been told to send nothing of old rows. Nothing in the stream says so: it refuses the
+/// application's UPDATE and DELETE of them, until somebody takes them out of the publication.
+async fn unidentified(source: &Session, tables: &TableSet) -> Result<Vec<(u32, EngineError)>, EngineError> {
+    let is_live = |entry: &&TableEntry| {
+        entry.phase == TablePhase::Streaming && entry.plan.source.replica_identity != ReplicaIdentity::Nothing
+    };
+    let live: HashMap<u32, &TableEntry> =
+        tables.iter().filter(is_live).map(|entry| (entry.plan.source.oid, entry)).collect();
+    let oids: Vec<u32> = live.keys().copied().collect();
+    let found = catalog::without_identity(source, &oids).await?;
+    let faulty = found.into_iter().filter_map(|oid| {
+        let table = live.get(&oid)?.plan.source.name.clone();
+        let detail = "its replica identity is NOTHING: PostgreSQL refuses UPDATE and DELETE of it".to_owned();
+        Some((oid, PlanError::ReplicaIdentityChanged { oid, table, detail }.into()))
+    });
+    Ok(faulty.collect())
 }

@@ -12,17 +12,18 @@ use crate::error::{Operation, SourceError};
 use crate::session::{Row, Session};
 use crate::wire::protocol;
 
-/// Everything that has a name like a table's, outside of system schemas (names that begin with `pg_` are reserved).
-const CANDIDATES: &str = "SELECT c.oid, n.nspname, c.relname, c.relkind IN ('v', 'm') OR c.relispartition \
+/// Everything that has a name like a table's, outside of system schemas (names that begin with `pg_` are reserved), and whether
+/// a wildcard does not mean it: partitions, and tables that are the matter of one session.
+const CANDIDATES: &str = "SELECT c.oid, n.nspname, c.relname, c.relispartition OR c.relpersistence = 't' \
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND c.relpersistence <> 't' \
-     AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+     WHERE c.relkind IN ('r', 'p', 'f', 'v', 'm') AND (n.nspname !~ '^pg_' OR c.relpersistence = 't') \
+     AND n.nspname <> 'information_schema'";
 
 /// Tables by OID. Sizes and row estimates of a partition root are those of its partitions; a table that is not a heap
 /// has no pages that ctid ranges could name. A key that is deferrable or invalid is no key: PostgreSQL does not take
 /// it as a replica identity.
 pub(super) const TABLES: &str = "SELECT c.oid, n.nspname, c.relname, \
-     CASE WHEN c.relpersistence = 't' THEN 't' WHEN c.relkind IN ('v', 'm') THEN 'v' \
+     CASE WHEN c.relpersistence = 't' THEN 't' WHEN c.relkind IN ('v', 'm') THEN c.relkind \
        WHEN c.relkind = 'f' THEN 'f' WHEN c.relpersistence = 'u' THEN 'u' \
        WHEN c.relkind = 'p' THEN 'p' WHEN c.relispartition THEN 'l' ELSE 'r' END, \
      c.relreplident, \
@@ -184,6 +185,7 @@ fn table(
         "t" => TableKind::Temporary,
         "f" => TableKind::Foreign,
         "v" => TableKind::View,
+        "m" => TableKind::MaterializedView,
         _ => return Err(protocol("a table is of an unknown kind")),
     };
     let replica_identity = match row.text()?.as_str() {

@@ -18,6 +18,13 @@ pub(super) struct UnfitPartition {
     identity: ReplicaIdentity,
 }
 
+/// A table that others inherit from, and which.
+#[derive(Debug, Clone)]
+pub(super) struct Parent {
+    table: QualifiedName,
+    child: QualifiedName,
+}
+
 /// Why the stream cannot carry a table of this kind.
 pub(super) fn kind_problem(table: &SourceTable) -> Option<&'static str> {
     match table.kind {
@@ -25,7 +32,7 @@ pub(super) fn kind_problem(table: &SourceTable) -> Option<&'static str> {
         TableKind::Unlogged => Some("unlogged: its changes are not in the WAL"),
         TableKind::Temporary => Some("temporary: its changes are not in the WAL"),
         TableKind::Foreign => Some("foreign: its changes happen on another server"),
-        TableKind::View => Some("a view: name the tables behind it"),
+        TableKind::View | TableKind::MaterializedView => Some("a view: name the tables behind it"),
     }
 }
 
@@ -65,16 +72,44 @@ pub(super) async fn read_partitions(
     Ok(unfit)
 }
 
+/// Tables that others inherit from, which are no partitions.
+pub(super) async fn read_parents(
+    session: &Session,
+    request: &PreflightRequest,
+) -> Result<Vec<Parent>, SourceError> {
+    let ordinary = request.streamable().filter(|table| table.kind != TableKind::Partitioned);
+    let oids: Vec<String> = ordinary.map(|table| table.oid.to_string()).collect();
+    if oids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!(
+        "SELECT pn.nspname, p.relname, cn.nspname, c.relname FROM pg_inherits i \
+         JOIN pg_class p ON p.oid = i.inhparent JOIN pg_namespace pn ON pn.oid = p.relnamespace \
+         JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_namespace cn ON cn.oid = c.relnamespace \
+         WHERE i.inhparent IN ({}) ORDER BY 1, 2, 3, 4",
+        oids.join(",")
+    );
+    let rows = session.rows(Operation::Query, &sql).await?;
+    rows.into_iter()
+        .map(|mut row| {
+            let table = QualifiedName::new(row.text()?, row.text()?);
+            Ok(Parent { table, child: QualifiedName::new(row.text()?, row.text()?) })
+        })
+        .collect()
+}
+
 /// What it means.
 pub(super) fn judge(
     request: &PreflightRequest,
     unfit: &[UnfitPartition],
+    parents: &[Parent],
 ) -> Result<Vec<Finding>, SourceError> {
     let mut findings = vec![any(request)];
     findings.extend(kinds(request)?);
     findings.extend(identities(request)?);
     findings.extend(partitions(unfit)?);
     findings.extend(partition_changes(request));
+    findings.extend(inheritance(request, parents));
     Ok(findings)
 }
 
@@ -169,6 +204,29 @@ fn partition_changes(request: &PreflightRequest) -> Option<Finding> {
         "new partitions that are made empty are followed at once; after a TRUNCATE, ATTACH or DETACH of one with rows, run \
          segcdc table resync for the table, or use DELETE and INSERT instead",
     ))
+}
+
+/// A query of a parent at the source has the rows of its children; the stream and the target have them in tables of their own.
+fn inheritance(request: &PreflightRequest, parents: &[Parent]) -> Vec<Finding> {
+    let wanted: Vec<&QualifiedName> = request.streamable().map(|table| &table.name).collect();
+    let groups = parents.chunk_by(|one, other| one.table == other.table);
+    let findings = groups.filter_map(|group| {
+        let table = &group.first()?.table;
+        let missing: Vec<_> =
+            group.iter().map(|parent| &parent.child).filter(|child| !wanted.contains(child)).collect();
+        let mut detail = format!(
+            "{table} is replicated with its own rows; those of the tables that inherit from it are not among them: {}",
+            listed(group.iter().map(|parent| &parent.child))
+        );
+        if !missing.is_empty() {
+            detail.push_str(&format!("; not replicated at all: {}", listed(missing)));
+        }
+        Some(
+            Finding::warning("pg.inheritance", Side::Source, "INHERITED_ROWS", detail)
+                .hint("replicate all of them, and read them together through a view in the target"),
+        )
+    });
+    findings.collect()
 }
 
 fn partitions(unfit: &[UnfitPartition]) -> Result<Vec<Finding>, SourceError> {

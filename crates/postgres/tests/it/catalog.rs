@@ -20,9 +20,11 @@ async fn names(source: &Source, patterns: &[&str]) -> Vec<String> {
 async fn patterns_find_what_a_user_means() {
     let setup = "CREATE TABLE orders (id int); CREATE TABLE \"Or.ders\" (id int); CREATE VIEW seen AS SELECT 1 AS id; \
          CREATE SCHEMA shop; CREATE TABLE shop.orders (id int) PARTITION BY LIST (id); \
-         CREATE TABLE shop.leaf PARTITION OF shop.orders DEFAULT; CREATE UNLOGGED TABLE shop.fleeting (id int)";
+         CREATE TABLE shop.leaf PARTITION OF shop.orders DEFAULT; CREATE UNLOGGED TABLE shop.fleeting (id int); \
+         CREATE MATERIALIZED VIEW shop.kept AS SELECT 1 AS id";
     let source = Source::shared("patterns", setup).await;
-    let everything = ["public.Or.ders", "public.orders", "shop.fleeting", "shop.orders"];
+    let everything =
+        ["public.Or.ders", "public.orders", "public.seen", "shop.fleeting", "shop.kept", "shop.orders"];
     assert_eq!(names(&source, &[]).await, everything);
     assert_eq!(names(&source, &["*.*"]).await, everything);
     assert_eq!(names(&source, &["orders"]).await, ["public.orders"]);
@@ -31,12 +33,24 @@ async fn patterns_find_what_a_user_means() {
     assert_eq!(
         names(&source, &["seen", "shop.leaf"]).await,
         ["public.seen", "shop.leaf"],
-        "by their full name"
+        "a partition by its full name"
     );
+    source.run("CREATE TEMPORARY TABLE brief (id int PRIMARY KEY)").await;
+    let temporary = source.ask("SELECT nspname FROM pg_namespace WHERE oid = pg_my_temp_schema()").await;
+    let brief = format!("{temporary}.brief");
+    assert_eq!(names(&source, &["*.brief", "pg_temp*.*"]).await, [""; 0], "by its full name only");
+    assert_eq!(names(&source, &[&brief]).await, [brief.as_str()]);
+    assert_eq!(tables(&source, &[&brief]).await[0].kind, TableKind::Temporary);
     assert_eq!(names(&source, &["pg_catalog.*", "nothing"]).await, [""; 0]);
     let kinds: Vec<_> =
         tables(&source, &["seen", "shop.*", "shop.leaf"]).await.iter().map(|t| t.kind).collect();
-    let expected = [TableKind::View, TableKind::Unlogged, TableKind::Partition, TableKind::Partitioned];
+    let expected = [
+        TableKind::View,
+        TableKind::Unlogged,
+        TableKind::MaterializedView,
+        TableKind::Partition,
+        TableKind::Partitioned,
+    ];
     assert_eq!(kinds, expected);
 }
 

@@ -1,7 +1,7 @@
 //! `segcdc doctor`
 
 use segcdc_engine_kafka_connect::prepare;
-use segcdc_engine_native::{preflight, scan_keys};
+use segcdc_engine_native::{LeftOut, preflight, scan_keys};
 use segcdc_model::Finding;
 use segcdc_sqlserver::{Target, WritePath};
 use serde::Serialize;
@@ -12,6 +12,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::findings;
+use crate::plan_view;
 use crate::settings::Endpoints;
 use crate::worker;
 
@@ -28,6 +29,8 @@ struct Report {
     consents: Vec<String>,
     /// What the checks found.
     findings: Vec<Finding>,
+    /// Tables that match and cannot be replicated.
+    left_out: Vec<LeftOut>,
     /// Whether `up` could begin.
     ready: bool,
 }
@@ -58,6 +61,7 @@ pub(crate) async fn run(arguments: DoctorArguments, console: Console) -> Result<
         write_path,
         consents: endpoints.consents(),
         findings: checked.findings,
+        left_out: checked.left_out,
         ready,
     };
     if console.is_json() {
@@ -66,6 +70,9 @@ pub(crate) async fn run(arguments: DoctorArguments, console: Console) -> Result<
         console.data(&format!("source  {}", report.source));
         console.data(&format!("target  {}", report.target));
         console.data(&format!("writes  {}", report.write_path));
+        for line in plan_view::left_out(&report.left_out, console.data_paint) {
+            console.data(&line);
+        }
         console.data(&findings::render(&report.findings, console.detail, console.data_paint));
     }
     Ok(if report.ready { Exit::Ok } else { Exit::Usage })

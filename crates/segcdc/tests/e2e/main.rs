@@ -31,6 +31,7 @@ mod policies;
 mod product;
 mod served;
 mod stage;
+mod table_kinds;
 mod values;
 mod verify_load;
 mod versions;

@@ -12,7 +12,7 @@ use segcdc_engine_native::{
     DeadLetterError, EngineConfig, EngineError, Removal, VerifyOptions, dead_letters, down, preflight,
     resync, status, verify,
 };
-use segcdc_model::{Fault, Severity, SourceTable};
+use segcdc_model::{Fault, Severity, SourceTable, TableKind};
 use segcdc_postgres::{catalog, session};
 use segcdc_sqlserver::{Target, WritePath};
 use serde::Serialize;
@@ -53,7 +53,8 @@ impl Engines for Adapter {
             session.close().await;
             let search = query.search.to_lowercase();
             let wanted = |table: &&SourceTable| {
-                table.name.to_string().to_lowercase().contains(&search)
+                !matches!(table.kind, TableKind::View | TableKind::MaterializedView)
+                    && table.name.to_string().to_lowercase().contains(&search)
                     && query.schema.as_ref().is_none_or(|schema| table.name.schema == *schema)
             };
             let all: Vec<&SourceTable> = found.iter().filter(wanted).collect();

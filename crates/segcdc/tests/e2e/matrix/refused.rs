@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use segcdc_tds::Datum;
 
 use super::super::stage::{DATABASE, Stage};
+use super::cases::{self, Columns};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_that_the_target_cannot_hold_halt_their_table() -> Result<()> {
@@ -120,5 +121,45 @@ async fn numbers_that_will_not_fit_are_found_before_anything_is_changed() -> Res
         response.first_row() == Some(&[Datum::Text("100000000000000000000.5".to_owned())][..]),
         "{response:?}"
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_that_would_halt_arrive_as_text_where_it_is_asked() -> Result<()> {
+    let (mut stage, mut cases) = super::stage("matrix_worded").await?;
+    cases.retain(|case| !case.refused.is_empty());
+    for case in &mut cases {
+        let refused = std::mem::take(&mut case.refused);
+        case.values.extend(refused);
+    }
+    cases::leave_out_large(&mut cases);
+    ensure!(cases.len() > 10, "hardly any type has values that are refused: {}", cases.len());
+    let columns = Columns::new(&cases);
+    let texts: Vec<String> = (0..cases.len()).map(|index| format!("c{index}::text AS c{index}")).collect();
+    let setup = format!(
+        "{}; CREATE SCHEMA expected; CREATE VIEW expected.worded AS SELECT id, {} FROM worded; {}",
+        columns.create("worded"),
+        texts.join(", "),
+        columns.fill("worded", 0)
+    );
+    stage.source().await?.batch_execute(&setup).await?;
+    let up = ["up", "--yes", "--until-caught-up", "--tables", "worded", "--on-value", "text"];
+    stage.product.succeed(&up).await?;
+    ensure_worded(&stage, "by the copy").await?;
+    let changes = format!("{}; {}", columns.rotate("worded"), columns.fill("worded", 1000));
+    stage.source().await?.batch_execute(&changes).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure_worded(&stage, "by the stream").await?;
+    let verify = stage.product.succeed(&["verify"]).await?;
+    ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    Ok(())
+}
+
+/// Each value is the text that PostgreSQL prints.
+async fn ensure_worded(stage: &Stage, when: &str) -> Result<()> {
+    let pair = ["expected", "worded", stage.target.default_schema.as_str(), "worded"];
+    let found = stage.compare_pairs(&[pair]).await?;
+    ensure!(found.equal, "{when}: {found:#?}");
+    ensure!(stage.quarantined().await?.is_empty(), "{when}: {:?}", stage.quarantined().await?);
     Ok(())
 }
