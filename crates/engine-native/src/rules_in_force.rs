@@ -40,6 +40,8 @@ struct Stored {
     key: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     append_only: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    on_schema_change: Vec<String>,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -69,8 +71,16 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
     if stored.version > VERSION {
         return Err(unreadable(Unreadable::Version(stored.version)));
     }
-    let Stored { on_value: values, types, rename: renames, key: keys, append_only, .. } = stored;
-    let texts = RuleTexts { values, types, renames, keys, append_only };
+    let Stored {
+        on_value: values,
+        types,
+        rename: renames,
+        key: keys,
+        append_only,
+        on_schema_change: changes,
+        ..
+    } = stored;
+    let texts = RuleTexts { values, types, renames, keys, append_only, changes };
     Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
@@ -79,9 +89,16 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames, keys, append_only } = rules.texts();
-    let stored =
-        Stored { version: VERSION, on_value: values, types, rename: renames, key: keys, append_only };
+    let RuleTexts { values, types, renames, keys, append_only, changes } = rules.texts();
+    let stored = Stored {
+        version: VERSION,
+        on_value: values,
+        types,
+        rename: renames,
+        key: keys,
+        append_only,
+        on_schema_change: changes,
+    };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
     serde_json::to_string(&specification).ok()
@@ -165,6 +182,7 @@ mod tests {
             renames: vec!["public.t=x".to_owned()],
             keys: vec!["public.t=t_k".to_owned()],
             append_only: vec!["public.log=ignore".to_owned()],
+            changes: vec!["halt".to_owned(), "public.*:drop-column=apply".to_owned()],
         };
         let rules = Rules::parse(&texts).unwrap();
         let spec = specification(&rules);

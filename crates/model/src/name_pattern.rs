@@ -96,7 +96,8 @@ impl NamePattern {
 impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |character: char| {
-            !character.is_whitespace() && !matches!(character, '"' | '.' | '*' | '?' | '=' | ',' | '(' | ')')
+            !character.is_whitespace()
+                && !matches!(character, '"' | '.' | '*' | '?' | '=' | ':' | ',' | '(' | ')')
         };
         // A name without wildcards is quoted as a whole, as people do.
         let all = self.literal().is_some_and(|name| !name.chars().all(plain));
@@ -160,7 +161,7 @@ mod tests {
         }
 
         #[test]
-        fn patterns_are_read_as_they_are_written(text in "[ab*?\".=, ]{1,8}") {
+        fn patterns_are_read_as_they_are_written(text in "[ab*?\".=:, ]{1,8}") {
             if let Some(parts) = parse_dotted(&text) {
                 let written = parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
                 prop_assert_eq!(parse_dotted(&written), Some(parts));

@@ -15,6 +15,8 @@
 //! Where only one choice of numbers fits the count, it is certain, whatever the names. Where several do, names and types
 //! decide, and the answer says that they did: [`Assignment::by_name`].
 
+use std::collections::HashSet;
+
 use segcdc_model::{CatalogTable, Relation, RelationColumn};
 
 use crate::known_table::KnownTable;
@@ -68,9 +70,12 @@ pub(crate) fn assign(known: &KnownTable, relation: &Relation, catalog: &CatalogT
     if let [only] = found.as_slice() {
         return Some(Assignment { attnums: attnums(only), by_name: false });
     }
+    let names: HashSet<&str> = candidates.iter().flat_map(|candidate| candidate.names()).collect();
     let fits = |choice: &&Vec<usize>| {
         choice.iter().zip(&relation.columns).all(|(at, sent)| {
-            candidates.get(*at).is_some_and(|candidate| candidate.is_unseen || candidate.may_be(sent))
+            // A name that nobody has seen speaks for no column and against none.
+            let is_odd = !names.contains(sent.name.as_str());
+            candidates.get(*at).is_some_and(|candidate| candidate.is_unseen || candidate.may_be(sent, is_odd))
         })
     };
     let mut fitting = found.iter().filter(fits);
@@ -122,9 +127,14 @@ fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candi
 // === impl Candidate ===
 
 impl Candidate<'_> {
-    /// Whether it is known to have had this name, and this type, at some time.
-    fn may_be(&self, sent: &RelationColumn) -> bool {
-        self.seen.iter().any(|(name, ..)| *name == sent.name)
+    /// The names that it is known to have had.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.seen.iter().map(|(name, ..)| *name)
+    }
+
+    /// Whether it is known to have had this name, or any, and this type, at some time.
+    fn may_be(&self, sent: &RelationColumn, any_name: bool) -> bool {
+        (any_name || self.names().any(|name| name == sent.name))
             && self
                 .seen
                 .iter()

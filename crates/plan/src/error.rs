@@ -3,7 +3,10 @@
 use segcdc_model::{Disposition, Fault, QualifiedName, TableKind};
 
 use crate::convert::ValueError;
-use crate::rules::{ValuePolicy, append_only_ignoring, of_column, rename_column, rename_table};
+use crate::rules::{
+    ChangeKind, ChangePolicy, ValuePolicy, append_only_ignoring, of_column, on_schema_change, rename_column,
+    rename_table,
+};
 use crate::target_name;
 use crate::target_type::TargetType;
 
@@ -120,6 +123,20 @@ pub enum PlanError {
         table: QualifiedName,
         /// The first difference.
         detail: String,
+    },
+    /// The table was changed in a way that the target is not to follow.
+    #[error("{table} was changed at the source: {detail} ({kind})")]
+    SchemaChangeHalted {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// What kind of change it is.
+        kind: ChangeKind,
+        /// What was changed.
+        detail: String,
+        /// The whole pipeline is to stop, and not this table alone.
+        all: bool,
     },
     /// A table with a planned table's name, but another OID.
     #[error("{table} was dropped and made again at the source")]
@@ -276,6 +293,7 @@ impl PlanError {
     pub fn table_oid(&self) -> Option<u32> {
         match self {
             PlanError::SchemaChanged { oid, .. }
+            | PlanError::SchemaChangeHalted { oid, .. }
             | PlanError::TableRecreated { oid, .. }
             | PlanError::ReplicaIdentityChanged { oid, .. }
             | PlanError::UnidentifiedChanged { oid, .. }
@@ -320,7 +338,7 @@ impl Fault for PlanError {
             PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
             PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
             PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
-            PlanError::SchemaChanged { .. } => "SCHEMA_CHANGED",
+            PlanError::SchemaChanged { .. } | PlanError::SchemaChangeHalted { .. } => "SCHEMA_CHANGED",
             PlanError::TableRecreated { .. } => "TABLE_RECREATED",
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
             PlanError::UnidentifiedChanged { .. } => "NO_REPLICA_IDENTITY",
@@ -351,6 +369,7 @@ impl Fault for PlanError {
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
             | PlanError::SchemaChanged { .. }
+            | PlanError::SchemaChangeHalted { all: false, .. }
             | PlanError::TableRecreated { .. }
             | PlanError::ReplicaIdentityChanged { .. }
             | PlanError::UnidentifiedChanged { .. }
@@ -358,9 +377,10 @@ impl Fault for PlanError {
             | PlanError::DeadLetterLimit { .. }
             | PlanError::Contradiction { .. }
             | PlanError::Value { .. } => Disposition::HaltTable,
-            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } | PlanError::NotInMemory { .. } => {
-                Disposition::Halt
-            }
+            PlanError::SchemaChangeHalted { all: true, .. }
+            | PlanError::EmptyBatch
+            | PlanError::OutOfOrder { .. }
+            | PlanError::NotInMemory { .. } => Disposition::Halt,
         }
     }
 
@@ -420,6 +440,16 @@ impl Fault for PlanError {
             }
             PlanError::SchemaChanged { .. } => {
                 "bring the target table to the new shape, then copy the table again"
+            }
+            PlanError::SchemaChangeHalted { table, kind, all, .. } => {
+                let rule = |policy| on_schema_change(table, *kind, policy);
+                let (apply, ignore) = (rule(ChangePolicy::Apply), rule(ChangePolicy::Ignore));
+                return match all {
+                    true => format!("start it again with {apply} or {ignore}"),
+                    false => format!(
+                        "copy the table again with segcdc table resync; {apply} or {ignore} lets such changes pass from then on"
+                    ),
+                };
             }
             PlanError::TableRecreated { .. } => "copy the table again",
             PlanError::ReplicaIdentityChanged { .. } => {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{CatalogTable, MssqlType, QualifiedName, Relation, SourceTable};
+use segcdc_model::{CatalogTable, Lsn, MssqlType, QualifiedName, Relation, SourceTable};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -19,8 +19,7 @@ pub const VERSION: u32 = 1;
 pub struct KnownTable {
     /// [`VERSION`]
     pub version: u32,
-    /// The table as the catalog would have described it then. A column that was added later than the table was copied
-    /// counts as one that allows NULL.
+    /// The table as the catalog would have described it then.
     pub source: SourceTable,
     /// Its columns that the stream carries, by `attnum`.
     pub columns: Vec<KnownColumn>,
@@ -28,6 +27,9 @@ pub struct KnownTable {
     pub last_attnum: i16,
     /// Its file when it was last seen in this shape; 0 for none.
     pub filenode: u32,
+    /// Columns of the target table that the source has no more, by their names there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
 }
 
 /// A column that the stream carries.
@@ -43,6 +45,10 @@ pub struct KnownColumn {
     pub type_modifier: i32,
     /// The column of the target table; `None` for one that is not written.
     pub target: Option<TargetColumn>,
+    /// How far the source had written when its catalog was first seen to say that the column takes no NULL any more, which
+    /// the target's is to follow: rows up to there may have some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_null_at: Option<Lsn>,
 }
 
 /// A column of a target table.
@@ -70,20 +76,16 @@ pub struct Known {
 impl KnownTable {
     /// The table of the catalog, of which `plan` was made.
     pub fn new(catalog: &CatalogTable, plan: &TablePlan) -> Self {
-        let planned = |attnum: i16| {
-            plan.columns.iter().find(|column| {
-                plan.source.columns.get(column.source_index).is_some_and(|source| source.attnum == attnum)
-            })
-        };
         let columns = catalog.table.columns.iter().filter_map(|column| {
             let attribute = catalog.attribute(column.attnum)?;
-            let target = planned(column.attnum).map(TargetColumn::of);
+            let target = plan.of_attnum(column.attnum).map(TargetColumn::of);
             (target.is_some() || !column.generated).then(|| KnownColumn {
                 attnum: column.attnum,
                 name: column.name.clone(),
                 type_oid: attribute.type_oid,
                 type_modifier: attribute.type_modifier,
                 target,
+                not_null_at: None,
             })
         });
         KnownTable {
@@ -92,6 +94,7 @@ impl KnownTable {
             columns: columns.collect(),
             last_attnum: catalog.last_attnum(),
             filenode: catalog.filenode,
+            kept: Vec::new(),
         }
     }
 

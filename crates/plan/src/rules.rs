@@ -9,6 +9,7 @@
 //! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
 //! --key       public.log=log_id             --key 'public.log=(site, number)'
 //! --append-only public.log                  --append-only public.log=ignore
+//! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
 //! ```
 //!
 //! The most specific rule counts: a column's before a table's, a table's before a type's, a type's before one for
@@ -17,6 +18,7 @@
 //! Rules are kept as they were written ([`Rules::texts`]), which is also how the target's state stores them.
 
 mod append_only;
+mod change_policy;
 mod flag;
 mod selector;
 mod value_policy;
@@ -27,7 +29,8 @@ use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable}
 use crate::target_type::{self, TargetType};
 
 pub use append_only::OnChange;
-pub use flag::{append_only_ignoring, of_column, rename_column, rename_table};
+pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
+pub use flag::{append_only_ignoring, of_column, on_schema_change, rename_column, rename_table};
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
 
@@ -44,6 +47,8 @@ pub struct Rules {
     pub keys: Vec<Rule<KeyChoice>>,
     /// Tables that only grow in the target.
     pub append_only: Vec<Rule<OnChange>>,
+    /// What becomes of changes of source tables.
+    pub changes: Vec<Rule<ChangeRule>>,
 }
 
 /// One rule.
@@ -88,6 +93,8 @@ pub struct RuleTexts {
     pub keys: Vec<String>,
     /// Of [`Rules::append_only`].
     pub append_only: Vec<String>,
+    /// Of [`Rules::changes`].
+    pub changes: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -116,6 +123,7 @@ impl Rules {
             renames: texts.renames.iter().map(|text| rename_rule(text)).collect::<Result<_, _>>()?,
             keys: texts.keys.iter().map(|text| key_rule(text)).collect::<Result<_, _>>()?,
             append_only: texts.append_only.iter().map(|text| append_rule(text)).collect::<Result<_, _>>()?,
+            changes: texts.changes.iter().map(|text| change_rule(text)).collect::<Result<_, _>>()?,
         })
     }
 
@@ -127,6 +135,7 @@ impl Rules {
             renames: self.renames.iter().map(|rule| rule.text.clone()).collect(),
             keys: self.keys.iter().map(|rule| rule.text.clone()).collect(),
             append_only: self.append_only.iter().map(|rule| rule.text.clone()).collect(),
+            changes: self.changes.iter().map(|rule| rule.text.clone()).collect(),
         }
     }
 
@@ -147,6 +156,7 @@ impl Rules {
             renames: either(&self.renames, &stored.renames),
             keys: either(&self.keys, &stored.keys),
             append_only: either(&self.append_only, &stored.append_only),
+            changes: either(&self.changes, &stored.changes),
         }
     }
 
@@ -175,6 +185,16 @@ impl Rules {
         most_specific(&self.append_only, |selector| selector.matches_table(table)).map(|rule| rule.says)
     }
 
+    /// What becomes of a kind of change of a table: by the most specific rule about it, among these by one for the kind.
+    pub fn on_schema_change(&self, table: &QualifiedName, kind: ChangeKind) -> ChangePolicy {
+        let about = |rule: &&Rule<ChangeRule>| {
+            rule.selector.matches_table(table) && rule.says.kind.is_none_or(|about| about == kind)
+        };
+        let specificity = |rule: &&Rule<ChangeRule>| (rule.selector.specificity(), rule.says.kind.is_some());
+        let rule = self.changes.iter().filter(about).max_by_key(specificity);
+        rule.map_or_else(|| kind.usual(), |rule| rule.says.policy)
+    }
+
     /// The name that is wished for a column.
     pub fn column_name(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&Rule<NewName>> {
         most_specific(&self.renames, |selector| {
@@ -197,11 +217,13 @@ impl Rules {
         let renames = self.renames.iter().map(|rule| ("--rename", &rule.selector, &rule.text));
         let keys = self.keys.iter().map(|rule| ("--key", &rule.selector, &rule.text));
         let append_only = self.append_only.iter().map(|rule| ("--append-only", &rule.selector, &rule.text));
+        let changes = self.changes.iter().map(|rule| ("--on-schema-change", &rule.selector, &rule.text));
         values
             .chain(types)
             .chain(renames)
             .chain(keys)
             .chain(append_only)
+            .chain(changes)
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -293,6 +315,33 @@ fn append_rule(text: &str) -> Result<Rule<OnChange>, RuleError> {
     Ok(Rule { selector, says, text: text.to_owned() })
 }
 
+/// `POLICY`, `KIND=POLICY`, or one of both behind `TABLE:`.
+fn change_rule(text: &str) -> Result<Rule<ChangeRule>, RuleError> {
+    let bad = |reason| rule_error("--on-schema-change", text, reason);
+    let (selector, says) = match split_at(text, ':') {
+        Some((selector, says)) => {
+            let selector = Selector::parse(selector).filter(Selector::is_table);
+            (
+                selector
+                    .ok_or_else(|| bad("in front of the colon stands schema.table; * and ? are wildcards"))?,
+                says,
+            )
+        }
+        None => (Selector::Everything, text.trim()),
+    };
+    let (kind, policy) = match split(says) {
+        Some((kind, policy)) => (Some(ChangeKind::from_word(kind).ok_or_else(|| bad(BAD_KIND))?), policy),
+        None => (None, says),
+    };
+    let policy = ChangePolicy::from_word(policy)
+        .ok_or_else(|| bad("the policies are apply, ignore, halt (the table) and halt-all"))?;
+    Ok(Rule { selector, says: ChangeRule { kind, policy }, text: text.to_owned() })
+}
+
+/// What is wrong with a kind of change.
+const BAD_KIND: &str = "the kinds are add-column, drop-column, rename-column, change-type, rewrite-column, set-not-null, drop-not-null, \
+     rename-table and set-schema";
+
 /// One table without wildcards.
 fn one_table(text: &str) -> Option<Selector> {
     Selector::parse(text).filter(|selector| selector.is_table() && selector.is_literal())
@@ -314,11 +363,16 @@ const BAD_SELECTOR: &str = "in front of the equals sign stands schema.table, sch
 
 /// What stands in front of and behind the first equals sign outside of quotes, without blanks around it.
 fn split(text: &str) -> Option<(&str, &str)> {
+    split_at(text, '=')
+}
+
+/// The same for another sign of one byte.
+fn split_at(text: &str, sign: char) -> Option<(&str, &str)> {
     let mut quoted = false;
     for (at, character) in text.char_indices() {
         match character {
             '"' => quoted = !quoted,
-            '=' if !quoted => {
+            character if character == sign && !quoted => {
                 let (selector, behind) = text.split_at_checked(at)?;
                 return Some((selector.trim(), behind.get(1..)?.trim()));
             }
@@ -345,7 +399,8 @@ impl Fault for RuleError {
 
     fn hint(&self) -> String {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
-         --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore"
+         --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
+         --on-schema-change 'public.orders:drop-column=apply'"
             .to_owned()
     }
 }

@@ -4,18 +4,29 @@
 //! KnownTable   what the table was at the checkpoint          --+
 //! Relation     what the stream says it is now                  +--> Decision: the same, or steps and the table behind them
 //! CatalogTable what the source's catalog says at this moment --+
+//! Rules        what the user wants done about each kind of it --+
 //! ```
 //!
 //! The stream does not say what rows have in a new column that were there before it: PostgreSQL does not write them
 //! again. The catalog does ([`segcdc_model::Attribute::missing`]). Where PostgreSQL did write all rows again, their values
-//! are in no stream, and the table is halted.
+//! are in no stream, and the table is halted unless its user says otherwise.
+//!
+//! - `columns`: what became of each column
+//! - `retype`: whether rows and target can keep what they have when a column has another type
+//! - `renames`: in which order columns get other names
 
-use segcdc_model::{CatalogTable, Relation, RelationColumn, SourceColumn, SourceIndex, SourceTable};
+use segcdc_model::{CatalogTable, Lsn, QualifiedName, Relation};
 
 use crate::attnums::assign;
 use crate::error::PlanError;
-use crate::known_table::{KnownColumn, KnownTable, TargetColumn};
-use crate::table_plan::{Naming, TablePlan, table_plan_without};
+use crate::known_table::{KnownTable, TargetColumn};
+use crate::rules::{ChangeKind, ChangePolicy};
+use crate::schema_change::columns::Columns;
+use crate::table_plan::{Naming, TablePlan};
+
+mod columns;
+mod renames;
+mod retype;
 
 /// What a description means.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,13 +44,63 @@ pub struct SchemaChange {
     pub known: KnownTable,
     /// Its plan.
     pub plan: TablePlan,
-    /// What is to be done, in this order.
+    /// What was changed, and what is to be done about it, in this order.
     pub steps: Vec<Step>,
 }
 
-/// One thing that is to be done to a target table.
+/// One change of a source table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Step {
+pub struct Step {
+    /// What kind of change it is.
+    pub kind: ChangeKind,
+    /// Whether the target follows it.
+    pub outcome: Outcome,
+    /// What was changed, for people. Holds names and types, no value.
+    pub what: String,
+    /// What is to be done to the target table, in this order.
+    pub actions: Vec<Action>,
+}
+
+/// Whether a target table follows a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It does.
+    Applied,
+    /// It stays as it is, as far as rows can go on.
+    Ignored,
+}
+
+/// One thing that is to be done to a target table. Columns have the names that they have at that moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The table gets another name, and what was made with it.
+    RenameTable {
+        /// The name that it has.
+        from: QualifiedName,
+        /// The name that it gets.
+        to: QualifiedName,
+    },
+    /// A column is dropped.
+    DropColumn {
+        /// Its name.
+        name: String,
+    },
+    /// A column gets another name.
+    RenameColumn {
+        /// The name that it has.
+        from: String,
+        /// The name that it gets.
+        to: String,
+    },
+    /// The key is dropped, because one of its columns is to change.
+    DropKey,
+    /// A column gets this type, and takes NULL or not.
+    AlterColumn {
+        /// The column behind it.
+        column: TargetColumn,
+    },
+    /// The key of the plan behind the change is made.
+    AddKey,
     /// A column is added.
     AddColumn {
         /// The column: its place in the plan behind the change.
@@ -60,208 +121,136 @@ pub struct Described<'a> {
     pub relation: &'a Relation,
     /// What the catalog says.
     pub catalog: &'a CatalogTable,
+    /// Commit end of the transaction that it comes in.
+    pub at: Lsn,
 }
 
-/// A described column that is known, or is new.
-enum Column<'a> {
-    Known(&'a KnownColumn),
-    New,
+// === impl Outcome ===
+
+impl Outcome {
+    /// The word of the state and of `status`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Outcome::Applied => "applied",
+            Outcome::Ignored => "ignored",
+        }
+    }
 }
 
 // === impl Step ===
 
 impl Step {
-    /// What kind of change it follows.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Step::AddColumn { .. } => "add-column",
-        }
+    /// A step that the target follows.
+    fn applied(kind: ChangeKind, what: String, actions: Vec<Action>) -> Self {
+        Step { kind, outcome: Outcome::Applied, what, actions }
     }
 
-    /// What was changed, for people. Holds names and types, no value.
-    pub fn describe(&self, change: &SchemaChange) -> String {
-        match self {
-            Step::AddColumn { column, existing } => {
-                let Some(column) = change.plan.columns.get(*column) else { return String::new() };
-                let rows = if existing.is_some() { "the value that the source gave them" } else { "NULL" };
-                let (name, mssql_type) = (&column.source_name, column.mssql_type);
-                format!("column \"{name}\" was added as {mssql_type}; rows that were there have {rows}")
-            }
-        }
+    /// A step that the target does not follow.
+    fn ignored(kind: ChangeKind, what: String, actions: Vec<Action>) -> Self {
+        Step { kind, outcome: Outcome::Ignored, what, actions }
     }
 }
 
 /// Decides what a description means.
 ///
 /// # Errors
-/// [`PlanError::SchemaChanged`] where the target table cannot follow, and what keeps the new table from being planned.
+/// [`PlanError::SchemaChanged`] where the target table cannot follow, [`PlanError::SchemaChangeHalted`] where it is not to,
+/// and what keeps the new table from being planned.
 pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, PlanError> {
-    let Described { known, plan, relation, catalog } = described;
-    let changed = |detail: String| changed(known, detail);
+    let Described { known, relation, catalog, .. } = described;
     let assignment = assign(known, relation, catalog).ok_or_else(|| {
-        changed("which of its columns were renamed, dropped or added cannot be told for certain".to_owned())
+        let detail = "which of its columns were renamed, dropped or added cannot be told for certain";
+        changed(known, detail.to_owned())
     })?;
-    let described: Vec<(i16, &RelationColumn)> =
-        assignment.attnums.iter().copied().zip(&relation.columns).collect();
-    if let Some(gone) = known.columns.iter().find(|column| !assignment.attnums.contains(&column.attnum)) {
-        return Err(changed(format!("column \"{}\" was dropped", gone.name)));
+    let sent: Vec<_> = assignment.attnums.iter().copied().zip(&relation.columns).collect();
+    let mut steps = Vec::new();
+    let target = follow_name(described, naming, &mut steps)?;
+    let columns = Columns::new(described, naming, &sent)?;
+    let (known, plan) = columns.follow(target, &mut steps)?;
+    if steps.is_empty() {
+        return Ok(Decision::Same(Box::new(known)));
     }
-    let mut source_columns = Vec::with_capacity(described.len());
-    for (attnum, sent) in &described {
-        match column_of(known, *attnum) {
-            Column::Known(column) => source_columns.push(unchanged(known, column, sent, catalog)?),
-            Column::New => source_columns.push(added(known, *attnum, sent, catalog)?),
+    Ok(Decision::Change(Box::new(SchemaChange { known, plan, steps })))
+}
+
+/// What becomes of the target table's name; returns the one that it has behind that.
+fn follow_name(
+    described: Described<'_>,
+    naming: &Naming,
+    steps: &mut Vec<Step>,
+) -> Result<QualifiedName, PlanError> {
+    let Described { known, plan, relation, .. } = described;
+    let (before, now) = (&known.source.name, &relation.name);
+    let mut target = plan.target.clone();
+    if before == now {
+        return Ok(target);
+    }
+    let wished = crate::table_plan::target_of(now, naming)?;
+    let moves = [
+        (ChangeKind::SetSchema, before.schema != now.schema, "was moved to schema", &now.schema),
+        (ChangeKind::RenameTable, before.name != now.name, "was renamed to", &now.name),
+    ];
+    for (kind, _, verb, name) in moves.into_iter().filter(|(_, is_changed, ..)| *is_changed) {
+        let what = format!("the table {before} {verb} \"{name}\"");
+        match policy(described, naming, kind, &what)? {
+            Follow::Not => steps.push(Step::ignored(kind, what, Vec::new())),
+            Follow::Yes => {
+                let from = target.clone();
+                match kind {
+                    ChangeKind::SetSchema => target.schema.clone_from(&wished.schema),
+                    _ => target.name.clone_from(&wished.name),
+                }
+                let actions = if from == target {
+                    Vec::new()
+                } else {
+                    vec![Action::RenameTable { from, to: target.clone() }]
+                };
+                steps.push(Step::applied(kind, what, actions));
+            }
         }
     }
-    let mut after = KnownTable {
-        source: source_behind(known, source_columns, catalog),
-        last_attnum: assignment.attnums.last().copied().unwrap_or(0).max(known.last_attnum),
-        filenode: if is_ahead(known, &described, catalog) { known.filenode } else { catalog.filenode },
-        ..known.clone()
-    };
-    let new: Vec<i16> = described
-        .iter()
-        .map(|(attnum, _)| *attnum)
-        .filter(|attnum| matches!(column_of(known, *attnum), Column::New))
-        .collect();
-    if new.is_empty() {
-        return Ok(Decision::Same(Box::new(after)));
-    }
-    let left_out: Vec<i16> =
-        known.columns.iter().filter(|column| column.target.is_none()).map(|column| column.attnum).collect();
-    let wished = table_plan_without(&after.source, naming, &left_out)?;
-    for (attnum, sent) in described.iter().filter(|(attnum, _)| new.contains(attnum)) {
-        let target = planned(&wished, *attnum).map(TargetColumn::of);
-        after.columns.push(KnownColumn {
-            attnum: *attnum,
-            name: sent.name.clone(),
-            type_oid: sent.type_oid,
-            type_modifier: sent.type_modifier,
-            target,
-        });
-    }
-    let plan = after.plan(naming, &plan.target)?;
-    let mut steps = Vec::with_capacity(new.len());
-    for attnum in new {
-        let index = plan.columns.iter().position(|column| {
-            plan.source.columns.get(column.source_index).is_some_and(|source| source.attnum == attnum)
-        });
-        if let Some(column) = index {
-            steps.push(Step::AddColumn { column, existing: existing(known, attnum, catalog)? });
-        }
-    }
-    Ok(Decision::Change(Box::new(SchemaChange { known: after, plan, steps })))
+    Ok(target)
 }
 
-/// What rows have in a new column that were there before it.
-fn existing(known: &KnownTable, attnum: i16, catalog: &CatalogTable) -> Result<Option<String>, PlanError> {
-    let Some(attribute) = catalog.attribute(attnum) else { return Ok(None) };
-    if let Some(missing) = &attribute.missing {
-        return Ok(Some(missing.clone()));
-    }
-    // A default that has to be computed for each row makes PostgreSQL write the rows anew, into another file. So does
-    // VACUUM FULL, behind which nothing tells any more what rows had.
-    let is_rewritten = catalog.filenode != known.filenode;
-    let is_partitioned = catalog.filenode == 0;
-    if is_rewritten || (is_partitioned && attribute.has_default) {
-        let column = catalog.table.columns.iter().find(|column| column.attnum == attnum);
-        let name = column.map_or("", |column| column.name.as_str());
-        return Err(changed(
-            known,
-            format!(
-                "column \"{name}\" was added and the rows were written anew, which the stream does not show"
-            ),
-        ));
-    }
-    Ok(None)
+/// Whether the target is to follow.
+enum Follow {
+    Yes,
+    Not,
 }
 
-/// A column that was known, if it is what it was.
-fn unchanged(
-    known: &KnownTable,
-    column: &KnownColumn,
-    sent: &RelationColumn,
-    catalog: &CatalogTable,
-) -> Result<SourceColumn, PlanError> {
-    if column.name != sent.name {
-        return Err(changed(known, format!("column \"{}\" was renamed to \"{}\"", column.name, sent.name)));
-    }
-    if (column.type_oid, column.type_modifier) != (sent.type_oid, sent.type_modifier) {
-        return Err(changed(known, format!("column \"{}\" has another type", column.name)));
-    }
-    let live = catalog.table.columns.iter().find(|live| live.attnum == column.attnum);
-    if live.is_some_and(|live| !live.not_null)
-        && column.target.as_ref().is_some_and(|target| !target.nullable)
-    {
-        return Err(changed(known, format!("column \"{}\" allows NULL now", column.name)));
-    }
-    let source = known.source.columns.iter().find(|source| source.attnum == column.attnum);
-    source.cloned().ok_or_else(|| changed(known, format!("column \"{}\" is not known", column.name)))
-}
-
-/// A new column.
-fn added(
-    known: &KnownTable,
-    attnum: i16,
-    sent: &RelationColumn,
-    catalog: &CatalogTable,
-) -> Result<SourceColumn, PlanError> {
-    let live = catalog.table.columns.iter().find(|live| live.attnum == attnum);
-    let type_is_sent = catalog.attribute(attnum).is_some_and(|attribute| {
-        (attribute.type_oid, attribute.type_modifier) == (sent.type_oid, sent.type_modifier)
-    });
-    match live.filter(|_| type_is_sent) {
-        // Rows between this position and a later SET NOT NULL may have NULL.
-        Some(live) => Ok(SourceColumn { name: sent.name.clone(), not_null: false, ..live.clone() }),
-        None => Err(changed(known, format!("column \"{}\" was added, and changed again since", sent.name))),
+/// What the user wants done about a kind of change.
+///
+/// # Errors
+/// [`PlanError::SchemaChangeHalted`].
+fn policy(
+    described: Described<'_>,
+    naming: &Naming,
+    kind: ChangeKind,
+    what: &str,
+) -> Result<Follow, PlanError> {
+    let SourceName { oid, table } = SourceName::of(described);
+    let halted =
+        |all| PlanError::SchemaChangeHalted { oid, table: table.clone(), kind, detail: what.to_owned(), all };
+    match naming.rules.on_schema_change(table, kind) {
+        ChangePolicy::Apply => Ok(Follow::Yes),
+        ChangePolicy::Ignore => Ok(Follow::Not),
+        ChangePolicy::Halt => Err(halted(false)),
+        ChangePolicy::HaltAll => Err(halted(true)),
     }
 }
 
-/// Whether the catalog has columns that are not described, or has not those that are: the table was changed since, and what
-/// else the catalog says of it need not have been so yet.
-fn is_ahead(known: &KnownTable, described: &[(i16, &RelationColumn)], catalog: &CatalogTable) -> bool {
-    let is_as_sent = |(attnum, sent): &(i16, &RelationColumn)| {
-        let live = catalog.table.columns.iter().find(|live| live.attnum == *attnum);
-        let types = catalog.attribute(*attnum).map(|now| (now.type_oid, now.type_modifier));
-        live.is_some_and(|live| live.name == sent.name) && types == Some((sent.type_oid, sent.type_modifier))
-    };
-    let is_missing = |attnum: i16| {
-        let is_generated = catalog.table.columns.iter().any(|live| live.attnum == attnum && live.generated);
-        attnum > known.last_attnum && !is_generated && described.iter().all(|(sent, _)| *sent != attnum)
-    };
-    !described.iter().all(is_as_sent)
-        || catalog.attributes.iter().any(|attribute| is_missing(attribute.attnum))
+/// What a table is called in rules and errors: as it is called now.
+struct SourceName<'a> {
+    oid: u32,
+    table: &'a QualifiedName,
 }
 
-/// The table with these columns.
-fn source_behind(known: &KnownTable, mut columns: Vec<SourceColumn>, catalog: &CatalogTable) -> SourceTable {
-    columns.extend(catalog.table.columns.iter().filter(|column| column.generated).cloned());
-    columns.sort_by_key(|column| column.attnum);
-    columns.dedup_by_key(|column| column.attnum);
-    let index = |before: &usize| {
-        let attnum = known.source.columns.get(*before)?.attnum;
-        columns.iter().position(|column| column.attnum == attnum)
-    };
-    let primary_key = known.source.primary_key.iter().filter_map(index).collect();
-    let identity_index = known.source.identity_index.iter().filter_map(index).collect();
-    let indexes = known.source.indexes.iter().filter_map(|before| {
-        let columns = before.columns.iter().map(index).collect::<Option<Vec<_>>>()?;
-        Some(SourceIndex { columns, ..before.clone() })
-    });
-    let indexes = indexes.collect();
-    SourceTable { columns, primary_key, identity_index, indexes, ..known.source.clone() }
-}
+// === impl SourceName ===
 
-/// Whether a column is known.
-fn column_of(known: &KnownTable, attnum: i16) -> Column<'_> {
-    known.column(attnum).map_or(Column::New, Column::Known)
-}
-
-/// The planned column of a number.
-fn planned(plan: &TablePlan, attnum: i16) -> Option<&crate::table_plan::ColumnPlan> {
-    plan.columns.iter().find(|column| {
-        plan.source.columns.get(column.source_index).is_some_and(|source| source.attnum == attnum)
-    })
+impl<'a> SourceName<'a> {
+    fn of(described: Described<'a>) -> Self {
+        SourceName { oid: described.known.source.oid, table: &described.relation.name }
+    }
 }
 
 /// The table cannot follow.

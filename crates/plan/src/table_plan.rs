@@ -141,6 +141,24 @@ impl TablePlan {
         }
     }
 
+    /// The place of the column with this number in the source, if it is planned.
+    pub fn index_of_attnum(&self, attnum: i16) -> Option<usize> {
+        let is_it = |column: &ColumnPlan| {
+            self.source.columns.get(column.source_index).is_some_and(|source| source.attnum == attnum)
+        };
+        self.columns.iter().position(is_it)
+    }
+
+    /// The column with this number in the source, if it is planned.
+    pub fn of_attnum(&self, attnum: i16) -> Option<&ColumnPlan> {
+        self.columns.get(self.index_of_attnum(attnum)?)
+    }
+
+    /// Whether the column with this number is part of the key.
+    pub fn of_attnum_in_key(&self, attnum: i16) -> bool {
+        self.index_of_attnum(attnum).is_some_and(|column| self.is_key(column))
+    }
+
     /// Whether `column` is part of the key.
     pub fn is_key(&self, column: usize) -> bool {
         self.key_columns().contains(&column)
@@ -165,7 +183,7 @@ pub fn table_plan_without(
     left_out: &[i16],
 ) -> Result<TablePlan, PlanError> {
     check_kind(source)?;
-    let target = target_of(source, naming)?;
+    let target = target_of(&source.name, naming)?;
     if let Some(reason) = target_name::trouble(&target) {
         return Err(PlanError::TargetName { table: source.name.clone(), target: Box::new(target), reason });
     }
@@ -341,15 +359,15 @@ fn check_kind(source: &SourceTable) -> Result<(), PlanError> {
 }
 
 /// The target's name, unless its schema is not ours to write to.
-fn target_of(source: &SourceTable, naming: &Naming) -> Result<QualifiedName, PlanError> {
-    let QualifiedName { schema, name } = &source.name;
+pub(crate) fn target_of(table: &QualifiedName, naming: &Naming) -> Result<QualifiedName, PlanError> {
+    let QualifiedName { schema, name } = table;
     let mapped = if schema == "public" { &naming.default_schema } else { schema };
-    let wanted = naming.rules.table_name(&source.name).map(|rule| &rule.says);
+    let wanted = naming.rules.table_name(table).map(|rule| &rule.says);
     let schema = wanted.and_then(|wanted| wanted.schema.as_ref()).unwrap_or(mapped);
     let name = wanted.map_or(name, |wanted| &wanted.name);
     let target = QualifiedName::new(schema.clone(), name.clone());
     if RESERVED_SCHEMAS.contains(&target_name::fold(schema).as_str()) {
-        return Err(PlanError::ReservedSchema { table: source.name.clone(), target: Box::new(target) });
+        return Err(PlanError::ReservedSchema { table: table.clone(), target: Box::new(target) });
     }
     Ok(target)
 }

@@ -53,6 +53,7 @@ struct RulesView {
     rename: Vec<String>,
     key: Vec<String>,
     append_only: Vec<String>,
+    on_schema_change: Vec<String>,
 }
 
 /// One table of a plan.
@@ -230,8 +231,9 @@ impl PlanView {
 
 impl RulesView {
     fn new(rules: &Rules) -> Self {
-        let RuleTexts { values, types, renames, keys, append_only } = rules.texts();
-        RulesView { on_value: values, types, rename: renames, key: keys, append_only }
+        let RuleTexts { values, types, renames, keys, append_only, changes } = rules.texts();
+        let on_schema_change = changes;
+        RulesView { on_value: values, types, rename: renames, key: keys, append_only, on_schema_change }
     }
 
     /// The rules as options of the command line.
@@ -245,6 +247,7 @@ impl RulesView {
             of("--rename", &self.rename),
             of("--key", &self.key),
             of("--append-only", &self.append_only),
+            of("--on-schema-change", &self.on_schema_change),
         ]
         .concat()
     }

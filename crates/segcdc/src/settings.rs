@@ -110,6 +110,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         renames: split(&arguments.rename),
         keys: split(&arguments.key),
         append_only: split(&arguments.append_only),
+        changes: split(&arguments.on_schema_change),
     };
     Ok(Rules::parse(&texts)?)
 }
@@ -239,6 +240,7 @@ mod tests {
                 rename: Vec::new(),
                 key: Vec::new(),
                 append_only: Vec::new(),
+                on_schema_change: Vec::new(),
             };
             rules(&arguments)
                 .map(|rules| [rules.texts().values, rules.texts().types].concat())

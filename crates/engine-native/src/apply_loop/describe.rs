@@ -56,7 +56,7 @@ impl<'a> Examiner<'a> {
         Examiner { source, naming, form, most_large_bytes, seen: HashMap::new() }
     }
 
-    /// What a description in the transaction `xid` means for a table.
+    /// What a description in a transaction means for a table.
     ///
     /// # Errors
     /// Of one table, when its target table cannot follow; the source's; `STREAM_FORM_CHANGED`.
@@ -65,17 +65,18 @@ impl<'a> Examiner<'a> {
         known: &KnownTable,
         plan: &TablePlan,
         relation: &Relation,
-        xid: u32,
+        transaction: &Transaction,
     ) -> Result<Decision, EngineError> {
         let (oid, table) = (plan.source.oid, plan.source.name.clone());
-        let Some(catalog) = self.catalog(oid, xid).await? else {
+        let at = transaction.end_lsn;
+        let Some(catalog) = self.catalog(oid, transaction.xid).await? else {
             // Its last changes are still on their way.
             return match known.is_described_by(relation) {
                 true => Ok(Decision::Same(Box::new(known.clone()))),
                 false => Err(EngineError::TableDropped { oid, table }),
             };
         };
-        let described = Described { known, plan, relation, catalog: &catalog };
+        let described = Described { known, plan, relation, catalog: &catalog, at };
         let mut decision = decide(described, &self.naming).map_err(|error| match error.table_oid() {
             Some(_) => error,
             None => PlanError::SchemaChanged { oid, table, detail: error.to_string() },
@@ -154,7 +155,7 @@ impl Loop<'_> {
             while let Some((_, relation)) =
                 first_unknown(&transaction.changes, transaction.end_lsn, &self.tables)
             {
-                match self.examine(&relation, transaction.xid).await {
+                match self.examine(&relation, transaction).await {
                     Ok(Decision::Same(known)) => self.tables.admit(&relation, *known),
                     Ok(Decision::Change(_)) => return Ok(Looked { set_aside, change: Some(index) }),
                     Err(error) => match table_at_fault(&error) {
@@ -170,11 +171,15 @@ impl Loop<'_> {
         Ok(Looked { set_aside, change: None })
     }
 
-    /// What a description in the transaction `xid` means.
-    async fn examine(&mut self, relation: &Arc<Relation>, xid: u32) -> Result<Decision, EngineError> {
+    /// What a description in a transaction means.
+    async fn examine(
+        &mut self,
+        relation: &Arc<Relation>,
+        transaction: &Transaction,
+    ) -> Result<Decision, EngineError> {
         let broken = || EngineError::TaskBroken { task: "describe" };
         let entry = self.tables.get(relation.oid).ok_or_else(broken)?;
         let known = entry.known.as_ref().ok_or_else(broken)?;
-        self.examiner.examine(&known.table, &entry.plan, relation, xid).await
+        self.examiner.examine(&known.table, &entry.plan, relation, transaction).await
     }
 }

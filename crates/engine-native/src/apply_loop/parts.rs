@@ -284,7 +284,7 @@ async fn describe(
     question: Question,
 ) -> Result<(), EngineError> {
     let Question { relation, known, plan, answer } = question;
-    let decision = examiner.examine(&known, &plan, &relation, transaction.xid).await?;
+    let decision = examiner.examine(&known, &plan, &relation, transaction).await?;
     if let Decision::Change(change) = &decision {
         alter(apply, change, transaction).await?;
     }

@@ -16,6 +16,8 @@ mod rig;
 #[cfg(test)]
 mod schema_changes;
 #[cfg(test)]
+mod schema_kinds;
+#[cfg(test)]
 mod setup;
 #[cfg(test)]
 mod start_up;

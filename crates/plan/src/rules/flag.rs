@@ -2,7 +2,7 @@
 
 use segcdc_model::{NamePattern, QualifiedName};
 
-use super::OnChange;
+use super::{ChangeKind, ChangePolicy, OnChange};
 
 /// `--rename 'public."#t"=t_2'`, with a schema where one is given.
 pub fn rename_table(table: &QualifiedName, schema: Option<&str>, name: &str) -> String {
@@ -29,10 +29,20 @@ pub fn append_only_ignoring(table: &QualifiedName) -> String {
     flag("--append-only", &[&table.schema, &table.name], OnChange::Ignore.word())
 }
 
-/// An option about what these names mean, between quotes for a shell, in which a quote ends what is quoted.
+/// `--on-schema-change 'public.t:drop-column=apply'`.
+pub fn on_schema_change(table: &QualifiedName, kind: ChangeKind, policy: ChangePolicy) -> String {
+    let table = [&table.schema, &table.name].map(|name| NamePattern::exactly(name).to_string()).join(".");
+    quoted("--on-schema-change", &format!("{table}:{kind}={policy}"))
+}
+
+/// An option about what these names mean.
 fn flag(option: &str, names: &[&str], says: &str) -> String {
     let selector = names.iter().map(|name| NamePattern::exactly(name).to_string()).collect::<Vec<_>>();
-    let rule = format!("{}={says}", selector.join("."));
+    quoted(option, &format!("{}={says}", selector.join(".")))
+}
+
+/// An option with its argument between quotes for a shell, in which a quote ends what is quoted.
+fn quoted(option: &str, rule: &str) -> String {
     format!("{option} '{}'", rule.replace('\'', "'\\''"))
 }
 
@@ -74,6 +84,9 @@ mod tests {
             };
             let found = rules(&rename_column(&table, &column, &new));
             prop_assert_eq!(found.column_name(&table, &source).map(|rule| rule.says.name.clone()), Some(new.clone()));
+            let changes = vec![unquoted(&on_schema_change(&table, ChangeKind::DropColumn, ChangePolicy::Halt))];
+            let found = Rules::parse(&RuleTexts { changes, ..RuleTexts::default() }).unwrap();
+            prop_assert_eq!(found.on_schema_change(&table, ChangeKind::DropColumn), ChangePolicy::Halt);
             let found = rules(&rename_table(&table, Some(&schema), &new));
             let says = found.table_name(&table).map(|rule| rule.says.clone()).unwrap();
             prop_assert_eq!((says.schema, says.name), (Some(schema), new));

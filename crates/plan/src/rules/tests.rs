@@ -106,6 +106,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         renames: vec!["public.a=b".to_owned()],
         keys: vec!["public.a=\"a b\"".to_owned(), "public.b=(x, \"y,z\")".to_owned()],
         append_only: vec!["public.c".to_owned(), "public.\"d=e\" = ignore".to_owned()],
+        changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);
@@ -113,6 +114,32 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
     assert_eq!(over.texts().values, ["halt"]);
     assert_eq!(over.types, stored.types);
     assert_eq!(Rules::parse(&over.texts()).unwrap(), over);
+}
+
+#[test]
+fn the_most_specific_rule_for_a_kind_of_change_counts() {
+    let orders = QualifiedName::new("public", "or:ders");
+    let changes = |texts: &[&str]| {
+        let changes = texts.iter().map(|text| (*text).to_owned()).collect();
+        Rules::parse(&RuleTexts { changes, ..RuleTexts::default() })
+    };
+    let check = |texts: &[&str], expected: ChangePolicy| {
+        let found = changes(texts).unwrap().on_schema_change(&orders, ChangeKind::DropColumn);
+        assert_eq!(found, expected, "{texts:?}");
+    };
+    check(&[], ChangePolicy::Ignore);
+    check(&["halt"], ChangePolicy::Halt);
+    check(&["drop-column=halt-all", "halt"], ChangePolicy::HaltAll);
+    check(&["add-column=halt-all"], ChangePolicy::Ignore);
+    check(&["public.\"or:ders\":apply", "drop-column=halt"], ChangePolicy::Apply);
+    check(&["public.\"or:ders\" : drop-column = halt", "public.*:apply"], ChangePolicy::Halt);
+    check(&["public.other:apply"], ChangePolicy::Ignore);
+    check(&["halt", "apply"], ChangePolicy::Apply);
+    for wrong in
+        ["", "stop", "drop=apply", "public:halt", "a.b.c:halt", "public.t:", "public.t=halt", "a.b:c.d:halt"]
+    {
+        assert_eq!(changes(&[wrong]).unwrap_err().code(), "RULE_INVALID", "{wrong}");
+    }
 }
 
 #[test]

@@ -175,6 +175,18 @@ impl Session {
             return Err(SqlError::new(4924, 16, message));
         };
         let without = Table { columns: Vec::new(), ..table.clone() };
+        let key = table
+            .indexes
+            .iter()
+            .find(|index| index.primary && index.columns.iter().any(|(id, _)| *id == old.column_id));
+        if let Some(key) = key {
+            let message = format!(
+                "The object '{}' is dependent on column '{}'. ALTER TABLE ALTER COLUMN {} failed because one or more objects \
+                 access this column.",
+                key.name, old.name, old.name
+            );
+            return Err(SqlError::new(5074, 16, message));
+        }
         let mut new = self.column(&without, definition, old.column_id, frame)?;
         new.default.clone_from(&old.default);
         new.identity = old.identity;
@@ -228,28 +240,54 @@ impl Session {
         Ok(changed)
     }
 
-    /// sp_rename of a table or a column (15225, 15248: no such thing; 15335: the name is taken).
+    /// ALTER SCHEMA TRANSFER: the table and its constraints (15151: no such thing; 15530: the name is taken).
+    pub(super) async fn transfer(&mut self, schema: &str, name: &ObjectName) -> Result<(), SqlError> {
+        let missing = |what: &str, name: &str| {
+            let message = format!(
+                "Cannot find the {what} '{name}', because it does not exist or you do not have permission."
+            );
+            SqlError::new(15151, 16, message)
+        };
+        let table = self.find_table(name).await?.filter(|table| !table.system && table.object_id > 0);
+        let table = table.ok_or_else(|| missing("object", &name.to_string()))?;
+        let found = self.catalog("SELECT schema_id FROM tsql.schemas WHERE name = $1", &[&schema]).await?;
+        let Some(row) = found.first() else { return Err(missing("schema", schema)) };
+        let schema_id: i32 = field(row, 0)?;
+        let sql = "UPDATE tsql.objects SET schema_id = $2 WHERE $1 IN (object_id, parent_object_id)";
+        let moved = self.catalog(sql, &[&table.object_id, &schema_id]).await;
+        moved.map(|_| ()).map_err(|error| match error.number {
+            2601 => {
+                SqlError::new(15530, 16, format!("The object with name \"{}\" already exists.", table.name))
+            }
+            _ => error,
+        })
+    }
+
+    /// sp_rename of a table, a key or a column (15225, 15248: no such thing; 15335: the name is taken).
     pub(super) async fn rename_object(
         &mut self,
         name: &ObjectName,
         column: Option<&str>,
         new: &str,
     ) -> Result<(), SqlError> {
-        let Some(table) = self.find_table(name).await?.filter(|table| !table.system && table.object_id > 0)
-        else {
+        let table = self.find_table(name).await?.filter(|table| !table.system && table.object_id > 0);
+        let key = match &table {
+            Some(_) => None,
+            None => self.find_key(name).await?,
+        };
+        if table.is_none() && key.is_none() {
             let message = format!(
                 "No item by the name of '{name}' could be found in the current database '{}'.",
                 self.database.name
             );
             return Err(SqlError::new(15225, 11, message));
-        };
+        }
         let guard = self.guard(true, false).await?;
-        let result = match column {
-            Some(column) => self.rename_column(&table, column, new).await,
-            None => {
-                let sql = "UPDATE tsql.objects SET name = $2 WHERE object_id = $1";
-                self.catalog(sql, &[&table.object_id, &new]).await.map(|_| ())
-            }
+        let result = match (table, column, key) {
+            (Some(table), Some(column), _) => self.rename_column(&table, column, new).await,
+            (Some(table), None, _) => self.rename_id(table.object_id, new).await,
+            (None, _, Some((id, parent))) => self.rename_key(id, parent, &name.name, new).await,
+            (None, _, None) => Ok(()),
         };
         let result = result.map_err(|error| match error.number {
             2601 => SqlError::new(15335, 11, format!("Error: The new name '{new}' is already in use as a name and would cause a duplicate that is not permitted.")),
@@ -260,6 +298,26 @@ impl Session {
         self.transaction.changed_catalog |= self.transaction.is_open();
         self.engine.touch();
         result
+    }
+
+    /// Ids of a key and of its table.
+    async fn find_key(&mut self, name: &ObjectName) -> Result<Option<(i32, i32)>, SqlError> {
+        let schema = name.schema.clone().unwrap_or_else(|| "dbo".to_owned());
+        let sql = "SELECT o.object_id, o.parent_object_id FROM tsql.objects o JOIN tsql.schemas s \
+                   ON s.schema_id = o.schema_id WHERE s.name = $1 AND o.name = $2 AND o.type IN ('PK', 'UQ')";
+        let found = self.catalog(sql, &[&schema, &name.name]).await?;
+        found.first().map(|row| Ok((field(row, 0)?, field(row, 1)?))).transpose()
+    }
+
+    async fn rename_id(&mut self, id: i32, new: &str) -> Result<(), SqlError> {
+        let sql = "UPDATE tsql.objects SET name = $2 WHERE object_id = $1";
+        self.catalog(sql, &[&id, &new]).await.map(|_| ())
+    }
+
+    async fn rename_key(&mut self, id: i32, table: i32, old: &str, new: &str) -> Result<(), SqlError> {
+        self.rename_id(id, new).await?;
+        let sql = "UPDATE tsql.indexes SET name = $3 WHERE object_id = $1 AND name = $2";
+        self.catalog(sql, &[&table, &old, &new]).await.map(|_| ())
     }
 
     async fn rename_column(&mut self, table: &Table, column: &str, new: &str) -> Result<(), SqlError> {

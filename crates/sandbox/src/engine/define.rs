@@ -90,6 +90,7 @@ impl Session {
                 let changed = self.alter_table(&table, change, frame).await?;
                 return Ok(self.finish_change(changed));
             }
+            Definition::Transfer(schema, name) => self.transfer(schema, name).await?,
             Definition::CreateIndex(create) => {
                 let table = self.existing(&create.table, 1088).await?;
                 let new = self.new_index(&table, create, frame)?;

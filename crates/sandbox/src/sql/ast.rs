@@ -574,6 +574,8 @@ pub(crate) enum Definition {
     Truncate(ObjectName),
     /// ALTER TABLE
     AlterTable(ObjectName, AlterTable),
+    /// ALTER SCHEMA name TRANSFER table
+    Transfer(String, ObjectName),
     /// CREATE INDEX
     CreateIndex(Box<CreateIndex>),
     /// DROP INDEX name ON table; the flag is for IF EXISTS.

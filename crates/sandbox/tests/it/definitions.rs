@@ -94,6 +94,38 @@ async fn tables_change_and_statements_follow() {
 }
 
 #[tokio::test]
+async fn tables_move_and_take_their_keys_along() {
+    let sandbox = Sandbox::shared().await;
+    let (mut client, _) = sandbox.new_database().await;
+    client.ok("CREATE TABLE t (a int NOT NULL, CONSTRAINT [PK_dbo_t] PRIMARY KEY CLUSTERED (a))").await;
+    client.ok("CREATE TABLE taken (a int NOT NULL); CREATE TABLE s2 (a int NULL)").await;
+    client.ok("EXEC(N'CREATE SCHEMA [s]'); INSERT INTO t VALUES (1)").await;
+    client.fails("ALTER TABLE t ALTER COLUMN a bigint NOT NULL", &[5074]).await;
+    client.fails("EXEC sp_rename N'[dbo].[t]', N'taken', N'OBJECT'", &[15335]).await;
+    client.fails("ALTER SCHEMA [none] TRANSFER [dbo].[t]", &[15151]).await;
+    client.fails("ALTER SCHEMA [s] TRANSFER [dbo].[none]", &[15151]).await;
+    client.ok("BEGIN TRAN; ALTER SCHEMA [s] TRANSFER [dbo].[t]; ROLLBACK; SELECT a FROM dbo.t").await;
+    client.ok("ALTER SCHEMA [s] TRANSFER [dbo].[t]; EXEC sp_rename N'[s].[t]', N'u', N'OBJECT'").await;
+    let rename =
+        "IF OBJECT_ID(N'[s].[PK_dbo_t]') IS NOT NULL EXEC sp_rename N'[s].[PK_dbo_t]', N'PK_s_u', N'OBJECT'";
+    client.ok(rename).await;
+    client.ok(rename).await;
+    assert_eq!(client.value("SELECT a FROM s.u").await, int(1));
+    let keys = client
+        .rows("SELECT [name] FROM sys.key_constraints WHERE parent_object_id = OBJECT_ID(N's.u')")
+        .await;
+    assert_eq!(keys, [[text("PK_s_u")]]);
+    client.fails("EXEC sp_rename N'[s].[PK_dbo_t]', N'x', N'OBJECT'", &[15225]).await;
+    client.fails("INSERT INTO s.u VALUES (1)", &[2627]).await;
+    client
+        .ok("ALTER TABLE s.u DROP CONSTRAINT [PK_s_u]; ALTER TABLE s.u ALTER COLUMN a bigint NOT NULL")
+        .await;
+    client.ok("CREATE TABLE t (a int NOT NULL, CONSTRAINT [PK_dbo_t] PRIMARY KEY CLUSTERED (a))").await;
+    client.ok("EXEC sp_rename N'[dbo].[t]', N'u'").await;
+    client.fails("ALTER SCHEMA [s] TRANSFER [dbo].[u]", &[15530]).await;
+}
+
+#[tokio::test]
 async fn identity_columns_count_and_refuse() {
     let sandbox = Sandbox::shared().await;
     let (mut client, _) = sandbox.new_database().await;

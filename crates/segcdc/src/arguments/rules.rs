@@ -34,6 +34,14 @@ pub(crate) struct RuleArguments {
     /// INSERT nothing): without one PostgreSQL refuses the application's UPDATE and DELETE. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_APPEND_ONLY", hide_env_values = true)]
     pub(crate) append_only: Vec<String>,
+    /// What is done about changes of tables at the source: apply (the target follows), ignore (the target stays as it is and
+    /// rows go on), halt (the table) or halt-all (the pipeline). POLICY for all, KIND=POLICY for a kind, either behind
+    /// schema.table: for some tables, as in --on-schema-change drop-column=apply --on-schema-change
+    /// 'public.orders:halt'; the kinds are add-column, drop-column (usually ignore), rename-column, change-type,
+    /// rewrite-column (a change for which PostgreSQL writes all rows anew, usually halt), set-not-null (usually ignore),
+    /// drop-not-null, rename-table and set-schema, usually apply. May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_ON_SCHEMA_CHANGE", hide_env_values = true)]
+    pub(crate) on_schema_change: Vec<String>,
 }
 
 /// What is said of `--type`, with all types that the planner knows.

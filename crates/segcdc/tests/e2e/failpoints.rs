@@ -191,15 +191,19 @@ async fn death_while_following_is_recovered_from() -> Result<()> {
         let change = format!(
             "BEGIN; INSERT INTO item (id, v) SELECT max(id) + 1, 'before' FROM item; \
              ALTER TABLE item ADD COLUMN {column} text NOT NULL DEFAULT 'was there'; \
-             INSERT INTO item (id, v, {column}) SELECT max(id) + 1, 'behind', 'new' FROM item; COMMIT"
+             INSERT INTO item (id, v, {column}) SELECT max(id) + 1, 'behind', 'new' FROM item; \
+             ALTER TABLE item RENAME COLUMN {column} TO re{column}; UPDATE item SET re{column} = 'renamed' WHERE v = 'behind'; COMMIT"
         );
         dies_at(&mut stage, point, Some(&change)).await?;
-        let there = format!("SELECT COUNT(*) FROM sys.columns WHERE [name] = N'{column}'");
+        let there = format!("SELECT COUNT(*) FROM sys.columns WHERE [name] = N're{column}'");
         let wanted = i64::from(point == ALTERED);
         ensure!(stage.target_number(&there).await? == wanted, "the column, after dying at {point}");
         recovers(&mut stage, point).await?;
         let recorded = "SELECT COUNT(*) FROM [segcdc].[schema_change]";
-        ensure!(stage.target_number(recorded).await? == i64::try_from(number)? + 1, "changes after {point}");
+        ensure!(
+            stage.target_number(recorded).await? == 2 * (i64::try_from(number)? + 1),
+            "changes after {point}"
+        );
     }
     let before = stage.target_count("item").await?;
     dies_at(&mut stage, &format!("{PARTS}:2"), Some(MUCH)).await?;

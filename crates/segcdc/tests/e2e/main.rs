@@ -29,6 +29,7 @@ mod observer;
 mod partitions;
 mod policies;
 mod product;
+mod schema_changes;
 mod served;
 mod stage;
 mod table_kinds;

@@ -1,7 +1,7 @@
 //! A change of a source table, carried out at its target table inside of the open transaction.
 
 use segcdc_model::{Field, Lsn, Value};
-use segcdc_plan::{Fitted, SchemaChange, Step, TablePlan, fit};
+use segcdc_plan::{Action, Fitted, SchemaChange, TablePlan, fit};
 use segcdc_tds::{ColumnType, Len, Parameter, RowEncoder};
 
 use super::parts::PartsApply;
@@ -47,24 +47,26 @@ impl PartsApply<'_> {
         let Alteration { change, shape, end_lsn } = alteration;
         let (pipeline, plan) = (self.expected.pipeline.clone(), &change.plan);
         let mut stored = vec![
-            sql::schema_changes::update_table(&pipeline, plan.source.oid, &change.known.source.name, shape),
+            sql::schema_changes::update_table(&pipeline, plan, &change.known.source.name, shape),
             sql::schema_changes::update_known(&pipeline, plan.source.oid, &state::written(&change.known)?),
         ];
         for step in &change.steps {
-            let statements = sql::schema_changes::statements(change, step);
-            for statement in &statements {
-                run(self.target, change, step, statement, end_lsn).await?;
+            let mut texts = Vec::new();
+            for action in &step.actions {
+                for statement in sql::schema_changes::statements(change, action) {
+                    run(self.target, change, action, &statement, end_lsn).await?;
+                    texts.push(statement.sql);
+                }
             }
-            let texts: Vec<&str> = statements.iter().map(|statement| statement.sql.as_str()).collect();
             stored.push(sql::schema_changes::record(
                 &pipeline,
                 &Recorded {
                     source_oid: plan.source.oid,
                     source: &change.known.source.name,
                     lsn: end_lsn,
-                    kind: step.kind(),
-                    outcome: "applied",
-                    what: step.describe(change),
+                    kind: step.kind.word(),
+                    outcome: step.outcome.word(),
+                    what: &step.what,
                     statements: texts.join(";\n"),
                 },
             ));
@@ -83,13 +85,13 @@ impl PartsApply<'_> {
 async fn run(
     target: &mut Target,
     change: &SchemaChange,
-    step: &Step,
+    action: &Action,
     statement: &Statement,
     end_lsn: Lsn,
 ) -> Result<(), TargetError> {
     let place = format!("change before {end_lsn}");
-    let done = match (statement.parameter, step) {
-        (Some(column), Step::AddColumn { existing: Some(existing), .. }) => {
+    let done = match (statement.parameter, action) {
+        (Some(column), Action::AddColumn { existing: Some(existing), .. }) => {
             set_all(target, &change.plan, column, existing, (&statement.sql, &place)).await
         }
         _ => target.batch(DURING, &statement.sql).await.map(drop),

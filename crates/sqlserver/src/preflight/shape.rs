@@ -54,6 +54,9 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         Some(&table.target.schema),
         &format!("{}_2", table.target.name),
     );
+    let alter = |column: &ColumnPlan| {
+        create_table::alter_column(&table.target, &column.name, column.mssql_type, column.nullable)
+    };
     let (hint, fix) = match difference {
         Difference::OtherName { .. } => {
             (&*format!("give the replicated table another name, {rename}, or leave one of the two out"), None)
@@ -65,7 +68,7 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))
         }
         Difference::Type { column: name, found, .. } => {
-            let alter = column(name).map(|column| create_table::alter_column(&table.target, column));
+            let alter = column(name).map(alter);
             match column(name).and_then(|column| offered(table, column, found)) {
                 Some(flag) => (&*format!("change the column, or carry it as it is there: {flag}"), alter),
                 None => ("change the column", alter),
@@ -74,10 +77,7 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         Difference::NotNull { column: name }
         | Difference::NullableKey { column: name }
         | Difference::CodePage { column: name, .. }
-        | Difference::Collation { column: name, .. } => (
-            "change the column",
-            column(name).map(|column| create_table::alter_column(&table.target, column)),
-        ),
+        | Difference::Collation { column: name, .. } => ("change the column", column(name).map(alter)),
         Difference::NotWritable { .. } => ("rename or drop the table, so that it can be created anew", None),
         Difference::Extra { .. } => ("allow NULL in the column, give it a default, or drop it", None),
         Difference::Key { .. } => ("drop the primary key: the right one is built behind the copy", None),

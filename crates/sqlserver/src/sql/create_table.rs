@@ -49,8 +49,13 @@ pub fn collate(mssql_type: MssqlType) -> String {
 /// The name of the key that we make, stable for a table. Names of constraints are unique in a schema, so that the
 /// schema's name can be left out where both would be too long; names of the source have at most 63 bytes.
 pub fn key_name(table: &TablePlan) -> String {
-    let name = format!("PK_{}_{}", table.target.schema, table.target.name);
-    if quote::is_possible_name(&name) { name } else { format!("PK_{}", table.target.name) }
+    key_name_of(&table.target)
+}
+
+/// The same of a target table's name.
+fn key_name_of(target: &QualifiedName) -> String {
+    let name = format!("PK_{}_{}", target.schema, target.name);
+    if quote::is_possible_name(&name) { name } else { format!("PK_{}", target.name) }
 }
 
 /// The key; `None` for a table without one.
@@ -83,16 +88,51 @@ pub fn add_column(table: &QualifiedName, column: &ColumnPlan) -> String {
     )
 }
 
-/// Gives a column the planned type, collation and nullability.
-pub fn alter_column(table: &QualifiedName, column: &ColumnPlan) -> String {
+/// Gives a column a type, collation and nullability.
+pub fn alter_column(table: &QualifiedName, name: &str, mssql_type: MssqlType, nullable: bool) -> String {
     format!(
-        "ALTER TABLE {} ALTER COLUMN {} {}{} {}",
+        "ALTER TABLE {} ALTER COLUMN {} {mssql_type}{} {}",
         quote::qualified(table),
-        quote::name(&column.name),
-        column.mssql_type,
-        collate(column.mssql_type),
-        if column.nullable { "NULL" } else { "NOT NULL" }
+        quote::name(name),
+        collate(mssql_type),
+        if nullable { "NULL" } else { "NOT NULL" }
     )
+}
+
+/// Drops a column.
+pub fn drop_column(table: &QualifiedName, name: &str) -> String {
+    format!("ALTER TABLE {} DROP COLUMN {}", quote::qualified(table), quote::name(name))
+}
+
+/// Gives a column another name. (T-SQL manual, "sp_rename": the old name is read as an identifier, the new one as it is.)
+pub fn rename_column(table: &QualifiedName, from: &str, to: &str) -> String {
+    let old = format!("{}.{}", quote::qualified(table), quote::name(from));
+    format!("EXEC sp_rename {}, {}, N'COLUMN'", quote::text(&old), quote::text(to))
+}
+
+/// Moves a table to another schema, which is made if it is missing, and gives it another name; the key that [`add_key`] made
+/// gets the name that goes with it.
+pub fn rename_table(from: &QualifiedName, to: &QualifiedName) -> Vec<String> {
+    let mut statements = Vec::new();
+    let schema = quote::name(&to.schema);
+    if from.schema != to.schema {
+        let create = quote::text(&create_schema(&to.schema));
+        statements.push(format!("IF SCHEMA_ID({}) IS NULL EXEC({create})", quote::text(&to.schema)));
+        statements.push(format!("ALTER SCHEMA {schema} TRANSFER {}", quote::qualified(from)));
+    }
+    let rename = |old: &str, new: &str| {
+        let old = quote::qualified(&QualifiedName::new(to.schema.clone(), old));
+        (quote::text(&old), format!("EXEC sp_rename {}, {}, N'OBJECT'", quote::text(&old), quote::text(new)))
+    };
+    if from.name != to.name {
+        statements.push(rename(&from.name, &to.name).1);
+    }
+    let (old, new) = (key_name_of(from), key_name_of(to));
+    let (key, rename) = rename(&old, &new);
+    if old != new {
+        statements.push(format!("IF OBJECT_ID({key}) IS NOT NULL {rename}"));
+    }
+    statements
 }
 
 /// Lets a trigger rest: printed for a person, never run.

@@ -1,7 +1,7 @@
 //! What the state knows of source tables, what it records of their changes, and the statements that carry those out.
 
 use segcdc_model::{Lsn, QualifiedName};
-use segcdc_plan::{SchemaChange, Step};
+use segcdc_plan::{Action, SchemaChange, TablePlan, TargetColumn};
 
 use crate::quote;
 use crate::sql::letters::remove_if_there;
@@ -52,7 +52,7 @@ pub struct Recorded<'a> {
     /// What became of it.
     pub outcome: &'static str,
     /// What was changed, for people.
-    pub what: String,
+    pub what: &'a str,
     /// The T-SQL that followed it; empty for none.
     pub statements: String,
 }
@@ -66,14 +66,24 @@ pub struct Statement {
     pub parameter: Option<usize>,
 }
 
-/// The statements of a step.
-pub fn statements(change: &SchemaChange, step: &Step) -> Vec<Statement> {
+/// The statements of an action.
+pub fn statements(change: &SchemaChange, action: &Action) -> Vec<Statement> {
     let (table, columns) = (&change.plan.target, &change.plan.columns);
-    let plain = |sql| Statement { sql, parameter: None };
-    match step {
-        Step::AddColumn { column: index, existing } => {
+    let plain = |sql| vec![Statement { sql, parameter: None }];
+    match action {
+        Action::RenameTable { from, to } => {
+            create_table::rename_table(from, to).into_iter().flat_map(plain).collect()
+        }
+        Action::DropColumn { name } => plain(create_table::drop_column(table, name)),
+        Action::RenameColumn { from, to } => plain(create_table::rename_column(table, from, to)),
+        Action::DropKey => plain(create_table::drop_key(&change.plan)),
+        Action::AlterColumn { column: TargetColumn { name, mssql_type, nullable } } => {
+            plain(create_table::alter_column(table, name, *mssql_type, *nullable))
+        }
+        Action::AddKey => create_table::add_key(&change.plan).into_iter().flat_map(plain).collect(),
+        Action::AddColumn { column: index, existing } => {
             let Some(column) = columns.get(*index) else { return Vec::new() };
-            let mut statements = vec![plain(create_table::add_column(table, column))];
+            let mut statements = plain(create_table::add_column(table, column));
             if existing.is_some() {
                 let (name, value) = (quote::name(&column.name), "@P1".to_owned());
                 let value = form::stored(column.mssql_type, value);
@@ -118,15 +128,18 @@ pub fn update_known(pipeline: &str, source_oid: u32, known: &str) -> String {
     )
 }
 
-/// Gives a table the name and the fingerprint that it has behind a change.
-pub fn update_table(pipeline: &str, source_oid: u32, source: &QualifiedName, shape: &str) -> String {
+/// Gives a table the names and the fingerprint that it has behind a change.
+pub fn update_table(pipeline: &str, plan: &TablePlan, source: &QualifiedName, shape: &str) -> String {
     format!(
-        "UPDATE [segcdc].[pipeline_table] SET [source_schema] = {}, [source_name] = {}, [shape] = {}, \
-         [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [source_oid] = {source_oid}",
+        "UPDATE [segcdc].[pipeline_table] SET [source_schema] = {}, [source_name] = {}, [target_schema] = {}, \
+         [target_name] = {}, [shape] = {}, [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [source_oid] = {}",
         quote::text(&source.schema),
         quote::text(&source.name),
+        quote::text(&plan.target.schema),
+        quote::text(&plan.target.name),
         quote::text(shape),
-        quote::text(pipeline)
+        quote::text(pipeline),
+        plan.source.oid
     )
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use segcdc_model::{Fault, Lsn, PgType};
-use segcdc_plan::{KnownTable, Naming, SchemaChange, Step, TablePlan, table_plan};
+use segcdc_plan::{
+    Action, ChangeKind, KnownTable, Naming, Outcome, SchemaChange, Step, TablePlan, table_plan,
+};
 use segcdc_sqlserver::{Alteration, PartsApply, WritePath};
 
 use crate::fixture::{self, Column};
@@ -16,9 +18,14 @@ fn adding(rig: &Rig, name: &str, columns: &[(Column<'_>, Option<&str>)]) -> Sche
     let all: Vec<Column<'_>> =
         BEFORE.into_iter().chain(columns.iter().map(|(column, _)| column.clone())).collect();
     let plan = table_plan(&fixture::source(1, name, 1, &all), &Naming::new(rig.schema.clone())).unwrap();
-    let steps = columns.iter().enumerate().map(|(index, (_, existing))| Step::AddColumn {
-        column: BEFORE.len() + index,
-        existing: existing.map(str::to_owned),
+    let steps = columns.iter().enumerate().map(|(index, (column, existing))| Step {
+        kind: ChangeKind::AddColumn,
+        outcome: Outcome::Applied,
+        what: format!("column \"{}\" was added", column.0),
+        actions: vec![Action::AddColumn {
+            column: BEFORE.len() + index,
+            existing: existing.map(str::to_owned),
+        }],
     });
     SchemaChange { known: fixture::known(&plan), steps: steps.collect(), plan }
 }

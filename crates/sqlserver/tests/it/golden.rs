@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, PgType, QualifiedName, TablePhase};
-use segcdc_plan::{Step, TablePlan};
+use segcdc_plan::{Action, ChangeKind, Outcome, TablePlan};
 use segcdc_sqlserver::sql::state::Totals;
 use segcdc_sqlserver::sql::{letter_changes, letters, schema_changes};
 use segcdc_sqlserver::{Lag, LetterFilter, NewPipeline, TableProgress, TableState, sql};
@@ -179,7 +179,9 @@ fn definition_of_tables() {
     statements.push(sql::create_table::drop_key(&plans[1]));
     statements.push(sql::create_table::drop_table(&plans[1].target));
     statements.push(sql::create_table::add_column(&plans[1].target, &plans[1].columns[3]));
-    statements.push(sql::create_table::alter_column(&plans[1].target, &plans[1].columns[0]));
+    let column = &plans[1].columns[3];
+    let alter = sql::create_table::alter_column;
+    statements.push(alter(&plans[1].target, &column.name, column.mssql_type, column.nullable));
     statements.push(sql::create_table::disable_trigger(&plans[1].target, "t]"));
     statements.push(sql::create_table::disable_constraint(&plans[1].target, "f]"));
     insta::assert_snapshot!(paragraphs(&statements));
@@ -282,13 +284,31 @@ fn state_of_pipelines() {
     insta::assert_snapshot!(paragraphs(&statements));
 }
 
-/// A table to which columns were added: one without a value, one whose value all rows get.
+/// A table that has changed in every way that a target can follow.
 fn changed() -> segcdc_plan::SchemaChange {
     let plan = hostile();
-    let steps = vec![
-        Step::AddColumn { column: 3, existing: None },
-        Step::AddColumn { column: 2, existing: Some("5".to_owned()) },
+    let table = |schema: &str, name: &str| QualifiedName::new(schema, name);
+    let text = |name: &str| name.to_owned();
+    let target = plan.target.clone();
+    let column = |nullable| segcdc_plan::TargetColumn {
+        name: text("k]ey' --"),
+        mssql_type: plan.columns[0].mssql_type,
+        nullable,
+    };
+    let actions = vec![
+        Action::RenameTable { from: table("it's", "o]ld"), to: target.clone() },
+        Action::RenameTable { from: table("dbo", "o]ld"), to: target.clone() },
+        Action::DropColumn { name: text("it's]") },
+        Action::RenameColumn { from: text("it's]"), to: text("n]ew'") },
+        Action::DropKey,
+        Action::AlterColumn { column: column(false) },
+        Action::AlterColumn { column: column(true) },
+        Action::AddKey,
+        Action::AddColumn { column: 3, existing: None },
+        Action::AddColumn { column: 2, existing: Some(text("5")) },
     ];
+    let (kind, outcome, what) = (ChangeKind::AddColumn, Outcome::Applied, text("it's column \"n\""));
+    let steps = vec![segcdc_plan::Step { kind, outcome, what, actions }];
     segcdc_plan::SchemaChange { known: fixture::known(&plan), plan: (*plan).clone(), steps }
 }
 
@@ -301,7 +321,7 @@ fn changes_of_tables() {
         lsn: Lsn::new(99),
         kind: "add-column",
         outcome: "applied",
-        what: change.steps[1].describe(&change),
+        what: &change.steps[0].what,
         statements: "it's".to_owned(),
     };
     let nothing = schema_changes::Recorded { statements: String::new(), ..recorded.clone() };
@@ -312,14 +332,14 @@ fn changes_of_tables() {
         schema_changes::forget("it's", 2),
         schema_changes::insert_known("it's", 2, "{\"a\":\"it's\"}"),
         schema_changes::update_known("it's", 2, "{\"a\":\"it's\"}"),
-        schema_changes::update_table("it's", 2, &change.plan.source.name, "abc"),
+        schema_changes::update_table("it's", &change.plan, &change.plan.source.name, "abc"),
         schema_changes::record("it's", &recorded),
         schema_changes::record("p", &nothing),
         schema_changes::select_changes("it's", 5),
     ];
-    for step in &change.steps {
-        statements
-            .extend(schema_changes::statements(&change, step).into_iter().map(|statement| statement.sql));
+    for action in &change.steps[0].actions {
+        let made = schema_changes::statements(&change, action);
+        statements.extend(made.into_iter().map(|statement| statement.sql));
     }
     insta::assert_snapshot!(paragraphs(&statements));
 }

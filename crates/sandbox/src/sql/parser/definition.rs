@@ -285,6 +285,11 @@ impl Parser<'_> {
         if self.eat_word("DATABASE") {
             return self.alter_database();
         }
+        if self.eat_word("SCHEMA") {
+            let schema = self.name()?;
+            self.expect_word("TRANSFER")?;
+            return Ok(Definition::Transfer(schema, self.table_name()?));
+        }
         self.expect_word("TABLE")?;
         let table = self.table_name()?;
         if self.eat_word("WITH") && self.eat_one_of(&["CHECK", "NOCHECK"]).is_none() {
