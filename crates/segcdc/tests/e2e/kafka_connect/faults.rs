@@ -93,6 +93,7 @@ async fn faults_pass_or_are_named() -> Result<()> {
         sandbox.start_again().await?;
         goes_on(&mut stage, &cluster, "a crash of the target").await?;
     }
+    failed_task_is_started_again(&mut stage, &cluster).await?;
     worker_has_another_password(&mut stage, &cluster).await?;
     source_password_changes(&mut stage, &cluster).await?;
     target_password_changes(&mut stage, &cluster).await?;
@@ -116,6 +117,27 @@ fn set_source_password(stage: &mut Stage, password: &str) {
     let url =
         format!("postgres://cdc:{password}@127.0.0.1:{}/{DATABASE}?sslmode=disable", stage.source.port());
     stage.product.set("SEGCDC_SOURCE_URL", &url);
+}
+
+/// Kafka Connect leaves a task alone that has failed; `up` does not.
+async fn failed_task_is_started_again(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
+    // The connector would try again by itself.
+    let mut up =
+        stage.product.start(&["up", "--yes", "--connect-property", "source.errors.max.retries=0"])?;
+    let log = up.log_file().to_owned();
+    let source = &stage.source;
+    up.until("a failed task is started again", PATIENCE, || async {
+        // Whatever reads the slot, again and again: the connector may just have been given its property.
+        let end = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE active";
+        source.execute(DATABASE, end).await.ok()?;
+        let said = std::fs::read_to_string(&log).ok()?;
+        said.contains("started again: segcdc_faulty_source").then_some(())
+    })
+    .await
+    .with_context(|| super::errors_of(&cluster.worker_log()))?;
+    up.ensure_runs()?;
+    up.kill().await?;
+    goes_on(stage, cluster, "a task that failed").await
 }
 
 /// A connector that cannot log in says RUNNING for ever, and nothing of the reason; the worker says it when it is asked.
