@@ -16,8 +16,8 @@ use crate::frame::frame;
 use crate::idempotent::idempotent;
 use crate::problem::ApiError;
 use crate::routes::{
-    audit, auth, connections, health, me, metrics, operations, pipelines, probes, setup, tables, tenants,
-    tokens, users,
+    audit, auth, connections, events, health, me, metrics, operations, pipelines, probes, setup, tables,
+    tenants, tokens, users,
 };
 use crate::{document, pages};
 
@@ -83,6 +83,7 @@ fn parts() -> (Router<App>, OpenApi) {
         .routes(routes!(operations::list_operations))
         .routes(routes!(operations::get_operation))
         .routes(routes!(operations::cancel_operation))
+        .routes(routes!(events::watch_events))
         .routes(routes!(audit::list_audit));
     OpenApiRouter::with_openapi(document::frame())
         .nest(BASE, resources)

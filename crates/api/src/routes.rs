@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod auth;
 pub(crate) mod connections;
+pub(crate) mod events;
 pub(crate) mod health;
 pub(crate) mod me;
 pub(crate) mod metrics;

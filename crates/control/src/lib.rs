@@ -19,6 +19,7 @@
 //! - [`service`]: the use cases
 //! - [`engine`], [`pipeline_spec`], [`report`]: engines as they are seen from here, and what they are asked
 //! - [`reconcile`]: what is desired becomes true
+//! - [`events`]: what has happened, for those who watch
 //! - [`store`]: what is persisted, tenant by tenant
 //! - [`error`]: what can go wrong
 
@@ -28,6 +29,7 @@ pub mod connection;
 pub mod crypto;
 pub mod engine;
 pub mod error;
+pub mod events;
 pub mod field;
 pub mod id;
 pub mod lifecycle;

@@ -4,6 +4,7 @@
 //! matters is in memory: a reconciler that starts anew finds states, sees that nothing runs, and goes on.
 
 mod decide;
+mod observer;
 mod task;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::service::Control;
 use crate::store::{Pipeline, StoreError};
 
 pub use decide::{Run, Step, decide};
+use observer::Observer;
 use task::Task;
 
 /// Time between two rounds when nothing is asked.
@@ -45,6 +47,10 @@ pub struct Reconciler {
     resting: HashMap<Key, Instant>,
     /// How long runs may take to end when the server ends.
     patience: Duration,
+    observer: Observer,
+    /// Steps between which the process still lives, for tests.
+    #[cfg(test)]
+    lives: Option<usize>,
 }
 
 /// Which pipeline.
@@ -55,7 +61,15 @@ type Key = (TenantId, PipelineId);
 impl Reconciler {
     /// For a control plane.
     pub fn new(control: Arc<Control>) -> Self {
-        Reconciler { control, tasks: HashMap::new(), resting: HashMap::new(), patience: END }
+        Reconciler {
+            control,
+            tasks: HashMap::new(),
+            resting: HashMap::new(),
+            patience: END,
+            observer: Observer::new(),
+            #[cfg(test)]
+            lives: None,
+        }
     }
 
     /// Works until the token is cancelled, then ends all runs in an orderly way. What is desired stays, so that the next
@@ -72,6 +86,7 @@ impl Reconciler {
                 () = shutdown.cancelled() => break,
             }
         }
+        self.control.events().over().cancel();
         self.end().await;
     }
 
@@ -81,6 +96,7 @@ impl Reconciler {
     /// The store's; trouble with one pipeline is that pipeline's.
     async fn round(&mut self) -> Result<(), ControlError> {
         let all = self.control.store().all_pipelines().await?;
+        self.observer.look(&self.control, &all).await?;
         for (tenant, pipeline) in all {
             let id = pipeline.id;
             if let Err(error) = Box::pin(self.look_after(tenant, pipeline)).await {
@@ -102,7 +118,9 @@ impl Reconciler {
             if step == Step::Wait {
                 return self.report(key, &pipeline).await;
             }
+            self.between()?;
             self.execute(key, &pipeline, step).await?;
+            self.between()?;
             if step == Step::Forget {
                 return Ok(());
             }
@@ -125,6 +143,7 @@ impl Reconciler {
             Step::Wait => {}
             Step::Start => {
                 self.shift(tenant, pipeline, Event::Assigned, None).await?;
+                self.between()?;
                 let watch = Arc::new(Watch::default());
                 self.control.watch(id, Some(Arc::clone(&watch)));
                 self.tasks.insert(key, Task::run(Arc::clone(&self.control), tenant, pipeline.clone(), watch));
@@ -143,6 +162,7 @@ impl Reconciler {
                     other => other?,
                 }
                 if is_over {
+                    self.between()?;
                     self.forget_task(key);
                 }
             }
@@ -150,6 +170,7 @@ impl Reconciler {
                 let from = (pipeline.desired, pipeline.state);
                 let store = self.control.store().tenant(tenant);
                 store.move_pipeline(id, from, (Desired::Stopped, State::Stopped), None).await?;
+                self.between()?;
                 self.forget_task(key);
             }
             Step::Remove => {
@@ -159,6 +180,7 @@ impl Reconciler {
             Step::Forget => {
                 let result = self.tasks.get(&key).and_then(Task::removed).unwrap_or_default();
                 self.control.pipeline_is_gone(tenant, id, &result).await?;
+                self.between()?;
                 self.forget_task(key);
             }
             Step::NoteRemoval => {
@@ -167,6 +189,15 @@ impl Reconciler {
                 self.resting.insert(key, Instant::now());
                 self.forget_task(key);
             }
+        }
+        Ok(())
+    }
+
+    /// Stands between two effects: a process can die here, and the next one goes on.
+    fn between(&mut self) -> Result<(), ControlError> {
+        #[cfg(test)]
+        if let Some(lives) = &mut self.lives {
+            *lives = lives.checked_sub(1).ok_or(ControlError::Restarted)?;
         }
         Ok(())
     }

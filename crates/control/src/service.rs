@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::crypto::CryptoError;
 use crate::engine::{Engines, Watch};
 use crate::error::ControlError;
+use crate::events::Events;
 use crate::id::{OperationId, PipelineId};
 use crate::report::{ErrorReport, Trouble};
 use crate::seal::{Keyring, Place};
@@ -82,6 +83,7 @@ pub struct Control {
     ordered: Mutex<HashMap<OperationId, CancellationToken>>,
     /// Wakes the reconciler.
     asked: Notify,
+    events: Events,
 }
 
 /// A list's part, and where the next one begins.
@@ -129,6 +131,7 @@ impl Control {
             watches: Mutex::default(),
             ordered: Mutex::default(),
             asked: Notify::new(),
+            events: Events::default(),
         };
         Ok((control, made.map(|made| made.token)))
     }
@@ -152,6 +155,11 @@ impl Control {
     /// The store, for what is no use case.
     pub(crate) const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// What has happened, for those who watch.
+    pub const fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Has the reconciler look at once.

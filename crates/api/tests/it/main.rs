@@ -5,6 +5,7 @@
 mod browsers;
 mod conventions;
 mod description;
+mod events;
 mod inputs;
 mod isolation;
 mod matrix;

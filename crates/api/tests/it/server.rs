@@ -20,6 +20,8 @@ pub(crate) const PASSWORD: &str = "a sentence that nobody knows";
 /// A server, and what has to live as long.
 pub(crate) struct Server {
     router: Router,
+    /// What it serves.
+    pub(crate) control: Arc<Control>,
     /// The token of the first administrator.
     pub(crate) setup: String,
     _folder: tempfile::TempDir,
@@ -55,8 +57,9 @@ impl Server {
         let (store, lock) = Store::open(&Location::Folder(folder.path().to_owned())).await.unwrap();
         let keys = Keyring::parse(&Keyring::generate_line("k1").unwrap()).unwrap();
         let (control, token) = Control::open(store, keys, Arc::new(Nothing)).await.unwrap();
-        let router = segcdc_api::router(Arc::new(control), options);
-        Server { router, setup: token.unwrap().expose().clone(), _folder: folder, _lock: lock }
+        let control = Arc::new(control);
+        let router = segcdc_api::router(Arc::clone(&control), options);
+        Server { router, control, setup: token.unwrap().expose().clone(), _folder: folder, _lock: lock }
     }
 
     /// A server with an administrator, and her.
@@ -100,6 +103,20 @@ impl Server {
             None => Body::empty(),
         };
         self.raw(request.body(body).unwrap()).await
+    }
+
+    /// GETs what has no end.
+    pub(crate) async fn stream(&self, client: &Client, path: &str) -> Body {
+        let mut request = Request::builder().uri(path);
+        for (name, value) in &client.headers {
+            request = request.header(name, value);
+        }
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()["content-type"]),
+            (200, &"text/event-stream".parse().unwrap())
+        );
+        response.into_body()
     }
 
     /// GETs a path.

@@ -107,6 +107,15 @@ impl Task {
         self.outcome = Some(outcome);
     }
 
+    /// Ends it as the death of the process would.
+    #[cfg(test)]
+    pub(super) async fn die(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.abort();
+            handle.await.ok();
+        }
+    }
+
     /// Why it failed.
     pub(super) fn error(&self) -> Option<&ErrorReport> {
         match &self.outcome {

@@ -23,6 +23,19 @@ pub(crate) struct Scripted {
     begun: AtomicUsize,
     /// Removals that were asked for.
     removals: AtomicUsize,
+    /// Runs that are under way.
+    up: Arc<AtomicUsize>,
+    /// The most at once.
+    most_up: AtomicUsize,
+}
+
+/// A run that is under way.
+struct Up(Arc<AtomicUsize>);
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 fn error(code: &str) -> ErrorReport {
@@ -54,7 +67,10 @@ impl Engines for Scripted {
 
     fn run(&self, job: Job, watch: Arc<Watch>, stop: CancellationToken) -> Work<'static, Ended> {
         let before = self.begun.fetch_add(1, Ordering::SeqCst);
+        let up = Up(Arc::clone(&self.up));
+        self.most_up.fetch_max(up.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         Box::pin(async move {
+            let _up = up;
             match job.name.split('_').next().unwrap_or_default() {
                 "panics" => panic!("as the script says"),
                 "fails" => return Err(error("SCRIPTED")),
@@ -197,10 +213,25 @@ impl Bench {
         self.control.pipeline(&self.admin, id).await.unwrap()
     }
 
+    /// A round; of a process that has died, its end and the first round of the next one.
+    async fn round(&mut self) {
+        self.reconciler.round().await.unwrap();
+        if self.reconciler.lives == Some(0) {
+            for task in self.reconciler.tasks.values_mut() {
+                task.die().await;
+            }
+            for id in self.reconciler.tasks.keys() {
+                self.control.watch(id.1, None);
+            }
+            self.reconciler = Reconciler::new(Arc::clone(&self.control));
+            self.reconciler.round().await.unwrap();
+        }
+    }
+
     /// Rounds until a pipeline stands where it should.
     async fn until(&mut self, id: PipelineId, state: State) {
         for _ in 0..200 {
-            self.reconciler.round().await.unwrap();
+            self.round().await;
             if self.see(id).await.stored.state == state {
                 return;
             }
@@ -481,4 +512,48 @@ async fn what_is_in_rows_is_for_those_who_may_see_it() {
         .await
         .unwrap();
     assert_eq!((&last.items[0]["table"]["name"], last.next), (&json!("b"), None));
+}
+
+/// A whole life of a pipeline, under a reconciler that dies after so many steps: how many of them were left at its end.
+async fn whole_life(lives: usize) -> Option<usize> {
+    let mut bench = Bench::start().await;
+    bench.reconciler.lives = Some(lives);
+    let id = bench.make("orders").await;
+    bench.until(id, State::Running).await;
+    for (command, state) in [
+        (Command::Pause, State::Paused),
+        (Command::Resume, State::Running),
+        (Command::Restart, State::Running),
+        (Command::Stop, State::Stopped),
+    ] {
+        bench.ask(id, command).await;
+        bench.until(id, state).await;
+    }
+    assert_eq!(
+        bench.engines.up.load(Ordering::SeqCst),
+        0,
+        "{lives}: an engine runs of a pipeline that is stopped"
+    );
+    let operation = bench.control.delete_pipeline(&bench.admin, id).await.unwrap();
+    for _ in 0..200 {
+        bench.round().await;
+        if bench.control.pipeline(&bench.admin, id).await.is_err() {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let ended = bench.control.operation(&bench.admin, operation).await.unwrap();
+    assert_eq!(ended.state, OperationState::Succeeded, "{lives}");
+    assert_eq!(bench.engines.most_up.load(Ordering::SeqCst), 1, "{lives}: two engines ran at once");
+    bench.reconciler.lives
+}
+
+#[tokio::test]
+async fn whatever_step_a_server_dies_at_the_next_one_goes_on() {
+    let plenty = 10_000;
+    let steps = plenty - whole_life(plenty).await.unwrap();
+    assert!(steps > 20, "{steps}");
+    for lives in 0..steps {
+        whole_life(lives).await;
+    }
 }

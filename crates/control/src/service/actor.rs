@@ -11,7 +11,7 @@ use crate::clock::Millis;
 use crate::error::ControlError;
 use crate::id::{TenantId, TokenId, UserId};
 use crate::name::ResourceName;
-use crate::store::{Person, Tenant, TenantStore};
+use crate::store::{ApiToken, Person, Session, Tenant, TenantStore};
 use crate::token;
 
 /// A session that nobody used for so long ends (ASVS 5.0, 7.3.1).
@@ -110,19 +110,30 @@ impl Control {
     /// # Errors
     /// [`ControlError::Unauthenticated`] when there is no such session, or not any more.
     pub async fn by_session(&self, shown: &str, address: &str) -> Result<Actor, ControlError> {
-        let hash = token::hash(shown);
+        let (hash, csrf) = (token::hash(shown), csrf_of(shown));
         let session = self.store.session(&hash).await?.ok_or(ControlError::Unauthenticated)?;
+        let actor = self.of_session(&session, hash, csrf, address).await?;
+        let now = Millis::now();
+        if let (true, Way::Session { hash, .. }) = (session.seen_at.after(TOUCH) <= now, &actor.way) {
+            self.store.touch_session(hash, now).await?;
+        }
+        Ok(actor)
+    }
+
+    /// Whose session it is, if its time is not over.
+    async fn of_session(
+        &self,
+        session: &Session,
+        hash: String,
+        csrf: String,
+        address: &str,
+    ) -> Result<Actor, ControlError> {
         let now = Millis::now();
         if session.created_at.after(ABSOLUTE) <= now || session.seen_at.after(IDLE) <= now {
             self.store.delete_session(&hash).await?;
             return Err(ControlError::Unauthenticated);
         }
-        if session.seen_at.after(TOUCH) <= now {
-            self.store.touch_session(&hash, now).await?;
-        }
-        let person = self.store.person(session.person).await?.filter(|person| !person.disabled);
-        let person = person.ok_or(ControlError::Unauthenticated)?;
-        let csrf = csrf_of(shown);
+        let person = self.enabled(session.person).await?;
         self.actor(person, session.tenant, Role::Admin, address, Way::Session { hash, csrf }).await
     }
 
@@ -132,18 +143,49 @@ impl Control {
     /// [`ControlError::Unauthenticated`] when there is no such token, or not any more.
     pub async fn by_token(&self, shown: &str, address: &str) -> Result<Actor, ControlError> {
         let id = token::row_of(shown).ok_or(ControlError::Unauthenticated)?;
-        let now = Millis::now();
-        let stored = self.store.token_shown(id).await?.filter(|stored| {
-            token::is(shown, &stored.hash) && stored.revoked_at.is_none() && stored.expires_at > now
-        });
+        let stored = self.store.token_shown(id).await?.filter(|stored| token::is(shown, &stored.hash));
         let stored = stored.ok_or(ControlError::Unauthenticated)?;
-        if stored.used_at.is_none_or(|used| used.after(TOUCH) <= now) {
-            self.store.tenant(stored.tenant).touch_token(id, now).await?;
+        let (tenant, used_at, now) = (stored.tenant, stored.used_at, Millis::now());
+        let actor = self.of_token(stored, address).await?;
+        if used_at.is_none_or(|used| used.after(TOUCH) <= now) {
+            self.store.tenant(tenant).touch_token(id, now).await?;
         }
-        let person = self.store.person(stored.person).await?.filter(|person| !person.disabled);
-        let person = person.ok_or(ControlError::Unauthenticated)?;
-        let way = Way::Token { id, name: stored.name };
+        Ok(actor)
+    }
+
+    /// Whose token it is, if it is good still.
+    async fn of_token(&self, stored: ApiToken, address: &str) -> Result<Actor, ControlError> {
+        if stored.revoked_at.is_some() || stored.expires_at <= Millis::now() {
+            return Err(ControlError::Unauthenticated);
+        }
+        let person = self.enabled(stored.person).await?;
+        let way = Way::Token { id: stored.id, name: stored.name };
         self.actor(person, stored.tenant, stored.role, address, way).await
+    }
+
+    /// A person who may sign in.
+    async fn enabled(&self, id: UserId) -> Result<Person, ControlError> {
+        let person = self.store.person(id).await?.filter(|person| !person.disabled);
+        person.ok_or(ControlError::Unauthenticated)
+    }
+
+    /// The same actor as they are now, for what goes on for long. Does not count as a use of session or token.
+    ///
+    /// # Errors
+    /// [`ControlError::Unauthenticated`] when session, token, person or membership are not any more.
+    pub async fn renew(&self, actor: &Actor) -> Result<Actor, ControlError> {
+        let gone = ControlError::Unauthenticated;
+        let now = match &actor.way {
+            Way::Session { hash, csrf } => {
+                let session = self.store.session(hash).await?.ok_or(gone)?;
+                self.of_session(&session, hash.clone(), csrf.clone(), &actor.address).await?
+            }
+            Way::Token { id, .. } => {
+                let stored = self.store.token_shown(*id).await?.ok_or(gone)?;
+                self.of_token(stored, &actor.address).await?
+            }
+        };
+        if now.tenant.id == actor.tenant.id { Ok(now) } else { self.in_tenant(&now, actor.tenant.id).await }
     }
 
     /// The same actor in another tenant.

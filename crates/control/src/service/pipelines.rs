@@ -332,14 +332,18 @@ impl Control {
 
     /// A pipeline as it is shown.
     fn view(&self, stored: Pipeline) -> Result<PipelineView, ControlError> {
-        let live = self.watched(stored.id).map(|watch| watch.seen().progress).filter(|seen| !seen.is_null());
-        let read = |text: &Option<String>| text.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Ok(PipelineView {
             spec: spec_of(&stored.spec)?,
             error: stored.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
-            progress: live.or_else(|| read(&stored.report)),
+            progress: self.progress_of(&stored),
             stored,
         })
+    }
+
+    /// What the engine of a pipeline says of itself, or said last.
+    pub(crate) fn progress_of(&self, stored: &Pipeline) -> Option<Value> {
+        let live = self.watched(stored.id).map(|watch| watch.seen().progress).filter(|seen| !seen.is_null());
+        live.or_else(|| stored.report.as_deref().and_then(|text| serde_json::from_str(text).ok()))
     }
 
     /// Sets or removes what the run of a pipeline on this node shows of itself.

@@ -154,9 +154,11 @@ async fn a_session_ends_with_its_password_and_its_person() {
     bench.control.change_password(&eve, secret(PASSWORD), secret(new)).await.unwrap();
     assert_eq!(code(bench.control.by_session(other.token.expose(), ADDRESS).await), "UNAUTHENTICATED");
     let again = bench.control.sign_in("eve", secret(new), None, ADDRESS).await.unwrap();
+    let watching = bench.control.renew(&again.actor).await.unwrap();
     let change = PersonChange { disabled: Some(true), ..PersonChange::default() };
     bench.control.change_person(&bench.admin, eve.person, change, None).await.unwrap();
     assert_eq!(code(bench.control.by_session(again.token.expose(), ADDRESS).await), "UNAUTHENTICATED");
+    assert_eq!(code(bench.control.renew(&watching).await), "UNAUTHENTICATED");
     assert_eq!(code(bench.control.sign_in("eve", secret(new), None, ADDRESS).await), "SIGN_IN_REFUSED");
 }
 
@@ -170,7 +172,9 @@ async fn a_token_does_what_it_was_made_for_until_it_is_revoked() {
     let refused = bench.control.create_connection(&actor, name("c"), kind, &fields, None).await;
     assert_eq!(code(refused), "FORBIDDEN");
     assert_eq!(code(bench.control.create_token(&actor, name("x"), Role::Viewer, 1).await), "FORBIDDEN");
+    assert_eq!(bench.control.renew(&actor).await.unwrap(), actor);
     bench.control.revoke_token(&bench.admin, made.stored.id).await.unwrap();
+    assert_eq!(code(bench.control.renew(&actor).await), "UNAUTHENTICATED", "what goes on for long ends too");
     assert_eq!(code(bench.control.by_token(made.token.expose(), ADDRESS).await), "UNAUTHENTICATED");
     let viewer = person(&bench, &bench.admin, "vic", Role::Viewer).await;
     let stronger = bench.control.create_token(&viewer, name("x"), Role::Editor, 1).await;

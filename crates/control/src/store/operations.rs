@@ -3,7 +3,7 @@
 use super::work::{Work, execute, within};
 use super::{Store, StoreError, TenantStore, on};
 use crate::clock::Millis;
-use crate::id::{OperationId, PipelineId};
+use crate::id::{OperationId, PipelineId, TenantId};
 
 /// What an operation does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +66,22 @@ struct Row {
     updated_at: i64,
 }
 
+/// A row of the SELECT over all tenants.
+#[derive(sqlx::FromRow)]
+struct OwnedRow {
+    tenant_id: String,
+    #[sqlx(flatten)]
+    row: Row,
+}
+
 /// What is selected of an operation.
 macro_rules! select {
-    ($rest:literal) => {
+    ($more:literal, $where:literal) => {
         concat!(
-            "SELECT id, pipeline_id, kind, state, progress, result, error, created_at, updated_at
-             FROM operation WHERE tenant_id = $1 ",
-            $rest
+            "SELECT ",
+            $more,
+            "id, pipeline_id, kind, state, progress, result, error, created_at, updated_at FROM operation WHERE ",
+            $where
         )
     };
 }
@@ -80,6 +89,28 @@ macro_rules! select {
 // === impl Store ===
 
 impl Store {
+    /// The operations of every tenant that were heard of at a moment or since, in that order: for those who watch.
+    pub(crate) async fn operations_since(
+        &self,
+        since: Millis,
+    ) -> Result<Vec<(TenantId, Operation)>, StoreError> {
+        let rows: Vec<OwnedRow> = on!(self, |pool| sqlx::query_as(select!(
+            "tenant_id, ",
+            "updated_at >= $1 ORDER BY updated_at LIMIT 1000"
+        ))
+        .bind(since.0)
+        .fetch_all(pool)
+        .await)
+        .map_err(StoreError::of)?;
+        rows.into_iter()
+            .map(|owned| {
+                let tenant = owned.tenant_id.parse();
+                let unreadable = StoreError::Unreadable { what: "operation.tenant_id" };
+                Ok((tenant.map_err(|_form| unreadable)?, owned.row.read()?))
+            })
+            .collect()
+    }
+
     /// Marks operations that were under way as failed: their process is gone.
     pub async fn fail_operations(&self, error: &str) -> Result<u64, StoreError> {
         on!(self, |pool| sqlx::query(
@@ -196,7 +227,7 @@ impl TenantStore<'_> {
     /// # Errors
     /// [`StoreError::NotFound`], also for one of another tenant.
     pub async fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
-        let row: Row = on!(self.store, |pool| sqlx::query_as(select!("AND id = $2"))
+        let row: Row = on!(self.store, |pool| sqlx::query_as(select!("", "tenant_id = $1 AND id = $2"))
             .bind(self.tenant.text())
             .bind(id.text())
             .fetch_one(pool)
@@ -216,7 +247,8 @@ impl TenantStore<'_> {
     ) -> Result<Vec<Operation>, StoreError> {
         // Every id is less than the first text that is none.
         let rows: Vec<Row> = on!(self.store, |pool| sqlx::query_as(select!(
-            "AND id < $2 AND ($3 = '' OR pipeline_id = $3) AND ($4 = '' OR kind = $4) ORDER BY id DESC LIMIT $5"
+            "",
+            "tenant_id = $1 AND id < $2 AND ($3 = '' OR pipeline_id = $3) AND ($4 = '' OR kind = $4) ORDER BY id DESC LIMIT $5"
         ))
         .bind(self.tenant.text())
         .bind(before.unwrap_or("g"))
