@@ -46,9 +46,9 @@ async fn added_columns_arrive_while_changes_flow() {
     rig.sql("ALTER TABLE item ADD COLUMN n int DEFAULT 7, ADD COLUMN word2 text NOT NULL DEFAULT 'it''s'")
         .await;
     workload.more(30).await;
-    // In one transaction, with rows in each shape.
+    // In one transaction, with rows in each shape. The workload begins with `item` too, so that the two wait in one order.
     rig.sql(
-        "BEGIN; INSERT INTO item (id, amount) VALUES (-1, 1); UPDATE account SET balance = balance + 1;
+        "BEGIN; LOCK TABLE item; INSERT INTO item (id, amount) VALUES (-1, 1); UPDATE account SET balance = balance + 1;
          ALTER TABLE account ADD COLUMN first int DEFAULT 1; UPDATE account SET balance = balance - 1 WHERE id < 5;
          ALTER TABLE account ADD COLUMN second int DEFAULT 2; UPDATE account SET second = 3 WHERE id = 1;
          ALTER TABLE log ADD COLUMN third int DEFAULT 3; INSERT INTO log VALUES (5, 'new', NULL);
