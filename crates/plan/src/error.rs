@@ -384,7 +384,10 @@ impl Fault for PlanError {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "one arm a case, which the page of error codes is written from")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm a case, which the page of error codes is written from"
+    )]
     fn hint(&self) -> String {
         match self {
             PlanError::MoneyLocale { .. } => {

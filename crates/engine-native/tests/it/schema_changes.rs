@@ -69,10 +69,11 @@ async fn added_columns_arrive_while_changes_flow() {
 }
 
 /// # Fault F11
-/// A column is added to a table, in the middle of a transaction that writes it too.
-/// - Happens: rows arrive in the shape that they were written in, and the target's table gets the column between them, in the same
-///   transaction.
-/// - Do: nothing.
+/// A table is altered, in the middle of a transaction that writes it too: columns are added, renamed, dropped, get another type or
+/// NOT NULL.
+/// - Happens: rows arrive in the shape that they were written in, and the target's table is altered between them, in the same
+///   transaction, as `--on-schema-change` says. What was done is in `segcdc status`.
+/// - Do: nothing; the guide on schema changes has what is done usually.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_additions_are_followed_in_the_order_of_the_rows() {
     let rig = Rig::shared("change_behind", TABLES).await;

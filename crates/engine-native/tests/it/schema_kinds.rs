@@ -53,6 +53,7 @@ async fn code(rig: &Rig, name: &str) -> Option<String> {
     table.error.map(|(code, _)| code)
 }
 
+/// # Fault F11
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_are_renamed_dropped_and_widened_between_rows() {
     let (rig, running) = following("kinds_one", &[]).await;
@@ -80,6 +81,7 @@ async fn columns_are_renamed_dropped_and_widened_between_rows() {
     assert_verified(&rig).await;
 }
 
+/// # Fault F11, F15
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_are_followed_one_by_one_from_far_behind() {
     let rig = Rig::shared("kinds_behind", TABLES).await;
@@ -148,6 +150,7 @@ async fn what_is_ignored_leaves_the_target_as_it_is_and_rows_go_on() {
     assert_verified(&rig).await;
 }
 
+/// # Fault F12
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_halts_its_table_or_all_as_it_is_wanted() {
     let (mut rig, running) =
@@ -201,6 +204,7 @@ async fn a_key_becomes_wider_where_its_user_trusts_the_conversion() {
     running.stop().await;
 }
 
+/// # Fault F12
 #[tokio::test(flavor = "multi_thread")]
 async fn types_that_are_computed_anew_halt_their_table() {
     let (rig, running) = following("kinds_using", &["rewrite-column=apply"]).await;

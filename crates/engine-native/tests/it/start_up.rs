@@ -148,7 +148,7 @@ async fn a_foreign_slot_or_publication_keeps_a_new_pipeline_from_starting() {
 }
 
 /// # Fault F12
-/// Columns of a table change otherwise than F11 says: dropped, renamed, of another type, or added with a value for each row.
+/// A table is altered so that its rows in the target cannot follow for certain: PostgreSQL wrote them anew, or a rule says to halt.
 /// - Happens: the table is set aside as `SCHEMA_CHANGED`, and the others go on.
 /// - Do: `segcdc table resync`.
 /// # Fault F14

@@ -105,7 +105,8 @@ fn table_made_again_is_not_overlooked() {
 
 /// # Fault F15
 /// A table is renamed, or moved to another schema.
-/// - Happens: it is the same table by its OID, and goes on into the target's table under its first name.
+/// - Happens: it is the same table by its OID; the target's table is renamed too, or goes on under its old name, as
+///   `--on-schema-change` says.
 /// - Do: nothing.
 #[test]
 fn renamed_table_is_still_the_table() {
