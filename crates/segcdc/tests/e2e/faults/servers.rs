@@ -32,6 +32,8 @@ async fn password_that_changed_at_the_source_stops_the_pipeline() -> Result<()> 
     stage.product.set("SEGCDC_SOURCE_URL", &first);
     let mut running = stage.product.up()?;
     stage.live(&mut running).await?;
+    // The session of the stream is there.
+    goes_on(&stage, &mut running).await?;
     stage.source.execute(DATABASE, "ALTER ROLE cdc PASSWORD 'second'").await?;
     goes_on(&stage, &mut running).await?;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'cdc'";

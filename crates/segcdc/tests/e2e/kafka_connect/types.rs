@@ -230,8 +230,12 @@ async fn left_out_by_name(stage: &mut Stage, tried: &[Tried<'_>]) -> Result<()> 
     let mut found = BTreeMap::new();
     for left_out in plan["left_out"].as_array().context("left_out")? {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        ensure!(text(&left_out["detail"]).contains("column \"v\""), "{left_out}");
         let table = format!("{}.{}", text(&left_out["table"]["schema"]), text(&left_out["table"]["name"]));
+        if left_out["code"] == "TABLE_NOT_STREAMABLE" {
+            ensure!(table == "matrix.ordinary", "the cases have one view: {left_out}");
+            continue;
+        }
+        ensure!(text(&left_out["detail"]).contains("column \"v\""), "{left_out}");
         found.insert(table, text(&left_out["code"]));
     }
     let mut expected = BTreeMap::new();
