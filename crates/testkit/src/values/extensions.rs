@@ -122,4 +122,19 @@ pub(super) const ENTRIES: &[Entry] = &[
             .boxed()
     })
     .needs("extension postgis"),
+    Entry::new("types of extensions", "geometry[]", |_| {
+        let point = (-1e10..1e10_f64, -1e10..1e10_f64);
+        array(point.prop_map(|(x, y)| quoted(format!("SRID=4326;POINT({x:e} {y:e})"))).boxed(), "geometry")
+    })
+    .needs("extension postgis"),
+    Entry::new("types of extensions", "box2d", |_| boxes("BOX", 2)).needs("extension postgis"),
+    Entry::new("types of extensions", "box3d", |_| boxes("BOX3D", 3)).needs("extension postgis"),
 ];
+
+/// Boxes of PostGIS by two corners.
+fn boxes(word: &'static str, dimensions: usize) -> BoxedStrategy<String> {
+    let corner =
+        proptest::collection::vec((-1_000_000..1_000_000_i32).prop_map(|n| f64::from(n) / 8.0), dimensions);
+    let corner = corner.prop_map(|sides| sides.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    (corner.clone(), corner).prop_map(move |(one, other)| quoted(format!("{word}({one},{other})"))).boxed()
+}

@@ -58,5 +58,5 @@ async fn types_of_postgis_round_trip() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn random_values_of_postgis_arrive() -> Result<()> {
-    drawn("postgis_random", POSTGIS, 2).await
+    drawn("postgis_random", POSTGIS, 5).await
 }
