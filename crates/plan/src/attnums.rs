@@ -56,7 +56,9 @@ struct Search<'a> {
 
 /// Which columns the columns of `relation` are; `None` when that cannot be told.
 pub(crate) fn assign(known: &KnownTable, relation: &Relation, catalog: &CatalogTable) -> Option<Assignment> {
-    let candidates = candidates(known, catalog);
+    let mut candidates = candidates(known, catalog);
+    candidates.extend(generated(known, relation, catalog));
+    candidates.sort_by_key(|candidate| candidate.attnum);
     let mut search =
         Search { candidates, described: &relation.columns, chosen: Vec::new(), found: Vec::new() };
     search.from(0, false);
@@ -120,8 +122,31 @@ fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candi
             is_unseen: live.is_none(),
         });
     }
-    candidates.sort_by_key(|candidate| candidate.attnum);
     candidates
+}
+
+/// Generated columns that the publication sends with the others, from PostgreSQL 18 on where its owner wants it. They are told by their
+/// names, which no other column has.
+fn generated<'a>(
+    known: &'a KnownTable,
+    relation: &'a Relation,
+    catalog: &'a CatalogTable,
+) -> impl Iterator<Item = Candidate<'a>> {
+    let live = catalog.table.columns.iter().filter(|live| live.generated);
+    live.filter_map(move |live| {
+        let attribute = catalog.attribute(live.attnum)?;
+        let seen = (live.name.as_str(), attribute.type_oid, attribute.type_modifier);
+        let is_sent = |sent: &RelationColumn| (sent.name.as_str(), sent.type_oid, sent.type_modifier) == seen;
+        let is_another =
+            known.columns.iter().any(|column| column.name == live.name || column.attnum == live.attnum);
+        (relation.columns.iter().any(is_sent) && !is_another).then(|| Candidate {
+            attnum: live.attnum,
+            seen: vec![seen],
+            is_certain: true,
+            stays: false,
+            is_unseen: false,
+        })
+    })
 }
 
 // === impl Candidate ===

@@ -162,7 +162,13 @@ pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, Pla
         let detail = "which of its columns were renamed, dropped or added cannot be told for certain";
         changed(known, detail.to_owned())
     })?;
-    let sent: Vec<_> = assignment.attnums.iter().copied().zip(&relation.columns).collect();
+    // Generated columns have no place in the target, published or not.
+    let is_generated = |attnum: i16| {
+        let live = catalog.table.columns.iter().find(|live| live.attnum == attnum);
+        known.column(attnum).is_none() && live.is_some_and(|live| live.generated)
+    };
+    let sent = assignment.attnums.iter().copied().zip(&relation.columns);
+    let sent: Vec<_> = sent.filter(|(attnum, _)| !is_generated(*attnum)).collect();
     let mut steps = Vec::new();
     let target = follow_name(described, naming, &mut steps)?;
     let columns = Columns::new(described, naming, &sent)?;
