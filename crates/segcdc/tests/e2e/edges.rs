@@ -140,10 +140,7 @@ async fn full_disk_is_named_and_waited_out_and_nothing_is_lost() -> Result<()> {
     for (id, next) in [(1, "streamed"), (2, "streamed again")] {
         disk.resize("4m")?;
         let mut running = stage.product.up()?;
-        let log = running.log_file().to_owned();
-        let refused =
-            || async { std::fs::read_to_string(&log).ok()?.contains("SPILL_DISK_FULL").then_some(()) };
-        running.until("the disk is full", PATIENCE, refused).await?;
+        running.says("SPILL_DISK_FULL", 1, PATIENCE).await?;
         ensure!(id == 1 || stage.target_count("big").await? == id - 1, "what does not fit is not there");
         disk.resize("64m")?;
         let arrived = || async { (stage.target_count("big").await.ok()? == id).then_some(()) };

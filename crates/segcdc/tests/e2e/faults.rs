@@ -188,11 +188,12 @@ async fn value_that_the_target_cannot_hold_quarantines_its_table_only() -> Resul
     ends_well(&stage, running).await
 }
 
-/// Waits until a process has logged a word.
-async fn logged(running: &mut Running, word: &str) -> Result<()> {
-    let log = running.log_file().to_owned();
-    let found = || async { std::fs::read_to_string(&log).ok()?.contains(word).then_some(()) };
-    running.until(&format!("it says {word}"), PATIENCE, found).await
+/// Waits until a batch waits in the target for a lock that another session holds.
+async fn batch_waits(stage: &Stage, running: &mut Running) -> Result<()> {
+    let back_door = stage.back_door("postgres").await?;
+    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
+    let waits = || async { back_door.query_one(waits, &[]).await.ok()?.get::<_, bool>(0).then_some(()) };
+    running.until("the batch waits in the target", PATIENCE, waits).await
 }
 
 /// The target by another address, unencrypted so that what is on the way can read it.

@@ -184,6 +184,13 @@ impl Running {
         tail(&read(&self.stderr))
     }
 
+    /// Waits until it has logged a word so many times.
+    pub(crate) async fn says(&mut self, word: &str, times: usize, limit: Duration) -> Result<()> {
+        let log = self.stderr.clone();
+        let said = || async { (read(&log).matches(word).count() >= times).then_some(()) };
+        self.until(&format!("it has said {word} {times} times"), limit, said).await
+    }
+
     /// Looks at a condition until it yields something; fails with the log after `limit`, or when the process ends.
     pub(crate) async fn until<T, F, Fut>(
         &mut self,

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use segcdc_testkit::{Network, PostgresOptions, Proxy};
 
 use super::super::stage::{DATABASE, PATIENCE, Stage};
-use super::{TABLES, ends_well, goes_on, held, logged, target_url_by};
+use super::{TABLES, batch_waits, ends_well, goes_on, held, target_url_by};
 
 /// Changes the row that [`HOLD`] keeps from being changed, and adds one that would show if it came twice.
 const CHANGE: &str = "BEGIN; UPDATE item SET v = 'changed' WHERE id = 1; \
@@ -56,16 +56,13 @@ async fn peers_that_vanish_in_the_middle_of_a_batch_are_given_up() -> Result<()>
         format!("BEGIN TRANSACTION; UPDATE {} SET [v] = [v] WHERE [id] = 1", stage.target_table("item"));
     holder.batch(&hold).await?;
     stage.source.execute(DATABASE, CHANGE).await?;
-    let back_door = stage.back_door("postgres").await?;
-    let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
-    let waits = || async { back_door.query_one(waits, &[]).await.ok()?.get::<_, bool>(0).then_some(()) };
-    running.until("the batch waits in the target", PATIENCE, waits).await?;
+    batch_waits(&stage, &mut running).await?;
     let pull = |out| stage.product.network().context("the network")?.pull(out);
     pull(true)?;
-    logged(&mut running, "COMMIT_UNKNOWN").await?;
+    running.says("COMMIT_UNKNOWN", 1, PATIENCE).await?;
     pull(false)?;
     // The session that nobody uses still waits for the row, and holds the pipeline's.
-    logged(&mut running, "TARGET_LOCK_TIMEOUT").await?;
+    running.says("TARGET_LOCK_TIMEOUT", 1, PATIENCE).await?;
     holder.batch("ROLLBACK TRANSACTION").await?;
     goes_on(&stage, &mut running).await?;
     let after = held(&stage).await?;

@@ -7,7 +7,7 @@ use segcdc_testkit::PostgresOptions;
 
 use super::super::stage::{DATABASE, PATIENCE, Stage};
 use super::{
-    ADD, TABLES, ends_by_itself, ends_well, ensure_failed, goes_on, held, live, logged, refuses, stop,
+    ADD, TABLES, batch_waits, ends_by_itself, ends_well, ensure_failed, goes_on, held, live, refuses, stop,
 };
 
 /// # Fault F29
@@ -110,7 +110,7 @@ async fn walsenders_that_others_take_are_waited_for() -> Result<()> {
     };
     let program = running.until("the other walsender is taken", PATIENCE, taken).await?;
     stage.source.execute(DATABASE, ADD).await?;
-    logged(&mut running, "SOURCE_TOO_MANY_CONNECTIONS").await?;
+    running.says("SOURCE_TOO_MANY_CONNECTIONS", 1, PATIENCE).await?;
     drop((free, program));
     goes_on(&stage, &mut running).await?;
     ends_well(&stage, running).await
@@ -140,11 +140,9 @@ async fn batch_that_is_the_victim_of_a_deadlock_is_applied_again() -> Result<()>
         other.batch(&format!("BEGIN TRANSACTION; {}", row(40))).await?;
         let change = format!("UPDATE item SET v = 'round {round}' WHERE id IN (1, 40)");
         stage.source.execute(DATABASE, &change).await?;
-        let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted";
-        let waits = || async { back_door.query_one(waits, &[]).await.ok()?.get::<_, bool>(0).then_some(()) };
-        running.until("the batch waits for a row", PATIENCE, waits).await?;
+        batch_waits(&stage, &mut running).await?;
         other.batch(&row(1)).await.context("the other session is the victim")?;
-        logged(&mut running, "TARGET_DEADLOCK").await?;
+        running.says("is tried again code=\"TARGET_DEADLOCK\"", round, PATIENCE).await?;
         other.batch("ROLLBACK TRANSACTION").await?;
         goes_on(&stage, &mut running).await?;
     }
