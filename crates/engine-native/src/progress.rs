@@ -196,6 +196,24 @@ struct Rates {
     shown: RateSnapshot,
 }
 
+// === impl LargeTransaction ===
+
+impl LargeTransaction {
+    /// What is said of it to the target, so many milliseconds after the engine began.
+    pub(crate) fn said(&self, elapsed_ms: u64) -> segcdc_sqlserver::LargeTransaction {
+        segcdc_sqlserver::LargeTransaction {
+            xid: self.xid,
+            is_complete: self.is_complete,
+            changes: self.changes,
+            disk_bytes: self.disk_bytes,
+            applied: self.applied,
+            part: self.part,
+            parts: self.parts,
+            elapsed_ms: elapsed_ms.saturating_sub(self.begun_ms),
+        }
+    }
+}
+
 // === impl Progress ===
 
 impl Progress {

@@ -14,6 +14,7 @@ use crate::config::EngineConfig;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::note::StatusNote;
+use crate::progress::ProgressSnapshot;
 use crate::slot_view::{limits, sample};
 use crate::source_clock::SourceClock;
 use crate::status::derive::{Seen, derive};
@@ -221,6 +222,32 @@ pub struct SlotReport {
     pub alerts: Vec<StatusNote>,
 }
 
+// === impl LargeReport ===
+
+impl LargeReport {
+    /// Of the transaction that a run of this process is at, if it is at one.
+    pub fn of_run(snapshot: &ProgressSnapshot) -> Option<Self> {
+        let large = snapshot.large?;
+        Some(Self::of(&large.said(snapshot.elapsed_ms), 0, large.committed))
+    }
+
+    /// Of what was said of a transaction, so many milliseconds ago.
+    fn of(large: &segcdc_sqlserver::LargeTransaction, age_ms: u64, committed: Option<u64>) -> Self {
+        LargeReport {
+            xid: large.xid,
+            is_complete: large.is_complete,
+            changes: large.changes,
+            disk_bytes: large.disk_bytes,
+            applied: large.applied,
+            part: large.part,
+            parts: large.parts,
+            elapsed_ms: large.elapsed_ms.saturating_add(age_ms),
+            age_ms,
+            committed,
+        }
+    }
+}
+
 // === impl SlotReport ===
 
 impl SlotReport {
@@ -357,32 +384,15 @@ fn report(state: &PipelineState, kept: &Notes, source: Result<SourceView, Status
         lag_ms,
         transactions_applied: state.transactions_applied,
         changes_applied: state.changes_applied,
-        large_transaction: said
-            .filter(|said| derived.alive && derive::is_recent(said.age_ms))
-            .map(|said| large_report(said, kept.partial)),
+        large_transaction: said.filter(|said| derived.alive && derive::is_recent(said.age_ms)).map(|said| {
+            let committed = kept.partial.filter(|partial| partial.xid == said.large.xid);
+            LargeReport::of(&said.large, said.age_ms, committed.map(|partial| partial.changes))
+        }),
         slot,
         publication: checkpoint.lineage.publication.clone(),
         tables: state.tables.iter().map(|table| table_report(table, kept)).collect(),
         schema_changes: kept.changes.iter().map(|change| change_report(change, state)).collect(),
         notes,
-    }
-}
-
-/// What was said of a large transaction.
-fn large_report(said: &SaidOfLarge, partial: Option<PartialTransaction>) -> LargeReport {
-    let large = &said.large;
-    let committed = partial.filter(|partial| partial.xid == large.xid).map(|partial| partial.changes);
-    LargeReport {
-        xid: large.xid,
-        is_complete: large.is_complete,
-        changes: large.changes,
-        disk_bytes: large.disk_bytes,
-        applied: large.applied,
-        part: large.part,
-        parts: large.parts,
-        elapsed_ms: large.elapsed_ms.saturating_add(said.age_ms),
-        age_ms: said.age_ms,
-        committed,
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`CatalogTable`]: a table as the source's catalog describes it at one moment, with what tells its columns apart for good.
 
 use crate::lsn::Lsn;
-use crate::source_table::SourceTable;
+use crate::source_table::{SourceColumn, SourceTable};
 
 /// Everything that the catalog says of a table, read in one snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,11 @@ pub struct Attribute {
 // === impl CatalogTable ===
 
 impl CatalogTable {
+    /// The column with this number, if it lives.
+    pub fn live(&self, attnum: i16) -> Option<&SourceColumn> {
+        self.table.columns.iter().find(|column| column.attnum == attnum)
+    }
+
     /// The column with this number, whether it lives or not.
     pub fn attribute(&self, attnum: i16) -> Option<&Attribute> {
         self.attributes.iter().find(|attribute| attribute.attnum == attnum)

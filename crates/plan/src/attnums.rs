@@ -91,7 +91,7 @@ pub(crate) fn assign(known: &KnownTable, relation: &Relation, catalog: &CatalogT
 fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candidate<'a>> {
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for column in &known.columns {
-        let live = catalog.table.columns.iter().find(|live| live.attnum == column.attnum);
+        let live = catalog.live(column.attnum);
         let mut seen = vec![(column.name.as_str(), column.type_oid, column.type_modifier)];
         let attribute = catalog.attribute(column.attnum);
         if let (Some(live), Some(now)) = (live, attribute) {
@@ -107,7 +107,7 @@ fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candi
         });
     }
     for attribute in catalog.attributes.iter().filter(|attribute| attribute.attnum > known.last_attnum) {
-        let live = catalog.table.columns.iter().find(|live| live.attnum == attribute.attnum);
+        let live = catalog.live(attribute.attnum);
         if live.is_some_and(|live| live.generated) {
             continue;
         }

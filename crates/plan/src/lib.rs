@@ -42,6 +42,8 @@ pub mod fit;
 pub mod json_array;
 pub mod json_document;
 mod json_string;
+#[cfg(test)]
+mod kept_value;
 pub mod key;
 pub mod known_table;
 mod ledger;

@@ -164,8 +164,7 @@ pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, Pla
     })?;
     // Generated columns have no place in the target, published or not.
     let is_generated = |attnum: i16| {
-        let live = catalog.table.columns.iter().find(|live| live.attnum == attnum);
-        known.column(attnum).is_none() && live.is_some_and(|live| live.generated)
+        known.column(attnum).is_none() && catalog.live(attnum).is_some_and(|live| live.generated)
     };
     let sent = assignment.attnums.iter().copied().zip(&relation.columns);
     let sent: Vec<_> = sent.filter(|(attnum, _)| !is_generated(*attnum)).collect();

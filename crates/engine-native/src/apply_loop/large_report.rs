@@ -11,7 +11,6 @@ use segcdc_sqlserver::{LargeTransaction as Said, Target, TargetError, WritePath}
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::context::Context;
-use crate::progress::{LargeTransaction, ProgressSnapshot};
 
 /// Time between two reports, and how long a transaction goes on before the first: nobody misses one that is over sooner.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -25,7 +24,7 @@ pub(super) async fn report(context: &Context, write_path: WritePath, epoch: i64)
     loop {
         periods.tick().await;
         let snapshot = context.progress.snapshot();
-        let large = snapshot.large.map(|large| said(&snapshot, &large));
+        let large = snapshot.large.map(|large| large.said(snapshot.elapsed_ms));
         let lasts = large.is_some_and(|large| seen == Some(large.xid));
         seen = large.map(|large| large.xid);
         if !lasts && session.is_none() {
@@ -62,19 +61,5 @@ async fn say(
     match large {
         Some(large) => target.set_large_transaction(pipeline, epoch, large).await,
         None => target.clear_large_transaction(pipeline, epoch).await,
-    }
-}
-
-/// What is said of a transaction.
-fn said(snapshot: &ProgressSnapshot, large: &LargeTransaction) -> Said {
-    Said {
-        xid: large.xid,
-        is_complete: large.is_complete,
-        changes: large.changes,
-        disk_bytes: large.disk_bytes,
-        applied: large.applied,
-        part: large.part,
-        parts: large.parts,
-        elapsed_ms: snapshot.elapsed_ms.saturating_sub(large.begun_ms),
     }
 }

@@ -100,38 +100,10 @@ fn add_blocks(
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-    use std::sync::Arc;
-
     use proptest::prelude::*;
-    use segcdc_model::{LargeFacts, LargeStore};
 
     use super::*;
-
-    /// Keeps a value in memory; blocks of a few bytes. Without bytes it cannot be read.
-    #[derive(Debug)]
-    struct Kept(Option<Vec<u8>>);
-
-    impl LargeStore for Kept {
-        fn read_block(&self, index: u64, out: &mut Vec<u8>) -> io::Result<()> {
-            out.clear();
-            let bytes = self.0.as_ref().ok_or(io::ErrorKind::InvalidData)?;
-            out.extend(bytes.chunks(7).nth(usize::try_from(index).unwrap()).unwrap_or_default());
-            Ok(())
-        }
-    }
-
-    fn kept(binary: bool, bytes: &[u8], readable: bool) -> LargeValue {
-        let facts = LargeFacts {
-            binary,
-            length: bytes.len() as u64,
-            first_byte: bytes.first().copied().unwrap_or_default(),
-            sha256: [0; 32],
-            utf16_units: std::str::from_utf8(bytes).ok().map(|text| text.encode_utf16().count() as u64),
-            hex: bytes.starts_with(HEX_PREFIX),
-        };
-        LargeValue::new(facts, Arc::new(Kept(readable.then(|| bytes.to_vec()))))
-    }
+    use crate::kept_value::kept;
 
     fn digest_of(pg_type: &PgType, field: Field<'_>) -> Result<KeyDigest, ValueError> {
         let mut hasher = Sha256::new();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use segcdc_engine_native::progress::{Activity, LargeTransaction};
+use segcdc_engine_native::progress::Activity;
 use segcdc_engine_native::{LargeReport, ProgressSnapshot, TableProgress};
 use segcdc_model::{Phase, TablePhase};
 
@@ -69,7 +69,9 @@ pub(crate) fn whole(snapshot: &ProgressSnapshot) -> String {
             } else {
                 format!("lag {}", text::duration(Duration::from_millis(snapshot.lag_ms)))
             };
-            let large = snapshot.large.as_ref().map(|large| format!("; {}", self::large(snapshot, large)));
+            let large = LargeReport::of_run(snapshot);
+            let large =
+                large.map(|large| format!("; large transaction {}", large_transaction::words(&large)));
             format!(
                 "{state}: {lag}, {} tx/s, {} changes/s, applied {}{}{}",
                 text::count(snapshot.rates.transactions_per_second),
@@ -95,23 +97,6 @@ fn held_back(snapshot: &ProgressSnapshot) -> String {
     }
 }
 
-/// What becomes of a transaction that is too large for memory.
-fn large(snapshot: &ProgressSnapshot, large: &LargeTransaction) -> String {
-    let report = LargeReport {
-        xid: large.xid,
-        is_complete: large.is_complete,
-        changes: large.changes,
-        disk_bytes: large.disk_bytes,
-        applied: large.applied,
-        part: large.part,
-        parts: large.parts,
-        elapsed_ms: snapshot.elapsed_ms.saturating_sub(large.begun_ms),
-        age_ms: 0,
-        committed: large.committed,
-    };
-    format!("large transaction {}", large_transaction::words(&report))
-}
-
 /// The last trouble that was waited out.
 pub(crate) fn retry(snapshot: &ProgressSnapshot) -> Option<String> {
     let note = snapshot.last_retry.as_ref()?;
@@ -127,7 +112,7 @@ pub(crate) fn milliseconds(ms: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_engine_native::progress::RetryNote;
+    use segcdc_engine_native::progress::{LargeTransaction, RetryNote};
     use segcdc_engine_native::{LatencySummary, Progress};
     use segcdc_model::{Lsn, QualifiedName};
 

@@ -64,7 +64,7 @@ impl<'a> Columns<'a> {
 
     /// What the catalog says of a column, if it is there.
     pub(super) fn live(&self, attnum: i16) -> Option<&'a SourceColumn> {
-        self.described.catalog.table.columns.iter().find(|live| live.attnum == attnum)
+        self.described.catalog.live(attnum)
     }
 
     /// The column in the catalog, dropped or not.
