@@ -7,6 +7,7 @@ use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
 use crate::engine_kind::EngineKind;
+use crate::throttle::Throttle;
 use crate::wal::WalLimit;
 
 /// How many readers copy at once when nothing else is asked for. Each holds one session and, through its snapshot,
@@ -101,6 +102,8 @@ pub struct EngineConfig {
     pub until_loaded: bool,
     /// Readers that copy at once, at least one.
     pub readers: usize,
+    /// What a copy may take from the source in a second; `None` for what source and target give.
+    pub throttle: Option<Throttle>,
     /// When a batch is full.
     pub batch: BatchLimits,
     /// Bounds of memory.
@@ -156,6 +159,7 @@ impl EngineConfig {
             until_caught_up: false,
             until_loaded: false,
             readers: DEFAULT_READERS,
+            throttle: None,
             batch: BatchLimits::default(),
             memory: MemoryLimits::default(),
             large_transactions: LargeTransactions::default(),

@@ -25,6 +25,7 @@
 //! - [`mod@verify`]: whether both sides hold the same rows
 
 pub mod config;
+pub mod copy_estimate;
 pub mod dead_letters;
 pub mod down;
 pub mod engine_kind;
@@ -58,9 +59,11 @@ mod slot_watch;
 mod source_clock;
 mod startup;
 mod table_sync;
+mod throttle;
 mod wal;
 
 pub use config::{EngineConfig, LargeTransactions, MemoryLimits, RetryPolicy, SnapshotMode};
+pub use copy_estimate::{CopyEstimate, XminAge, copy_estimate};
 pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
 pub use down::{DownReport, Removal, Thing, down};
 pub use engine_kind::EngineKind;
@@ -77,5 +80,6 @@ pub use status::{
     Health, LargeReport, PipelineStateWord, PolicyUseReport, SchemaChangeReport, SlotReport, StatusReport,
     TableReport, slot, status,
 };
+pub use throttle::Throttle;
 pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};

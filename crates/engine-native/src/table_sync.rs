@@ -31,6 +31,7 @@ use crate::failpoint::{Failpoint, hit};
 use crate::quarantine::{quarantine, table_at_fault};
 use crate::table_sync::job::{Job, Next};
 use crate::table_sync::work::{Done, Work};
+use crate::throttle::Account;
 
 mod job;
 mod work;
@@ -76,6 +77,7 @@ pub(crate) async fn copy_tables(
         state_session: target,
         source: Source { snapshot: snapshot.name().to_owned(), sync_lsn: snapshot.lsn() },
         write_path,
+        account: context.config.throttle.map(|throttle| Arc::new(Account::new(throttle))),
         idle: Vec::new(),
         jobs,
         tasks: JoinSet::new(),
@@ -110,6 +112,8 @@ struct Copier<'a> {
     state_session: &'a mut Target,
     source: Source,
     write_path: WritePath,
+    /// What all readers together have taken, where that is bounded.
+    account: Option<Arc<Account>>,
     /// Sessions without work.
     idle: Vec<Target>,
     jobs: Vec<Job>,
@@ -201,6 +205,7 @@ impl Copier<'_> {
             checkpoint: self.checkpoint.clone(),
             source: self.source.clone(),
             write_path: self.write_path,
+            account: self.account.clone(),
             job: at,
             plan: Arc::clone(&job.plan),
             progress: Arc::clone(&job.progress),

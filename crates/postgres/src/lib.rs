@@ -22,6 +22,7 @@ pub mod catalog;
 pub mod config;
 pub mod error;
 pub mod heartbeat;
+pub mod horizon;
 pub mod key_scan;
 pub mod pgoutput;
 pub mod preflight;

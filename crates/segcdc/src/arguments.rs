@@ -8,6 +8,7 @@ use clap_complete::Shell;
 
 use crate::logs::LogFormat;
 use crate::text;
+use segcdc_engine_native::Throttle;
 
 pub(crate) use crate::arguments::deadletter::{
     DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
@@ -24,6 +25,7 @@ pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 mod deadletter;
 mod engine;
 mod examples;
+mod pace;
 mod rules;
 mod serve;
 mod steer;
@@ -282,6 +284,9 @@ pub(crate) struct SetupArguments {
         env = "SEGCDC_READERS", hide_env_values = true
     )]
     pub(crate) readers: u8,
+    /// What copying may take from the source in a second, all readers together, like 20MiB/s or 5000rows/s
+    #[arg(long, value_name = "PACE", value_parser = pace::parse, env = "SEGCDC_THROTTLE", hide_env_values = true)]
+    pub(crate) throttle: Option<Throttle>,
     /// WAL at the source.
     #[command(flatten)]
     pub(crate) wal: WalArguments,

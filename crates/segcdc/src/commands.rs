@@ -118,6 +118,7 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
     config.publication.clone_from(&arguments.publication);
     config.slot.clone_from(&arguments.slot);
     config.readers = usize::from(arguments.readers);
+    config.throttle = arguments.throttle;
     config.wal = WalLimit {
         max_retained_bytes: arguments.wal.max_retained_wal,
         policy: if gives_up { WalPolicy::GiveUp } else { WalPolicy::Alert },

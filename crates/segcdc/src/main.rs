@@ -15,6 +15,7 @@
 mod arguments;
 mod commands;
 mod console;
+mod copy_view;
 mod environment;
 mod error;
 mod exit;

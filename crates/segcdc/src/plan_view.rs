@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use segcdc_engine_kafka_connect::ConnectorChanges;
 use segcdc_engine_kafka_connect::property::Connector;
-use segcdc_engine_native::{LeftOut, PlannedSql, Preflight};
+use segcdc_engine_native::copy_estimate::ranges;
+use segcdc_engine_native::{CopyEstimate, LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
 use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy};
 use serde::Serialize;
 
+use crate::copy_view;
 use crate::paint::Paint;
 use crate::text::{self, Side};
 
@@ -34,6 +36,9 @@ pub(crate) struct PlanView {
     left_out: Vec<LeftOut>,
     /// The rules that count, as they were written.
     rules: RulesView,
+    /// What copying would be, where `plan` looked and something would be copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    copy: Option<CopyEstimate>,
     /// What would run on each side.
     sql: PlannedSql,
     /// The connectors, for an engine that has some.
@@ -63,6 +68,8 @@ struct TableView {
     target: QualifiedName,
     estimated_rows: u64,
     size_bytes: u64,
+    /// Pieces in which it is copied.
+    ranges: usize,
     /// `key`, `whole_row` or `append_only`; `unidentified` tables are left out.
     identity: &'static str,
     key: Vec<String>,
@@ -88,17 +95,23 @@ struct ColumnView {
 // === impl PlanView ===
 
 impl PlanView {
-    /// What preflight says.
-    pub(crate) fn new(pipeline: &str, slot: String, publication: String, preflight: &Preflight) -> Self {
+    /// What preflight says, for a copy by so many readers.
+    pub(crate) fn new(
+        pipeline: &str,
+        slot: String,
+        publication: String,
+        (preflight, readers): (&Preflight, usize),
+    ) -> Self {
         PlanView {
             pipeline: pipeline.to_owned(),
             exists: preflight.existing.is_some(),
             slot,
             publication,
             findings: preflight.findings.clone(),
-            tables: preflight.plans.iter().map(|plan| TableView::new(plan)).collect(),
+            tables: preflight.plans.iter().map(|plan| TableView::new(plan, readers)).collect(),
             left_out: preflight.left_out.clone(),
             rules: RulesView::new(&preflight.rules),
+            copy: None,
             sql: preflight.sql.clone(),
             connectors: Vec::new(),
             changes: Vec::new(),
@@ -118,6 +131,16 @@ impl PlanView {
             lines.extend(connector.changes.iter().map(|change| format!("  {change}")));
         }
         lines.join("\n")
+    }
+
+    /// The same with what copying would be.
+    pub(crate) fn with_copy(self, copy: Option<CopyEstimate>) -> Self {
+        PlanView { copy, ..self }
+    }
+
+    /// What copying would be, for people; `None` where nothing would be copied.
+    pub(crate) fn copy(&self) -> Option<String> {
+        self.copy.as_ref().map(copy_view::words)
     }
 
     /// All properties of the connectors, each with its reason.
@@ -206,6 +229,7 @@ impl PlanView {
             ("TARGET", Side::Left),
             ("ROWS", Side::Right),
             ("SIZE", Side::Right),
+            ("PIECES", Side::Right),
             ("KEY", Side::Left),
         ];
         let rows = self.tables.iter().map(|table| {
@@ -220,6 +244,7 @@ impl PlanView {
                 table.target.to_string(),
                 text::count(table.estimated_rows),
                 text::bytes(table.size_bytes),
+                text::count(table.ranges as u64),
                 key,
             ]
         });
@@ -256,13 +281,14 @@ impl RulesView {
 // === impl TableView ===
 
 impl TableView {
-    fn new(plan: &TablePlan) -> Self {
+    fn new(plan: &TablePlan, readers: usize) -> Self {
         let name = |index: &usize| plan.columns.get(*index).map(|column| column.source_name.clone());
         TableView {
             source: plan.source.name.clone(),
             target: plan.target.clone(),
             estimated_rows: plan.source.estimated_rows,
             size_bytes: plan.source.size_bytes,
+            ranges: ranges(&plan.source, readers),
             identity: match plan.key {
                 TableKey::Columns(_) => "key",
                 TableKey::WholeRow => "whole_row",
@@ -397,7 +423,7 @@ mod tests {
             existing: None,
             rules: Rules::default(),
         };
-        PlanView::new("shop", "segcdc_shop_g1".to_owned(), "segcdc_shop".to_owned(), &preflight)
+        PlanView::new("shop", "segcdc_shop_g1".to_owned(), "segcdc_shop".to_owned(), (&preflight, 4))
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::known;
+use crate::throttle::Account;
 
 /// What a task is to do.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub(super) struct Assignment {
     pub(super) checkpoint: Checkpoint,
     pub(super) source: Source,
     pub(super) write_path: WritePath,
+    /// What all readers have taken, where that is bounded.
+    pub(super) account: Option<Arc<Account>>,
     /// Which job it is for.
     pub(super) job: usize,
     pub(super) plan: Arc<TablePlan>,
@@ -129,6 +132,10 @@ async fn pump(
         let batch = rows.next_batch().await.map_err(|error| at_table(error, plan))?;
         if batch.is_empty() {
             return Ok(());
+        }
+        if let Some(account) = &assignment.account {
+            let bytes = batch.iter().map(|row| row.memory_bytes() as u64 + row.large_bytes()).sum();
+            account.pass(batch.len() as u64, bytes).await;
         }
         for row in &batch {
             loader.push(row).await?;

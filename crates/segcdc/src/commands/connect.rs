@@ -210,7 +210,7 @@ fn show_plan(config: &ConnectConfig, prepared: &Prepared, console: Console) {
 fn view(config: &ConnectConfig, prepared: &Prepared) -> PlanView {
     let layout = &prepared.layout;
     let (slot, publication) = (layout.slot.clone(), layout.publication.clone());
-    PlanView::new(&config.engine.name, slot, publication, &prepared.preflight)
+    PlanView::new(&config.engine.name, slot, publication, (&prepared.preflight, config.engine.readers))
         .with_connectors(prepared.connectors.clone(), prepared.changes.clone())
 }
 

@@ -1,6 +1,6 @@
 //! `segcdc plan`
 
-use segcdc_engine_native::{EngineConfig, Preflight, names, preflight};
+use segcdc_engine_native::{EngineConfig, Preflight, copy_estimate, names, preflight};
 
 use crate::arguments::{Engine, Output, SetupArguments};
 use crate::commands::{self, connect};
@@ -22,13 +22,16 @@ pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<E
         return connect::plan(&config, &rest, console).await;
     }
     let checked = preflight(&config).await?;
-    let view = view(&config, &checked);
+    let view = view(&config, &checked).with_copy(copy_estimate(&config, &checked).await?);
     match console.output {
         Output::Json => console.json(&view),
         Output::Name => console.data(&view.names()),
         Output::Table | Output::Wide => {
             console.talk(&findings::render(&checked.findings, console.detail, console.paint));
             console.data(&view.summary(console.data_paint));
+            if let Some(copy) = view.copy() {
+                console.data(&format!("\n{copy}"));
+            }
             if console.output == Output::Wide {
                 console.data(&format!("\n{}", view.columns()));
             }
@@ -48,6 +51,6 @@ pub(crate) fn view(config: &EngineConfig, checked: &Preflight) -> PlanView {
         &config.name,
         slot.unwrap_or_else(|| names::slot(&config.name, 1)),
         publication.unwrap_or_else(|| names::publication(&config.name)),
-        checked,
+        (checked, config.readers),
     )
 }

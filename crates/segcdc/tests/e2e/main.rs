@@ -4,6 +4,7 @@
 
 mod append_only;
 mod bags;
+mod big_tables;
 mod chosen_key;
 mod connect_verbs;
 mod edges;
