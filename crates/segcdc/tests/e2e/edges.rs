@@ -6,6 +6,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use segcdc_testkit::PostgresOptions;
+
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// Rows of lengths around those at which nvarchar and varbinary end, of code points of one and of two UTF-16 units.
@@ -161,5 +163,53 @@ async fn full_disk_is_named_and_waited_out_and_nothing_is_lost() -> Result<()> {
     stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
     let compared = stage.compare(&["big"]).await?;
     ensure!(compared.equal && stage.target_count("big").await? == 3, "{compared:#?}");
+    Ok(())
+}
+
+/// A transaction of many small rows, of which nothing but its length is too large for memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_disk_and_limit_are_named_for_a_transaction_that_is_still_running() -> Result<()> {
+    const ROWS: i64 = 100_000;
+    let Some(disk) = SmallDisk::mount("1m")? else { return Ok(()) };
+    let options = PostgresOptions::default().setting("logical_decoding_work_mem", "64kB");
+    let mut stage = Stage::start_with("edges_transaction", options).await?;
+    stage.product.set("SEGCDC_SPILL_DIR", disk.0.path().to_str().context("a path in UTF-8")?);
+    // More than the disk has, so that it is the disk that refuses.
+    stage.product.set("SEGCDC_SPILL_LIMIT", "1GiB");
+    let tables = "CREATE TABLE many (id bigint PRIMARY KEY, w text); CREATE TABLE short (id int PRIMARY KEY)";
+    stage.source.execute(DATABASE, tables).await?;
+    let insert = |from: i64| {
+        format!("INSERT INTO many SELECT i, md5(i::text) FROM generate_series({from} + 1, {from} + {ROWS}) i")
+    };
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    let open = stage.source().await?;
+    open.batch_execute(&format!("BEGIN; {}", insert(0))).await?;
+    let log = running.log_file().to_owned();
+    let refused = || async { std::fs::read_to_string(&log).ok()?.contains("SPILL_DISK_FULL").then_some(()) };
+    running.until("the disk is full", PATIENCE, refused).await?;
+    open.batch_execute("COMMIT").await?;
+    ensure!(stage.target_count("many").await? == 0, "a part of a transaction is in the target");
+    disk.resize("64m")?;
+    let arrived = || async { (stage.target_count("many").await.ok()? == ROWS).then_some(()) };
+    running.until("it has room, and goes on", PATIENCE, arrived).await?;
+    running.kill().await?;
+
+    // A limit of the user's halts at once: nobody else can give back what the transaction itself holds, and it has not ended.
+    stage.product.set("SEGCDC_SPILL_LIMIT", "1MiB");
+    let running = stage.product.up()?;
+    open.batch_execute(&format!("BEGIN; {}", insert(ROWS))).await?;
+    stage.source.execute(DATABASE, "INSERT INTO short VALUES (1)").await?;
+    let halted = running.wait(PATIENCE).await?;
+    ensure!(
+        halted.error_code() == Some("SPILL_LIMIT") && halted.stderr.contains("--spill-limit"),
+        "{halted}"
+    );
+    ensure!(stage.target_count("many").await? == ROWS, "a part of a transaction is in the target");
+    open.batch_execute("COMMIT").await?;
+    stage.product.set("SEGCDC_SPILL_LIMIT", "64MiB");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let compared = stage.compare(&["many", "short"]).await?;
+    ensure!(compared.equal && stage.target_count("many").await? == 2 * ROWS, "{compared:#?}");
     Ok(())
 }
