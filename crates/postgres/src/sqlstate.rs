@@ -52,6 +52,8 @@ pub(crate) enum Cause {
     TableMissing,
     /// The server does not know the command or option: an older version or something in between.
     NotSupported,
+    /// The server does not know an SQL statement of ours, or does not allow it for what it names.
+    QueryUnsupported,
     /// The server is older than what is supported.
     VersionUnsupported,
     /// Text that cannot be expressed in UTF-8.
@@ -110,6 +112,14 @@ fn of_operation(operation: Operation, sqlstate: &str) -> Option<Cause> {
         // The first setting that a server looks at, and the one thing of a session's start that it may not support.
         (Operation::Connect, "0A000") => Cause::EncodingUnsupported,
         (Operation::Copy, "22021" | "22P05") => Cause::TextUntranslatable,
+        (
+            Operation::Query
+            | Operation::Copy
+            | Operation::ImportSnapshot
+            | Operation::Publication
+            | Operation::Heartbeat,
+            "0A000" | "42601",
+        ) => Cause::QueryUnsupported,
         // A setting of ours that versions before 14 do not have.
         (Operation::Connect | Operation::ConnectReplication, "42704") => Cause::VersionUnsupported,
         (Operation::Publication, "42710") => Cause::PublicationExists,
@@ -159,6 +169,7 @@ impl Cause {
             Cause::SnapshotGone => "SNAPSHOT_GONE",
             Cause::TableMissing => "TABLE_NOT_FOUND",
             Cause::NotSupported => "REPLICATION_CONNECTION_REFUSED",
+            Cause::QueryUnsupported => "SOURCE_QUERY_UNSUPPORTED",
             Cause::VersionUnsupported => "SOURCE_VERSION_UNSUPPORTED",
             Cause::Encoding | Cause::EncodingUnsupported | Cause::TextUntranslatable => "SOURCE_ENCODING",
             Cause::Corrupted => "SOURCE_CORRUPTED",
@@ -191,6 +202,7 @@ impl Cause {
             | Cause::PublicationMissing
             | Cause::PublicationExists
             | Cause::NotSupported
+            | Cause::QueryUnsupported
             | Cause::VersionUnsupported
             | Cause::Encoding
             | Cause::EncodingUnsupported
@@ -243,6 +255,10 @@ impl Cause {
             Cause::NotSupported => {
                 "connect directly to a PostgreSQL server of version 14 or later, not through a pooler"
             }
+            Cause::QueryUnsupported => {
+                "the message says what the source does not allow: an extension or a service's restriction, or a server that is not \
+                 PostgreSQL 14 to 18; its log has the whole statement. Allow it there, or connect to PostgreSQL itself"
+            }
             Cause::VersionUnsupported => "upgrade PostgreSQL to 14 or later",
             Cause::Encoding => {
                 "the source holds text that its encoding cannot turn into Unicode, and its log says which bytes; mend the \
@@ -288,6 +304,13 @@ mod tests {
         check(Connect, "08P01", "REPLICATION_CONNECTION_REFUSED", Halt);
         check(Connect, "42704", "SOURCE_VERSION_UNSUPPORTED", Halt);
         check(Query, "42501", "PERMISSION_DENIED", Halt);
+        for operation in [Query, Copy, ImportSnapshot, Publication, Heartbeat] {
+            check(operation, "0A000", "SOURCE_QUERY_UNSUPPORTED", Halt);
+            check(operation, "42601", "SOURCE_QUERY_UNSUPPORTED", Halt);
+        }
+        for operation in [ConnectReplication, Identify, CreateSlot, DropSlot] {
+            check(operation, "42601", "REPLICATION_CONNECTION_REFUSED", Halt);
+        }
         check(Query, "57014", "SOURCE_QUERY_CANCELLED", Retry);
         check(Query, "40P01", "SOURCE_CONTENTION", Retry);
         check(CreateSlot, "53400", "NO_FREE_SLOTS", Halt);

@@ -65,17 +65,20 @@ impl TimelineGuard {
         target: &mut Target,
     ) -> Result<(), EngineError> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        // Asked first: a server that is none any more has its last timeline.
-        let is_standby = session.is_in_recovery().await?;
+        // One question a batch. To be promoted is to begin a timeline, so only a new one is a reason to ask for more.
+        if !note(session, context, memory, target).await? || session.is_in_recovery().await? {
+            return Ok(());
+        }
+        // A server that is no standby any more has its last timeline; it may be another one than a moment ago.
         note(session, context, memory, target).await?;
-        if !is_standby && let Some(session) = self.session.take() {
+        if let Some(session) = self.session.take() {
             session.close().await;
         }
         Ok(())
     }
 }
 
-/// Takes note of the timeline of `session`'s server, if it is another one than the checkpoint's.
+/// Takes note of the timeline of `session`'s server, if it is another one than the checkpoint's. Returns whether it is.
 ///
 /// # Errors
 /// As [`TimelineGuard::look`].
@@ -84,11 +87,11 @@ pub(super) async fn note(
     context: &Context,
     memory: &mut Memory,
     target: &mut Target,
-) -> Result<(), EngineError> {
+) -> Result<bool, EngineError> {
     let timeline = session.identify_system().await?.timeline;
     let checkpoint = memory.checkpoint()?;
     if timeline == checkpoint.lineage.timeline {
-        return Ok(());
+        return Ok(false);
     }
     let left: Vec<(u32, Lsn)> = session.timeline_history(timeline).await?;
     check_timeline(checkpoint, timeline, &left)?;
@@ -97,5 +100,5 @@ pub(super) async fn note(
     memory.set_lineage(target, &lineage, applied).await?;
     context.slot_view.follow(&lineage);
     tracing::info!(before, timeline, lsn = %applied, "the source has a new timeline");
-    Ok(())
+    Ok(true)
 }

@@ -7,7 +7,7 @@ use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, session};
 use segcdc_testkit::PostgresOptions;
 
 use crate::authority::{close, give_to_server};
-use crate::fixture::{PATIENCE, Source, ask};
+use crate::fixture::{PATIENCE, Source, ask, chain};
 
 /// Who may come in how. The first line that fits counts.
 const RULES: &str = "\
@@ -67,7 +67,7 @@ async fn passwords_are_proven_or_refused() {
     ] {
         let error = connect(&source, login, "").await.unwrap_err();
         assert_eq!((error.code(), error.disposition()), (code, Disposition::Halt), "{login}: {error}");
-        let text = crate::fixture::chain(&error);
+        let text = chain(&error);
         assert!(!text.contains("wrong") && !format!("{error:?}").contains("wrong"), "{text}");
     }
     let error = Replication::connect(&config(&source, "127.0.0.1", "old:old", "")).await.unwrap_err();
@@ -155,4 +155,15 @@ async fn password_comes_from_a_file_that_is_closed_to_others() {
     let error = connect(&source, "scram", &parameters).await.unwrap_err();
     assert_eq!((error.code(), error.disposition()), ("PASSWORD_FILE", Disposition::Halt));
     assert!(error.hint().contains("chmod 600"), "{}", error.hint());
+}
+
+#[tokio::test]
+async fn sql_that_the_server_does_not_allow_is_not_taken_for_a_pooler() {
+    let source = Source::shared("query_refused", "").await;
+    for (sql, sqlstate) in [("SELEKT 1", "42601"), ("SELECT count(*) FROM pg_class FOR UPDATE", "0A000")] {
+        let error = source.session.query_text(sql).await.unwrap_err();
+        let found = (error.code(), error.disposition());
+        assert_eq!(found, ("SOURCE_QUERY_UNSUPPORTED", Disposition::Halt), "{error:?}");
+        assert!(chain(&error).contains(sqlstate) && !error.hint().contains("pooler"), "{}", chain(&error));
+    }
 }
