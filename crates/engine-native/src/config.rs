@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use segcdc_model::QualifiedName;
 use segcdc_plan::{BatchLimits, Rules};
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
@@ -85,6 +86,8 @@ pub struct EngineConfig {
     pub engine: EngineKind,
     /// Tables; empty means all. Ignored for a pipeline that exists: its tables are those of its state.
     pub patterns: Vec<Pattern>,
+    /// Tables that are not replicated though `patterns` mean them. Ignored for a pipeline that exists.
+    pub exclude: Vec<Pattern>,
     /// What the user says about tables and columns. For a pipeline that exists, a kind of rules of which nothing is said
     /// here stays as its state has it.
     pub rules: Rules,
@@ -152,6 +155,7 @@ impl EngineConfig {
             name: name.into(),
             engine: EngineKind::default(),
             patterns: Vec::new(),
+            exclude: Vec::new(),
             rules: Rules::default(),
             snapshot: SnapshotMode::default(),
             publication: None,
@@ -168,5 +172,9 @@ impl EngineConfig {
             slot_patience: DEFAULT_SLOT_PATIENCE,
             wal: WalLimit::default(),
         }
+    }
+    /// Whether a table is not replicated though the patterns mean it.
+    pub(crate) fn excludes(&self, table: &QualifiedName) -> bool {
+        self.exclude.iter().any(|pattern| pattern.matches(table))
     }
 }

@@ -50,6 +50,7 @@ mod known;
 mod lifecycle;
 mod note;
 mod provision;
+mod published;
 mod quarantine;
 mod retry;
 mod rules_in_force;

@@ -15,7 +15,6 @@ use crate::context::naming;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::known::current_plan;
-use crate::names;
 use crate::provision;
 use crate::provision::decide::{begins_anew, is_copy_only, is_given_up};
 use crate::rules_in_force;
@@ -23,7 +22,9 @@ use crate::startup::decide::{check_history, check_identity};
 use crate::startup::read_history;
 use crate::wal;
 
+mod excluded;
 mod numbers;
+mod source;
 
 /// The code of what is no table whose changes are streamed.
 const NOT_STREAMABLE: &str = "TABLE_NOT_STREAMABLE";
@@ -107,11 +108,12 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         let names = plans.iter().map(|plan| &plan.source.name);
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
+        findings.extend(excluded::check(config, &source).await?);
     }
     findings.extend(check_rules(&config.rules, &plans, &left_out));
     match check_lineage(config, &source, &mut target, existing.as_ref(), anew).await? {
         Ok(()) => {
-            let request = source_request(config, &source, existing.as_ref(), anew, &plans).await?;
+            let request = source::request(config, &source, existing.as_ref(), anew, &plans).await?;
             findings.extend(existing.as_ref().and_then(|state| check_copied_again(state, anew)));
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
@@ -135,7 +137,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     let sql = match &existing {
         Some(_) => PlannedSql::default(),
         None => PlannedSql {
-            source: source_statements(config, &plans)?,
+            source: source::statements(config, &source, &plans).await?,
             target: segcdc_sqlserver::preflight::statements(&request),
         },
     };
@@ -196,48 +198,10 @@ async fn check_lineage(
     }
 }
 
-/// What the pipeline wants of the source. Of what an interrupted set-up has made nothing need be there, and nothing is
-/// in the way.
-async fn source_request(
-    config: &EngineConfig,
-    source: &Session,
-    existing: Option<&PipelineState>,
-    anew: bool,
-    plans: &[Arc<TablePlan>],
-) -> Result<segcdc_postgres::PreflightRequest, EngineError> {
-    let interrupted = existing.filter(|_| anew);
-    let purpose = match (existing, interrupted) {
-        (Some(_), None) => segcdc_postgres::Purpose::KnownPipeline,
-        (None, _) | (_, Some(_)) => segcdc_postgres::Purpose::NewPipeline,
-    };
-    let lineage = existing.map(|state| &state.checkpoint.lineage);
-    let publication_is_remade = interrupted.is_some_and(|state| state.publication_is_ours);
-    let slot_is_remade = interrupted.is_some_and(|state| state.slot_is_ours);
-    let named = |given: &Option<String>, known: Option<&String>, is_remade: bool| {
-        given.as_ref().or(known.filter(|_| !is_remade)).filter(|name| !name.is_empty()).cloned()
-    };
-    let mut publication_to_create = names::publication(&config.name);
-    if publication_is_remade && publication::inspect(source, &publication_to_create).await?.is_some() {
-        publication_to_create.clear();
-    }
-    let slot_to_create = if slot_is_remade { String::new() } else { names::slot(&config.name, 1) };
-    Ok(segcdc_postgres::PreflightRequest {
-        purpose,
-        publication: named(
-            &config.publication,
-            lineage.map(|lineage| &lineage.publication),
-            publication_is_remade,
-        ),
-        slot: named(&config.slot, lineage.map(|lineage| &lineage.slot), slot_is_remade),
-        publication_to_create,
-        slot_to_create,
-        tables: plans.iter().map(|plan| plan.source.clone()).collect(),
-    })
-}
-
 /// The tables that a new pipeline replicates.
 pub(crate) async fn select(config: &EngineConfig, source: &Session) -> Result<Selection, EngineError> {
-    let found = catalog::tables(source, &config.patterns).await?;
+    let mut found = catalog::tables(source, &config.patterns).await?;
+    found.retain(|table| !config.excludes(&table.name));
     let published = match &config.publication {
         Some(name) => publication::inspect(source, name).await?,
         None => None,
@@ -435,24 +399,6 @@ fn check_pattern(pattern: &Pattern, names: &[&QualifiedName]) -> Option<Finding>
             "check the spelling; names are compared as PostgreSQL keeps them, upper and lower case apart",
         ),
     )
-}
-
-/// The statements that make publication and slot, for people. The slot is made by a command of the replication
-/// protocol, which this one stands for.
-fn source_statements(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Result<Vec<String>, EngineError> {
-    let mut statements = Vec::new();
-    if config.snapshot == SnapshotMode::Only {
-        return Ok(statements);
-    }
-    if config.publication.is_none() && !plans.is_empty() {
-        let tables: Vec<QualifiedName> = plans.iter().map(|plan| plan.source.name.clone()).collect();
-        statements.push(publication::create_sql(&names::publication(&config.name), &tables)?);
-    }
-    if config.slot.is_none() {
-        let slot = names::slot(&config.name, 1);
-        statements.push(format!("CREATE_REPLICATION_SLOT \"{slot}\" LOGICAL pgoutput (SNAPSHOT 'export')"));
-    }
-    Ok(statements)
 }
 
 /// A table that an error leaves out.

@@ -15,7 +15,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
+use segcdc_model::{Finding, Lineage, Lsn, Severity, TablePhase};
 use segcdc_plan::{TableKey, TablePlan};
 use segcdc_postgres::{
     ExportedSnapshot, Publication, Replication, Session, SlotSnapshot, SlotState, SourceError,
@@ -29,6 +29,7 @@ use crate::context::{Context, Memory};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::preflight::{self, Selection};
+use crate::published;
 use crate::rules_in_force;
 use crate::shape;
 use crate::startup::decide::{check_operations, check_slot_kind};
@@ -240,8 +241,9 @@ impl Setup<'_> {
     async fn publication(&self, tables: &[(Arc<TablePlan>, TableState)]) -> Result<Publication, EngineError> {
         let name = &self.lineage.publication;
         if self.owned.publication {
-            let names: Vec<QualifiedName> = tables.iter().map(|(plan, _)| plan.source.name.clone()).collect();
-            return Ok(publication::create(self.source, name, &names).await?);
+            let plans: Vec<&TablePlan> = tables.iter().map(|(plan, _)| plan.as_ref()).collect();
+            let wanted = published::wanted(self.source, &plans, &self.context.config.rules).await?;
+            return Ok(publication::create(self.source, name, &wanted).await?);
         }
         let found = publication::inspect(self.source, name).await?;
         let found = found.ok_or_else(|| EngineError::PublicationMissing { publication: name.clone() })?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Finding, QualifiedName, Side, TablePhase};
 use segcdc_plan::table_plan::check_target_names;
-use segcdc_plan::{TablePlan, target_name};
+use segcdc_plan::{Rules, TablePlan, target_name};
 use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, session, slot};
 use segcdc_sqlserver::tables::{self, Difference};
 use segcdc_sqlserver::{ExistingRows, PipelineState, Replacement, TableState, Target};
@@ -28,6 +28,7 @@ use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::preflight::judge;
 use crate::provision::decide::is_copy_only;
+use crate::published;
 use crate::rules_in_force;
 use crate::shape;
 use crate::startup::decide::{check_identity, check_published};
@@ -87,7 +88,7 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
         let spec = rules_in_force::specification(&config.rules).unwrap_or_default();
         target.set_spec(&checkpoint, &spec).await?;
     }
-    let published = publish(&source, &state, &wanted).await?;
+    let published = publish(&source, &state, &wanted, &config.rules).await?;
     let mut report = ResyncReport { pipeline: config.name.clone(), tables: Vec::new() };
     for (known, plan) in &wanted {
         if let Some(published) = &published {
@@ -142,12 +143,13 @@ async fn current_plan(
     })
 }
 
-/// Puts tables that were taken out of our own publication, or were made anew, back into it. Returns the publication,
-/// `None` for a pipeline that has none.
+/// Puts tables that were taken out of our own publication, or were made anew, back into it, and has it send the columns that
+/// are wanted now. Returns the publication, `None` for a pipeline that has none.
 async fn publish(
     source: &Session,
     state: &PipelineState,
     wanted: &[(TableState, Arc<TablePlan>)],
+    rules: &Rules,
 ) -> Result<Option<Publication>, EngineError> {
     if is_copy_only(state) {
         return Ok(None);
@@ -155,18 +157,30 @@ async fn publish(
     let name = &state.checkpoint.lineage.publication;
     let missing = || EngineError::PublicationMissing { publication: name.clone() };
     let found = publication::inspect(source, name).await?.ok_or_else(missing)?;
-    let published = |oid: u32| found.tables.iter().any(|table| table.oid == oid);
-    let absent: Vec<QualifiedName> = wanted
-        .iter()
-        .filter(|(_, plan)| !published(plan.source.oid))
-        .map(|(_, plan)| plan.source.name.clone())
-        .collect();
-    if absent.is_empty() || !state.publication_is_ours {
+    if !state.publication_is_ours {
         return Ok(Some(found));
     }
-    // Changes made before this are not in the stream; the copy that follows has them, since it begins later and waits
-    // for transactions that are open now.
-    publication::add_tables(source, name, &absent).await?;
+    let plans: Vec<&TablePlan> = wanted.iter().map(|(_, plan)| plan.as_ref()).collect();
+    let tables = published::wanted(source, &plans, rules).await?;
+    let (mut absent, mut changed) = (Vec::new(), Vec::new());
+    for (plan, table) in plans.iter().zip(tables) {
+        match found.tables.iter().find(|published| published.oid == plan.source.oid) {
+            None => absent.push(table),
+            Some(published) if !published.is(&table) => changed.push(table),
+            Some(_) => {}
+        }
+    }
+    if absent.is_empty() && changed.is_empty() {
+        return Ok(Some(found));
+    }
+    // Changes made before this are not in the stream, or with other columns; the copy that follows has them, since it begins
+    // later and waits for transactions that are open now.
+    if !absent.is_empty() {
+        publication::add_tables(source, name, &absent).await?;
+    }
+    if !changed.is_empty() {
+        publication::replace_tables(source, name, &changed).await?;
+    }
     Ok(Some(publication::inspect(source, name).await?.ok_or_else(missing)?))
 }
 

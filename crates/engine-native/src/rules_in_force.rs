@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::EngineConfig;
 use crate::engine_kind::EngineKind;
-use crate::error::{EngineError, RULES_VERSION as VERSION, RulesError, Unreadable};
+use crate::error::{
+    EngineError, FIRST_RULES_VERSION as FIRST_VERSION, RULES_VERSION as VERSION, RulesError, Unreadable,
+};
 use crate::shape;
 
 /// The part of a specification that this module reads and writes.
@@ -42,6 +44,10 @@ struct Stored {
     append_only: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     on_schema_change: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    columns: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    exclude_columns: Vec<String>,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -78,9 +84,11 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
         key: keys,
         append_only,
         on_schema_change: changes,
+        columns,
+        exclude_columns,
         ..
     } = stored;
-    let texts = RuleTexts { values, types, renames, keys, append_only, changes };
+    let texts = RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns };
     Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
@@ -89,15 +97,20 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames, keys, append_only, changes } = rules.texts();
+    let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns } =
+        rules.texts();
+    // A program that does not know what is left out would replicate it.
+    let leaves_out = !columns.is_empty() || !exclude_columns.is_empty();
     let stored = Stored {
-        version: VERSION,
+        version: if leaves_out { VERSION } else { FIRST_VERSION },
         on_value: values,
         types,
         rename: renames,
         key: keys,
         append_only,
         on_schema_change: changes,
+        columns,
+        exclude_columns,
     };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
@@ -183,9 +196,18 @@ mod tests {
             keys: vec!["public.t=t_k".to_owned()],
             append_only: vec!["public.log=ignore".to_owned()],
             changes: vec!["halt".to_owned(), "public.*:drop-column=apply".to_owned()],
+            ..RuleTexts::default()
+        };
+        let rules = Rules::parse(&texts).unwrap();
+        assert!(specification(&rules).unwrap().contains("\"version\":1"));
+        let texts = RuleTexts {
+            columns: vec!["public.t=(a, \"b,c\")".to_owned()],
+            exclude_columns: vec!["public.*.secret".to_owned()],
+            ..texts
         };
         let rules = Rules::parse(&texts).unwrap();
         let spec = specification(&rules);
+        assert!(spec.as_ref().unwrap().contains("\"version\":2"));
         assert_eq!(stored(&state(spec.as_deref())), Ok(rules));
         assert_eq!(EngineKind::of(&state(spec.as_deref())), EngineKind::Native);
         assert_eq!(specification(&Rules::default()), None);
@@ -196,7 +218,7 @@ mod tests {
 
     #[test]
     fn rules_of_a_later_version_are_refused() {
-        let spec = "{\"rules\":{\"version\":2,\"on_value\":[]}}";
+        let spec = "{\"rules\":{\"version\":3,\"on_value\":[]}}";
         for text in [spec, "{\"rules\":{\"version\":1,\"on_value\":[\"nul\"]}}", "{"] {
             assert_eq!(stored(&state(Some(text))).unwrap_err().code(), "RULES_UNREADABLE", "{text}");
         }

@@ -56,13 +56,12 @@ struct Search<'a> {
 
 /// Which columns the columns of `relation` are; `None` when that cannot be told.
 pub(crate) fn assign(known: &KnownTable, relation: &Relation, catalog: &CatalogTable) -> Option<Assignment> {
-    let mut candidates = candidates(known, catalog);
-    candidates.extend(generated(known, relation, catalog));
-    candidates.sort_by_key(|candidate| candidate.attnum);
-    let mut search =
-        Search { candidates, described: &relation.columns, chosen: Vec::new(), found: Vec::new() };
-    search.from(0, false);
-    let Search { candidates, found, .. } = search;
+    // A publication with a list of columns does not send those that are left out, of which the catalog says nothing.
+    let sent = |unwritten| match choices(known, relation, catalog, unwritten) {
+        (_, found) if found.is_empty() => None,
+        choices => Some(choices),
+    };
+    let (candidates, found) = sent(Unwritten::AreSent).or_else(|| sent(Unwritten::MayBeSent))?;
     if found.len() >= MAX_CHOICES {
         return None;
     }
@@ -87,8 +86,37 @@ pub(crate) fn assign(known: &KnownTable, relation: &Relation, catalog: &CatalogT
     }
 }
 
+/// Whether columns are described that the target does not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unwritten {
+    /// As all others.
+    AreSent,
+    /// Some are, some are not.
+    MayBeSent,
+}
+
+/// The columns that may be described, by number, and all choices of them that fit the count.
+fn choices<'a>(
+    known: &'a KnownTable,
+    relation: &'a Relation,
+    catalog: &'a CatalogTable,
+    unwritten: Unwritten,
+) -> (Vec<Candidate<'a>>, Vec<Vec<usize>>) {
+    let mut candidates = candidates(known, catalog, unwritten);
+    candidates.extend(generated(known, relation, catalog));
+    candidates.sort_by_key(|candidate| candidate.attnum);
+    let mut search =
+        Search { candidates, described: &relation.columns, chosen: Vec::new(), found: Vec::new() };
+    search.from(0, false);
+    (search.candidates, search.found)
+}
+
 /// The columns that may be described, by number.
-fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candidate<'a>> {
+fn candidates<'a>(
+    known: &'a KnownTable,
+    catalog: &'a CatalogTable,
+    unwritten: Unwritten,
+) -> Vec<Candidate<'a>> {
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for column in &known.columns {
         let live = catalog.live(column.attnum);
@@ -97,7 +125,7 @@ fn candidates<'a>(known: &'a KnownTable, catalog: &'a CatalogTable) -> Vec<Candi
         if let (Some(live), Some(now)) = (live, attribute) {
             seen.push((live.name.as_str(), now.type_oid, now.type_modifier));
         }
-        let is_certain = live.is_some();
+        let is_certain = live.is_some() && (column.target.is_some() || unwritten == Unwritten::AreSent);
         candidates.push(Candidate {
             attnum: column.attnum,
             seen,
@@ -183,7 +211,8 @@ impl Search<'_> {
             }
             return;
         };
-        if missing > self.candidates.len() - at {
+        let rest = self.candidates.get(at..).unwrap_or_default();
+        if missing > rest.len() || rest.iter().filter(|candidate| candidate.is_certain).count() > missing {
             return;
         }
         let (is_certain, stays, is_new) =

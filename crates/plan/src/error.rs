@@ -1,14 +1,12 @@
 //! [`PlanError`]: why a table or a batch cannot be planned.
 
-use segcdc_model::{Disposition, Fault, QualifiedName, TableKind};
+use segcdc_model::{QualifiedName, TableKind};
 
 use crate::convert::ValueError;
-use crate::rules::{
-    ChangeKind, ChangePolicy, ValuePolicy, append_only_ignoring, of_column, on_schema_change, rename_column,
-    rename_table,
-};
-use crate::target_name;
+use crate::rules::{ChangeKind, ValuePolicy};
 use crate::target_type::TargetType;
+
+mod fault;
 
 /// Why something cannot be planned. Each case but the last two concerns one table.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -188,6 +186,16 @@ pub enum PlanError {
         /// The index that could, were it the replica identity.
         identity: Option<String>,
     },
+    /// A rule leaves a column out that is needed, or wants one that there is not.
+    #[error("column \"{column}\" of {table} {reason}")]
+    ColumnChoice {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// What is wrong, behind the column.
+        reason: &'static str,
+    },
     /// A rule asks of a column what it cannot have.
     #[error("column \"{column}\" of {table} cannot have the policy {policy}: {detail}")]
     PolicyImpossible {
@@ -280,11 +288,6 @@ pub enum PlanError {
     },
 }
 
-/// The flag that makes `target` of a table.
-fn moved(table: &QualifiedName, target: &QualifiedName) -> String {
-    rename_table(table, Some(&target.schema), &target.name)
-}
-
 // === impl PlanError ===
 
 impl PlanError {
@@ -312,6 +315,7 @@ impl PlanError {
             | PlanError::TargetNameClash { .. }
             | PlanError::KeyTooWide { .. }
             | PlanError::KeyUnusable { .. }
+            | PlanError::ColumnChoice { .. }
             | PlanError::PolicyImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
@@ -319,169 +323,5 @@ impl PlanError {
             | PlanError::OutOfOrder { .. }
             | PlanError::NotInMemory { .. } => None,
         }
-    }
-}
-
-impl Fault for PlanError {
-    fn code(&self) -> &'static str {
-        match self {
-            PlanError::NotStreamable { .. } => "TABLE_NOT_STREAMABLE",
-            PlanError::MoneyLocale { .. } => "MONEY_LOCALE",
-            PlanError::ReservedSchema { .. } => "SCHEMA_RESERVED",
-            PlanError::TargetName { .. } | PlanError::ColumnName { .. } => "IDENTIFIER_INVALID",
-            PlanError::NoColumns { .. } => "TABLE_WITHOUT_COLUMNS",
-            PlanError::TooManyColumns { .. } => "TOO_MANY_COLUMNS",
-            PlanError::ColumnNameClash { .. } => "COLUMN_NAME_CLASH",
-            PlanError::TargetNameClash { .. } => "DUPLICATE_MAPPING",
-            PlanError::KeyTooWide { .. } => "KEY_TOO_WIDE",
-            PlanError::KeyUnusable { .. } => "KEY_UNUSABLE",
-            PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
-            PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
-            PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
-            PlanError::SchemaChanged { .. } | PlanError::SchemaChangeHalted { .. } => "SCHEMA_CHANGED",
-            PlanError::TableRecreated { .. } => "TABLE_RECREATED",
-            PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
-            PlanError::UnidentifiedChanged { .. } => "NO_REPLICA_IDENTITY",
-            PlanError::AppendOnlyChanged { .. } => "APPEND_ONLY_CHANGED",
-            PlanError::DeadLetterLimit { .. } => "DEAD_LETTER_LIMIT",
-            PlanError::Contradiction { .. } => "STREAM_CONTRADICTION",
-            PlanError::Value { source, .. } => source.code(),
-            PlanError::EmptyBatch => "BATCH_EMPTY",
-            PlanError::OutOfOrder { .. } => "STREAM_OUT_OF_ORDER",
-            PlanError::NotInMemory { .. } => "BATCH_NOT_IN_MEMORY",
-        }
-    }
-
-    fn disposition(&self) -> Disposition {
-        match self {
-            PlanError::NotStreamable { .. }
-            | PlanError::MoneyLocale { .. }
-            | PlanError::ReservedSchema { .. }
-            | PlanError::TargetName { .. }
-            | PlanError::NoColumns { .. }
-            | PlanError::TooManyColumns { .. }
-            | PlanError::ColumnName { .. }
-            | PlanError::ColumnNameClash { .. }
-            | PlanError::TargetNameClash { .. }
-            | PlanError::KeyTooWide { .. }
-            | PlanError::KeyUnusable { .. }
-            | PlanError::PolicyImpossible { .. }
-            | PlanError::TypeImpossible { .. }
-            | PlanError::TypeNarrows { .. }
-            | PlanError::SchemaChanged { .. }
-            | PlanError::SchemaChangeHalted { all: false, .. }
-            | PlanError::TableRecreated { .. }
-            | PlanError::ReplicaIdentityChanged { .. }
-            | PlanError::UnidentifiedChanged { .. }
-            | PlanError::AppendOnlyChanged { .. }
-            | PlanError::DeadLetterLimit { .. }
-            | PlanError::Contradiction { .. }
-            | PlanError::Value { .. } => Disposition::HaltTable,
-            PlanError::SchemaChangeHalted { all: true, .. }
-            | PlanError::EmptyBatch
-            | PlanError::OutOfOrder { .. }
-            | PlanError::NotInMemory { .. } => Disposition::Halt,
-        }
-    }
-
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one arm a case, which the page of error codes is written from"
-    )]
-    fn hint(&self) -> String {
-        match self {
-            PlanError::MoneyLocale { .. } => {
-                "take the setting from the role with ALTER ROLE ... RESET lc_monetary (and with IN DATABASE ..., if it \
-                 is there), or say what the database means with ALTER DATABASE ... SET lc_monetary; or leave the table out"
-            }
-            PlanError::NotStreamable { .. } => {
-                "leave it out, or replicate the tables behind a view, or make an unlogged table a logged one"
-            }
-            PlanError::ReservedSchema { table, target } => {
-                let flag = moved(table, &target_name::in_other_schema(target));
-                return format!("send it to another schema, {flag}, or leave the table out");
-            }
-            PlanError::TargetName { table, target, .. } => {
-                let flag = moved(table, &target_name::possible(target));
-                return format!("give it another name, {flag}, or leave the table out");
-            }
-            PlanError::ColumnName { table, column, target, .. } => {
-                let flag = rename_column(table, column, &target_name::free(target, |_| false));
-                return format!("give it another name, {flag}");
-            }
-            PlanError::NoColumns { .. } => "leave the table out, or add a column to it",
-            PlanError::TooManyColumns { .. } => "leave the table out, or split it at the source",
-            PlanError::ColumnNameClash { table, column, free, .. } => {
-                let flag = rename_column(table, column, free);
-                return format!("give one of the two columns another name, {flag}");
-            }
-            PlanError::TargetNameClash { table, target, free, .. } => {
-                let flag = rename_table(table, Some(&target.schema), free);
-                return format!("give one of the two tables another name, {flag}, or leave one out");
-            }
-            PlanError::KeyUnusable { identity: Some(_), .. } => {
-                "make the index the replica identity, or set REPLICA IDENTITY FULL"
-            }
-            PlanError::KeyUnusable { .. } => {
-                "name a unique index of plain NOT NULL columns, of all rows and not deferrable; without --key, rows are matched by \
-                 their whole content (REPLICA IDENTITY FULL)"
-            }
-            PlanError::KeyTooWide { .. } => {
-                "choose a narrower unique index with ALTER TABLE ... REPLICA IDENTITY USING INDEX"
-            }
-            PlanError::PolicyImpossible { .. } => {
-                "give the column another policy: text, set_aside, or the default halt"
-            }
-            PlanError::TypeImpossible { .. } => {
-                "give the column one of these types with --type, or leave the rule away: the usual type holds every value \
-                 (docs/reference/types.md)"
-            }
-            PlanError::TypeNarrows { table, column, in_key, .. } => {
-                let rule = of_column("--on-value", table, column, "set_aside");
-                let other_policies =
-                    if *in_key { "halt (the table)" } else { "halt (the table), null or clamp" };
-                return format!("say what becomes of them: {rule}, or {other_policies}; or choose a wider type");
-            }
-            PlanError::SchemaChanged { .. } => {
-                "bring the target table to the new shape, then copy the table again"
-            }
-            PlanError::SchemaChangeHalted { table, kind, all, .. } => {
-                let rule = |policy| on_schema_change(table, *kind, policy);
-                let (apply, ignore) = (rule(ChangePolicy::Apply), rule(ChangePolicy::Ignore));
-                return match all {
-                    true => format!("start it again with {apply} or {ignore}"),
-                    false => format!(
-                        "copy the table again with segcdc table resync; {apply} or {ignore} lets such changes pass from then on"
-                    ),
-                };
-            }
-            PlanError::TableRecreated { .. } => "copy the table again",
-            PlanError::ReplicaIdentityChanged { .. } => {
-                "set the replica identity back to what it was, then copy the table again"
-            }
-            PlanError::UnidentifiedChanged { .. } => {
-                "add a primary key, or set REPLICA IDENTITY FULL, then copy the table again"
-            }
-            PlanError::AppendOnlyChanged { table, .. } => {
-                let rule = append_only_ignoring(table);
-                return format!("{rule} leaves them out, without it they are applied; then copy the table again");
-            }
-            PlanError::DeadLetterLimit { .. } => {
-                "look at what segcdc deadletter lists; correct the rows at the source, or give the column another \
-                 policy (text holds everything), then copy the table again"
-            }
-            PlanError::Contradiction { .. } => {
-                "copy the table again, and report this: it is a fault of the product or of the stream"
-            }
-            PlanError::Value { source, .. } => return source.hint(),
-            PlanError::EmptyBatch | PlanError::OutOfOrder { .. } | PlanError::NotInMemory { .. } => {
-                "restart the pipeline; it goes on from its checkpoint. If it happens again, report it"
-            }
-        }
-        .to_owned()
-    }
-
-    fn fix_sql(&self) -> Option<String> {
-        None
     }
 }

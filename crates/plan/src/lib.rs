@@ -15,6 +15,7 @@
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
 //! - [`target_type`], [`type_override`]: T-SQL types that a user wishes for columns, and whether they can be
 //! - [`mod@table_plan`]: the wanted target table
+//! - `column_choice`: which columns are replicated
 //! - [`target_name`]: which names are one name to the target, and which it has not
 //! - [`key`]: which columns identify a row, and when two keys are the same key
 //! - [`known_table`], [`schema_change`]: what a table was at the checkpoint, and what a new description of it means
@@ -36,6 +37,7 @@ mod attnums;
 pub mod batch;
 pub mod bind;
 pub mod canonical;
+mod column_choice;
 pub mod convert;
 pub mod error;
 pub mod fit;

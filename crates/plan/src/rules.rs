@@ -9,6 +9,7 @@
 //! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
 //! --key       public.log=log_id             --key 'public.log=(site, number)'
 //! --append-only public.log                  --append-only public.log=ignore
+//! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
 //! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
 //! ```
 //!
@@ -20,13 +21,13 @@
 mod append_only;
 mod change_policy;
 mod flag;
+mod read;
 mod selector;
 mod value_policy;
 
-use segcdc_model::name_pattern::parse_dotted;
 use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
 
-use crate::target_type::{self, TargetType};
+use crate::target_type::TargetType;
 
 pub use append_only::OnChange;
 pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
@@ -49,6 +50,10 @@ pub struct Rules {
     pub append_only: Vec<Rule<OnChange>>,
     /// What becomes of changes of source tables.
     pub changes: Vec<Rule<ChangeRule>>,
+    /// The columns of tables that are replicated, and no others.
+    pub columns: Vec<Rule<Vec<String>>>,
+    /// Columns that are not replicated.
+    pub exclude_columns: Vec<Rule<LeaveOut>>,
 }
 
 /// One rule.
@@ -70,6 +75,10 @@ pub enum KeyChoice {
     /// The columns of a unique index, in any order.
     Columns(Vec<String>),
 }
+
+/// A column is not replicated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaveOut;
 
 /// A name in the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +104,10 @@ pub struct RuleTexts {
     pub append_only: Vec<String>,
     /// Of [`Rules::changes`].
     pub changes: Vec<String>,
+    /// Of [`Rules::columns`].
+    pub columns: Vec<String>,
+    /// Of [`Rules::exclude_columns`].
+    pub exclude_columns: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -117,25 +130,38 @@ impl Rules {
     /// # Errors
     /// The first one that cannot be understood.
     pub fn parse(texts: &RuleTexts) -> Result<Rules, RuleError> {
+        fn all<T>(
+            texts: &[String],
+            read: impl Fn(&str) -> Result<Rule<T>, RuleError>,
+        ) -> Result<Vec<Rule<T>>, RuleError> {
+            texts.iter().map(|text| read(text)).collect()
+        }
         Ok(Rules {
-            values: texts.values.iter().map(|text| value_rule(text)).collect::<Result<_, _>>()?,
-            types: texts.types.iter().map(|text| type_rule(text)).collect::<Result<_, _>>()?,
-            renames: texts.renames.iter().map(|text| rename_rule(text)).collect::<Result<_, _>>()?,
-            keys: texts.keys.iter().map(|text| key_rule(text)).collect::<Result<_, _>>()?,
-            append_only: texts.append_only.iter().map(|text| append_rule(text)).collect::<Result<_, _>>()?,
-            changes: texts.changes.iter().map(|text| change_rule(text)).collect::<Result<_, _>>()?,
+            values: all(&texts.values, read::value_rule)?,
+            types: all(&texts.types, read::type_rule)?,
+            renames: all(&texts.renames, read::rename_rule)?,
+            keys: all(&texts.keys, read::key_rule)?,
+            append_only: all(&texts.append_only, read::append_rule)?,
+            changes: all(&texts.changes, read::change_rule)?,
+            columns: all(&texts.columns, read::columns_rule)?,
+            exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
         })
     }
 
     /// The rules as they were written.
     pub fn texts(&self) -> RuleTexts {
+        fn all<T>(rules: &[Rule<T>]) -> Vec<String> {
+            rules.iter().map(|rule| rule.text.clone()).collect()
+        }
         RuleTexts {
-            values: self.values.iter().map(|rule| rule.text.clone()).collect(),
-            types: self.types.iter().map(|rule| rule.text.clone()).collect(),
-            renames: self.renames.iter().map(|rule| rule.text.clone()).collect(),
-            keys: self.keys.iter().map(|rule| rule.text.clone()).collect(),
-            append_only: self.append_only.iter().map(|rule| rule.text.clone()).collect(),
-            changes: self.changes.iter().map(|rule| rule.text.clone()).collect(),
+            values: all(&self.values),
+            types: all(&self.types),
+            renames: all(&self.renames),
+            keys: all(&self.keys),
+            append_only: all(&self.append_only),
+            changes: all(&self.changes),
+            columns: all(&self.columns),
+            exclude_columns: all(&self.exclude_columns),
         }
     }
 
@@ -157,6 +183,8 @@ impl Rules {
             keys: either(&self.keys, &stored.keys),
             append_only: either(&self.append_only, &stored.append_only),
             changes: either(&self.changes, &stored.changes),
+            columns: either(&self.columns, &stored.columns),
+            exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
         }
     }
 
@@ -202,6 +230,21 @@ impl Rules {
         })
     }
 
+    /// The columns of a table that are wanted and no others; `None` when nothing says so.
+    pub fn columns(&self, table: &QualifiedName) -> Option<&[String]> {
+        most_specific(&self.columns, |selector| selector.matches_table(table))
+            .map(|rule| rule.says.as_slice())
+    }
+
+    /// The option that leaves a column out; `None` for one that is replicated.
+    pub fn leaves_out(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&'static str> {
+        if self.columns(table).is_some_and(|columns| !columns.contains(&column.name)) {
+            return Some("--columns");
+        }
+        let excluded = self.exclude_columns.iter().any(|rule| rule.selector.matches_column(table, column));
+        excluded.then_some("--exclude-columns")
+    }
+
     /// The rules that mean nothing of `tables`, nor a table of `others`, whose columns are not known: as they were
     /// written, and whether they name one thing, so that it is missed.
     pub fn unused(&self, tables: &[&SourceTable], others: &[&QualifiedName]) -> Vec<(String, bool)> {
@@ -212,18 +255,20 @@ impl Rules {
                         || table.columns.iter().any(|column| selector.matches_column(&table.name, column))
                 })
         };
-        let values = self.values.iter().map(|rule| ("--on-value", &rule.selector, &rule.text));
-        let types = self.types.iter().map(|rule| ("--type", &rule.selector, &rule.text));
-        let renames = self.renames.iter().map(|rule| ("--rename", &rule.selector, &rule.text));
-        let keys = self.keys.iter().map(|rule| ("--key", &rule.selector, &rule.text));
-        let append_only = self.append_only.iter().map(|rule| ("--append-only", &rule.selector, &rule.text));
-        let changes = self.changes.iter().map(|rule| ("--on-schema-change", &rule.selector, &rule.text));
-        values
-            .chain(types)
-            .chain(renames)
-            .chain(keys)
-            .chain(append_only)
-            .chain(changes)
+        fn all<'a, T>(
+            option: &'static str,
+            rules: &'a [Rule<T>],
+        ) -> impl Iterator<Item = (&'static str, &'a Selector, &'a String)> {
+            rules.iter().map(move |rule| (option, &rule.selector, &rule.text))
+        }
+        all("--on-value", &self.values)
+            .chain(all("--type", &self.types))
+            .chain(all("--rename", &self.renames))
+            .chain(all("--key", &self.keys))
+            .chain(all("--append-only", &self.append_only))
+            .chain(all("--on-schema-change", &self.changes))
+            .chain(all("--columns", &self.columns))
+            .chain(all("--exclude-columns", &self.exclude_columns))
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -234,156 +279,6 @@ impl Rules {
 fn most_specific<T>(rules: &[Rule<T>], matches: impl Fn(&Selector) -> bool) -> Option<&Rule<T>> {
     // Of several maxima, `max_by_key` returns the last one.
     rules.iter().filter(|rule| matches(&rule.selector)).max_by_key(|rule| rule.selector.specificity())
-}
-
-/// `POLICY` or `SELECTOR=POLICY`.
-fn value_rule(text: &str) -> Result<Rule<ValuePolicy>, RuleError> {
-    let bad = |reason| rule_error("--on-value", text, reason);
-    let (selector, word) = match split(text) {
-        Some((selector, word)) => (Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?, word),
-        None => (Selector::Everything, text.trim()),
-    };
-    let says = ValuePolicy::from_word(word)
-        .ok_or_else(|| bad("the policies are halt, text, null, clamp and set_aside"))?;
-    Ok(Rule { selector, says, text: text.to_owned() })
-}
-
-/// `SELECTOR=TYPE`.
-fn type_rule(text: &str) -> Result<Rule<TargetType>, RuleError> {
-    let bad = |reason| rule_error("--type", text, reason);
-    let (selector, says) = split(text).ok_or_else(|| bad("it has no target type behind an equals sign"))?;
-    let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;
-    let says = target_type::parse(says).map_err(bad)?;
-    Ok(Rule { selector, says, text: text.to_owned() })
-}
-
-/// `TABLE=NAME`, `TABLE=SCHEMA.NAME` or `COLUMN=NAME`.
-fn rename_rule(text: &str) -> Result<Rule<NewName>, RuleError> {
-    let bad = |reason| rule_error("--rename", text, reason);
-    let (selector, name) = split(text).ok_or_else(|| bad("it has no new name behind an equals sign"))?;
-    let selector = Selector::parse(selector).ok_or_else(|| bad(BAD_SELECTOR))?;
-    let names = parse_dotted(name).ok_or_else(|| bad("the new name cannot be read"))?;
-    let names: Option<Vec<String>> = names.iter().map(segcdc_model::NamePattern::literal).collect();
-    let names = names.ok_or_else(|| bad("a new name has no wildcards"))?;
-    let says = match (names.as_slice(), &selector) {
-        ([name], Selector::Table { .. } | Selector::Column { .. }) => {
-            NewName { schema: None, name: name.clone() }
-        }
-        ([schema, name], Selector::Table { .. }) => {
-            NewName { schema: Some(schema.clone()), name: name.clone() }
-        }
-        (_, Selector::Everything | Selector::Type(_)) => {
-            return Err(bad("only a table (schema.table) or a column (schema.table.column) has a name"));
-        }
-        _ => return Err(bad("the new name has too many parts")),
-    };
-    Ok(Rule { selector, says, text: text.to_owned() })
-}
-
-/// `TABLE=INDEX` or `TABLE=(COLUMN, ..)`.
-fn key_rule(text: &str) -> Result<Rule<KeyChoice>, RuleError> {
-    let bad = |reason| rule_error("--key", text, reason);
-    let (selector, wanted) = split(text).ok_or_else(|| bad("it has no index behind an equals sign"))?;
-    let selector = one_table(selector)
-        .ok_or_else(|| bad("in front of the equals sign stands one table, as schema.table"))?;
-    let name = |text: &str| {
-        let names = parse_dotted(text.trim())?;
-        let [name] = names.as_slice() else { return None };
-        name.literal()
-    };
-    let says = match wanted.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
-        Some(columns) => {
-            split_commas(columns).into_iter().map(name).collect::<Option<_>>().map(KeyChoice::Columns)
-        }
-        None => name(wanted).map(KeyChoice::Index),
-    };
-    let says = says.ok_or_else(|| {
-        bad("behind the equals sign stands the name of an index, or columns in parentheses: (a, b)")
-    })?;
-    Ok(Rule { selector, says, text: text.to_owned() })
-}
-
-/// `TABLE` or `TABLE=POLICY`.
-fn append_rule(text: &str) -> Result<Rule<OnChange>, RuleError> {
-    let bad = |reason| rule_error("--append-only", text, reason);
-    let (selector, says) = match split(text) {
-        Some((selector, word)) => (selector, OnChange::from_word(word)),
-        None => (text.trim(), Some(OnChange::default())),
-    };
-    let selector = one_table(selector).ok_or_else(|| bad("it is about one table, as schema.table"))?;
-    let says = says.ok_or_else(|| bad("the policies are halt and ignore"))?;
-    Ok(Rule { selector, says, text: text.to_owned() })
-}
-
-/// `POLICY`, `KIND=POLICY`, or one of both behind `TABLE:`.
-fn change_rule(text: &str) -> Result<Rule<ChangeRule>, RuleError> {
-    let bad = |reason| rule_error("--on-schema-change", text, reason);
-    let (selector, says) = match split_at(text, ':') {
-        Some((selector, says)) => {
-            let selector = Selector::parse(selector).filter(Selector::is_table);
-            (
-                selector
-                    .ok_or_else(|| bad("in front of the colon stands schema.table; * and ? are wildcards"))?,
-                says,
-            )
-        }
-        None => (Selector::Everything, text.trim()),
-    };
-    let (kind, policy) = match split(says) {
-        Some((kind, policy)) => (Some(ChangeKind::from_word(kind).ok_or_else(|| bad(BAD_KIND))?), policy),
-        None => (None, says),
-    };
-    let policy = ChangePolicy::from_word(policy)
-        .ok_or_else(|| bad("the policies are apply, ignore, halt (the table) and halt-all"))?;
-    Ok(Rule { selector, says: ChangeRule { kind, policy }, text: text.to_owned() })
-}
-
-/// What is wrong with a kind of change.
-const BAD_KIND: &str = "the kinds are add-column, drop-column, rename-column, change-type, rewrite-column, set-not-null, drop-not-null, \
-     rename-table and set-schema";
-
-/// One table without wildcards.
-fn one_table(text: &str) -> Option<Selector> {
-    Selector::parse(text).filter(|selector| selector.is_table() && selector.is_literal())
-}
-
-/// The parts between commas outside of quotes.
-fn split_commas(text: &str) -> Vec<&str> {
-    let mut quoted = false;
-    text.split(|character| {
-        quoted ^= character == '"';
-        character == ',' && !quoted
-    })
-    .collect()
-}
-
-/// What is wrong with what stands in front of the equals sign.
-const BAD_SELECTOR: &str = "in front of the equals sign stands schema.table, schema.table.column or a type; * and ? are wildcards, and names \
-     with other characters stand in double quotes";
-
-/// What stands in front of and behind the first equals sign outside of quotes, without blanks around it.
-fn split(text: &str) -> Option<(&str, &str)> {
-    split_at(text, '=')
-}
-
-/// The same for another sign of one byte.
-fn split_at(text: &str, sign: char) -> Option<(&str, &str)> {
-    let mut quoted = false;
-    for (at, character) in text.char_indices() {
-        match character {
-            '"' => quoted = !quoted,
-            character if character == sign && !quoted => {
-                let (selector, behind) = text.split_at_checked(at)?;
-                return Some((selector.trim(), behind.get(1..)?.trim()));
-            }
-            _ => {}
-        }
-    }
-    None
-}
-
-fn rule_error(option: &'static str, text: &str, reason: &'static str) -> RuleError {
-    RuleError { option, text: text.chars().filter(|c| !c.is_control()).take(200).collect(), reason }
 }
 
 // === impl RuleError ===
@@ -400,7 +295,8 @@ impl Fault for RuleError {
     fn hint(&self) -> String {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
-         --on-schema-change 'public.orders:drop-column=apply'"
+         --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
+         --exclude-columns 'public.*.password'"
             .to_owned()
     }
 }

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, SourceColumn, SourceTable};
+use segcdc_model::{
+    ArrayElement, MssqlType, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind,
+};
 
+use crate::column_choice;
 use crate::error::PlanError;
 use crate::key;
 use crate::rules::{OnChange, Rules, ValuePolicy};
@@ -159,6 +162,25 @@ impl TablePlan {
         self.index_of_attnum(attnum).is_some_and(|column| self.is_key(column))
     }
 
+    /// The column list that a publication of the table may have, by names at the source; `None` where it has to send all
+    /// columns.
+    ///
+    /// PostgreSQL refuses the application's UPDATE and DELETE when the replica identity is not in the list, and with
+    /// REPLICA IDENTITY FULL whatever is listed (CREATE PUBLICATION, "Notes"). Partitions may have FULL where their root
+    /// has not.
+    pub fn column_list(&self, rules: &Rules) -> Option<Vec<String>> {
+        let source = &self.source;
+        rules.columns(&source.name)?;
+        let identity = match source.replica_identity {
+            ReplicaIdentity::Default => &source.primary_key,
+            ReplicaIdentity::Index => &source.identity_index,
+            ReplicaIdentity::Full | ReplicaIdentity::Nothing => return None,
+        };
+        let is_planned = |index: &usize| self.columns.iter().any(|column| column.source_index == *index);
+        let can = identity.iter().all(is_planned) && source.kind != TableKind::Partitioned;
+        can.then(|| self.columns.iter().map(|column| column.source_name.clone()).collect())
+    }
+
     /// Whether `column` is part of the key.
     pub fn is_key(&self, column: usize) -> bool {
         self.key_columns().contains(&column)
@@ -170,10 +192,11 @@ impl TablePlan {
 /// # Errors
 /// When the table cannot be streamed, or SQL Server cannot have such a table; the cases of [`PlanError`] say which.
 pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, PlanError> {
-    table_plan_without(source, naming, &[])
+    table_plan_without(source, naming, &column_choice::left_out(source, &naming.rules)?)
 }
 
-/// As [`table_plan()`], without the columns of these numbers.
+/// The table with all columns but those of these numbers, whatever the rules say of columns that are replicated: what was
+/// decided of a column when it was first seen stays, whatever it is called later.
 ///
 /// # Errors
 /// As [`table_plan()`].
@@ -192,7 +215,11 @@ pub fn table_plan_without(
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
     for (source_index, column) in source.columns.iter_mut().enumerate() {
         let in_key = identity.source_columns().contains(&source_index);
-        if (column.generated && !in_key) || left_out.contains(&column.attnum) {
+        if left_out.contains(&column.attnum) {
+            column_choice::check_not_in_key(&source.name, column, in_key)?;
+            continue;
+        }
+        if column.generated && !in_key {
             continue;
         }
         if column.pg_type == PgType::MoneyOfUnknownDigits {

@@ -3,10 +3,13 @@
 //! Facts are read by a few queries of the catalog; what they mean is decided by functions without I/O. Nothing is
 //! changed: no slot, publication or setting is made or touched to see whether it could be.
 
+use std::collections::HashMap;
+
 use segcdc_model::{Fault, Finding, QualifiedName, Side, SourceTable};
 
 use crate::config::SourceConfig;
 use crate::error::SourceError;
+use crate::publication::WantedTable;
 use crate::quote;
 use crate::replication::Replication;
 use crate::session::Session;
@@ -44,6 +47,10 @@ pub struct PreflightRequest {
     pub slot_to_create: String,
     /// The tables that are wanted, as [`crate::catalog::tables`] found them.
     pub tables: Vec<SourceTable>,
+    /// Names of the columns that are wanted of tables, by OID; all columns of tables that are not among them.
+    pub columns: HashMap<u32, Vec<String>>,
+    /// What a publication that is made is to send of tables, where that is not all.
+    pub narrowed: Vec<WantedTable>,
 }
 
 /// Checks everything that an ordinary session can see. All checks that pass say so too.
@@ -99,9 +106,15 @@ impl PreflightRequest {
         self.tables.iter().filter(|table| table::kind_problem(table).is_none() && table::has_identity(table))
     }
 
-    /// Names of [`PreflightRequest::streamable`].
-    fn streamable_names(&self) -> Vec<QualifiedName> {
-        self.streamable().map(|table| table.name.clone()).collect()
+    /// What a publication has to send of [`PreflightRequest::streamable`].
+    fn to_publish(&self) -> Vec<WantedTable> {
+        self.streamable().map(|table| self.wanted(&table.name)).collect()
+    }
+
+    /// What a publication has to send of a table.
+    fn wanted(&self, table: &QualifiedName) -> WantedTable {
+        let narrowed = self.narrowed.iter().find(|wanted| wanted.name == *table);
+        narrowed.cloned().unwrap_or_else(|| table.clone().into())
     }
 }
 

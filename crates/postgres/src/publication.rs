@@ -127,26 +127,35 @@ async fn column_names(
     rows.into_iter().map(|mut row| Ok(((row.value()?, row.value()?), row.text()?))).collect()
 }
 
+/// A table as a publication is to have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedTable {
+    /// Name.
+    pub name: QualifiedName,
+    /// The columns that are to be sent, from PostgreSQL 15 on; `None` for all, now and later.
+    pub columns: Option<Vec<String>>,
+}
+
+/// Whether the server can be told which columns to send: from PostgreSQL 15 on.
+pub async fn has_column_lists(session: &Session) -> Result<bool, SourceError> {
+    let sql = "SELECT current_setting('server_version_num')";
+    let version: u32 = session.row(Operation::Query, sql).await?.value()?;
+    Ok(version >= COLUMN_LIST_VERSION)
+}
+
 /// The statement that makes a publication of these tables. Partitioned tables are published as their root, so that
 /// the target needs one table for them.
-pub fn create_sql(name: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
+pub fn create_sql<T: Clone + Into<WantedTable>>(name: &str, tables: &[T]) -> Result<String, SourceError> {
     let name = quote::identifier(name)?;
-    let tables = if tables.is_empty() {
-        String::new()
-    } else {
-        // ONLY: children by inheritance are tables of their own and are named when they are wanted. It means
-        // nothing for a partition root.
-        let names = tables.iter().map(quote::qualified).collect::<Result<Vec<_>, _>>()?;
-        format!(" FOR TABLE ONLY {}", names.join(", ONLY "))
-    };
+    let tables = if tables.is_empty() { String::new() } else { format!(" FOR TABLE {}", listed(tables)?) };
     Ok(format!("CREATE PUBLICATION {name}{tables} WITH (publish_via_partition_root = true)"))
 }
 
 /// Makes a publication of these tables. The role must own the tables and have CREATE on the database.
-pub async fn create(
+pub async fn create<T: Clone + Into<WantedTable>>(
     session: &Session,
     name: &str,
-    tables: &[QualifiedName],
+    tables: &[T],
 ) -> Result<Publication, SourceError> {
     session.execute(Operation::Publication, &create_sql(name, tables)?).await?;
     let made = inspect(session, name).await?;
@@ -154,23 +163,40 @@ pub async fn create(
 }
 
 /// The statement that adds tables to a publication.
-pub fn add_tables_sql(name: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
-    alter_sql(name, "ADD", tables)
+pub fn add_tables_sql<T: Clone + Into<WantedTable>>(name: &str, tables: &[T]) -> Result<String, SourceError> {
+    Ok(format!("ALTER PUBLICATION {} ADD TABLE {}", quote::identifier(name)?, listed(tables)?))
 }
 
 /// The statement that takes tables out of a publication.
 pub fn drop_tables_sql(name: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
-    alter_sql(name, "DROP", tables)
+    let names = tables.iter().map(quote::qualified).collect::<Result<Vec<_>, _>>()?.join(", ONLY ");
+    Ok(format!("ALTER PUBLICATION {} DROP TABLE ONLY {names}", quote::identifier(name)?))
 }
 
 /// Adds tables to a publication.
-pub async fn add_tables(session: &Session, name: &str, tables: &[QualifiedName]) -> Result<(), SourceError> {
-    alter(session, name, "ADD", tables).await
+pub async fn add_tables<T: Clone + Into<WantedTable>>(
+    session: &Session,
+    name: &str,
+    tables: &[T],
+) -> Result<(), SourceError> {
+    session.execute(Operation::Publication, &add_tables_sql(name, tables)?).await
 }
 
 /// Takes tables out of a publication.
 pub async fn drop_tables(session: &Session, name: &str, tables: &[QualifiedName]) -> Result<(), SourceError> {
-    alter(session, name, "DROP", tables).await
+    session.execute(Operation::Publication, &drop_tables_sql(name, tables)?).await
+}
+
+/// Has a publication send of tables that it has what is wanted now, all of it at once or nothing.
+pub async fn replace_tables(
+    session: &Session,
+    name: &str,
+    tables: &[WantedTable],
+) -> Result<(), SourceError> {
+    let names: Vec<QualifiedName> = tables.iter().map(|table| table.name.clone()).collect();
+    let (drop, add) = (drop_tables_sql(name, &names)?, add_tables_sql(name, tables)?);
+    // One request of several statements is one transaction.
+    session.execute(Operation::Publication, &format!("{drop}; {add}")).await
 }
 
 /// Drops a publication, if it is there. Never before its slot: the slot could not be read any more.
@@ -179,19 +205,45 @@ pub async fn drop(session: &Session, name: &str) -> Result<(), SourceError> {
     session.execute(Operation::Publication, &sql).await
 }
 
-/// ALTER PUBLICATION with a list of tables.
-async fn alter(
-    session: &Session,
-    name: &str,
-    action: &str,
-    tables: &[QualifiedName],
-) -> Result<(), SourceError> {
-    session.execute(Operation::Publication, &alter_sql(name, action, tables)?).await
+/// Tables behind FOR TABLE or ADD TABLE.
+fn listed<T: Clone + Into<WantedTable>>(tables: &[T]) -> Result<String, SourceError> {
+    let tables = tables.iter().map(|table| {
+        let WantedTable { name, columns } = table.clone().into();
+        // ONLY: children by inheritance are tables of their own and are named when they are wanted. It means
+        // nothing for a partition root.
+        let mut sql = format!("ONLY {}", quote::qualified(&name)?);
+        if let Some(columns) = columns {
+            let columns =
+                columns.iter().map(|column| quote::identifier(column)).collect::<Result<Vec<_>, _>>()?;
+            sql.push_str(&format!(" ({})", columns.join(", ")));
+        }
+        Ok(sql)
+    });
+    Ok(tables.collect::<Result<Vec<_>, SourceError>>()?.join(", "))
 }
 
-fn alter_sql(name: &str, action: &str, tables: &[QualifiedName]) -> Result<String, SourceError> {
-    let names = tables.iter().map(quote::qualified).collect::<Result<Vec<_>, _>>()?.join(", ONLY ");
-    Ok(format!("ALTER PUBLICATION {} {action} TABLE ONLY {names}", quote::identifier(name)?))
+// === impl WantedTable ===
+
+impl From<QualifiedName> for WantedTable {
+    /// The whole table.
+    fn from(name: QualifiedName) -> Self {
+        WantedTable { name, columns: None }
+    }
+}
+
+// === impl PublishedTable ===
+
+impl PublishedTable {
+    /// Whether just what is wanted of the table is sent.
+    pub fn is(&self, wanted: &WantedTable) -> bool {
+        let sorted = |columns: &Option<Vec<String>>| {
+            columns.clone().map(|mut columns| {
+                columns.sort_unstable();
+                columns
+            })
+        };
+        sorted(&self.columns) == sorted(&wanted.columns)
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +257,17 @@ mod tests {
             create_sql("p q", &tables).unwrap(),
             "CREATE PUBLICATION \"p q\" FOR TABLE ONLY \"public\".\"a\"\"b\", ONLY \"S\".\"c\" \
              WITH (publish_via_partition_root = true)"
+        );
+    }
+
+    #[test]
+    fn columns_are_listed() {
+        let name = QualifiedName::new("public", "t");
+        let columns = Some(vec!["id".to_owned(), "a\"b".to_owned()]);
+        let tables = [WantedTable { columns, ..name.into() }, QualifiedName::new("public", "u").into()];
+        assert_eq!(
+            add_tables_sql("p", &tables).unwrap(),
+            "ALTER PUBLICATION \"p\" ADD TABLE ONLY \"public\".\"t\" (\"id\", \"a\"\"b\"), ONLY \"public\".\"u\""
         );
     }
 }

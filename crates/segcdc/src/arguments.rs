@@ -266,6 +266,10 @@ pub(crate) struct SetupArguments {
     /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all tables
     #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
     pub(crate) tables: Vec<String>,
+    /// Tables that are not replicated though --tables means them, as schema.table with * and ? as wildcards; may be given
+    /// several times
+    #[arg(long, value_name = "PATTERN", env = "SEGCDC_EXCLUDE", hide_env_values = true)]
+    pub(crate) exclude: Vec<String>,
     /// Rules.
     #[command(flatten)]
     pub(crate) rules: RuleArguments,

@@ -86,6 +86,7 @@ fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoint
 /// The pipeline that the arguments describe in full.
 fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
     let patterns = settings::patterns(&arguments.tables)?;
+    let exclude = settings::patterns(&arguments.exclude)?;
     let rules = settings::rules(&arguments.rules)?;
     if arguments.engine.engine == Engine::KafkaConnect && !rules.is_empty() {
         let message = "rules for tables and columns are the native engine's; connectors do not follow them";
@@ -109,6 +110,7 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
     }
     let (endpoints, mut config) = pipeline(&arguments.pipeline, console)?;
     config.patterns = patterns;
+    config.exclude = exclude;
     config.rules = rules;
     config.snapshot = match arguments.snapshot {
         Snapshot::Initial => SnapshotMode::Initial,

@@ -59,6 +59,8 @@ struct RulesView {
     key: Vec<String>,
     append_only: Vec<String>,
     on_schema_change: Vec<String>,
+    columns: Vec<String>,
+    exclude_columns: Vec<String>,
 }
 
 /// One table of a plan.
@@ -256,9 +258,18 @@ impl PlanView {
 
 impl RulesView {
     fn new(rules: &Rules) -> Self {
-        let RuleTexts { values, types, renames, keys, append_only, changes } = rules.texts();
-        let on_schema_change = changes;
-        RulesView { on_value: values, types, rename: renames, key: keys, append_only, on_schema_change }
+        let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns } =
+            rules.texts();
+        RulesView {
+            on_value: values,
+            types,
+            rename: renames,
+            key: keys,
+            append_only,
+            on_schema_change: changes,
+            columns,
+            exclude_columns,
+        }
     }
 
     /// The rules as options of the command line.
@@ -273,6 +284,8 @@ impl RulesView {
             of("--key", &self.key),
             of("--append-only", &self.append_only),
             of("--on-schema-change", &self.on_schema_change),
+            of("--columns", &self.columns),
+            of("--exclude-columns", &self.exclude_columns),
         ]
         .concat()
     }

@@ -111,6 +111,8 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         keys: split(&arguments.key),
         append_only: split(&arguments.append_only),
         changes: split(&arguments.on_schema_change),
+        columns: split(&arguments.columns),
+        exclude_columns: split(&arguments.exclude_columns),
     };
     Ok(Rules::parse(&texts)?)
 }
@@ -234,14 +236,8 @@ mod tests {
     fn rules_are_split_at_commas_and_read() {
         let given = |on_value: &[&str], types: &[&str]| {
             let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
-            let arguments = RuleArguments {
-                on_value: owned(on_value),
-                types: owned(types),
-                rename: Vec::new(),
-                key: Vec::new(),
-                append_only: Vec::new(),
-                on_schema_change: Vec::new(),
-            };
+            let arguments =
+                RuleArguments { on_value: owned(on_value), types: owned(types), ..RuleArguments::default() };
             rules(&arguments)
                 .map(|rules| [rules.texts().values, rules.texts().types].concat())
                 .map_err(|error| error.code.clone())

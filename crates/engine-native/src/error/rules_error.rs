@@ -4,7 +4,10 @@ use segcdc_model::{Disposition, Fault, QualifiedName};
 use segcdc_plan::rules::RuleError;
 
 /// Version of how rules are stored. A higher one is refused.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
+
+/// Version of rules that say nothing of columns that are left out.
+pub(crate) const FIRST_VERSION: u32 = 1;
 
 /// What is wrong with rules.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

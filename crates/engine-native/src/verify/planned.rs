@@ -1,7 +1,7 @@
 //! [`planned`]: which columns of a table are compared.
 
 use segcdc_model::{Fault, SourceColumn, SourceTable};
-use segcdc_plan::{KnownTable, TablePlan, table_plan};
+use segcdc_plan::{KnownTable, Rules, TablePlan, table_plan};
 use segcdc_postgres::catalog;
 use segcdc_sqlserver::TableState;
 
@@ -23,7 +23,7 @@ pub(super) async fn planned(
         return Ok(Err(NotCompared { code: "TABLE_NOT_FOUND".to_owned(), detail }));
     };
     let plan = match known {
-        Some(known) if !has_same_columns(known, &source) => {
+        Some(known) if !has_same_columns(known, &source, &config.rules) => {
             let detail =
                 "it was changed at the source, and no change of a row has shown that to the pipeline yet";
             return Ok(Err(NotCompared { code: "SCHEMA_CHANGED".to_owned(), detail: detail.to_owned() }));
@@ -39,20 +39,29 @@ pub(super) async fn planned(
     Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
 }
 
-/// Whether a table of the source has the columns by which the pipeline knows it.
-fn has_same_columns(known: &KnownTable, source: &SourceTable) -> bool {
-    let known = known.source.columns.iter().filter(|column| !column.generated);
-    let found = source.columns.iter().filter(|column| !column.generated);
-    let what = |column: &SourceColumn| (column.attnum, column.name.clone(), column.type_name.clone());
-    known.map(what).eq(found.map(what))
+/// Whether a table of the source has the columns that the pipeline writes, as it knows them, and no new ones that it is to write.
+fn has_same_columns(known: &KnownTable, source: &SourceTable, rules: &Rules) -> bool {
+    let found = |attnum| source.columns.iter().find(|column| column.attnum == attnum);
+    let what = |column: &SourceColumn| (column.name.clone(), column.type_name.clone());
+    let written = known.columns.iter().filter(|column| column.target.is_some());
+    let is_as_known = written.map(|column| column.attnum).all(|attnum| {
+        let before = known.source.columns.iter().find(|column| column.attnum == attnum);
+        before.map(what) == found(attnum).map(what)
+    });
+    let is_new = |column: &&SourceColumn| !column.generated && column.attnum > known.last_attnum;
+    let mut new = source.columns.iter().filter(is_new);
+    is_as_known && new.all(|column| rules.leaves_out(&source.name, column).is_some())
 }
 
-/// That a table was changed while it was compared, if it was.
+/// That what is written of a table was changed while it was compared, if it was.
 pub(super) fn changed_meanwhile(
     before: Option<&KnownTable>,
     now: Option<&KnownTable>,
 ) -> Option<NotCompared> {
-    let columns = |known: Option<&KnownTable>| known.map(|known| known.columns.clone());
+    let written = |known: &KnownTable| {
+        known.columns.iter().filter(|column| column.target.is_some()).cloned().collect::<Vec<_>>()
+    };
     let detail = "it was changed at the source while it was compared".to_owned();
-    (columns(before) != columns(now)).then(|| NotCompared { code: "SCHEMA_CHANGED".to_owned(), detail })
+    (before.map(written) != now.map(written))
+        .then(|| NotCompared { code: "SCHEMA_CHANGED".to_owned(), detail })
 }

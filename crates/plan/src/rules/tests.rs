@@ -107,6 +107,8 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         keys: vec!["public.a=\"a b\"".to_owned(), "public.b=(x, \"y,z\")".to_owned()],
         append_only: vec!["public.c".to_owned(), "public.\"d=e\" = ignore".to_owned()],
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
+        columns: vec!["public.a=(id, \"b,c\")".to_owned()],
+        exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);
@@ -173,4 +175,37 @@ fn rules_that_mean_nothing_are_found() {
     check("public.order=null", Some(true));
     check("public.orders.Total=null", Some(true));
     check("public.x*=null", Some(false));
+}
+
+#[test]
+fn columns_are_chosen_by_lists_and_by_what_is_left_out() {
+    let table = |name| QualifiedName::new("public", name);
+    let texts = RuleTexts {
+        columns: vec!["public.a=(id, \"B\")".to_owned()],
+        exclude_columns: vec!["public.*.secret".to_owned(), "public.a.id".to_owned()],
+        ..RuleTexts::default()
+    };
+    let rules = Rules::parse(&texts).unwrap();
+    let left_out = |name, of| rules.leaves_out(&table(name), &column(of, "text", PgType::Text));
+    assert_eq!(left_out("a", "B"), None);
+    assert_eq!(left_out("a", "b"), Some("--columns"));
+    assert_eq!(left_out("a", "id"), Some("--exclude-columns"), "what is left out is left out");
+    assert_eq!((left_out("b", "secret"), left_out("b", "b")), (Some("--exclude-columns"), None));
+    for wrong in [
+        "",
+        "public.a",
+        "public.a=",
+        "public.a=()",
+        "public.a=id",
+        "public.*=(id)",
+        "public.a=(i*)",
+        "a.b.c=(id)",
+    ] {
+        let texts = RuleTexts { columns: vec![wrong.to_owned()], ..RuleTexts::default() };
+        assert_eq!(Rules::parse(&texts).unwrap_err().code(), "RULE_INVALID", "{wrong}");
+    }
+    for wrong in ["", "secret", "public.secret", "public.a.b.c", "public.a.\"b"] {
+        let texts = RuleTexts { exclude_columns: vec![wrong.to_owned()], ..RuleTexts::default() };
+        assert_eq!(Rules::parse(&texts).unwrap_err().code(), "RULE_INVALID", "{wrong}");
+    }
 }

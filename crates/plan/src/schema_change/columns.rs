@@ -184,6 +184,9 @@ impl<'a> Columns<'a> {
             if self.is_gone(attnum) {
                 what.push_str("; it was dropped since, and is not made");
                 follow = Follow::Not;
+            } else if let Some(option) = self.unwanted(attnum) {
+                what.push_str(&format!("; {option} leaves it out"));
+                follow = Follow::Not;
             }
             if let Follow::Not = follow {
                 self.steps.adds.push(Step::ignored(kind, what, Vec::new()));
@@ -214,6 +217,12 @@ impl<'a> Columns<'a> {
     fn new_columns(&self) -> Vec<(i16, &'a RelationColumn)> {
         let known = self.described.known;
         self.sent.iter().filter(|(attnum, _)| known.column(*attnum).is_none()).copied().collect()
+    }
+
+    /// The option that leaves a new column out.
+    fn unwanted(&self, attnum: i16) -> Option<&'static str> {
+        let column = self.source_column(attnum).ok()?;
+        self.naming.rules.leaves_out(&self.source.name, column)
     }
 
     /// What kind of change a new column is, and the beginning of what is said of it.

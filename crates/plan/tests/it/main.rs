@@ -1,6 +1,8 @@
 //! The planner, seen from outside: rules one by one, and random histories against a naive model.
 
 #[cfg(test)]
+mod column_choice;
+#[cfg(test)]
 mod fixture;
 #[cfg(test)]
 mod histories;

@@ -508,3 +508,42 @@ fn planned_again_is_what_was_made() {
     assert_eq!(change.known.columns[..2], known.columns[..]);
     assert_eq!(change.plan.key, plan.key);
 }
+
+/// A table of which `secret` and `c` are left out.
+fn known_without(columns: &[&str]) -> (KnownTable, TablePlan, Naming) {
+    let exclude_columns = vec!["public.*.secret".to_owned(), "public.*.c".to_owned()];
+    let rules = Rules::parse(&RuleTexts { exclude_columns, ..RuleTexts::default() }).unwrap();
+    let naming = naming().with_rules(rules);
+    let catalog = catalog(columns, 7);
+    let plan = table_plan(&catalog.table, &naming).unwrap();
+    (KnownTable::new(&catalog, &plan), plan, naming)
+}
+
+#[test]
+fn columns_that_are_left_out_may_be_sent_or_not() {
+    let before = ["id", "secret?", "a?"];
+    let check = |sent: &[&str], now: &[&str], expected: &str| {
+        let (known, plan, naming) = known_without(&before);
+        let (relation, catalog) = (relation(sent), catalog(now, 7));
+        let described =
+            Described { known: &known, plan: &plan, relation: &relation, catalog: &catalog, at: Lsn::new(5) };
+        let decided = decide(described, &naming);
+        if let Ok(Decision::Same(known)) = &decided {
+            let (sent, known) = (sent.len(), known.columns.len());
+            assert_eq!(sent, known, "what is known is what is sent");
+        }
+        assert_eq!(spelled(decided), expected, "{sent:?} {now:?}");
+    };
+    check(&["id", "secret", "a"], &before, "same");
+    check(&["id", "a"], &before, "same");
+    // Renamed, what was left out stays so, and what was not is written on.
+    check(&["id", "open", "a"], &["id", "open?", "a?"], "same");
+    check(&["id", "open", "c"], &["id", "open?", "c?"], "rename a to c");
+    check(&["id", "c"], &["id", "secret?", "c?"], "rename a to c");
+    // Added columns are followed, but those that are meant.
+    check(&["id", "secret", "a", "b"], &["id", "secret?", "a?", "b?"], "add b int = NULL");
+    check(&["id", "secret", "a", "c"], &["id", "secret?", "a?", "c?"], "ignore add-column");
+    // Of one that is not in the publication's list nothing is ever seen.
+    check(&["id", "a"], &["id", "secret?", "a?", "b?"], "same");
+    check(&["id", "secret", "a"], &["id", "secret?", "a?", "c?"], "same");
+}

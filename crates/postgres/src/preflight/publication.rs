@@ -4,7 +4,7 @@ use segcdc_model::{Finding, QualifiedName, Side, SourceTable, TableKind};
 
 use super::{PreflightRequest, Purpose, listed};
 use crate::error::{Operation, SourceError};
-use crate::publication::{self, Publication, PublishedTable};
+use crate::publication::{self, Publication, PublishedTable, WantedTable};
 use crate::quote;
 use crate::session::Session;
 
@@ -40,7 +40,7 @@ fn needed_on_standby(request: &PreflightRequest) -> Result<Finding, SourceError>
         name => name,
     };
     let hint = format!("make it at the primary, and name it here: --publication {name}");
-    Ok(finding.hint(hint).fix(publication::create_sql(name, &request.streamable_names())?))
+    Ok(finding.hint(hint).fix(publication::create_sql(name, &request.to_publish())?))
 }
 
 /// A publication of the name that we want for our own.
@@ -62,7 +62,7 @@ fn missing(name: &str, request: &PreflightRequest) -> Result<Finding, SourceErro
     Ok(match request.purpose {
         Purpose::NewPipeline => finding
             .hint("let the tables' owner make it, or leave --publication out to have one made")
-            .fix(publication::create_sql(name, &request.streamable_names())?),
+            .fix(publication::create_sql(name, &request.to_publish())?),
         Purpose::KnownPipeline => finding.hint(
             "it was dropped; making it again does not mend the slot, which has lost changes that were made \
              without it: the tables have to be copied again",
@@ -78,7 +78,7 @@ fn judge(found: &Publication, request: &PreflightRequest) -> Result<Vec<Finding>
     findings.extend(tables(found, request)?);
     for table in request.streamable() {
         if let Some(published) = found.tables.iter().find(|published| published.oid == table.oid) {
-            findings.extend(narrowed(found, table, published)?);
+            findings.extend(narrowed(found, table, published, request)?);
         }
     }
     if findings.is_empty() {
@@ -137,11 +137,11 @@ fn tables(found: &Publication, request: &PreflightRequest) -> Result<Option<Find
         return Ok(None);
     }
     let detail = format!("the publication {} does not publish {}", found.name, listed(&lacking));
-    let names = lacking.iter().map(quote::qualified).collect::<Result<Vec<_>, _>>()?.join(", ONLY ");
+    let wanted: Vec<WantedTable> = lacking.iter().map(|table| request.wanted(table)).collect();
     Ok(Some(
         Finding::failure(CHECK, Side::Source, "PUBLICATION_TABLES", detail)
             .hint("let the tables' owner add them, or leave them out of --tables")
-            .fix(format!("ALTER PUBLICATION {} ADD TABLE ONLY {names}", quote::identifier(&found.name)?)),
+            .fix(publication::add_tables_sql(&found.name, &wanted)?),
     ))
 }
 
@@ -150,12 +150,16 @@ fn narrowed(
     found: &Publication,
     table: &SourceTable,
     published: &PublishedTable,
+    request: &PreflightRequest,
 ) -> Result<Option<Finding>, SourceError> {
     let is_listed = |name: &String| {
         published.columns.as_ref().is_none_or(|columns| columns.iter().any(|column| column == name))
     };
+    let is_wanted =
+        |name: &String| request.columns.get(&table.oid).is_none_or(|columns| columns.contains(name));
     let lacking = table.columns.iter().filter(|column| !column.generated).map(|column| &column.name);
-    let lacking: Vec<&str> = lacking.filter(|name| !is_listed(name)).map(String::as_str).collect();
+    let lacking = lacking.filter(|name| is_wanted(name) && !is_listed(name));
+    let lacking: Vec<&str> = lacking.map(String::as_str).collect();
     let (code, what) = if published.row_filter.is_some() {
         ("PUBLICATION_ROW_FILTER", "only the rows that a condition selects".to_owned())
     } else if lacking.is_empty() {
@@ -164,11 +168,11 @@ fn narrowed(
         ("PUBLICATION_COLUMNS", format!("not the columns {}", lacking.join(", ")))
     };
     let detail = format!("the publication {} publishes of {} {what}", found.name, table.name);
-    let (name, quoted) = (quote::identifier(&found.name)?, quote::qualified(&table.name)?);
+    let whole = [table.name.clone()];
     Ok(Some(
         Finding::failure(CHECK, Side::Source, code, detail)
-            .hint("let it publish the whole table; source and target would part otherwise")
-            .fix(format!("ALTER PUBLICATION {name} DROP TABLE ONLY {quoted}"))
-            .fix(format!("ALTER PUBLICATION {name} ADD TABLE ONLY {quoted}")),
+            .hint("let it publish all that is wanted of the table; source and target would part otherwise")
+            .fix(publication::drop_tables_sql(&found.name, &whole)?)
+            .fix(publication::add_tables_sql(&found.name, &[request.wanted(&table.name)])?),
     ))
 }

@@ -132,7 +132,7 @@ fn publication_right(facts: &RoleFacts, request: &PreflightRequest) -> Result<Fi
         .hint(format!(
             "let their owner or a superuser make the publication, then start with --publication {name}"
         ))
-        .fix(publication::create_sql(name, &request.streamable_names())?))
+        .fix(publication::create_sql(name, &request.to_publish())?))
 }
 
 fn schemas(facts: &RoleFacts) -> Result<Finding, SourceError> {

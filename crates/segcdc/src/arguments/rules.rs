@@ -42,6 +42,18 @@ pub(crate) struct RuleArguments {
     /// drop-not-null, rename-table and set-schema, usually apply. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_SCHEMA_CHANGE", hide_env_values = true)]
     pub(crate) on_schema_change: Vec<String>,
+    /// The columns of a table that are replicated, those of its key among them, and no others, as in --columns
+    /// 'public.orders=(id, total)'. From PostgreSQL 15 on the publication sends these only (unless the table is partitioned or
+    /// has REPLICA IDENTITY FULL), so that the others never leave the source; do not set REPLICA IDENTITY FULL later, or
+    /// PostgreSQL refuses the application's UPDATE and DELETE. Columns that are added later are not replicated. May be given
+    /// several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_COLUMNS", hide_env_values = true)]
+    pub(crate) columns: Vec<String>,
+    /// Columns that are not replicated, as schema.table.column with * and ? as wildcards, as in --exclude-columns
+    /// 'public.*.password'. They are left out here, and columns that are added later are replicated unless they are meant too.
+    /// May be given several times
+    #[arg(long, value_name = "COLUMN", env = "SEGCDC_EXCLUDE_COLUMNS", hide_env_values = true)]
+    pub(crate) exclude_columns: Vec<String>,
 }
 
 /// What is said of `--type`, with all types that the planner knows.

@@ -79,9 +79,10 @@ pub(crate) async fn run(
     refuse_failures(&checked.findings)?;
     // A pipeline that exists is not changed by going on, so there is nothing to ask about.
     let is_new = checked.existing.is_none();
-    if !is_new && !config.patterns.is_empty() {
+    let names_tables = !config.patterns.is_empty() || !config.exclude.is_empty();
+    if !is_new && names_tables {
         console.talk(
-            "The pipeline exists: its tables are those that it was made with, and --tables has no effect.",
+            "The pipeline exists: its tables are those that it was made with, and --tables and --exclude have no effect.",
         );
     }
     if is_new && !arguments.yes && !ask(console, &signals).await {

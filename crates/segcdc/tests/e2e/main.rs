@@ -5,6 +5,7 @@
 mod append_only;
 mod bags;
 mod big_tables;
+mod choice;
 mod chosen_key;
 mod connect_verbs;
 mod edges;

@@ -126,7 +126,7 @@ impl Servers {
             rename: spec.renames.clone(),
             key: spec.keys.clone(),
             append_only: spec.append_only.clone(),
-            on_schema_change: Vec::new(),
+            ..RuleArguments::default()
         };
         let rules = settings::rules(&rules).map_err(|error| report_of(&error))?;
         let (source, target) = (self.source(&job.source).await?, self.target(&job.target).await?);
