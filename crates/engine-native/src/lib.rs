@@ -82,5 +82,7 @@ pub use status::{
     TableReport, slot, status,
 };
 pub use throttle::Throttle;
-pub use verify::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
+pub use verify::{
+    RepairMode, RepairReport, RepairedRows, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
+};
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};

@@ -302,7 +302,10 @@ pub(crate) async fn export_temporary(context: &Context) -> Result<ExportedSnapsh
 }
 
 /// Bounds the making of a slot, which waits for transactions that are open at the source.
-async fn within_patience<T>(
+///
+/// # Errors
+/// [`EngineError::SlotCreationTimeout`], and the source's.
+pub(crate) async fn within_patience<T>(
     config: &EngineConfig,
     making: impl Future<Output = Result<T, SourceError>>,
 ) -> Result<T, EngineError> {

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! No snapshot of the target is needed (SNAPSHOT isolation is off in most databases), no lock is held, and nothing is
-//! written. What the two sides are compared by is the canonical text of each planned column
+//! written unless it is asked for. What the two sides are compared by is the canonical text of each planned column
 //! ([`segcdc_plan::canonical`]), so the comparison is exactly as fine as the pipeline's promise.
 //!
 //! - `aside`: rows that are set aside, and so are not compared
@@ -21,37 +21,43 @@
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
 //! - `window`: when a difference stands
 //! - `barrier`, `read`: questions to the servers; `readiness`: whether an answer would mean anything
-//! - `table`, `unkeyed_table`: one table from beginning to end
+//! - `table`, `unkeyed_table`: one table compared from beginning to end
+//! - `repair`: rows of standing differences written anew; `touched`, `mend`: which may be, and what has to be
+//! - `one_table`: one table compared, repaired and compared again
 
-use segcdc_model::{Lsn, QualifiedName, TablePhase};
-use segcdc_plan::{OnChange, TableKey};
+use segcdc_model::{Lsn, QualifiedName};
 use segcdc_postgres::{Pattern, catalog};
 use segcdc_sqlserver::TableState;
 use serde::Serialize;
 
 use crate::config::EngineConfig;
+use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::rules_in_force;
 use crate::verify::barrier::Barrier;
-use crate::verify::planned::{changed_meanwhile, planned};
-use crate::verify::read::Stop;
 use crate::verify::readiness::{Carrier, not_ready};
 use crate::verify::reporter::Reporter;
-use crate::verify::table::Comparison;
 
 mod aside;
 mod barrier;
 mod fingerprint;
 mod keyed;
+mod mend;
+mod one_table;
 mod passes;
 mod planned;
 mod read;
 mod readiness;
+mod repair;
+mod repaired;
 mod reporter;
 mod table;
+mod touched;
 mod unkeyed;
 mod unkeyed_table;
 mod window;
+
+pub use repaired::{RepairMode, RepairReport, RepairedRows};
 
 /// Bytes that a comparison may hold when nothing else is asked for.
 pub const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
@@ -71,6 +77,8 @@ pub struct VerifyOptions {
     pub limit: usize,
     /// Memory for the hashes of one table, bytes. A table that needs more is read in several passes.
     pub memory_bytes: usize,
+    /// What is done about differences.
+    pub repair: RepairMode,
 }
 
 /// What was compared, and what was found.
@@ -121,8 +129,11 @@ pub struct TableVerdict {
     pub replaced: u64,
     /// Rows of the source that are set aside as dead letters: not compared, nor the older versions of them in the target.
     pub set_aside: u64,
-    /// The first differences, by key.
+    /// The first differences, by key; those that are left, where rows were repaired.
     pub differences: Vec<Difference>,
+    /// What was done about differences, where there were any and that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repair: Option<RepairReport>,
 }
 
 /// Why a table was not compared.
@@ -197,12 +208,16 @@ pub enum VerifyStage {
     Target,
     /// Looking at candidates again.
     Window,
+    /// Writing rows anew.
+    Repair,
 }
 
-/// Compares the tables of a pipeline. Changes nothing. Dropping the future ends it.
+/// Compares the tables of a pipeline; with [`RepairMode::Write`] mends what differs and compares again. Else it changes
+/// nothing. Dropping the future ends it; rows that were repaired by then stay so.
 ///
 /// # Errors
-/// `STATE_MISSING` when the target does not know the pipeline, and what keeps either server from being asked. What
+/// `STATE_MISSING` when the target does not know the pipeline, `ENGINE_MISMATCH` when rows are to be repaired of one that
+/// another engine runs, and what keeps either server from being asked. What
 /// keeps one table from being compared is in its verdict.
 pub async fn verify(
     config: &EngineConfig,
@@ -210,6 +225,10 @@ pub async fn verify(
     on_progress: &mut (dyn FnMut(&VerifyProgress) + Send),
 ) -> Result<VerifyReport, EngineError> {
     let (mut barrier, state) = Barrier::open(config).await?;
+    if options.repair != RepairMode::Report {
+        // Only the native engine has a checkpoint that says what the target holds.
+        EngineKind::Native.require(&state)?;
+    }
     let config = &rules_in_force::with_rules(config, Some(&state))?;
     let wanted = |table: &&TableState| {
         options.patterns.is_empty() || options.patterns.iter().any(|pattern| pattern.matches(&table.source))
@@ -229,7 +248,7 @@ pub async fn verify(
     let mut verdicts = Vec::with_capacity(tables.len());
     for table in &tables {
         reporter.table(&table.source);
-        verdicts.push(one_table(config, options, &mut barrier, &mut reporter, table).await?);
+        verdicts.push(one_table::run(config, options, &mut barrier, &mut reporter, table).await?);
     }
     // A pipeline that was handed over meanwhile was not followed to the end.
     let now = Carrier::of(&barrier.state().await?);
@@ -261,69 +280,16 @@ async fn nothing_compared(
     })
 }
 
-/// The verdict on one table.
-async fn one_table(
-    config: &EngineConfig,
-    options: &VerifyOptions,
-    barrier: &mut Barrier,
-    reporter: &mut Reporter<'_>,
-    state: &TableState,
-) -> Result<TableVerdict, EngineError> {
-    let verdict = TableVerdict::new(state.source.clone(), state.target.clone());
-    let not_compared = |reason| TableVerdict { not_compared: Some(reason), ..verdict.clone() };
-    let phase = barrier.phase(state.source_oid).await?;
-    if let Some(reason) = reason_to_leave_out(phase, state) {
-        return Ok(not_compared(reason));
-    }
-    let known = barrier.known_table(state.source_oid).await?;
-    let table = match planned(config, barrier, state, known.as_ref()).await? {
-        Ok(table) => table,
-        Err(reason) => return Ok(not_compared(reason)),
-    };
-    if table.key == TableKey::AppendOnly(OnChange::Ignore) && barrier.has_left_out(state.source_oid).await? {
-        let detail = "changes of its rows were left out on purpose (--append-only): the target has rows as they were inserted";
-        return Ok(not_compared(NotCompared { code: APPEND_ONLY.to_owned(), detail: detail.to_owned() }));
-    }
-    let table = &table;
-    let comparison = Comparison { config, options, table, barrier, reporter, verdict: verdict.clone() };
-    let found = match comparison.run().await {
-        Ok(found) => found,
-        Err(Stop::All(error)) => return Err(error),
-        Err(Stop::Table(reason)) => return Ok(not_compared(reason)),
-        Err(Stop::TooMany) => {
-            let detail = "it does not fit into the memory that was allowed, however it is divided".to_owned();
-            return Ok(not_compared(NotCompared { code: "MEMORY".to_owned(), detail }));
-        }
-    };
-    // A table that was set aside in the meantime was not followed to the end.
-    let phase = barrier.phase(state.source_oid).await?;
-    let now = barrier.known_table(state.source_oid).await?;
-    let reason =
-        reason_to_leave_out(phase, state).or_else(|| changed_meanwhile(known.as_ref(), now.as_ref()));
-    Ok(reason.map_or(found, not_compared))
-}
-
-/// Why a table in this phase is not compared; `None` when it is.
-fn reason_to_leave_out(phase: Option<TablePhase>, state: &TableState) -> Option<NotCompared> {
-    let reason = |code: &str, detail: &str| NotCompared { code: code.to_owned(), detail: detail.to_owned() };
-    match phase {
-        Some(TablePhase::Streaming) => None,
-        Some(TablePhase::Quarantined) => Some(match &state.error {
-            Some((code, _)) => reason("QUARANTINED", &format!("it is quarantined because of {code}")),
-            None => reason("QUARANTINED", "it is quarantined"),
-        }),
-        Some(TablePhase::Queued | TablePhase::Copying) => {
-            Some(reason("COPYING", "it is not copied completely"))
-        }
-        None => Some(reason("TABLE_NOT_FOUND", "it is no table of the pipeline any more")),
-    }
-}
-
 // === impl VerifyOptions ===
 
 impl Default for VerifyOptions {
     fn default() -> Self {
-        VerifyOptions { patterns: Vec::new(), limit: DEFAULT_LIMIT, memory_bytes: DEFAULT_MEMORY_BYTES }
+        VerifyOptions {
+            patterns: Vec::new(),
+            limit: DEFAULT_LIMIT,
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+            repair: RepairMode::Report,
+        }
     }
 }
 
@@ -380,6 +346,7 @@ impl TableVerdict {
             replaced: 0,
             set_aside: 0,
             differences: Vec::new(),
+            repair: None,
         }
     }
 

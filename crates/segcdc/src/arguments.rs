@@ -20,6 +20,7 @@ pub(crate) use crate::arguments::rules::RuleArguments;
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 pub(crate) use crate::arguments::up::{LargeTransactionsChoice, UpArguments};
+pub(crate) use crate::arguments::verify::VerifyArguments;
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 
 mod deadletter;
@@ -30,6 +31,7 @@ mod rules;
 mod serve;
 mod steer;
 mod up;
+mod verify;
 mod wal;
 
 /// How the URLs can be given.
@@ -137,12 +139,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'\n  segcdc doctor --scan-keys"
     )]
     Doctor(DoctorArguments),
-    /// Compare source and target row by row, while changes flow
-    #[command(
-        after_help = "Examples:\n  segcdc verify\n  segcdc verify --tables public.orders --limit 100\n  \
-                            segcdc verify -o json\n\nEnds with 0 when all is equal, with 5 when something differs, with 1 when something could \
-                            not be\ncompared or did not rest long enough to be decided."
-    )]
+    /// Compare source and target row by row, while changes flow; with --repair mend what differs
+    #[command(after_help = examples::VERIFY)]
     Verify(VerifyArguments),
     /// Work on single tables of the pipeline
     Table {
@@ -339,26 +337,6 @@ pub(crate) struct StatusArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub(crate) watch: bool,
-}
-
-/// `segcdc verify`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct VerifyArguments {
-    /// The pipeline.
-    #[command(flatten)]
-    pub(crate) pipeline: PipelineArguments,
-    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all of the pipeline
-    #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
-    pub(crate) tables: Vec<String>,
-    /// Differences that are listed with their key, for each table; all are counted
-    #[arg(long, value_name = "N", default_value_t = 20, env = "SEGCDC_LIMIT", hide_env_values = true)]
-    pub(crate) limit: usize,
-    /// Memory for comparing, in MiB; larger tables are read in several passes
-    #[arg(
-        long, value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65536),
-        env = "SEGCDC_MEMORY", hide_env_values = true
-    )]
-    pub(crate) memory: u32,
 }
 
 /// `segcdc migrate`

@@ -21,6 +21,7 @@
 mod alter;
 mod direct;
 mod parts;
+mod repair;
 mod staged;
 mod staged_rows;
 
@@ -31,6 +32,7 @@ use direct::Outcome;
 
 pub use alter::Alteration;
 pub use parts::PartsApply;
+pub use repair::RepairApply;
 
 use crate::error::TargetError;
 use crate::session::Target;

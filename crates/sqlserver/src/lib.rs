@@ -34,7 +34,7 @@ pub mod state;
 pub mod tables;
 mod time_probe;
 
-pub use apply::{Alteration, PartsApply, Settled, apply, settle};
+pub use apply::{Alteration, PartsApply, RepairApply, Settled, apply, settle};
 pub use config::{ConfigError, TargetConfig};
 pub use error::{RefusedValue, TargetError, disposition_of};
 pub use letters::{CountedUse, Letter, LetterCount, LetterFilter};

@@ -79,6 +79,16 @@ impl Barrier {
         &self.source
     }
 
+    /// Who carried the pipeline when the comparison began.
+    pub(crate) fn carrier(&self) -> &Carrier {
+        &self.carrier
+    }
+
+    /// The slot that it reads.
+    pub(crate) fn slot(&self) -> &str {
+        &self.slot
+    }
+
     /// Whether the pipeline has run all the time.
     pub(crate) fn is_running(&self) -> bool {
         self.running

@@ -37,7 +37,8 @@ impl Stop {
         matches!(self, Stop::All(error) if error.disposition() == Disposition::Retry)
     }
 
-    fn table(code: &str, detail: String) -> Self {
+    /// This table cannot be compared, or repaired.
+    pub(crate) fn table(code: &str, detail: String) -> Self {
         Stop::Table(NotCompared { code: code.to_owned(), detail })
     }
 }
@@ -128,12 +129,10 @@ pub(crate) async fn source_by_key(
     table: &TablePlan,
     keys: &[Key],
 ) -> Result<HashMap<Key, Vec<RowHash>>, Stop> {
-    let key_columns = source_key(table);
     let mut found = HashMap::with_capacity(keys.len());
     let mut fingerprinter = Fingerprinter::new(table);
     for chunk in keys.chunks(KEYS_AT_ONCE) {
-        let literals: Vec<Key> = chunk.iter().map(|key| literals(table, key)).collect();
-        let filter = key_filter(&table.source, &key_columns, &literals)?;
+        let filter = source_filter(table, chunk)?;
         source_rows(config, table, Some(&filter), &mut |row| {
             fingerprinter.source(row)?;
             let key = fingerprint::source_texts(table, table.key_columns(), row)?;
@@ -156,9 +155,8 @@ pub(crate) async fn source_versions(
     table: &TablePlan,
     keys: &[Key],
 ) -> Result<HashMap<Key, String>, Stop> {
-    let key_columns = source_key(table);
-    let mut names = Vec::with_capacity(key_columns.len());
-    let mut types = Vec::with_capacity(key_columns.len());
+    let mut names = Vec::with_capacity(table.key_columns().len());
+    let mut types = Vec::with_capacity(table.key_columns().len());
     for column in table.key_columns().iter().filter_map(|index| table.columns.get(*index)) {
         names.push(quote::identifier(&column.source_name)?);
         types.push(&column.pg_type);
@@ -171,8 +169,7 @@ pub(crate) async fn source_versions(
     );
     let mut found = HashMap::with_capacity(keys.len());
     for chunk in keys.chunks(KEYS_AT_ONCE) {
-        let literals: Vec<Key> = chunk.iter().map(|key| literals(table, key)).collect();
-        let filter = key_filter(&table.source, &key_columns, &literals)?;
+        let filter = source_filter(table, chunk)?;
         for row in source.query_text(&format!("{select}{filter}")).await? {
             let mut fields = row.into_iter();
             let Some(version) = fields.next().flatten() else { continue };
@@ -217,6 +214,15 @@ pub(crate) fn complete(key: Vec<Option<String>>) -> Option<Key> {
     key.into_iter().collect()
 }
 
+/// The condition that a row of the source has one of these keys.
+///
+/// # Errors
+/// For a key of another number of columns.
+pub(crate) fn source_filter(table: &TablePlan, keys: &[Key]) -> Result<String, SourceError> {
+    let literals: Vec<Key> = keys.iter().map(|key| literals(table, key)).collect();
+    key_filter(&table.source, &source_key(table), &literals)
+}
+
 /// The key's columns as indices into the source table's columns.
 fn source_key(table: &TablePlan) -> Vec<usize> {
     let columns = table.key_columns().iter();
@@ -224,7 +230,7 @@ fn source_key(table: &TablePlan) -> Vec<usize> {
 }
 
 /// A key in the form in which PostgreSQL reads it.
-fn literals(table: &TablePlan, key: &Key) -> Key {
+pub(crate) fn literals(table: &TablePlan, key: &Key) -> Key {
     let columns = table.key_columns().iter().map(|index| table.columns.get(*index));
     let literal = |(column, text): (Option<&segcdc_plan::ColumnPlan>, &String)| match column {
         Some(column) => canonical::source_text(&column.pg_type, text).into_owned(),
@@ -234,13 +240,14 @@ fn literals(table: &TablePlan, key: &Key) -> Key {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable};
     use segcdc_plan::{Naming, table_plan};
 
     use super::*;
 
-    fn table() -> TablePlan {
+    /// A table whose key is (id, hash).
+    pub(crate) fn table() -> TablePlan {
         let column = |name: &str, attnum, pg_type| SourceColumn {
             name: name.to_owned(),
             attnum,

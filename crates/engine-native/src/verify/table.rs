@@ -42,6 +42,8 @@ pub(crate) struct Comparison<'a, 'p> {
     pub(crate) reporter: &'a mut Reporter<'p>,
     /// What is known so far.
     pub(crate) verdict: TableVerdict,
+    /// Keys of the rows that are not the same on both sides.
+    pub(crate) standing: Vec<Key>,
 }
 
 /// Rows and checksums of both sides.
@@ -86,11 +88,11 @@ impl Candidates {
 // === impl Comparison ===
 
 impl Comparison<'_, '_> {
-    /// Compares the table and returns what was found.
+    /// Compares the table and returns what was found, with the keys of the rows that are not the same on both sides.
     ///
     /// # Errors
     /// [`Stop::Table`] and [`Stop::All`].
-    pub(crate) async fn run(mut self) -> Result<TableVerdict, Stop> {
+    pub(crate) async fn run(mut self) -> Result<(TableVerdict, Vec<Key>), Stop> {
         let mut parts = passes::parts(self.table.source.estimated_rows, self.options.memory_bytes);
         let mut attempts = 1;
         loop {
@@ -100,7 +102,7 @@ impl Comparison<'_, '_> {
                 self.keyed(parts).await
             };
             match outcome {
-                Ok(()) => return Ok(self.verdict),
+                Ok(()) => return Ok((self.verdict, self.standing)),
                 Err(Stop::TooMany) => parts = parts.saturating_mul(2),
                 Err(stop) if stop.may_pass() && attempts < ATTEMPTS => attempts += 1,
                 Err(stop) => return Err(stop),
@@ -261,6 +263,7 @@ impl Comparison<'_, '_> {
             }
             Verdict::Differs { source, target } => (source, target),
         };
+        self.standing.push(key.clone());
         let (kind, columns) = match RowDifference::between(&source, &target) {
             RowDifference::Missing => (DifferenceKind::MissingInTarget, Vec::new()),
             RowDifference::Extra => (DifferenceKind::ExtraInTarget, Vec::new()),
@@ -285,6 +288,7 @@ impl Comparison<'_, '_> {
         (verdict.missing, verdict.extra, verdict.different) = (0, 0, 0);
         (verdict.unstable, verdict.unchecked) = (0, 0);
         verdict.differences.clear();
+        self.standing.clear();
     }
 
     fn column_name(&self, index: usize) -> Option<String> {

@@ -154,7 +154,8 @@ async fn policies_decide_of_each_value_once_across_parts() {
     let snapshot = running.progress.snapshot();
     assert!(snapshot.tables.iter().all(|table| table.error.is_none()), "{:?}", snapshot.tables);
     running.stop().await;
-    let options = VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20 };
+    let options =
+        VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20, ..VerifyOptions::default() };
     let report = verify(&rig.config, &options, &mut |_| {}).await.expect("a verdict");
     assert_eq!((report.differences(), report.undecided()), (0, 0), "{report:#?}");
     let (bad, odd) =

@@ -15,7 +15,8 @@ fn with_rules(rig: &Rig, rules: &[&str]) -> EngineConfig {
 
 /// Rows that `verify` finds different, with what it could not say anything of.
 async fn differences(rig: &Rig) -> u64 {
-    let options = VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20 };
+    let options =
+        VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20, ..VerifyOptions::default() };
     let report = verify(&rig.config, &options, &mut |_| {}).await.expect("a verdict");
     for table in &report.tables {
         assert_eq!(table.not_compared, None, "{table:#?}");

@@ -31,7 +31,8 @@ async fn code(rig: &Rig, name: &str) -> Option<String> {
 
 /// `verify` says that all tables are equal.
 async fn assert_verified(rig: &Rig) {
-    let options = VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20 };
+    let options =
+        VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20, ..VerifyOptions::default() };
     let report = verify(&rig.config, &options, &mut |_| {}).await.unwrap();
     assert!(report.is_equal(), "{report:#?}");
 }

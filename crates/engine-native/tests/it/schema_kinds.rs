@@ -40,7 +40,8 @@ async fn recorded(rig: &Rig) -> Vec<String> {
 
 /// Asserts that `verify` says so, table by table.
 async fn assert_verified(rig: &Rig) {
-    let options = VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20 };
+    let options =
+        VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20, ..VerifyOptions::default() };
     let report = verify(&rig.config, &options, &mut |_| {}).await.unwrap();
     assert!(report.is_equal(), "{report:#?}");
 }

@@ -12,8 +12,9 @@ Examples:
     segcdc doctor
     segcdc plan --tables 'public.*'
 
-  Prove that both sides are equal while changes flow:
+  Prove that both sides are equal while changes flow, and mend what is not:
     segcdc verify
+    segcdc verify --repair
 
 Exit codes:
   0  done                                    4    source or target does not let us in
@@ -51,3 +52,18 @@ Examples:
 
 The first start makes a database and a master key in the data folder, and prints a token by which the first
 administrator is made. docs/guides/serve.md goes on from there.";
+
+/// What `segcdc verify --help` ends with.
+pub(super) const VERIFY: &str = "\
+Examples:
+  segcdc verify
+  segcdc verify --tables public.orders --limit 100
+  segcdc verify -o json
+  segcdc verify --repair --dry-run       what would be written
+  segcdc verify --repair --yes           write it, then compare again
+
+Ends with 0 when all is equal, after a repair too; with 5 when something differs, with 1 when something could
+not be compared or did not rest long enough to be decided.
+
+--repair writes rows of tables with a key, each in a target transaction that holds the pipeline's fence, as of a position
+at which both sides are known; rows that the source is changing are left to the pipeline.";

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use segcdc_engine_native::verify::{Difference, DifferenceKind, VerifyStage};
-use segcdc_engine_native::{TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify};
+use segcdc_engine_native::{
+    RepairMode, RepairReport, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
+};
 use serde::Serialize;
 
 use crate::arguments::{Output, VerifyArguments};
@@ -31,16 +33,31 @@ struct Json<'a> {
     report: &'a VerifyReport,
 }
 
-/// Compares source and target.
+/// Compares source and target, and mends what differs if that is asked for.
 ///
 /// # Errors
-/// When there is no such pipeline, or a server cannot be asked.
+/// When there is no such pipeline, or a server cannot be asked; `CONFIRMATION_REQUIRED`.
 pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<Exit, CliError> {
     console.allow("verify", &[Output::Table, Output::Wide, Output::Json])?;
+    let repair = match (arguments.repair, arguments.dry_run) {
+        (false, _) => RepairMode::Report,
+        (true, true) => RepairMode::DryRun,
+        (true, false) => RepairMode::Write,
+    };
+    let asks = repair == RepairMode::Write && !arguments.yes;
+    if asks {
+        console.confirmable(false, "verify --repair")?;
+    }
     let patterns = settings::patterns(&arguments.tables)?;
-    let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
     let memory_bytes = usize::try_from(u64::from(arguments.memory) << 20).unwrap_or(usize::MAX);
-    let options = VerifyOptions { patterns, limit: arguments.limit, memory_bytes };
+    let question =
+        format!("Write rows that differ into the target of {} as the source has them?", endpoints.name);
+    if asks && !console.ask(&question) {
+        console.talk("Nothing was changed.");
+        return Ok(Exit::Ok);
+    }
+    let options = VerifyOptions { patterns, limit: arguments.limit, memory_bytes, repair };
     let mut last: Option<Instant> = None;
     let mut on_progress = move |progress: &VerifyProgress| {
         if last.is_none_or(|last| last.elapsed() >= PERIOD) {
@@ -76,6 +93,7 @@ fn progress_line(progress: &VerifyProgress) -> String {
         VerifyStage::Source => "source rows",
         VerifyStage::Target => "target rows",
         VerifyStage::Window => "candidates looked at again",
+        VerifyStage::Repair => "rows to repair",
     };
     let table = progress.table.as_ref().map(ToString::to_string).unwrap_or_default();
     let (number, tables) = (progress.number, progress.tables);
@@ -101,6 +119,7 @@ fn render(report: &VerifyReport, wide: bool, paint: Paint) -> String {
     }
     lines.push(tables(report, wide));
     for table in &report.tables {
+        lines.extend(table.repair.iter().map(|repair| repair_line(table, repair)));
         lines.extend(differences(table, paint));
     }
     let left_out = report.tables.iter().filter(|table| table.not_compared.is_some()).count();
@@ -174,6 +193,25 @@ fn exceptions(table: &TableVerdict) -> String {
     text
 }
 
+/// What was done about the differences of a table.
+fn repair_line(table: &TableVerdict, repair: &RepairReport) -> String {
+    let rows = &repair.rows;
+    let [inserted, updated, deleted] = [rows.inserted, rows.updated, rows.deleted].map(text::count);
+    let (would, source) = (if repair.dry_run { "would be " } else { "" }, &table.source);
+    let mut line =
+        format!("{source}: rows {would}repaired: {inserted} inserted, {updated} updated, {deleted} deleted");
+    if rows.left > 0 {
+        line.push_str(&format!(
+            "; {} left, which the source changes or the target cannot hold",
+            text::count(rows.left)
+        ));
+    }
+    if let Some(reason) = &repair.stopped {
+        line.push_str(&format!("; not repaired: {} [{}]", reason.detail, reason.code));
+    }
+    line
+}
+
 /// The listed differences of a table.
 fn differences(table: &TableVerdict, paint: Paint) -> Vec<String> {
     if table.is_equal() {
@@ -220,6 +258,7 @@ fn shown(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use segcdc_engine_native::RepairedRows;
     use segcdc_engine_native::verify::{KeyField, NotCompared};
     use segcdc_model::{Lsn, QualifiedName};
 
@@ -240,6 +279,7 @@ mod tests {
             replaced: 0,
             set_aside: 0,
             differences: Vec::new(),
+            repair: None,
         }
     }
 
@@ -283,6 +323,19 @@ mod tests {
         let prices = TableVerdict { replaced: 3, set_aside: 1, ..table("prices") };
         let report = report(vec![table("customers"), table("orders"), prices], true);
         insta::assert_snapshot!("verify_equal", render(&report, true, Paint::Plain));
+    }
+
+    #[test]
+    fn a_repair_tells_what_it_wrote() {
+        let rows = RepairedRows { inserted: 1_200, updated: 2, deleted: 3, left: 1 };
+        let done = RepairReport { rows, ..RepairReport::default() };
+        let reason =
+            NotCompared { code: "REPAIR_WITHOUT_KEY".to_owned(), detail: "it has no key".to_owned() };
+        let stopped = RepairReport { stopped: Some(reason), ..RepairReport::default() };
+        let planned = RepairReport { dry_run: true, ..done.clone() };
+        let tables = [("orders", done), ("bag", stopped), ("planned", planned)];
+        let tables = tables.map(|(name, repair)| TableVerdict { repair: Some(repair), ..table(name) });
+        insta::assert_snapshot!("verify_repaired", render(&report(tables.into(), true), false, Paint::Plain));
     }
 
     #[test]

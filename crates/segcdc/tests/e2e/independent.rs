@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_sqlserver::TargetConfig;
 use segcdc_testkit::PostgresCluster;
 use serde::Deserialize;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 /// Names another Python that has the packages of `scripts/requirements-test.txt`.
@@ -57,6 +59,34 @@ pub(crate) fn python() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// A script that is told where the target is.
+fn script(name: &str, target: &TargetConfig) -> Result<Command> {
+    let mut command = Command::new(python()?);
+    command
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e").join(name))
+        .args(["--target-host", &target.host, "--target-port", &target.port.to_string()])
+        .args(["--target-user", &target.user, "--target-database", &target.database])
+        .args(["--target-password-env", PASSWORD_VARIABLE])
+        .env(PASSWORD_VARIABLE, target.password.expose())
+        .kill_on_drop(true);
+    if let Some(file) = &target.ca_file {
+        command.arg("--ca-file").arg(file);
+    }
+    Ok(command)
+}
+
+/// Runs statements at the target by `plant.py`, each of which must change so many rows.
+pub(crate) async fn plant(target: &TargetConfig, statements: &[(String, u64)]) -> Result<()> {
+    let mut command = script("plant.py", target)?;
+    let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let mut stdin = child.stdin.take().context("standard input")?;
+    stdin.write_all(&serde_json::to_vec(statements)?).await?;
+    drop(stdin);
+    let output = child.wait_with_output().await?;
+    ensure!(output.status.success(), "plant.py failed:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 /// A table of the source, and one of the target: schema and name of each.
 pub(crate) type Pair<'a> = [&'a str; 4];
 
@@ -91,22 +121,13 @@ pub(crate) async fn compare_pairs(
     target: &TargetConfig,
     tables: &[Pair<'_>],
 ) -> Result<Comparison> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/compare.py");
-    let mut command = Command::new(python()?);
+    let mut command = script("compare.py", target)?;
     command
-        .arg(script)
         .arg("--source")
         .arg(format!("host=127.0.0.1 port={} dbname={database} user=postgres", source.port()))
         .arg("--psql")
         .arg(source.client_program("psql"))
-        .args(["--target-host", &target.host, "--target-port", &target.port.to_string()])
-        .args(["--target-user", &target.user, "--target-database", &target.database])
-        .args(["--target-password-env", PASSWORD_VARIABLE, "--client", client])
-        .env(PASSWORD_VARIABLE, target.password.expose())
-        .kill_on_drop(true);
-    if let Some(file) = &target.ca_file {
-        command.arg("--ca-file").arg(file);
-    }
+        .args(["--client", client]);
     for table in tables {
         command.arg(serde_json::to_string(table)?);
     }

@@ -31,6 +31,7 @@ mod observer;
 mod partitions;
 mod policies;
 mod product;
+mod repair;
 mod schema_changes;
 mod served;
 mod stage;

@@ -7,7 +7,7 @@ use segcdc_control::engine::{
 };
 use segcdc_control::report::{ErrorReport, Trouble};
 use segcdc_control::store::ConnectionKind;
-use segcdc_engine_native::verify::{DEFAULT_MEMORY_BYTES, VerifyProgress, VerifyStage};
+use segcdc_engine_native::verify::{VerifyProgress, VerifyStage};
 use segcdc_engine_native::{
     DeadLetterError, EngineConfig, EngineError, Removal, VerifyOptions, dead_letters, down, preflight,
     resync, status, verify,
@@ -126,8 +126,7 @@ impl Engines for Adapter {
         Box::pin(async move {
             let config = self.servers.pipeline(job).await?;
             let patterns = settings::patterns(&request.tables).map_err(|error| report_of(&error))?;
-            let options =
-                VerifyOptions { patterns, limit: request.limit, memory_bytes: DEFAULT_MEMORY_BYTES };
+            let options = VerifyOptions { patterns, limit: request.limit, ..VerifyOptions::default() };
             let mut show = |progress: &VerifyProgress| on_progress(progress_of(progress));
             let found =
                 Box::pin(verify(&config, &options, &mut show)).await.map_err(|error| report(&error))?;
@@ -217,6 +216,7 @@ fn progress_of(progress: &VerifyProgress) -> Value {
         VerifyStage::Source => "source",
         VerifyStage::Target => "target",
         VerifyStage::Window => "window",
+        VerifyStage::Repair => "repair",
     };
     json!({
         "table": progress.table.as_ref().map(ToString::to_string), "number": progress.number, "tables": progress.tables,
