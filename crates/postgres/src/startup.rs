@@ -26,6 +26,15 @@ pub(crate) enum SessionKind {
     Replication,
 }
 
+/// How the settings of a session are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SettingsForm {
+    /// Each a parameter of the start-up message.
+    Parameters,
+    /// All of them in the parameter `options`.
+    Options,
+}
+
 /// Settings of every session, all of them known to every supported version.
 const PINNED: [(&str, &str); 21] = [
     // What values look like.
@@ -87,7 +96,7 @@ async fn open(
     let config = &passfile::with_password(config)?;
     let mut refused = None;
     for protection in protections(config.tls.mode, place) {
-        match begin(config, kind, place, *protection).await {
+        match pinned(config, kind, place, *protection).await {
             Ok(mut wire) => {
                 check_role(&mut wire, config, role).await?;
                 return Ok(wire);
@@ -122,12 +131,42 @@ fn asks_for_another(tried: Protection, error: &SourceError) -> bool {
     }
 }
 
+/// A session with its settings, in whichever form they reach the server. PgBouncer, from version 1.23 on, hands the `options` of
+/// a replication session on, and refuses parameters that it does not know.
+async fn pinned(
+    config: &SourceConfig,
+    kind: SessionKind,
+    place: &Place,
+    protection: Protection,
+) -> Result<Wire, SourceError> {
+    match begin(config, kind, place, protection, SettingsForm::Parameters).await {
+        Err(error) if kind == SessionKind::Replication && is_unknown_parameter(&error) => {
+            // Of two refusals the first is worth telling.
+            begin(config, kind, place, protection, SettingsForm::Options).await.map_err(|_| error)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Whether something in between does not know a parameter of the start-up message.
+fn is_unknown_parameter(error: &SourceError) -> bool {
+    matches!(error, SourceError::Server { error, .. } if error.sqlstate == "08P01")
+}
+
+/// The settings as `options`, behind those of the user, so that what is pinned wins.
+fn as_options(given: Option<&str>) -> String {
+    let setting = |(name, value): &(&str, &str)| format!("-c {name}={}", value.replace(' ', "\\ "));
+    let pinned = PINNED.iter().map(setting);
+    given.map(str::to_owned).into_iter().chain(pinned).collect::<Vec<_>>().join(" ")
+}
+
 /// A session up to its settings.
 async fn begin(
     config: &SourceConfig,
     kind: SessionKind,
     place: &Place,
     protection: Protection,
+    form: SettingsForm,
 ) -> Result<Wire, SourceError> {
     let operation = match kind {
         SessionKind::Ordinary => Operation::Connect,
@@ -139,9 +178,15 @@ async fn begin(
         ("database", config.database.as_str()),
         ("application_name", config.application_name.as_str()),
     ];
-    // The server reads these first, so that what is pinned wins.
-    parameters.extend(config.options.as_deref().map(|options| ("options", options)));
-    parameters.extend(PINNED);
+    let options = as_options(config.options.as_deref());
+    match form {
+        SettingsForm::Parameters => {
+            // The server reads these first, so that what is pinned wins.
+            parameters.extend(config.options.as_deref().map(|options| ("options", options)));
+            parameters.extend(PINNED);
+        }
+        SettingsForm::Options => parameters.push(("options", options.as_str())),
+    }
     if kind == SessionKind::Replication {
         parameters.push(("replication", "database"));
     }
@@ -242,6 +287,16 @@ mod tests {
             check(mode, &[Tls]);
             assert_eq!(protections(mode, &Place::Unix("/s".into())), [Plain]);
         }
+    }
+
+    #[test]
+    fn settings_can_be_options() {
+        let options = as_options(Some("-c work_mem=7MB"));
+        assert!(
+            options.starts_with("-c work_mem=7MB -c client_encoding=UTF8 -c DateStyle=ISO,\\ YMD -c "),
+            "{options}"
+        );
+        assert_eq!(as_options(None).matches("-c ").count(), PINNED.len());
     }
 
     #[test]
