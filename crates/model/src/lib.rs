@@ -16,6 +16,7 @@
 //! - [`finding`], [`fault`]: what preflight says, and what an error must say
 //! - [`status`]: phases of a pipeline and of its tables
 //! - [`secret`]: values that never print
+//! - [`tls_facts`]: how the way to a server is protected
 //! - [`mod@hex`]: bytes as hexadecimal digits
 
 pub mod catalog_table;
@@ -35,6 +36,7 @@ pub mod secret;
 pub mod source_table;
 pub mod spilled;
 pub mod status;
+pub mod tls_facts;
 pub mod transaction;
 pub mod tuple;
 pub mod value;
@@ -56,6 +58,7 @@ pub use secret::Secret;
 pub use source_table::{IndexFlaw, ReplicaIdentity, SourceColumn, SourceIndex, SourceTable, TableKind};
 pub use spilled::{ChangeStore, SpilledChanges};
 pub use status::{Phase, TablePhase};
+pub use tls_facts::{CertificateCheck, TlsFacts};
 pub use transaction::Transaction;
 pub use tuple::{Field, Tuple, TupleBuilder};
 pub use value::{ArrayElement, Value};

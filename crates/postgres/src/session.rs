@@ -2,13 +2,13 @@
 
 use std::str::FromStr;
 
-use segcdc_model::Lsn;
+use segcdc_model::{Lsn, TlsFacts};
 use tokio::sync::Mutex;
 
 use crate::config::SourceConfig;
 use crate::error::{Operation, SourceError};
 use crate::startup::{self, SessionKind};
-use crate::wire::{Wire, protocol};
+use crate::wire::{Method, Wire, protocol};
 
 /// An ordinary session. Its requests run one after another.
 ///
@@ -41,6 +41,21 @@ impl Session {
     /// Ends the session in an orderly way. Dropping it ends it too.
     pub async fn close(self) {
         self.wire.into_inner().terminate().await;
+    }
+
+    /// How the way to the server is protected; `None` without TLS.
+    pub async fn tls_facts(&self) -> Option<TlsFacts> {
+        self.wire.lock().await.transport().tls_facts()
+    }
+
+    /// Whether the proof of the password was bound to the TLS session (SCRAM-SHA-256-PLUS); `None` where no password was
+    /// asked for.
+    pub async fn is_channel_bound(&self) -> Option<bool> {
+        match self.wire.lock().await.method()? {
+            Method::NotAsked => None,
+            Method::Password | Method::Md5 | Method::Scram => Some(false),
+            Method::ScramBound => Some(true),
+        }
     }
 
     /// The process that serves the session, as its start announced it; differs from `pg_backend_pid()` where something

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
+use segcdc_model::{CertificateCheck, TlsFacts};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -51,12 +52,14 @@ pub(crate) enum Socket {
 pub(crate) enum Transport {
     /// Without TLS.
     Plain(Socket),
-    /// With TLS; `server_end_point` is the channel binding data, `None` where the certificate defines none.
+    /// With TLS.
     Tls {
         /// The encrypted stream.
         stream: Box<TlsStream<Socket>>,
-        /// Hash of the server's certificate (RFC 5929).
+        /// The channel binding data, a hash of the server's certificate (RFC 5929); `None` where the certificate defines none.
         server_end_point: Option<Vec<u8>>,
+        /// What was checked of the certificate.
+        check: CertificateCheck,
     },
 }
 
@@ -158,6 +161,17 @@ impl Transport {
             Transport::Plain(_) => None,
             Transport::Tls { server_end_point, .. } => server_end_point.as_deref(),
         }
+    }
+
+    /// What the handshake agreed on; `None` without TLS.
+    pub(crate) fn tls_facts(&self) -> Option<TlsFacts> {
+        let Transport::Tls { stream, check, .. } = self else { return None };
+        let (_, session) = stream.get_ref();
+        let version = session.protocol_version();
+        let suite = session.negotiated_cipher_suite().map(|suite| suite.suite());
+        let names = (version.as_ref().and_then(|v| v.as_str()), suite.as_ref().and_then(|s| s.as_str()));
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        Some(TlsFacts::named(names, *check, certificate.map(AsRef::as_ref)))
     }
 
     /// Whether a password may be sent in clear: nobody on a network can read it.

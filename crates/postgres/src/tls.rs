@@ -16,6 +16,7 @@ use rustls::{
 };
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
+use segcdc_model::CertificateCheck;
 use tokio_rustls::TlsConnector;
 
 use crate::certificate;
@@ -35,6 +36,7 @@ pub(crate) struct TlsClient {
     server_name: ServerName<'static>,
     server: String,
     direct: bool,
+    check: CertificateCheck,
 }
 
 /// Accepts what the user's `sslmode` accepts.
@@ -85,7 +87,8 @@ impl TlsClient {
         };
         let server_name = ServerName::try_from(host).map_err(|error| tls_error(config, error))?;
         let connector = TlsConnector::from(Arc::new(client));
-        Ok(TlsClient { connector, server_name, server: config.server(), direct })
+        let (server, check) = (config.server(), certificate_check(config));
+        Ok(TlsClient { connector, server_name, server, direct, check })
     }
 
     /// Takes the connected socket under TLS.
@@ -111,7 +114,7 @@ impl TlsClient {
             .peer_certificates()
             .and_then(<[CertificateDer<'_>]>::first)
             .and_then(|certificate| certificate::server_end_point(certificate));
-        Ok(Transport::Tls { stream: Box::new(stream), server_end_point })
+        Ok(Transport::Tls { stream: Box::new(stream), server_end_point, check: self.check })
     }
 }
 
@@ -124,21 +127,31 @@ fn versions(config: &SourceConfig) -> Vec<&'static SupportedProtocolVersion> {
         .collect()
 }
 
+/// What is checked of the server's certificate.
+fn certificate_check(config: &SourceConfig) -> CertificateCheck {
+    match config.tls.mode {
+        TlsMode::VerifyFull => CertificateCheck::AuthorityAndName,
+        TlsMode::VerifyCa => CertificateCheck::Authority,
+        // A file of authorities is there to be used, as with libpq.
+        TlsMode::Allow | TlsMode::Prefer | TlsMode::Require | TlsMode::Disable => {
+            match &config.tls.root_certificate {
+                Some(_) => CertificateCheck::Authority,
+                None => CertificateCheck::Nothing,
+            }
+        }
+    }
+}
+
 /// What checks the server's certificate.
 fn verifier(
     config: &SourceConfig,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, SourceError> {
     let tls = &config.tls;
-    let names = tls.mode == TlsMode::VerifyFull;
-    let lax = match tls.mode {
-        TlsMode::Allow | TlsMode::Prefer | TlsMode::Require | TlsMode::Disable => {
-            tls.root_certificate.is_none()
-        }
-        TlsMode::VerifyCa | TlsMode::VerifyFull => false,
-    };
+    let check = certificate_check(config);
+    let names = check == CertificateCheck::AuthorityAndName;
     let mut verifier = Verifier { chain: None, names, pinned: Vec::new(), provider: Arc::clone(provider) };
-    if lax {
+    if check == CertificateCheck::Nothing {
         return Ok(Arc::new(verifier));
     }
     let (roots, pinned) = roots(tls.root_certificate.as_deref())?;

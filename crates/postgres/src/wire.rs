@@ -147,6 +147,11 @@ impl Wire {
         self.method = Some(method);
     }
 
+    /// How the server was convinced of who we are; `None` before it was.
+    pub(crate) fn method(&self) -> Option<Method> {
+        self.method
+    }
+
     /// Allows messages of any size that PostgreSQL can send. Called once the server has authenticated us.
     pub(crate) fn lift_limit(&mut self) {
         self.limit = MAX_MESSAGE_BYTES;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use segcdc_sandbox::engine::{Engine, EngineOptions};
 use segcdc_sandbox::server::certificate::Certificates;
-use segcdc_sandbox::server::{GREETING, Policy, Server};
+use segcdc_sandbox::server::{GREETING, Policy, Route, Server};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,9 @@ struct Arguments {
     /// Refuse bulk loads, as a server does whose login lacks the permission.
     #[arg(long)]
     refuse_bulk: bool,
+    /// Send every login on to another server, `HOST:PORT`, as Azure SQL does in redirect mode.
+    #[arg(long)]
+    send_on_to: Option<Route>,
     /// Stop at the end of standard input: with the process that holds its other end.
     #[arg(long)]
     stop_at_eof: bool,
@@ -86,7 +89,8 @@ async fn run(arguments: Arguments) -> Result<()> {
         refuse_bulk: arguments.refuse_bulk,
     })
     .await?;
-    let server = Server::bind(arguments.listen, engine, arguments.encryption, &certificates).await?;
+    let (policy, route) = (arguments.encryption, arguments.send_on_to.clone());
+    let server = Server::bind(arguments.listen, engine, policy, &certificates, route).await?;
     let port = server.address()?.port();
     let ready = serde_json::json!({
         "port": port,

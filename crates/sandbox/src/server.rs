@@ -24,6 +24,7 @@ mod procedures;
 mod wrapped;
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -47,6 +48,15 @@ pub const GREETING: &str = "This is the SEG CDC development sandbox. It is NOT S
 /// The first process id; below are the system's own.
 const FIRST_SPID: u16 = 51;
 
+/// Another server, to which logins are sent on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Its name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+}
+
 /// A listening server.
 #[derive(Debug)]
 pub struct Server {
@@ -60,22 +70,25 @@ pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
     pub(crate) policy: Policy,
     pub(crate) acceptors: Acceptors,
+    /// Where every login is sent on to, as Azure SQL's gateway does in redirect mode.
+    pub(crate) route: Option<Route>,
     next_spid: AtomicU16,
 }
 
 // === impl Server ===
 
 impl Server {
-    /// Listens on `address`.
+    /// Listens on `address`. With a route it answers logins and nothing else.
     pub async fn bind(
         address: SocketAddr,
         engine: Arc<Engine>,
         policy: Policy,
         certificates: &Certificates,
+        route: Option<Route>,
     ) -> anyhow::Result<Self> {
         let acceptors = Acceptors::new(certificates)?;
         let listener = TcpListener::bind(address).await?;
-        let shared = Shared { engine, policy, acceptors, next_spid: AtomicU16::new(FIRST_SPID) };
+        let shared = Shared { engine, policy, acceptors, route, next_spid: AtomicU16::new(FIRST_SPID) };
         Ok(Server { listener, shared: Arc::new(shared) })
     }
 
@@ -104,6 +117,19 @@ impl Server {
                 Err(error) => tracing::warn!(%error, "could not accept a connection"),
             }
         }
+    }
+}
+
+// === impl Route ===
+
+/// Reads `host:port`.
+impl FromStr for Route {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (host, port) = parts.ok_or("a server is HOST:PORT")?;
+        Ok(Route { host: host.to_owned(), port })
     }
 }
 

@@ -21,6 +21,7 @@ mod error;
 mod exit;
 mod findings;
 mod large_transaction;
+mod link_view;
 mod logs;
 mod network;
 mod paint;

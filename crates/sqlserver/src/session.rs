@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use segcdc_model::{CertificateCheck, TlsFacts};
 use segcdc_tds::{Connection, Datum, Error as TdsError, Response};
 
 use crate::config::TargetConfig;
@@ -104,6 +105,16 @@ impl Target {
         let server = self.connection.server();
         let (major, minor, build) = server.version;
         format!("{} {major}.{minor}.{build}", server.program_name)
+    }
+
+    /// How the way to the server is protected, and whether all of it is, not only the login; `None` where nothing is.
+    pub fn tls_facts(&self) -> Option<(TlsFacts, bool)> {
+        let server = self.connection.server();
+        let tls = server.tls.as_ref()?;
+        let check =
+            if tls.is_checked { CertificateCheck::AuthorityAndName } else { CertificateCheck::Nothing };
+        let facts = TlsFacts::named((tls.version, tls.cipher), check, tls.certificate.as_deref());
+        Some((facts, server.encrypted))
     }
 
     /// How values are sent to this server.

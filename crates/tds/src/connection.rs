@@ -20,6 +20,7 @@ use crate::response::{Collector, OnRow, Progress, Response};
 use crate::row_scanner::{RowHandler, RowScanner};
 use crate::rpc::{self, Parameter};
 use crate::stream::PacketStream;
+use crate::tls::TlsInfo;
 use crate::token::{self, Column, EnvChange, LoginAck, Token};
 use crate::transaction;
 use crate::types::Collation;
@@ -53,6 +54,8 @@ pub struct ServerInfo {
     pub collation: Collation,
     /// Whether everything is encrypted, not only the login.
     pub encrypted: bool,
+    /// What TLS agreed on, for the login or for everything; `None` where nothing was encrypted.
+    pub tls: Option<TlsInfo>,
 }
 
 /// Whether a request can be sent.

@@ -55,4 +55,5 @@ pub use response::{ColumnInfo, Response, ResultSet};
 pub use row_encoder::RowEncoder;
 pub use row_scanner::{LongPart, RowHandler};
 pub use rpc::Parameter;
+pub use tls::TlsInfo;
 pub use types::{Collation, ColumnType, Len};

@@ -74,6 +74,14 @@ impl PacketStream {
         }
     }
 
+    /// The TLS stream, where there is one.
+    pub(crate) fn tls(&self) -> Option<&TlsStream<Wrapped>> {
+        match &self.transport {
+            Some(Transport::Tls(stream)) => Some(stream),
+            Some(Transport::Plain(_)) | None => None,
+        }
+    }
+
     /// Takes the transport out, to wrap or unwrap it; [`PacketStream::put_transport`] gives it back.
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         self.transport.take()

@@ -48,6 +48,19 @@ struct Wrapping {
     left: usize,
 }
 
+/// What a TLS handshake agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// Version, as rustls calls it: `TLSv1_2`.
+    pub version: Option<&'static str>,
+    /// Cipher suite, as rustls calls it.
+    pub cipher: Option<&'static str>,
+    /// The server's own certificate, DER.
+    pub certificate: Option<Vec<u8>>,
+    /// Whether authority and name of the certificate were checked.
+    pub is_checked: bool,
+}
+
 /// Checks a server's certificate.
 #[derive(Debug)]
 struct Verifier {
@@ -128,6 +141,17 @@ fn roots(config: &Config) -> Result<(RootCertStore, Vec<CertificateDer<'static>>
         return Err(unusable(io::Error::other("no certificate in it")));
     }
     Ok((roots, pinned))
+}
+
+/// What the handshake of this stream agreed on.
+pub(crate) fn info(config: &Config, stream: &TlsStream<Wrapped>) -> TlsInfo {
+    let session = stream.get_ref().1;
+    TlsInfo {
+        version: session.protocol_version().and_then(|version| version.as_str()),
+        cipher: session.negotiated_cipher_suite().and_then(|cipher| cipher.suite().as_str()),
+        certificate: session.peer_certificates().and_then(|chain| Some(chain.first()?.to_vec())),
+        is_checked: !config.accepts_any_certificate(),
+    }
 }
 
 // === impl Verifier ===

@@ -1,8 +1,9 @@
 //! [`Network`]: a network of its own for one process, with a cable to this machine that can be pulled. While it is out,
 //! packets vanish: nothing is refused, nothing is reset, as when a machine or a switch loses its power.
 
+use std::fs;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -68,6 +69,40 @@ impl Network {
         command
     }
 
+    /// Gives this machine another address that the network can reach; it goes with the network.
+    ///
+    /// # Errors
+    /// When it cannot be given.
+    pub fn further_host(&self) -> Result<Ipv4Addr> {
+        // Of 203.0.113.0/24, which is for examples (RFC 5737).
+        let [_, _, _, last] = self.host.octets();
+        let further = Ipv4Addr::new(203, 0, 113, last);
+        for step in [
+            format!("addr add {further}/32 dev {}", self.device),
+            format!("-n {} route add {further} via {}", self.name, self.host),
+        ] {
+            ensure!(ip(&step.split(' ').collect::<Vec<_>>()), "ip {step} failed");
+        }
+        Ok(further)
+    }
+
+    /// Has processes that are started from now on find these addresses by a name.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn call(&self, name: &str, addresses: &[Ipv4Addr]) -> Result<()> {
+        let folder = self.settings();
+        fs::create_dir_all(&folder)?;
+        let lines = addresses.iter().map(|address| format!("{address} {name}\n"));
+        fs::write(folder.join("hosts"), lines.collect::<String>())?;
+        Ok(fs::write(folder.join("host.conf"), "multi on\n")?)
+    }
+
+    /// What `ip netns exec` shows in the place of the files of the same names in `/etc`.
+    fn settings(&self) -> PathBuf {
+        Path::new("/etc/netns").join(&self.name)
+    }
+
     /// Pulls the cable, or puts it back.
     ///
     /// # Errors
@@ -84,6 +119,7 @@ impl Drop for Network {
         // The device inside goes with its peer.
         ip(&["link", "del", &self.device]);
         ip(&["netns", "del", &self.name]);
+        fs::remove_dir_all(self.settings()).ok();
     }
 }
 

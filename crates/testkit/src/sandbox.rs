@@ -40,6 +40,8 @@ pub struct SandboxOptions {
     pub encryption: String,
     /// Whether bulk loads are refused.
     pub refuse_bulk: bool,
+    /// Another server, `host:port`, to which it sends every login on.
+    pub send_on_to: Option<String>,
 }
 
 /// A running sandbox. Dropping it ends its processes by their ids.
@@ -80,6 +82,7 @@ impl Default for SandboxOptions {
             password: "Sandbox-1".to_owned(),
             encryption: "optional".to_owned(),
             refuse_bulk: false,
+            send_on_to: None,
         }
     }
 }
@@ -220,6 +223,7 @@ async fn spawn(options: &SandboxOptions, data_dir: &Path, port: u16) -> Result<(
         .args(["--listen", &format!("127.0.0.1:{port}"), "--database", &options.database])
         .args(["--encryption", &options.encryption, "--stop-at-eof"])
         .args(options.refuse_bulk.then_some("--refuse-bulk"))
+        .args(options.send_on_to.iter().flat_map(|server| ["--send-on-to", server]))
         .arg("--data-dir")
         .arg(data_dir)
         .env("SEGCDC_SANDBOX_PASSWORD", &options.password)

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use segcdc_model::{Disposition, Fault};
+use segcdc_model::{CertificateCheck, Disposition, Fault};
 use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, session};
 use segcdc_testkit::PostgresOptions;
 use tempfile::TempDir;
@@ -313,6 +313,37 @@ async fn client_shows_its_certificate_with_every_form_of_key() {
     guarded.refuses("localhost", "holder", &good, "CLIENT_KEY_PERMISSIONS").await;
 }
 
+/// By two of its neighbours: what OpenSSL says of the certificate, and what the server says of the session.
+#[tokio::test]
+async fn session_knows_how_it_is_protected() {
+    let Some(guarded) = Guarded::start("protected").await else { return };
+    let ours = format!("sslrootcert={}", guarded.ours.file.display());
+    for (parameters, version, check) in [
+        ("sslmode=require".to_owned(), "TLSv1.3", CertificateCheck::Nothing),
+        (format!("sslmode=require&{ours}"), "TLSv1.3", CertificateCheck::Authority),
+        (format!("sslmode=verify-ca&{ours}"), "TLSv1.3", CertificateCheck::Authority),
+        (
+            format!("sslmode=verify-full&ssl_max_protocol_version=TLSv1.2&{ours}"),
+            "TLSv1.2",
+            CertificateCheck::AuthorityAndName,
+        ),
+    ] {
+        let session = guarded.connect("localhost", "scram:secret", &parameters).await.unwrap();
+        let facts = session.tls_facts().await.unwrap();
+        assert_eq!((facts.version.as_str(), facts.check), (version, check), "{parameters}");
+        assert_eq!(facts.certificate, certificate_of(guarded.source.cluster.port()).await);
+        let server = "SELECT version || ' ' || cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        let server = ask(&session, server).await;
+        // OpenSSL calls a suite of TLS 1.2 otherwise: ECDHE-ECDSA-AES256-GCM-SHA384.
+        let suite = facts.cipher.replace("TLS_", "").replace("WITH_AES_", "AES").replace('_', "-");
+        let name = |text: &str| {
+            text.replace(['-', '_'], "").replace("TLS", "").replace(version.trim_start_matches("TLS"), "")
+        };
+        assert!(name(&server).ends_with(&name(&suite)), "{server}, {}", facts.cipher);
+        assert!(server.starts_with(version), "{server}");
+    }
+}
+
 #[tokio::test]
 async fn proof_of_the_password_is_bound_to_tls_where_asked() {
     let Some(guarded) = Guarded::start("binding").await else { return };
@@ -321,8 +352,11 @@ async fn proof_of_the_password_is_bound_to_tls_where_asked() {
     let must = format!("{full}&channel_binding=require");
     for binding in ["disable", "prefer", "require"] {
         let parameters = format!("{full}&channel_binding={binding}");
-        guarded.connect("localhost", "scram:secret", &parameters).await.unwrap();
+        let session = guarded.connect("localhost", "scram:secret", &parameters).await.unwrap();
+        assert_eq!(session.is_channel_bound().await, Some(binding != "disable"), "{binding}");
     }
+    let trusted = guarded.connect("127.0.0.1", "postgres", "sslmode=disable").await.unwrap();
+    assert_eq!((trusted.is_channel_bound().await, trusted.tls_facts().await), (None, None));
     guarded.refuses("localhost", "scram:wrong", &must, "AUTH_FAILED").await;
     let holder = guarded.ours.issue(dir, "holder");
     let with = format!("{must}&sslcert={}&sslkey={}", holder.certificate.display(), holder.key.display());

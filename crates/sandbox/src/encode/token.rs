@@ -118,6 +118,21 @@ pub fn put_env_collation(out: &mut Vec<u8>, collation: Collation) {
     put_env_bytes(out, env_change::COLLATION, &collation.0, &[]);
 }
 
+/// Appends the ENVCHANGE that sends a login on to another server ([MS-TDS] 2.2.7.9, type 20).
+pub fn put_env_routing(out: &mut Vec<u8>, host: &str, port: u16) {
+    put_with_length(out, token_id::ENVCHANGE, |out| {
+        out.push(env_change::ROUTING);
+        let name = utf16(host);
+        let mut value = vec![0]; // TCP
+        value.extend_from_slice(&port.to_le_bytes());
+        value.extend_from_slice(&u16::try_from(name.len() / 2).unwrap_or(0).to_le_bytes());
+        value.extend_from_slice(&name);
+        out.extend_from_slice(&u16::try_from(value.len()).unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&value);
+        out.extend_from_slice(&[0, 0]); // no old value
+    });
+}
+
 /// Appends LOGINACK. Versions are big-endian here.
 pub fn put_login_ack(out: &mut Vec<u8>, tds_version: u32, program: &str, version: (u8, u8, u16)) {
     put_with_length(out, token_id::LOGINACK, |out| {

@@ -89,11 +89,16 @@ async fn open(
     let login = login::decode(&payload, spid).context("LOGIN7")?;
     let outcome = log_in(shared, &login).await;
     let answer = match &outcome {
-        Ok(session) => login::welcome(&login, session),
+        Ok(session) => login::welcome(&login, session, shared.route.as_ref()),
         Err(error) => login::farewell(error, &login.request.user),
     };
     write_message(&mut transport, PacketType::TabularResult, spid, DEFAULT_PACKET_SIZE, &answer).await?;
     match outcome {
+        Ok(_) if shared.route.is_some() => {
+            tracing::info!(spid, user = login.request.user, "sent a login on");
+            tokio::io::AsyncWriteExt::shutdown(&mut transport).await.ok();
+            Ok(None)
+        }
         Ok(session) => {
             let request = &login.request;
             tracing::info!(

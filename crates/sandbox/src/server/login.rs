@@ -8,7 +8,7 @@ use crate::answer::SqlError;
 use crate::decode::type_info::malformed;
 use crate::encode::token;
 use crate::engine::{LoginRequest, Session};
-use crate::server::{GREETING, PROGRAM_NAME, SERVER_VERSION};
+use crate::server::{GREETING, PROGRAM_NAME, Route, SERVER_VERSION};
 
 /// Where the (offset, length) pairs begin.
 const PAIRS_AT: usize = 36;
@@ -136,8 +136,8 @@ fn agreed_version(wanted: u32) -> u32 {
     if wanted == tds_version::V8_0 { wanted } else { wanted.min(tds_version::V7_4) }
 }
 
-/// Tokens of a login that succeeded.
-pub fn welcome(login: &Login7, session: &Session) -> Vec<u8> {
+/// Tokens of a login that succeeded, here or, with a route, to be repeated elsewhere.
+pub fn welcome(login: &Login7, session: &Session, route: Option<&Route>) -> Vec<u8> {
     let mut out = Vec::new();
     let database = session.database();
     token::put_env_text(&mut out, env_change::DATABASE, database, "master");
@@ -152,6 +152,9 @@ pub fn welcome(login: &Login7, session: &Session) -> Vec<u8> {
     token::put_env_text(&mut out, env_change::PACKET_SIZE, &new, &old);
     if login.features.contains(&feature_id::UTF8_SUPPORT) {
         token::put_utf8_acknowledgement(&mut out);
+    }
+    if let Some(Route { host, port }) = route {
+        token::put_env_routing(&mut out, host, *port);
     }
     token::put_done(&mut out, token_id::DONE, done_status::FINAL, 0, 0);
     out

@@ -8,6 +8,7 @@ mod big_tables;
 mod choice;
 mod chosen_key;
 mod connect_verbs;
+mod connecting;
 mod edges;
 mod failover;
 #[cfg(feature = "failpoints")]

@@ -74,6 +74,7 @@ async fn log_in(config: &Config, step: &mut &'static str) -> Result<Connection, 
         *step = "the TLS handshake";
         stream = encrypt(config, stream).await?;
     }
+    let tls = stream.tls().map(|stream| tls::info(config, stream));
     *step = "the login";
     let client = ClientIdentity { host_name: host_name(), process_id: std::process::id() };
     stream.send(PacketType::Login7, &login::encode(config, &client)?).await?;
@@ -81,6 +82,7 @@ async fn log_in(config: &Config, step: &mut &'static str) -> Result<Connection, 
         stream = decrypt(stream)?;
     }
     let mut connection = Connection::fresh(stream, config, agreed == Agreed::All);
+    connection.server.tls = tls;
     connection.read_login_answer().await?;
     Ok(connection)
 }
@@ -137,6 +139,7 @@ impl Connection {
                 database: config.database.clone(),
                 collation: Collation::SQL_LATIN1_GENERAL_CP1_CI_AS,
                 encrypted,
+                tls: None,
             },
             state: State::Busy,
             pending: Pending::Answer,
