@@ -36,6 +36,19 @@ pub enum SnapshotMode {
     Only,
 }
 
+/// What a run does when the changes that it needs are gone, so that the target's tables cannot go on from what they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recover {
+    /// Stops, and says why.
+    #[default]
+    Stop,
+    /// Makes a new slot, and loads the tables again from its snapshot.
+    Copy,
+    /// Makes a new slot, compares the tables with its snapshot, and writes what differs. Tables that are to be copied for
+    /// another reason are compared too.
+    Repair,
+}
+
 /// How a transaction that is too large for memory becomes visible in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LargeTransactions {
@@ -121,6 +134,8 @@ pub struct EngineConfig {
     pub slot_patience: Duration,
     /// How much WAL the source may keep for the pipeline.
     pub wal: WalLimit,
+    /// What is done when the slot is gone or lost, or has let go of what the target has not.
+    pub recover: Recover,
 }
 
 // === impl MemoryLimits ===
@@ -171,6 +186,7 @@ impl EngineConfig {
             heartbeat: DEFAULT_HEARTBEAT,
             slot_patience: DEFAULT_SLOT_PATIENCE,
             wal: WalLimit::default(),
+            recover: Recover::default(),
         }
     }
     /// Whether a table is not replicated though the patterns mean it.

@@ -63,7 +63,7 @@ mod table_sync;
 mod throttle;
 mod wal;
 
-pub use config::{EngineConfig, LargeTransactions, MemoryLimits, RetryPolicy, SnapshotMode};
+pub use config::{EngineConfig, LargeTransactions, MemoryLimits, Recover, RetryPolicy, SnapshotMode};
 pub use copy_estimate::{CopyEstimate, XminAge, copy_estimate};
 pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
 pub use down::{DownReport, Removal, Thing, down};

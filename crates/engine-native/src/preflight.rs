@@ -10,7 +10,7 @@ use segcdc_postgres::{Pattern, Publication, Session, catalog, publication, quote
 use segcdc_sqlserver::{ExistingRows, PipelineState, Target};
 use serde::Serialize;
 
-use crate::config::{EngineConfig, SnapshotMode};
+use crate::config::{EngineConfig, Recover, SnapshotMode};
 use crate::context::naming;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
@@ -114,7 +114,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
     match check_lineage(config, &source, &mut target, existing.as_ref(), anew).await? {
         Ok(()) => {
             let request = source::request(config, &source, existing.as_ref(), anew, &plans).await?;
-            findings.extend(existing.as_ref().and_then(|state| check_copied_again(state, anew)));
+            findings.extend(existing.as_ref().and_then(|state| check_copied_again(config, state, anew)));
             findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
             if let Some(state) = known {
@@ -160,18 +160,25 @@ async fn is_made_anew(
 }
 
 /// A finding when tables that were live once will be copied again.
-fn check_copied_again(state: &PipelineState, anew: bool) -> Option<Finding> {
+fn check_copied_again(config: &EngineConfig, state: &PipelineState, anew: bool) -> Option<Finding> {
     let told = state.tables.iter().filter_map(|table| table.error.as_ref());
     let why = match told.into_iter().find(|(code, _)| code == wal::REACHED) {
         Some((_, why)) => why.clone(),
         None if state.checkpoint.applied_lsn > Lsn::ZERO => {
-            format!("the slot \"{}\" is gone or lost", state.checkpoint.lineage.slot)
+            format!(
+                "the slot \"{}\" is gone or lost, or has let go of what the target has not",
+                state.checkpoint.lineage.slot
+            )
         }
         None => return None,
     };
-    let detail = format!("{why}; all tables are copied again");
+    let (what, hint) = match config.recover {
+        Recover::Repair => ("compared with the source", "what differs is written"),
+        Recover::Stop | Recover::Copy => ("copied again", "the target tables are emptied first"),
+    };
+    let detail = format!("{why}; all tables are {what}");
     let finding = Finding::warning("engine.slot", Side::Source, "COPIED_AGAIN", detail);
-    anew.then(|| finding.hint("the target tables are emptied first"))
+    anew.then(|| finding.hint(hint))
 }
 
 /// Whether the source is the one that a pipeline which exists was made with, and has all that was applied of it.

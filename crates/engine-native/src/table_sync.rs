@@ -25,6 +25,7 @@ use segcdc_sqlserver::{LoadProgress, TableState, Target, WritePath};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::config::Recover;
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
@@ -32,6 +33,7 @@ use crate::quarantine::{quarantine, table_at_fault};
 use crate::table_sync::job::{Job, Next};
 use crate::table_sync::work::{Done, Work};
 use crate::throttle::Account;
+use crate::verify::reconcile::can_be_reconciled;
 
 mod job;
 mod work;
@@ -164,9 +166,10 @@ impl Copier<'_> {
             match next {
                 Next::Begin => self.begin(at).await?,
                 Next::Load => {
-                    let range = self.jobs.get_mut(at).and_then(Job::take_range);
-                    if let Some(range) = range {
-                        self.spawn(at, Work::Load(range));
+                    let Some(job) = self.jobs.get_mut(at) else { continue };
+                    let reconciles = job.reconciles();
+                    if let Some(range) = job.take_range() {
+                        self.spawn(at, if reconciles { Work::Reconcile } else { Work::Load(range) });
                     }
                 }
                 Next::Finish => {
@@ -180,14 +183,31 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// Marks a table as being copied, then empties it.
+    /// Marks a table as being copied, then empties it, unless it is to be compared.
     async fn begin(&mut self, at: usize) -> Result<(), EngineError> {
         let Some(job) = self.jobs.get_mut(at) else { return Ok(()) };
-        job.begin(self.context.config.readers);
+        let wanted = self.context.config.recover == Recover::Repair && can_be_reconciled(&job.plan);
+        // Without a key, which an interrupted load has dropped, nothing is known of the rows that are there.
+        let reconciles = match wanted {
+            true => self
+                .state_session
+                .existing_table(&job.plan.target)
+                .await?
+                .is_some_and(|existing| existing.has_rows && !existing.key.is_empty()),
+            false => false,
+        };
+        if reconciles {
+            job.begin_to_reconcile();
+        } else {
+            job.begin(self.context.config.readers);
+        }
         self.state_session.set_table(self.checkpoint, &job.state).await?;
         let (table, oid) = (&job.plan.source.name, job.state.source_oid);
         self.state_session.clear_letters(self.checkpoint, table, oid).await?;
-        let cleared = self.state_session.clear_for_copy(&job.plan).await;
+        let cleared = match reconciles {
+            true => Ok(()),
+            false => self.state_session.clear_for_copy(&job.plan).await,
+        };
         hit(Failpoint::AfterCopyBegun);
         self.context.show_phase(oid, TablePhase::Copying, None);
         if let Err(error) = cleared {
@@ -221,7 +241,7 @@ impl Copier<'_> {
         self.idle.extend(session.filter(Target::is_usable));
         let Some(job) = self.jobs.get_mut(at) else { return Ok(()) };
         match (work, result) {
-            (Work::Load(_), Ok(rows)) => job.loaded(rows),
+            (Work::Load(_) | Work::Reconcile, Ok(rows)) => job.loaded(rows),
             (Work::Finish, Ok(_)) => {
                 job.finished(self.source.sync_lsn);
                 let (oid, rows, bytes) =

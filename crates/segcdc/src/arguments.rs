@@ -19,7 +19,7 @@ pub(crate) use crate::arguments::engine::{
 pub(crate) use crate::arguments::rules::RuleArguments;
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
-pub(crate) use crate::arguments::up::{LargeTransactionsChoice, UpArguments};
+pub(crate) use crate::arguments::up::{LargeTransactionsChoice, RecoverChoice, UpArguments};
 pub(crate) use crate::arguments::verify::VerifyArguments;
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 

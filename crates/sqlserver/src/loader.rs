@@ -84,6 +84,12 @@ enum Encoded {
 // === impl LoadProgress ===
 
 impl LoadProgress {
+    /// Counts rows that were written otherwise.
+    pub fn add(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Rows sent.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)

@@ -4,7 +4,7 @@ use segcdc_model::{Lsn, TablePhase};
 use segcdc_postgres::{Publication, SlotState};
 use segcdc_sqlserver::PipelineState;
 
-use crate::config::{EngineConfig, SnapshotMode};
+use crate::config::{EngineConfig, Recover, SnapshotMode};
 use crate::error::EngineError;
 use crate::names;
 use crate::wal::WalPolicy;
@@ -65,10 +65,15 @@ pub(crate) fn begins_anew(state: &PipelineState) -> bool {
     !complete || !any_finished && ours_to_drop
 }
 
-/// Whether the slot of a pipeline is gone or lost, and the user has said that the tables are to be copied again then.
+/// Whether the slot of a pipeline is gone or lost, or has let go of what the target has not, and the user has said that the
+/// tables are to be copied again then.
 pub(crate) fn is_given_up(config: &EngineConfig, state: &PipelineState, slot: Option<&SlotState>) -> bool {
-    let agreed = config.wal.policy == WalPolicy::GiveUp && state.slot_is_ours && !is_copy_only(state);
-    agreed && slot.is_none_or(SlotState::is_lost)
+    let recovers = config.recover != Recover::Stop;
+    let agreed =
+        (config.wal.policy == WalPolicy::GiveUp || recovers) && state.slot_is_ours && !is_copy_only(state);
+    let is_ahead =
+        |slot: &SlotState| slot.confirmed_flush_lsn.is_some_and(|lsn| lsn > state.checkpoint.applied_lsn);
+    agreed && slot.is_none_or(|slot| slot.is_lost() || recovers && is_ahead(slot))
 }
 
 /// Decides what the start has to do.

@@ -32,6 +32,8 @@ pub(super) struct Job {
     readers: usize,
     stage: Stage,
     attempts: u32,
+    /// What is there is compared instead of being emptied.
+    reconciles: bool,
 }
 
 /// How far a job is.
@@ -94,6 +96,7 @@ impl Job {
             readers: 0,
             stage: Stage::Waiting,
             attempts: 0,
+            reconciles: false,
         }
     }
 
@@ -117,10 +120,23 @@ impl Job {
         self.ranges = split(&self.plan.source, readers).into();
         self.progress = new_progress();
         self.rows_loaded = 0;
+        self.reconciles = false;
         self.attempts += 1;
         self.stage = Stage::Loading;
         self.state.phase = TablePhase::Copying;
         (self.state.rows_copied, self.state.bytes_copied, self.state.error) = (0, 0, None);
+    }
+
+    /// It is about to be compared with what is there, by one reader.
+    pub(super) fn begin_to_reconcile(&mut self) {
+        self.begin(1);
+        self.ranges = [CopyRange::Whole].into();
+        self.reconciles = true;
+    }
+
+    /// Whether what is there is compared.
+    pub(super) fn reconciles(&self) -> bool {
+        self.reconciles
     }
 
     /// A range for a reader that begins.

@@ -14,12 +14,16 @@ use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::known;
 use crate::throttle::Account;
+use crate::verify::RepairedRows;
+use crate::verify::reconcile::Reconciliation;
 
 /// What a task is to do.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Work {
     /// Copy a range.
     Load(CopyRange),
+    /// Write what differs from the snapshot; load all of it if that cannot be.
+    Reconcile,
     /// Build the key and make the table live.
     Finish,
 }
@@ -67,9 +71,24 @@ pub(super) async fn run(assignment: Assignment, session: Option<Target>) -> Done
     };
     let result = match work {
         Work::Load(range) => load(&assignment, range, &mut session).await,
+        Work::Reconcile => reconcile(&assignment, &mut session).await,
         Work::Finish => finish(&assignment, &mut session).await.map(|()| 0),
     };
     Done { job, work, result, session: Some(session) }
+}
+
+/// Writes what differs. Returns the rows that are committed.
+async fn reconcile(assignment: &Assignment, session: &mut Target) -> Result<u64, EngineError> {
+    let Assignment { config, plan, checkpoint, progress, source, .. } = assignment;
+    let reconciliation =
+        Reconciliation { config, table: plan, checkpoint, snapshot: &source.snapshot, progress };
+    if let Some(rows) = Box::pin(reconciliation.run(session)).await? {
+        let (table, RepairedRows { inserted, updated, deleted, .. }) = (&plan.source.name, rows);
+        tracing::info!(%table, inserted, updated, deleted, "what differed was written");
+        return Ok(rows.written());
+    }
+    session.clear_for_copy(plan).await?;
+    load(assignment, CopyRange::Whole, session).await
 }
 
 /// Copies a range. Returns the rows that are committed.

@@ -3,21 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::Tuple;
-use segcdc_plan::{Binding, Fitted, InsertRow, RowImage, TableChanges, TablePlan, UpdateGroup, fit};
+use segcdc_model::{Lsn, Tuple};
+use segcdc_plan::{
+    ApplyPlan, Binding, Fitted, InsertRow, RowImage, TableChanges, TablePlan, UpdateGroup, fit,
+};
 
 use crate::verify::RepairedRows;
 use crate::verify::fingerprint::RowHash;
-use crate::verify::read::{self, Key};
-
-/// A row of the source.
-#[derive(Debug, Clone)]
-pub(crate) struct SourceRow {
-    /// Its fields, in the plan's column order.
-    pub(crate) tuple: Tuple,
-    /// Hash of each column.
-    pub(crate) columns: Vec<RowHash>,
-}
+use crate::verify::read::{self, Key, SourceRow};
 
 /// The changes that make the rows of the target those of the source, of keys for which both are known. Of the target
 /// come the hashes of the columns, of several rows of one key one behind the other.
@@ -65,6 +58,19 @@ pub(crate) fn changes<'k>(
         changes.inserts.extend(image.map(InsertRow::whole));
     }
     (changes, rows)
+}
+
+/// The changes as the plan of a target transaction in which the checkpoint stays where it is.
+pub(crate) fn plan(changes: TableChanges, checkpoint: Lsn) -> ApplyPlan {
+    ApplyPlan {
+        tables: vec![changes],
+        end_lsn: checkpoint,
+        commit_time_us: 0,
+        transactions: 0,
+        changes: 0,
+        letters: Vec::new(),
+        uses: Vec::new(),
+    }
 }
 
 /// Whether a row of the source has a value for which it would be set aside.

@@ -15,8 +15,21 @@ use crate::verify::fingerprint::{self, Fingerprinter, RowHash};
 /// Keys in one question to a server.
 const KEYS_AT_ONCE: usize = 100;
 
+/// Keys of rows that are written in one target transaction. Their rows are in memory as a whole, each below 1 MiB but for
+/// what is kept on disk, and the pipeline waits meanwhile.
+pub(crate) const KEYS_IN_TRANSACTION: usize = 64;
+
 /// Canonical texts of a key's columns, in key order.
 pub(crate) type Key = Vec<String>;
+
+/// A row of the source.
+#[derive(Debug, Clone)]
+pub(crate) struct SourceRow {
+    /// Its fields, in the plan's column order.
+    pub(crate) tuple: Tuple,
+    /// Hash of each column.
+    pub(crate) columns: Vec<RowHash>,
+}
 
 /// Why a table's comparison ends early.
 #[derive(Debug)]
@@ -87,8 +100,21 @@ pub(crate) async fn source_rows(
     filter: Option<&str>,
     on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
 ) -> Result<(), Stop> {
+    source_rows_at(config, table, (None, filter), on_row).await
+}
+
+/// As [`source_rows`], as of an exported snapshot if there is one.
+///
+/// # Errors
+/// As [`source_rows`].
+pub(crate) async fn source_rows_at(
+    config: &SourceConfig,
+    table: &TablePlan,
+    (snapshot, filter): (Option<&str>, Option<&str>),
+    on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
+) -> Result<(), Stop> {
     let columns: Vec<usize> = table.columns.iter().map(|column| column.source_index).collect();
-    let request = CopyRequest { filter, ..CopyRequest::new(&table.source, &columns) };
+    let request = CopyRequest { snapshot, filter, ..CopyRequest::new(&table.source, &columns) };
     let mut stream = snapshot::copy(config, request).await?;
     loop {
         let batch = stream.next_batch().await?;
@@ -144,6 +170,30 @@ pub(crate) async fn source_by_key(
         .await?;
     }
     Ok(found)
+}
+
+/// The source's rows with these keys as of an exported snapshot, by key.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn snapshot_rows(
+    config: &SourceConfig,
+    table: &TablePlan,
+    snapshot: &str,
+    keys: &[Key],
+) -> Result<HashMap<Key, SourceRow>, Stop> {
+    let filter = source_filter(table, keys)?;
+    let mut fingerprinter = Fingerprinter::new(table);
+    let mut rows = HashMap::with_capacity(keys.len());
+    source_rows_at(config, table, (Some(snapshot), Some(&filter)), &mut |tuple| {
+        fingerprinter.source(tuple)?;
+        if let Some(key) = complete(fingerprint::source_texts(table, table.key_columns(), tuple)?) {
+            rows.insert(key, SourceRow { tuple: tuple.clone(), columns: fingerprinter.columns() });
+        }
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
 }
 
 /// Versions of the source's rows with these keys: no other version of a row, before or after, has the same.

@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use segcdc_model::{Lsn, TablePhase};
 use segcdc_plan::{ApplyPlan, KnownTable, TablePlan};
-use segcdc_postgres::snapshot::{self};
 use segcdc_postgres::{ExportedSnapshot, Replication, SlotSnapshot, StreamOptions};
 use segcdc_sqlserver::{RepairApply, TableState, Target};
 
@@ -31,17 +30,12 @@ use crate::provision::within_patience;
 use crate::verify::RepairedRows;
 use crate::verify::aside::Aside;
 use crate::verify::barrier::Barrier;
-use crate::verify::fingerprint::{self, Fingerprinter};
-use crate::verify::mend::{self, SourceRow};
+use crate::verify::mend;
 use crate::verify::one_table::reason_to_leave_out;
 use crate::verify::planned::changed_meanwhile;
-use crate::verify::read::{self, Key, Stop};
+use crate::verify::read::{self, KEYS_IN_TRANSACTION, Key, SourceRow, Stop};
 use crate::verify::readiness::Carrier;
 use crate::verify::touched::Touched;
-
-/// Keys in one target transaction. Their rows are in memory as a whole, each below 1 MiB but for what is kept on disk, and
-/// the pipeline waits while they are written.
-const KEYS_AT_ONCE: usize = 64;
 
 /// The table, and how it was when its differences were found.
 pub(super) struct Subject<'a> {
@@ -117,7 +111,7 @@ struct Work<'a> {
 impl Work<'_> {
     async fn all(&mut self, barrier: &Barrier, keys: &[Key]) -> Result<RepairedRows, Stop> {
         let mut repaired = RepairedRows::default();
-        for keys in keys.chunks(KEYS_AT_ONCE) {
+        for keys in keys.chunks(KEYS_IN_TRANSACTION) {
             repaired.add(&self.some(barrier, keys).await?);
         }
         Ok(repaired)
@@ -125,7 +119,9 @@ impl Work<'_> {
 
     /// One target transaction.
     async fn some(&mut self, barrier: &Barrier, keys: &[Key]) -> Result<RepairedRows, Stop> {
-        let source = self.source_rows(keys).await?;
+        let source =
+            read::snapshot_rows(&self.subject.config.source, self.subject.table, self.snapshot.name(), keys)
+                .await?;
         let Work { subject, table, target, .. } = self;
         let mut open = RepairApply::begin(target, &subject.config.name, table).await?;
         let facts = Facts { subject, carrier: &self.carrier, table };
@@ -157,35 +153,6 @@ impl Work<'_> {
             Err(stop) => {
                 open.roll_back().await;
                 Err(stop)
-            }
-        }
-    }
-
-    /// The rows with these keys as of the snapshot.
-    async fn source_rows(&self, keys: &[Key]) -> Result<HashMap<Key, SourceRow>, Stop> {
-        let table = self.subject.table;
-        let filter = read::source_filter(table, keys)?;
-        let columns: Vec<usize> = table.columns.iter().map(|column| column.source_index).collect();
-        let request = segcdc_postgres::CopyRequest {
-            snapshot: Some(self.snapshot.name()),
-            filter: Some(&filter),
-            ..segcdc_postgres::CopyRequest::new(&table.source, &columns)
-        };
-        let mut stream = snapshot::copy(&self.subject.config.source, request).await?;
-        let mut fingerprinter = Fingerprinter::new(table);
-        let mut rows = HashMap::with_capacity(keys.len());
-        loop {
-            let batch = stream.next_batch().await?;
-            if batch.is_empty() {
-                return Ok(rows);
-            }
-            for tuple in &batch {
-                fingerprinter.source(tuple)?;
-                let key = fingerprint::source_texts(table, table.key_columns(), tuple)?;
-                if let Some(key) = read::complete(key) {
-                    let columns = fingerprinter.columns();
-                    rows.insert(key, SourceRow { tuple: tuple.clone(), columns });
-                }
             }
         }
     }
@@ -280,16 +247,7 @@ impl Facts<'_> {
         let target = read::target_by_key(session, self.subject.table, &certain).await?;
         let (changes, mut rows) = mend::changes(self.table, certain.iter(), source, &target);
         rows.left += (keys.len() - certain.len()) as u64;
-        let plan = ApplyPlan {
-            tables: vec![changes],
-            end_lsn,
-            commit_time_us: 0,
-            transactions: 0,
-            changes: 0,
-            letters: Vec::new(),
-            uses: Vec::new(),
-        };
-        Ok((plan, rows))
+        Ok((mend::plan(changes, end_lsn), rows))
     }
 }
 

@@ -27,12 +27,35 @@ pub(crate) struct UpArguments {
         hide_env_values = true
     )]
     pub(crate) large_transactions: LargeTransactionsChoice,
+    /// What to do when the slot is gone or lost, or has let go of what the target has not (it was restored from a backup)
+    #[arg(
+        long,
+        value_enum,
+        value_name = "HOW",
+        default_value = "stop",
+        env = "SEGCDC_RECOVER",
+        hide_env_values = true
+    )]
+    pub(crate) recover: RecoverChoice,
     /// Do not ask before anything is created; needed without a terminal
     #[arg(
         long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
         value_parser = BoolishValueParser::new()
     )]
     pub(crate) yes: bool,
+}
+
+/// What to do when changes that the target needs are gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum RecoverChoice {
+    /// Say so, and stop
+    #[default]
+    Stop,
+    /// Make a new slot, empty the target tables and copy them again
+    Copy,
+    /// Make a new slot, compare the target tables with the source as it is then, and write only what differs. Tables that
+    /// `table resync` has queued are compared too. A table without a key, or with policies for values, is copied
+    Repair,
 }
 
 /// How a transaction that is too large for memory becomes visible.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segcdc_engine_native::{
-    LargeTransactions, Outcome, Preflight, Progress, ProgressSnapshot, preflight, run as run_engine,
+    LargeTransactions, Outcome, Preflight, Progress, ProgressSnapshot, Recover, preflight, run as run_engine,
 };
 use segcdc_model::{Finding, Lsn, Severity};
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::arguments::{Engine, LargeTransactionsChoice, Output, UpArguments};
+use crate::arguments::{Engine, LargeTransactionsChoice, Output, RecoverChoice, UpArguments};
 use crate::commands::{self, connect, plan};
 use crate::console::Console;
 use crate::error::CliError;
@@ -69,6 +69,11 @@ pub(crate) async fn run(
     config.large_transactions = match arguments.large_transactions {
         LargeTransactionsChoice::Atomic => LargeTransactions::Atomic,
         LargeTransactionsChoice::Chunked => LargeTransactions::Chunked,
+    };
+    config.recover = match arguments.recover {
+        RecoverChoice::Stop => Recover::Stop,
+        RecoverChoice::Copy => Recover::Copy,
+        RecoverChoice::Repair => Recover::Repair,
     };
     let checked = tokio::select! {
         checked = Box::pin(preflight(&config)) => checked?,

@@ -32,6 +32,7 @@ mod observer;
 mod partitions;
 mod policies;
 mod product;
+mod recover;
 mod repair;
 mod schema_changes;
 mod served;

@@ -168,6 +168,30 @@ fn an_existing_pipeline_keeps_what_it_has() {
 }
 
 #[test]
+fn a_pipeline_recovers_only_if_that_is_asked_for() {
+    let state = |ours| state("segcdc_p_g1", ours, 100, &[TablePhase::Streaming]);
+    let at = |lsn| SlotState { confirmed_flush_lsn: Some(Lsn::new(lsn)), ..slot("segcdc_p_g1") };
+    let lost = SlotState { wal_status: Some("lost".to_owned()), ..at(50) };
+    let check = |recover, ours, slot: Option<&SlotState>, expected: bool| {
+        let config = with(|config| config.recover = recover);
+        assert_eq!(is_given_up(&config, &state(ours), slot), expected, "{recover:?} {ours} {slot:?}");
+    };
+    for recover in [Recover::Copy, Recover::Repair] {
+        check(recover, true, None, true);
+        check(recover, true, Some(&lost), true);
+        check(recover, true, Some(&at(101)), true);
+        check(recover, true, Some(&at(100)), false);
+        check(recover, false, None, false);
+    }
+    for slot in [None, Some(&lost), Some(&at(101))] {
+        check(Recover::Stop, true, slot, false);
+    }
+    // Giving up says nothing of a target that went back.
+    let gives_up = with(|config| config.wal.policy = WalPolicy::GiveUp);
+    assert!(!is_given_up(&gives_up, &state(true), Some(&at(101))));
+}
+
+#[test]
 fn names_come_from_the_state_once_there_is_one() {
     let known = state("segcdc_p_g4", true, 1, &[]);
     assert_eq!(slot_and_publication(&config(), Some(&known)).0, "segcdc_p_g4");
