@@ -69,6 +69,7 @@ pub async fn check(session: &Session, request: &PreflightRequest) -> Result<Vec<
     if request.slot.is_none() {
         findings.extend(activity::judge(&activity::read(session).await?)?);
     }
+    findings.extend(table::generated_identities(request, server.version)?);
     let unfit = table::read_partitions(session, request).await?;
     findings.extend(table::judge(request, &unfit, &table::read_parents(session, request).await?)?);
     findings.extend(role::judge(&role::read(session, request).await?, request)?);

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Checkpoint, ReplicaIdentity, SourceTable, TableKind, TablePhase};
+use segcdc_model::{Checkpoint, Fault, ReplicaIdentity, SourceTable, TableKind, TablePhase};
 use segcdc_plan::{Naming, PlanError, TableEntry, TableSet, table_plan};
 use segcdc_postgres::catalog::{self, Partitions};
 use segcdc_postgres::publication::{self, Publication};
@@ -14,6 +14,11 @@ use segcdc_postgres::{FieldForm, Session};
 
 use crate::error::EngineError;
 use crate::startup::decide::{check_publication, check_published};
+
+/// Time for a lock that a question takes: the functions that list a publication's tables, filters and partitions lock them (from
+/// version 16 on, and for filters from 18 on), and whoever changes a table at the source may hold it for hours. Nothing is received
+/// meanwhile, so it is short: there is a next time.
+const LOCK_PATIENCE: &str = "20ms";
 
 /// The publication as it was last seen.
 #[derive(Debug)]
@@ -63,11 +68,30 @@ impl Watch {
         Ok(if now.iter().all(exact_now) { FieldForm::Binary } else { FieldForm::Text })
     }
 
-    /// Looks again. Returns the live tables that cannot go on.
+    /// Looks again. Returns the live tables that cannot go on; none while a table is locked at the source, which is seen the next
+    /// time. Waits for [`LOCK_PATIENCE`] at most for each question.
     ///
     /// # Errors
     /// `PUBLICATION_MISSING`, `PUBLICATION_CHANGED`.
     pub(super) async fn look(
+        &mut self,
+        source: &Session,
+        checkpoint: &Checkpoint,
+        tables: &TableSet,
+    ) -> Result<Vec<(u32, EngineError)>, EngineError> {
+        source.query_text(&format!("SET lock_timeout = '{LOCK_PATIENCE}'")).await?;
+        let seen = self.look_now(source, checkpoint, tables).await;
+        source.query_text("SET lock_timeout = 0").await?;
+        match seen {
+            Err(error) if error.code() == "SOURCE_CONTENTION" => {
+                tracing::debug!(error = %error, "the publication is looked at later");
+                Ok(Vec::new())
+            }
+            seen => seen,
+        }
+    }
+
+    async fn look_now(
         &mut self,
         source: &Session,
         checkpoint: &Checkpoint,

@@ -5,9 +5,12 @@
 
 use segcdc_model::{Finding, QualifiedName, ReplicaIdentity, Side, SourceTable, TableKind};
 
-use super::{PreflightRequest, alter_table, listed};
+use super::{PreflightRequest, Purpose, alter_table, listed};
 use crate::error::{Operation, SourceError};
 use crate::session::Session;
+
+/// First version that publishes generated columns, and refuses them in a replica identity where it does not.
+const GENERATED_VERSION: u32 = 180_000;
 
 /// A partition whose replica identity does not serve its root.
 #[derive(Debug, Clone)]
@@ -182,6 +185,41 @@ fn identities(request: &PreflightRequest) -> Result<Vec<Finding>, SourceError> {
         findings.push(Finding::ok("pg.replica_identity", Side::Source, detail));
     }
     Ok(findings)
+}
+
+/// Tables of which whole rows identify themselves and that have generated columns, once a publication of ours has them: from
+/// version 18 on the server refuses UPDATE and DELETE of them ("Replica identity must not contain unpublished generated
+/// columns"). A publication of the user's is in force already.
+pub(super) fn generated_identities(
+    request: &PreflightRequest,
+    version: u32,
+) -> Result<Vec<Finding>, SourceError> {
+    if version < GENERATED_VERSION || request.publication.is_some() {
+        return Ok(Vec::new());
+    }
+    let whole_rows = request.streamable().filter(|table| table.replica_identity == ReplicaIdentity::Full);
+    let judged = whole_rows.filter_map(|table| {
+        let generated = table.columns.iter().find(|column| column.generated)?;
+        let detail = format!(
+            "{} has whole rows as its replica identity and the generated column {}, which is not published: the server \
+             would refuse UPDATE and DELETE of it",
+            table.name, generated.name
+        );
+        let (check, code) = ("pg.replica_identity", "GENERATED_IN_IDENTITY");
+        let finding = match request.purpose {
+            Purpose::NewPipeline => Finding::failure(check, Side::Source, code, detail),
+            Purpose::KnownPipeline => Finding::warning(check, Side::Source, code, detail),
+        };
+        let finding = finding.hint(
+            "identify its rows by its primary key or a unique index; or name a publication of your own that is made WITH \
+             (publish_generated_columns = stored), which serves stored ones; or leave the table out of --tables",
+        );
+        Some(match table.primary_key.is_empty() {
+            true => Ok(finding),
+            false => alter_table(&table.name, "REPLICA IDENTITY DEFAULT").map(|sql| finding.fix(sql)),
+        })
+    });
+    judged.collect()
 }
 
 /// What happens to single partitions and does not reach the stream (PostgreSQL's manual, "CREATE PUBLICATION",

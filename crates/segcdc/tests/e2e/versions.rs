@@ -7,7 +7,7 @@ use super::product::COMMAND_LIMIT;
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 /// Whether the source is of at least this `server_version_num`; says that a test is skipped if not.
-async fn has(stage: &Stage, version: u32, what: &str) -> Result<bool> {
+pub(super) async fn has(stage: &Stage, version: u32, what: &str) -> Result<bool> {
     let found: String = stage.source().await?.query_one("SHOW server_version_num", &[]).await?.get(0);
     let found: u32 = found.parse()?;
     if found < version {
@@ -48,6 +48,41 @@ async fn published_generated_columns_are_left_out_like_others() -> Result<()> {
     ensure!(stage.target_number(&rows).await? == 2, "the rows are not right");
     let verify = stage.product.succeed(&["verify"]).await?;
     ensure!(verify.stdout.contains("differences: 0"), "{verify}");
+    Ok(())
+}
+
+/// Until it is published, everything works; behind it the application's UPDATE would fail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn generated_columns_of_whole_rows_are_found_before_the_application_is_refused() -> Result<()> {
+    let mut stage = Stage::start("v18whole").await?;
+    if !has(&stage, 180_000, "refusal of generated columns in a replica identity").await? {
+        return Ok(());
+    }
+    let table = "CREATE TABLE whole (a int, twice int GENERATED ALWAYS AS (a * 2) STORED); \
+         ALTER TABLE whole REPLICA IDENTITY FULL; INSERT INTO whole VALUES (1), (1), (2)";
+    stage.source.execute(DATABASE, table).await?;
+    let refused = stage.product.run(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure!(refused.error_code() == Some("GENERATED_IN_IDENTITY"), "{refused}");
+    ensure!(stage.slots().await?.is_empty(), "{refused}");
+    let update = "UPDATE whole SET a = a + 10 WHERE a = 2";
+    stage.source.execute(DATABASE, update).await?;
+
+    // A publication without the column does what was feared; one with it does not.
+    stage.source.execute(DATABASE, "CREATE PUBLICATION harms FOR TABLE whole").await?;
+    ensure!(
+        stage.source.execute(DATABASE, update).await.is_err(),
+        "the server allows it: the check is not needed"
+    );
+    stage.source.execute(DATABASE, "DROP PUBLICATION harms").await?;
+    let publication = "CREATE PUBLICATION given FOR TABLE whole WITH (publish_generated_columns = stored)";
+    follow_given(&mut stage, publication).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let changes =
+        "UPDATE whole SET a = 3 WHERE a = 1; DELETE FROM whole WHERE a = 12; INSERT INTO whole VALUES (7)";
+    stage.source.execute(DATABASE, changes).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let rows = format!("SELECT SUM([a]) FROM {}", stage.target_table("whole"));
+    ensure!(stage.target_number(&rows).await? == 13 && stage.target_count("whole").await? == 3);
     Ok(())
 }
 
