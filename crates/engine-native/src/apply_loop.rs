@@ -351,7 +351,11 @@ impl Loop<'_> {
 /// Reads which rows are set aside; as the target holds them, whatever became of the batch that a run before was writing.
 async fn read_letters(target: &mut Target, pipeline: &str, tables: &mut TableSet) -> Result<(), EngineError> {
     let counts = target.letter_counts(pipeline).await?;
-    let open: Vec<u32> = counts.iter().filter(|count| count.open > 0).map(|count| count.source_oid).collect();
+    let open: Vec<u32> = counts
+        .iter()
+        .filter(|count| count.open + count.discarded > 0)
+        .map(|count| count.source_oid)
+        .collect();
     for oid in open {
         let Some(mut entry) = tables.get(oid).cloned() else { continue };
         entry.letters = target.open_letters(pipeline, &entry.plan).await?;

@@ -26,6 +26,14 @@ pub enum DeadLetterError {
         /// The number.
         number: i64,
     },
+    /// The pipeline has no open dead letter of this number.
+    #[error("pipeline \"{pipeline}\" has no open dead letter {number}")]
+    NotOpen {
+        /// The pipeline.
+        pipeline: String,
+        /// The number.
+        number: i64,
+    },
     /// What keeps the target from being asked.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -68,7 +76,7 @@ pub struct DeadLetterReport {
     pub number: i64,
     /// The source table.
     pub source: QualifiedName,
-    /// `OPEN`, or why it is closed: `HEALED`, `DELETED`, `TRUNCATED`.
+    /// `OPEN`, `DISCARDED`, or why it is closed: `HEALED`, `DELETED`, `TRUNCATED`, `REPLAYED`.
     pub state: String,
     /// Code of the error that the row would be.
     pub code: String,
@@ -133,6 +141,22 @@ pub async fn show(config: &EngineConfig, number: i64) -> Result<DeadLetterReport
     Ok(shown)
 }
 
+/// Discards open letters: what they hold of their rows is erased, and they are not shown as open any more. The rows stay
+/// kept out until a version arrives that fits, and one that does not opens the letter again. The pipeline may run.
+///
+/// # Errors
+/// As [`list`]; `DEAD_LETTER_NOT_OPEN` for the first that is not open, those before it are discarded then.
+pub async fn discard(config: &EngineConfig, numbers: &[i64]) -> Result<(), DeadLetterError> {
+    let mut target = connect(config).await?;
+    for &number in numbers {
+        if !target.discard_letter(&config.name, number).await.map_err(EngineError::from)? {
+            return Err(DeadLetterError::NotOpen { pipeline: config.name.clone(), number });
+        }
+        tracing::info!(number, "a dead letter was discarded");
+    }
+    Ok(())
+}
+
 /// A session with a target that knows the pipeline as ours.
 async fn connect(config: &EngineConfig) -> Result<Target, EngineError> {
     let mut target = Target::connect(&config.target).await?;
@@ -147,7 +171,7 @@ fn is_wanted(query: &DeadLetterQuery, source: &QualifiedName) -> bool {
 }
 
 /// The query in terms of the target, which knows tables by their OIDs.
-fn filter(query: &DeadLetterQuery, counts: &[LetterCount]) -> LetterFilter {
+pub(crate) fn filter(query: &DeadLetterQuery, counts: &[LetterCount]) -> LetterFilter {
     let tables = (!query.patterns.is_empty()).then(|| {
         let mut oids: Vec<u32> = counts
             .iter()
@@ -176,7 +200,11 @@ fn report(letter: &Letter) -> DeadLetterReport {
     DeadLetterReport {
         number: letter.number,
         source: letter.source.clone(),
-        state: letter.closed.as_ref().map_or("OPEN".to_owned(), |(_, by)| by.to_uppercase()),
+        state: match &letter.closed {
+            Some((_, by)) => by.to_uppercase(),
+            None if letter.discarded => "DISCARDED".to_owned(),
+            None => "OPEN".to_owned(),
+        },
         code: letter.code.clone(),
         column: letter.column.clone(),
         commit_lsn: letter.commit_lsn,
@@ -200,13 +228,14 @@ impl Fault for DeadLetterError {
     fn code(&self) -> &'static str {
         match self {
             DeadLetterError::NotFound { .. } => "DEAD_LETTER_NOT_FOUND",
+            DeadLetterError::NotOpen { .. } => "DEAD_LETTER_NOT_OPEN",
             DeadLetterError::Engine(error) => error.code(),
         }
     }
 
     fn disposition(&self) -> Disposition {
         match self {
-            DeadLetterError::NotFound { .. } => Disposition::Halt,
+            DeadLetterError::NotFound { .. } | DeadLetterError::NotOpen { .. } => Disposition::Halt,
             DeadLetterError::Engine(error) => error.disposition(),
         }
     }
@@ -215,6 +244,9 @@ impl Fault for DeadLetterError {
         match self {
             DeadLetterError::NotFound { .. } => {
                 "list the letters with their numbers: `segcdc deadletter list --closed`".to_owned()
+            }
+            DeadLetterError::NotOpen { .. } => {
+                "list the open letters with their numbers: `segcdc deadletter list`".to_owned()
             }
             DeadLetterError::Engine(error) => error.hint(),
         }
@@ -227,7 +259,7 @@ mod tests {
 
     fn count(oid: u32, name: &str, code: &str, open: u64, closed: u64) -> LetterCount {
         let source = QualifiedName::new("public", name);
-        LetterCount { source_oid: oid, source, code: code.to_owned(), open, closed }
+        LetterCount { source_oid: oid, source, code: code.to_owned(), open, closed, discarded: 0 }
     }
 
     fn letter() -> Letter {
@@ -243,6 +275,7 @@ mod tests {
             opened_at_us: 0,
             updated_at_us: 1_500_000,
             closed: None,
+            discarded: false,
             key: Some("[\"7\"]".to_owned()),
         }
     }

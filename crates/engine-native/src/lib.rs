@@ -82,6 +82,7 @@ pub use status::{
     TableReport, slot, status,
 };
 pub use throttle::Throttle;
+pub use verify::replay::{ReplayReport, ReplayedTable, replay};
 pub use verify::{
     RepairMode, RepairReport, RepairedRows, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
 };

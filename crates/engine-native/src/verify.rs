@@ -23,6 +23,7 @@
 //! - `barrier`, `read`: questions to the servers; `readiness`: whether an answer would mean anything
 //! - `table`, `unkeyed_table`: one table compared from beginning to end
 //! - `repair`: rows of standing differences written anew; `touched`, `mend`: which may be, and what has to be
+//! - [`mod@replay`]: rows that are set aside, tried again
 //! - `reconcile`: a table made that of a snapshot, where a load of all its rows would do it too
 //! - `one_table`: one table compared, repaired and compared again
 
@@ -52,6 +53,7 @@ mod readiness;
 pub(crate) mod reconcile;
 mod repair;
 mod repaired;
+pub mod replay;
 mod reporter;
 mod table;
 mod touched;

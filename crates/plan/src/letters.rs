@@ -95,6 +95,8 @@ pub enum LetterEnd {
     Deleted,
     /// The table was emptied.
     Truncated,
+    /// It was asked for, and the row fits by the rules of now.
+    Replayed,
 }
 
 /// What becomes of a letter.
@@ -181,12 +183,13 @@ impl LetterEnd {
             LetterEnd::Healed => "healed",
             LetterEnd::Deleted => "deleted",
             LetterEnd::Truncated => "truncated",
+            LetterEnd::Replayed => "replayed",
         }
     }
 
     /// The end of a word.
     pub fn from_word(word: &str) -> Option<Self> {
-        [LetterEnd::Healed, LetterEnd::Deleted, LetterEnd::Truncated]
+        [LetterEnd::Healed, LetterEnd::Deleted, LetterEnd::Truncated, LetterEnd::Replayed]
             .into_iter()
             .find(|end| end.word() == word)
     }
@@ -443,7 +446,7 @@ mod tests {
 
     #[test]
     fn words_of_ends_come_back() {
-        for end in [LetterEnd::Healed, LetterEnd::Deleted, LetterEnd::Truncated] {
+        for end in [LetterEnd::Healed, LetterEnd::Deleted, LetterEnd::Truncated, LetterEnd::Replayed] {
             assert_eq!(LetterEnd::from_word(end.word()), Some(end));
         }
         assert_eq!(LetterEnd::from_word("lost"), None);

@@ -11,7 +11,8 @@ use crate::text;
 use segcdc_engine_native::Throttle;
 
 pub(crate) use crate::arguments::deadletter::{
-    DeadletterCommand, DeadletterListArguments, DeadletterShowArguments,
+    DeadletterCommand, DeadletterDiscardArguments, DeadletterListArguments, DeadletterReplayArguments,
+    DeadletterShowArguments,
 };
 pub(crate) use crate::arguments::engine::{
     BrokerArguments, Engine, EngineArguments, FullLoadBy, KafkaSasl, WorkerArguments,
@@ -151,7 +152,7 @@ pub(crate) enum Command {
     /// Hand the running pipeline to another engine, at a position: nothing is copied again, nothing is missed
     #[command(after_help = examples::MIGRATE)]
     Migrate(MigrateArguments),
-    /// Look at dead letters: rows of the source that the target cannot hold, set aside by --on-value set_aside
+    /// Look at, replay or discard dead letters: rows of the source that the target cannot hold, set aside by --on-value set_aside
     Deadletter {
         /// What to do.
         #[command(subcommand)]

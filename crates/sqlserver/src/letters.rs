@@ -42,6 +42,8 @@ pub struct Letter {
     pub updated_at_us: i64,
     /// When it was closed, as `opened_at_us`, and by what; `None` while it is open.
     pub closed: Option<(i64, String)>,
+    /// It was discarded: it holds nothing of its row, which is kept out still.
+    pub discarded: bool,
     /// The key's values as a JSON array, empty for a row without a key; `None` when the letter is closed.
     pub key: Option<String>,
 }
@@ -59,6 +61,8 @@ pub struct LetterCount {
     pub open: u64,
     /// Those that are closed.
     pub closed: u64,
+    /// Those that were discarded: their rows are kept out still.
+    pub discarded: u64,
 }
 
 /// How often a policy decided for a column.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Lsn, Tuple};
 use segcdc_plan::{
-    ApplyPlan, Binding, Fitted, InsertRow, RowImage, TableChanges, TablePlan, UpdateGroup, fit,
+    ApplyPlan, Binding, Fitted, InsertRow, LetterChange, RowImage, TableChanges, TablePlan, UpdateGroup, fit,
 };
 
 use crate::verify::RepairedRows;
@@ -60,21 +60,23 @@ pub(crate) fn changes<'k>(
     (changes, rows)
 }
 
-/// The changes as the plan of a target transaction in which the checkpoint stays where it is.
-pub(crate) fn plan(changes: TableChanges, checkpoint: Lsn) -> ApplyPlan {
+/// The changes, and what becomes of dead letters, as the plan of a target transaction in which the checkpoint stays where it
+/// is.
+pub(crate) fn plan(changes: TableChanges, letters: Vec<LetterChange>, checkpoint: Lsn) -> ApplyPlan {
+    let tables = if changes.is_empty() { Vec::new() } else { vec![changes] };
     ApplyPlan {
-        tables: vec![changes],
+        tables,
         end_lsn: checkpoint,
         commit_time_us: 0,
         transactions: 0,
         changes: 0,
-        letters: Vec::new(),
+        letters,
         uses: Vec::new(),
     }
 }
 
 /// Whether a row of the source has a value for which it would be set aside.
-fn is_set_aside(table: &TablePlan, row: &Tuple) -> bool {
+pub(crate) fn is_set_aside(table: &TablePlan, row: &Tuple) -> bool {
     let mut columns = table.columns.iter().enumerate();
     columns.any(|(at, column)| {
         let field = row.get(at).unwrap_or(segcdc_model::Field::UnchangedToast);
@@ -135,7 +137,7 @@ mod tests {
         ]);
         let keys: Vec<Key> = (1..=6).map(key).collect();
         let (changes, rows) = changes(&Arc::new(table()), keys.iter(), &source, &target);
-        assert_eq!(rows, RepairedRows { inserted: 1, updated: 2, deleted: 1, left: 0 });
+        assert_eq!(rows, RepairedRows { inserted: 1, updated: 2, deleted: 1, ..RepairedRows::default() });
         let id = |image: &RowImage| match image.value(2) {
             Ok(Value::Int(id)) => id,
             other => panic!("{other:?}"),

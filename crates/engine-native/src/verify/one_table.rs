@@ -9,7 +9,7 @@ use crate::error::EngineError;
 use crate::verify::barrier::Barrier;
 use crate::verify::planned::{changed_meanwhile, planned};
 use crate::verify::read::{Key, Stop};
-use crate::verify::repair::{self, Subject};
+use crate::verify::repair::{self, Purpose, Subject};
 use crate::verify::reporter::Reporter;
 use crate::verify::table::Comparison;
 use crate::verify::{
@@ -99,7 +99,7 @@ impl Rounds<'_, '_> {
             RepairReport { dry_run, stopped: self.cannot_be_repaired(), ..RepairReport::default() };
         if dry_run && report.stopped.is_none() {
             let TableVerdict { missing: inserted, different: updated, extra: deleted, .. } = found;
-            report.rows = RepairedRows { inserted, updated, deleted, left: 0 };
+            report.rows = RepairedRows { inserted, updated, deleted, ..RepairedRows::default() };
         }
         // Each round but the last has written rows; a round takes as many as are looked at again.
         while !dry_run && report.stopped.is_none() && !keys.is_empty() {
@@ -138,7 +138,7 @@ impl Rounds<'_, '_> {
             Subject { config: self.config, table: self.table, state: self.state, known: self.known };
         let mut attempt = 1;
         loop {
-            match Box::pin(repair::repair(&subject, self.barrier, keys)).await {
+            match Box::pin(repair::repair(&subject, self.barrier, keys, Purpose::Repair)).await {
                 Err(stop) if repair::may_try_again(&stop, attempt) => attempt += 1,
                 done => return done,
             }

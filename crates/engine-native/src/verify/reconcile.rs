@@ -156,7 +156,7 @@ impl Reconciliation<'_> {
         };
         let (changes, rows) = mend::changes(self.table, keys.iter(), &source, &target);
         let bytes: usize = source.values().map(|row| row.tuple.memory_bytes()).sum();
-        open.commit(&mend::plan(changes, found.applied_lsn)).await?;
+        open.commit(&mend::plan(changes, Vec::new(), found.applied_lsn)).await?;
         self.progress.add(rows.written(), bytes as u64);
         Ok(rows)
     }

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_model::{Lsn, TablePhase};
-use segcdc_plan::{ApplyPlan, KnownTable, TablePlan};
+use segcdc_plan::{ApplyPlan, KnownTable, LetterChange, LetterEnd, TablePlan, letters};
 use segcdc_postgres::{ExportedSnapshot, Replication, SlotSnapshot, StreamOptions};
 use segcdc_sqlserver::{RepairApply, TableState, Target};
 
@@ -36,6 +36,15 @@ use crate::verify::planned::changed_meanwhile;
 use crate::verify::read::{self, KEYS_IN_TRANSACTION, Key, SourceRow, Stop};
 use crate::verify::readiness::Carrier;
 use crate::verify::touched::Touched;
+
+/// Which rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Those that are not set aside.
+    Repair,
+    /// Those that are set aside and fit by now; their letters are closed.
+    Replay,
+}
 
 /// The table, and how it was when its differences were found.
 pub(super) struct Subject<'a> {
@@ -57,6 +66,7 @@ pub(super) async fn repair(
     subject: &Subject<'_>,
     barrier: &mut Barrier,
     keys: &[Key],
+    purpose: Purpose,
 ) -> Result<RepairedRows, Stop> {
     let config = subject.config;
     let table = Arc::new(subject.table.clone());
@@ -78,6 +88,7 @@ pub(super) async fn repair(
         .await?;
     let mut work = Work {
         subject,
+        purpose,
         carrier: barrier.carrier().clone(),
         since_snapshot: Touched::new(&table, stream, snapshot.lsn()),
         before_snapshot: None,
@@ -96,6 +107,7 @@ pub(super) async fn repair(
 /// What one repair works with.
 struct Work<'a> {
     subject: &'a Subject<'a>,
+    purpose: Purpose,
     table: Arc<TablePlan>,
     carrier: Carrier,
     publication: String,
@@ -124,7 +136,7 @@ impl Work<'_> {
                 .await?;
         let Work { subject, table, target, .. } = self;
         let mut open = RepairApply::begin(target, &subject.config.name, table).await?;
-        let facts = Facts { subject, carrier: &self.carrier, table };
+        let facts = Facts { subject, purpose: self.purpose, carrier: &self.carrier, table };
         let checked = facts.check(&mut open).await;
         let applied = open.checkpoint().applied_lsn;
         let touched = match checked {
@@ -142,7 +154,7 @@ impl Work<'_> {
             Err(stop) => Err(stop),
         };
         match written {
-            Ok((plan, rows)) if plan.tables.iter().all(segcdc_plan::TableChanges::is_empty) => {
+            Ok((plan, rows)) if plan.is_empty() => {
                 open.roll_back().await;
                 Ok(rows)
             }
@@ -170,6 +182,7 @@ impl Work<'_> {
 /// What has to hold, and is known, of the table while the fence is held.
 struct Facts<'a> {
     subject: &'a Subject<'a>,
+    purpose: Purpose,
     carrier: &'a Carrier,
     table: &'a Arc<TablePlan>,
 }
@@ -242,12 +255,38 @@ impl Facts<'_> {
         let end_lsn = open.checkpoint().applied_lsn;
         let session = open.session();
         let aside = Aside::read(session, &self.subject.config.name, self.subject.table).await?;
+        let is_wanted = |key: &&Key| match self.purpose {
+            Purpose::Repair => !aside.has_key(key),
+            // One that does not fit stays as it is.
+            Purpose::Replay => {
+                let fits = |row: &SourceRow| !mend::is_set_aside(self.table, &row.tuple);
+                aside.has_key(key) && source.get(*key).is_none_or(fits)
+            }
+        };
         let certain: Vec<Key> =
-            keys.iter().filter(|key| !touched.has(key) && !aside.has_key(key)).cloned().collect();
+            keys.iter().filter(|key| !touched.has(key)).filter(is_wanted).cloned().collect();
         let target = read::target_by_key(session, self.subject.table, &certain).await?;
         let (changes, mut rows) = mend::changes(self.table, certain.iter(), source, &target);
         rows.left += (keys.len() - certain.len()) as u64;
-        Ok((mend::plan(changes, end_lsn), rows))
+        let closed = match self.purpose {
+            Purpose::Repair => Vec::new(),
+            Purpose::Replay => certain.iter().map(|key| self.closed(key, source, end_lsn)).collect(),
+        };
+        rows.letters = closed.len() as u64;
+        Ok((mend::plan(changes, closed, end_lsn), rows))
+    }
+
+    /// The end of a letter.
+    fn closed(&self, key: &Key, source: &HashMap<Key, SourceRow>, lsn: Lsn) -> LetterChange {
+        let TablePlan { source: table, .. } = &**self.table;
+        LetterChange::Close {
+            oid: table.oid,
+            table: table.name.clone(),
+            key: letters::key_of_texts(self.table, key.clone()),
+            rows: 1,
+            lsn,
+            end: if source.contains_key(key) { LetterEnd::Replayed } else { LetterEnd::Deleted },
+        }
     }
 }
 

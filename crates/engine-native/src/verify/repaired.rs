@@ -41,6 +41,14 @@ pub struct RepairedRows {
     /// Rows that were left alone, because the source was changing them, they are set aside, or they do not fit. A row may be
     /// counted once for each time that it was tried.
     pub left: u64,
+    /// Dead letters that were closed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub letters: u64,
+}
+
+/// Whether a count is left out, which serde hands over as a reference.
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 // === impl RepairedRows ===
@@ -57,5 +65,6 @@ impl RepairedRows {
         self.updated += other.updated;
         self.deleted += other.deleted;
         self.left += other.left;
+        self.letters += other.letters;
     }
 }

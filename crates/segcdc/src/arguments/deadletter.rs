@@ -23,6 +23,21 @@ pub(crate) enum DeadletterCommand {
                             .personal_data.payload"
     )]
     Show(DeadletterShowArguments),
+    /// Try rows that are set aside again, by the rules that are in force now. The pipeline must not run meanwhile
+    #[command(
+        after_help = "Examples:\n  segcdc up --until-caught-up --yes --on-value public.orders.total=null\n  \
+                            segcdc deadletter replay --yes\n  segcdc deadletter replay --tables public.orders \
+                            --yes -o json\n\nA row is written as the source has it at the target's checkpoint, and its letter \
+                            is closed in the same\ntransaction. Rows that the source has changed since are left: they come with \
+                            the next `up`."
+    )]
+    Replay(DeadletterReplayArguments),
+    /// Erase what open letters hold of their rows, and show them as open no more. The rows stay kept out of the target
+    #[command(
+        after_help = "Examples:\n  segcdc deadletter discard 17 18 --yes\n\nA version of the row that fits still brings it into the \
+                            target; one that does not opens the letter again."
+    )]
+    Discard(DeadletterDiscardArguments),
 }
 
 /// `segcdc deadletter list`
@@ -58,6 +73,49 @@ pub(crate) struct DeadletterListArguments {
     /// Only those with a higher number: how a long list goes on
     #[arg(long, value_name = "NUMBER", default_value_t = 0, env = "SEGCDC_AFTER", hide_env_values = true)]
     pub(crate) after: i64,
+}
+
+/// `segcdc deadletter replay`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeadletterReplayArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all of the pipeline
+    #[arg(
+        long,
+        visible_alias = "table",
+        value_name = "PATTERN",
+        env = "SEGCDC_TABLES",
+        hide_env_values = true
+    )]
+    pub(crate) tables: Vec<String>,
+    /// Only letters of this code
+    #[arg(long, value_name = "CODE", env = "SEGCDC_CODE", hide_env_values = true)]
+    pub(crate) code: Option<String>,
+    /// Do not ask; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
+}
+
+/// `segcdc deadletter discard`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeadletterDiscardArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Numbers of the letters
+    #[arg(value_name = "NUMBER", required = true)]
+    pub(crate) numbers: Vec<i64>,
+    /// Do not ask; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
 }
 
 /// `segcdc deadletter show`

@@ -1,10 +1,13 @@
 //! `segcdc deadletter`
 
-use segcdc_engine_native::dead_letters::{list, show};
-use segcdc_engine_native::{DeadLetterList, DeadLetterQuery, DeadLetterReport};
+use segcdc_engine_native::dead_letters::{discard, list, show};
+use segcdc_engine_native::{DeadLetterList, DeadLetterQuery, DeadLetterReport, ReplayReport, replay};
 use serde_json::Value;
 
-use crate::arguments::{DeadletterCommand, DeadletterListArguments, DeadletterShowArguments, Output};
+use crate::arguments::{
+    DeadletterCommand, DeadletterDiscardArguments, DeadletterListArguments, DeadletterReplayArguments,
+    DeadletterShowArguments, Output,
+};
 use crate::commands;
 use crate::console::Console;
 use crate::error::CliError;
@@ -16,17 +19,22 @@ use crate::text::{self, Side};
 /// Characters of a value that are shown; all of it is in JSON.
 const MAX_VALUE: usize = 200;
 
+/// Letters that are tried at once: as many as a hundred tables may have.
+const LETTERS_AT_ONCE: u32 = 100_000;
+
 /// Characters of a key in a list; all that is kept of it is in JSON.
 const MAX_KEY: usize = 60;
 
-/// Shows dead letters.
+/// Shows dead letters, tries their rows again, or discards them.
 ///
 /// # Errors
-/// When there is no such pipeline or letter, or the target cannot be asked.
+/// When there is no such pipeline or letter, or a server cannot be asked; `CONFIRMATION_REQUIRED`.
 pub(crate) async fn run(command: DeadletterCommand, console: Console) -> Result<Exit, CliError> {
     match command {
         DeadletterCommand::List(arguments) => run_list(arguments, console).await,
         DeadletterCommand::Show(arguments) => run_show(arguments, console).await,
+        DeadletterCommand::Replay(arguments) => run_replay(arguments, console).await,
+        DeadletterCommand::Discard(arguments) => run_discard(arguments, console).await,
     }
 }
 
@@ -60,6 +68,61 @@ async fn run_show(arguments: DeadletterShowArguments, console: Console) -> Resul
         console.data(&render(&found, console.data_paint));
     }
     Ok(Exit::Ok)
+}
+
+async fn run_replay(arguments: DeadletterReplayArguments, console: Console) -> Result<Exit, CliError> {
+    console.allow("deadletter replay", &[Output::Table, Output::Json])?;
+    console.confirmable(arguments.yes, "deadletter replay")?;
+    let patterns = settings::patterns(&arguments.tables)?;
+    let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let question = format!("Write the rows of {} that fit by now into the target?", endpoints.name);
+    if !arguments.yes && !console.ask(&question) {
+        console.talk("Nothing was changed.");
+        return Ok(Exit::Ok);
+    }
+    let query = DeadLetterQuery {
+        patterns,
+        code: arguments.code.map(|code| code.to_uppercase()),
+        limit: LETTERS_AT_ONCE,
+        ..DeadLetterQuery::default()
+    };
+    let report = replay(&config, &query).await?;
+    if console.is_json() {
+        console.json(&report);
+    } else {
+        console.data(&render_replay(&report));
+    }
+    Ok(Exit::Ok)
+}
+
+async fn run_discard(arguments: DeadletterDiscardArguments, console: Console) -> Result<Exit, CliError> {
+    console.allow("deadletter discard", &[Output::Table])?;
+    console.confirmable(arguments.yes, "deadletter discard")?;
+    let (_, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let letters = text::plural(arguments.numbers.len(), "letter");
+    if !arguments.yes && !console.ask(&format!("Erase what {letters} hold of their rows?")) {
+        console.talk("Nothing was changed.");
+        return Ok(Exit::Ok);
+    }
+    discard(&config, &arguments.numbers).await?;
+    console.data(&format!("{letters} discarded"));
+    Ok(Exit::Ok)
+}
+
+/// What became of rows that were tried again, for people.
+fn render_replay(report: &ReplayReport) -> String {
+    if report.tables.is_empty() {
+        return "no open letter is meant".to_owned();
+    }
+    let line = |table: &segcdc_engine_native::ReplayedTable| {
+        let [tried, closed, left] = [table.tried, table.rows.letters, table.rows.left].map(text::count);
+        let mut line = format!("{}: {tried} tried, {closed} closed, {left} left", table.source);
+        if let Some(reason) = &table.stopped {
+            line.push_str(&format!("; not tried: {} [{}]", reason.detail, reason.code));
+        }
+        line
+    };
+    report.tables.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// The numbers, one a line.

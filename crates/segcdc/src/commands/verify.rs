@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_repair_tells_what_it_wrote() {
-        let rows = RepairedRows { inserted: 1_200, updated: 2, deleted: 3, left: 1 };
+        let rows = RepairedRows { inserted: 1_200, updated: 2, deleted: 3, left: 1, letters: 0 };
         let done = RepairReport { rows, ..RepairReport::default() };
         let reason =
             NotCompared { code: "REPAIR_WITHOUT_KEY".to_owned(), detail: "it has no key".to_owned() };

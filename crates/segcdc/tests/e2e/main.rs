@@ -34,6 +34,7 @@ mod policies;
 mod product;
 mod recover;
 mod repair;
+mod replay;
 mod schema_changes;
 mod served;
 mod stage;

@@ -56,6 +56,18 @@ impl Target {
         Ok(Some((read_letter(pipeline, row)?, payload)))
     }
 
+    /// Discards an open letter; false when there is none of that number.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn discard_letter(&mut self, pipeline: &str, number: i64) -> Result<bool, TargetError> {
+        if !self.has_letters().await? {
+            return Ok(false);
+        }
+        let sql = sql::letter_changes::discard(pipeline, number);
+        Ok(self.batch("discarding a dead letter", &sql).await?.row_counts == [1])
+    }
+
     /// How many letters a pipeline has, by table and code.
     ///
     /// # Errors
@@ -140,6 +152,7 @@ fn read_letter(pipeline: &str, row: &[Datum]) -> Result<Letter, TargetError> {
         opened_at_us: fields.time_us(9)?,
         updated_at_us: fields.time_us(10)?,
         closed: fields.time_us(11).ok().map(|time| (time, fields.text(12).unwrap_or_default())),
+        discarded: fields.time_us(11).is_err() && fields.text(12).is_ok(),
         key: fields.text(13).ok(),
     })
 }
@@ -156,13 +169,14 @@ fn held(fields: &Fields<'_>, index: usize) -> Result<Held, TargetError> {
 
 fn read_count(pipeline: &str, row: &[Datum]) -> Result<LetterCount, TargetError> {
     let fields = Fields { pipeline, row };
-    let open = fields.u64(4)?;
+    let (open, discarded) = (fields.u64(4)?, fields.u64(6)?);
     Ok(LetterCount {
         source_oid: fields.u32(0)?,
         source: QualifiedName::new(fields.text(1)?, fields.text(2)?),
         code: fields.text(3)?,
         open,
-        closed: fields.u64(5)?.saturating_sub(open),
+        closed: fields.u64(5)?.saturating_sub(open + discarded),
+        discarded,
     })
 }
 

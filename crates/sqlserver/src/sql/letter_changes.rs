@@ -32,8 +32,11 @@ pub const VALUES: [&str; 11] = [
     "behind",
 ];
 
-/// Those of [`VALUES`] that a newer version of the row replaces.
-const RENEWED: std::ops::Range<usize> = 5..11;
+/// Those of [`VALUES`] that a newer version of the row replaces. The key is one of them: a letter that was discarded has none.
+const RENEWED: std::ops::Range<usize> = 4..11;
+
+/// What `closed_by` of a discarded letter says, whose `closed_at` is NULL.
+pub const DISCARDED: &str = "discarded";
 
 /// Creates the staging table, in the transaction that drops it.
 pub fn create_staging() -> String {
@@ -66,7 +69,10 @@ pub fn open_staged(pipeline: &str, group: usize, keyed: bool) -> String {
 /// Gives the open letters of a group's keys their newest version.
 pub fn renew_staged(pipeline: &str, group: usize) -> String {
     let set = renewed().map(|(_, name)| format!("d.[{name}] = s.[{name}], ")).collect::<String>();
-    format!("UPDATE d SET {set}d.[updated_at] = SYSUTCDATETIME() {}", open_ones_of(pipeline, group))
+    format!(
+        "UPDATE d SET {set}d.[closed_by] = NULL, d.[updated_at] = SYSUTCDATETIME() {}",
+        open_ones_of(pipeline, group)
+    )
 }
 
 /// Closes the open letters of a group's keys.
@@ -99,6 +105,18 @@ pub fn close_all(pipeline: &str, source_oid: u32, lsn: u64, end: &str) -> String
         "UPDATE [segcdc].[dead_letter] SET {} \
          WHERE [pipeline] = {} AND [source_oid] = {source_oid} AND [closed_at] IS NULL",
         closed("", &lsn.to_string(), end),
+        quote::text(pipeline)
+    )
+}
+
+/// Discards an open letter: what it holds of its row is erased, and it is not shown as open any more. The row stays known as
+/// kept out, so that what the source does to it later is still understood.
+pub fn discard(pipeline: &str, number: i64) -> String {
+    format!(
+        "UPDATE [segcdc].[dead_letter] SET [row_key] = NULL, [payload] = NULL, [closed_by] = {}, \
+         [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [number] = {number} AND [closed_at] IS NULL \
+         AND [closed_by] IS NULL",
+        quote::text(DISCARDED),
         quote::text(pipeline)
     )
 }
@@ -146,7 +164,7 @@ pub fn open_single(first: usize, keyed: bool) -> String {
 pub fn renew_single(first: usize) -> String {
     let set = renewed().map(|(index, name)| format!("[{name}] = @P{}, ", first + index)).collect::<String>();
     format!(
-        "UPDATE [segcdc].[dead_letter] SET {set}[updated_at] = SYSUTCDATETIME() WHERE {}",
+        "UPDATE [segcdc].[dead_letter] SET {set}[closed_by] = NULL, [updated_at] = SYSUTCDATETIME() WHERE {}",
         single_open(first)
     )
 }

@@ -86,7 +86,7 @@ pub fn select_letters(pipeline: &str, filter: &Filter, limit: u32) -> String {
         let _infallible = write!(sql, " AND [code] = {}", quote::text(code));
     }
     if !filter.with_closed {
-        sql.push_str(" AND [closed_at] IS NULL");
+        sql.push_str(" AND [closed_at] IS NULL AND [closed_by] IS NULL");
     }
     sql.push_str(" ORDER BY [number]");
     sql
@@ -100,11 +100,12 @@ pub fn select_letter(pipeline: &str, number: i64) -> String {
     )
 }
 
-/// How many letters there are, open and closed, by table and code.
+/// How many letters there are, open, in all, and discarded, by table and code.
 pub fn count_letters(pipeline: &str) -> String {
     format!(
         "SELECT [source_oid], [source_schema], [source_name], [code], \
-         SUM(CASE WHEN [closed_at] IS NULL THEN 1 ELSE 0 END), COUNT_BIG(*) \
+         SUM(CASE WHEN [closed_at] IS NULL AND [closed_by] IS NULL THEN 1 ELSE 0 END), COUNT_BIG(*), \
+         SUM(CASE WHEN [closed_at] IS NULL AND [closed_by] IS NOT NULL THEN 1 ELSE 0 END) \
          FROM [segcdc].[dead_letter] WHERE [pipeline] = {} \
          GROUP BY [source_oid], [source_schema], [source_name], [code] \
          ORDER BY [source_schema], [source_name], [source_oid], [code]",

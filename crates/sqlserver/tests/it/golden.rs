@@ -422,6 +422,7 @@ fn dead_letters_and_counters() {
         letter_changes::open_staged("it's", 0, true),
         letter_changes::open_staged("it's", 1, false),
         letter_changes::renew_staged("it's", 2),
+        letter_changes::discard("it's", 17),
         letter_changes::close_staged("it's", 3, "healed"),
         letter_changes::close_equal("it's", 1, &[0xAB; 32], 2, 99, "deleted"),
         letter_changes::close_all("it's", 1, 99, "truncated"),

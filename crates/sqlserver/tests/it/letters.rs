@@ -130,6 +130,7 @@ async fn a_letter_is_opened_renewed_and_closed() {
             opened_at_us: found[0].opened_at_us,
             updated_at_us: found[0].updated_at_us,
             closed: None,
+            discarded: false,
             key: Some("[\"1\"]".to_owned()),
         };
         assert_eq!(found[0], expected);

@@ -109,7 +109,7 @@ impl Engines for Adapter {
         Box::pin(async move {
             let config = self.servers.pipeline(job).await?;
             Ok(value(&dead_letters::show(&config, number).await.map_err(|error| match &error {
-                DeadLetterError::NotFound { .. } => {
+                DeadLetterError::NotFound { .. } | DeadLetterError::NotOpen { .. } => {
                     ErrorReport { trouble: Trouble::Missing, ..report(&error) }
                 }
                 DeadLetterError::Engine(_) => report(&error),
