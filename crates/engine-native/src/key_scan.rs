@@ -19,7 +19,8 @@ pub async fn scan_keys(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Resul
     for plan in plans {
         let key = plan.key_columns().iter().filter_map(|index| plan.columns.get(*index));
         let columns = key.map(|column| (column.source_index, form(column.mssql_type))).collect();
-        findings.extend(key_scan::scan(&source, &KeyScan { table: &plan.source, columns }).await?);
+        let filter = plan.filter.as_deref();
+        findings.extend(key_scan::scan(&source, &KeyScan { table: &plan.source, columns, filter }).await?);
     }
     source.close().await;
     Ok(findings)

@@ -23,6 +23,7 @@ use crate::startup::read_history;
 use crate::wal;
 
 mod excluded;
+mod filters;
 mod numbers;
 mod source;
 
@@ -109,6 +110,7 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         let names: Vec<_> = names.chain(left_out.iter().map(|left| &left.table)).collect();
         findings.extend(config.patterns.iter().filter_map(|pattern| check_pattern(pattern, &names)));
         findings.extend(excluded::check(config, &source).await?);
+        findings.extend(filters::check(config, &source, &plans).await?);
     }
     findings.extend(check_rules(&config.rules, &plans, &left_out));
     match check_lineage(config, &source, &mut target, existing.as_ref(), anew).await? {

@@ -13,10 +13,11 @@ pub(crate) async fn wanted(
     plans: &[&TablePlan],
     rules: &Rules,
 ) -> Result<Vec<WantedTable>, SourceError> {
-    let has_lists = publication::has_column_lists(source).await?;
+    let can_be_told = publication::has_lists_and_filters(source).await?;
     let wanted = plans.iter().map(|plan| {
-        let columns = plan.column_list(rules).filter(|_| has_lists);
-        WantedTable { columns, ..plan.source.name.clone().into() }
+        let columns = plan.column_list(rules).filter(|_| can_be_told);
+        let filter = plan.filter.clone().filter(|_| can_be_told);
+        WantedTable { name: plan.source.name.clone(), columns, filter }
     });
     Ok(wanted.collect())
 }

@@ -48,6 +48,8 @@ struct Stored {
     columns: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     exclude_columns: Vec<String>,
+    #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
+    filters: Vec<String>,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -86,9 +88,11 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
         on_schema_change: changes,
         columns,
         exclude_columns,
+        filters,
         ..
     } = stored;
-    let texts = RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns };
+    let texts =
+        RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns, filters };
     Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
@@ -97,10 +101,10 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns } =
+    let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns, filters } =
         rules.texts();
     // A program that does not know what is left out would replicate it.
-    let leaves_out = !columns.is_empty() || !exclude_columns.is_empty();
+    let leaves_out = !columns.is_empty() || !exclude_columns.is_empty() || !filters.is_empty();
     let stored = Stored {
         version: if leaves_out { VERSION } else { FIRST_VERSION },
         on_value: values,
@@ -111,6 +115,7 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
         on_schema_change: changes,
         columns,
         exclude_columns,
+        filters,
     };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
@@ -139,7 +144,9 @@ pub(crate) async fn check_shapes(
         let Some(table) = catalog::table(source, known.source_oid).await? else { continue };
         let changes = match (table_plan(&table, &before), table_plan(&table, &after)) {
             (Ok(before), Ok(after)) => {
-                shape::of(&before) != shape::of(&after) || before.target != after.target
+                shape::of(&before) != shape::of(&after)
+                    || before.target != after.target
+                    || before.filter != after.filter
             }
             (before, after) => before.is_ok() != after.is_ok(),
         };
@@ -203,6 +210,7 @@ mod tests {
         let texts = RuleTexts {
             columns: vec!["public.t=(a, \"b,c\")".to_owned()],
             exclude_columns: vec!["public.*.secret".to_owned()],
+            filters: vec!["public.t: a > 1".to_owned()],
             ..texts
         };
         let rules = Rules::parse(&texts).unwrap();

@@ -20,9 +20,11 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Lineage, TablePhase};
+use segcdc_model::{Disposition, Fault, Lineage, TablePhase};
 use segcdc_plan::TablePlan;
-use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, catalog, publication, slot};
+use segcdc_postgres::{
+    Replication, Session, SourceConfig, SourceError, catalog, publication, row_filter, slot,
+};
 use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::context::{Context, Memory};
@@ -191,9 +193,27 @@ async fn table_facts(
             Some(Ok(plan)) if known.phase != TablePhase::Quarantined => differences(target, plan).await?,
             _ => String::new(),
         };
-        facts.push(TableFacts { state: known.clone(), plan, target_differences });
+        let printed_filter = match &plan {
+            Some(Ok(plan)) => printed_filter(source, plan).await?,
+            _ => None,
+        };
+        facts.push(TableFacts { state: known.clone(), plan, target_differences, printed_filter });
     }
     Ok(facts)
+}
+
+/// The condition that rows of a table have to meet, as the source prints it; `None` where there is none. A column may have
+/// another name since, which the publication knows and the rule does not: then nothing can be said.
+async fn printed_filter(source: &Session, plan: &TablePlan) -> Result<Option<String>, EngineError> {
+    let Some(filter) = &plan.filter else { return Ok(None) };
+    match row_filter::read(source, &plan.source.name, filter).await {
+        Ok(read) => Ok(read.map(|read| read.printed)),
+        Err(error) if error.disposition() == Disposition::Retry => Err(error.into()),
+        Err(error) => {
+            tracing::warn!(table = %plan.source.name, code = error.code(), "the condition of --where cannot be compared with the publication's");
+            Ok(None)
+        }
+    }
 }
 
 /// How the target table differs from what was made for the plan; empty when it does not.

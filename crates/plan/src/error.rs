@@ -236,6 +236,18 @@ pub enum PlanError {
         /// Whether it is part of the key.
         in_key: bool,
     },
+    /// A row came to meet the condition of its table, and not all of it was sent.
+    #[error(
+        "a row of {table} came to meet the condition of --where, and its column \"{column}\" was not sent"
+    )]
+    RowEntersInPart {
+        /// OID of the planned table.
+        oid: u32,
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+    },
     /// More rows are set aside than a table may have.
     #[error("more than {limit} rows of {table} do not fit the target and would be set aside")]
     DeadLetterLimit {
@@ -301,6 +313,7 @@ impl PlanError {
             | PlanError::ReplicaIdentityChanged { oid, .. }
             | PlanError::UnidentifiedChanged { oid, .. }
             | PlanError::AppendOnlyChanged { oid, .. }
+            | PlanError::RowEntersInPart { oid, .. }
             | PlanError::DeadLetterLimit { oid, .. }
             | PlanError::Contradiction { oid, .. }
             | PlanError::Value { oid, .. } => Some(*oid),

@@ -390,6 +390,17 @@ fn insert_row(table: &TablePlan, other_columns: &[usize], row: Row) -> Result<In
         Origin::Moved(old_key) => {
             Ok(InsertRow { image, fill: Some(Fill { old_key: *old_key, columns: missing }) })
         }
+        // PostgreSQL makes an INSERT of an UPDATE that has a row meet the condition, and leaves out of it what it leaves out of
+        // an UPDATE.
+        Origin::Inserted if table.filter.is_some() => Err(PlanError::RowEntersInPart {
+            oid: table.source.oid,
+            table: table.source.name.clone(),
+            column: missing
+                .first()
+                .and_then(|column| table.columns.get(*column))
+                .map(|column| column.source_name.clone())
+                .unwrap_or_default(),
+        }),
         Origin::Inserted | Origin::InPlace => {
             Err(contradiction(table, "a new row lacks a value that was said not to have changed"))
         }

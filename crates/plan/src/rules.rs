@@ -10,6 +10,7 @@
 //! --key       public.log=log_id             --key 'public.log=(site, number)'
 //! --append-only public.log                  --append-only public.log=ignore
 //! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
+//! --where     "public.orders: region = 'EU'"
 //! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
 //! ```
 //!
@@ -22,6 +23,7 @@ mod append_only;
 mod change_policy;
 mod flag;
 mod read;
+mod row_filter;
 mod selector;
 mod value_policy;
 
@@ -32,6 +34,7 @@ use crate::target_type::TargetType;
 pub use append_only::OnChange;
 pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
 pub use flag::{append_only_ignoring, of_column, on_schema_change, rename_column, rename_table};
+pub use row_filter::RowFilter;
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
 
@@ -54,6 +57,8 @@ pub struct Rules {
     pub columns: Vec<Rule<Vec<String>>>,
     /// Columns that are not replicated.
     pub exclude_columns: Vec<Rule<LeaveOut>>,
+    /// The rows of tables that are replicated, and no others.
+    pub filters: Vec<Rule<RowFilter>>,
 }
 
 /// One rule.
@@ -108,6 +113,8 @@ pub struct RuleTexts {
     pub columns: Vec<String>,
     /// Of [`Rules::exclude_columns`].
     pub exclude_columns: Vec<String>,
+    /// Of [`Rules::filters`].
+    pub filters: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -145,6 +152,7 @@ impl Rules {
             changes: all(&texts.changes, read::change_rule)?,
             columns: all(&texts.columns, read::columns_rule)?,
             exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
+            filters: all(&texts.filters, read::filter_rule)?,
         })
     }
 
@@ -162,6 +170,7 @@ impl Rules {
             changes: all(&self.changes),
             columns: all(&self.columns),
             exclude_columns: all(&self.exclude_columns),
+            filters: all(&self.filters),
         }
     }
 
@@ -185,6 +194,7 @@ impl Rules {
             changes: either(&self.changes, &stored.changes),
             columns: either(&self.columns, &stored.columns),
             exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
+            filters: either(&self.filters, &stored.filters),
         }
     }
 
@@ -236,6 +246,11 @@ impl Rules {
             .map(|rule| rule.says.as_slice())
     }
 
+    /// The condition that rows of a table have to meet; `None` for all rows.
+    pub fn filter(&self, table: &QualifiedName) -> Option<&RowFilter> {
+        most_specific(&self.filters, |selector| selector.matches_table(table)).map(|rule| &rule.says)
+    }
+
     /// The option that leaves a column out; `None` for one that is replicated.
     pub fn leaves_out(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&'static str> {
         if self.columns(table).is_some_and(|columns| !columns.contains(&column.name)) {
@@ -269,6 +284,7 @@ impl Rules {
             .chain(all("--on-schema-change", &self.changes))
             .chain(all("--columns", &self.columns))
             .chain(all("--exclude-columns", &self.exclude_columns))
+            .chain(all("--where", &self.filters))
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -296,7 +312,7 @@ impl Fault for RuleError {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
          --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
-         --exclude-columns 'public.*.password'"
+         --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\""
             .to_owned()
     }
 }

@@ -45,6 +45,8 @@ pub struct TablePlan {
     pub columns: Vec<ColumnPlan>,
     /// What identifies a row.
     pub key: TableKey,
+    /// SQL condition of the source that rows have to meet; `None` for all rows.
+    pub filter: Option<String>,
 }
 
 /// One column of a [`TablePlan`].
@@ -252,7 +254,8 @@ pub fn table_plan_without(
     check_columns(source, &columns, identity.source_columns().len())?;
     let key = identity.in_plan(&columns);
     key::fit_width(source, &mut columns, key.columns())?;
-    Ok(TablePlan { source: source.clone(), target, columns, key })
+    let filter = naming.rules.filter(&source.name).map(|filter| filter.sql().to_owned());
+    Ok(TablePlan { source: source.clone(), target, columns, key, filter })
 }
 
 /// What becomes of a column's values that the target cannot hold.

@@ -41,6 +41,8 @@ pub struct KeyScan<'t> {
     pub table: &'t SourceTable,
     /// The columns of its key, as indices into the table's, and how the target keeps them.
     pub columns: Vec<(usize, KeyForm)>,
+    /// SQL condition of the rows that are looked at; `None` for all.
+    pub filter: Option<&'t str>,
 }
 
 /// What the rows of a table say.
@@ -122,7 +124,11 @@ impl KeyScan<'_> {
     /// What is read, as the copy reads it.
     fn source(&self) -> Result<String, SourceError> {
         let only = if self.table.kind == TableKind::Partitioned { "" } else { "ONLY " };
-        Ok(format!("{only}{}", quote::qualified(&self.table.name)?))
+        let table = format!("{only}{}", quote::qualified(&self.table.name)?);
+        Ok(match self.filter {
+            Some(filter) => format!("(SELECT * FROM {table} WHERE ({filter})) AS wanted"),
+            None => table,
+        })
     }
 
     fn columns(&self) -> Result<Vec<Scanned>, SourceError> {
@@ -269,7 +275,7 @@ mod tests {
         let table = table();
         let columns =
             vec![(0, KeyForm::Exact), (1, KeyForm::Text { units: 40 }), (2, KeyForm::Bytes { bytes: 8 })];
-        let scan = KeyScan { table: &table, columns };
+        let scan = KeyScan { table: &table, columns, filter: None };
         let check = |alike, too_long: [u64; 3], expected: &[(Severity, &str, &str)]| {
             let facts = Facts { rows: 9, alike, too_long: too_long.into() };
             let findings = scan.judge(&facts).unwrap();

@@ -30,6 +30,7 @@ pub mod profile;
 pub mod publication;
 pub mod quote;
 pub mod replication;
+pub mod row_filter;
 pub mod session;
 pub mod slot;
 pub mod snapshot;

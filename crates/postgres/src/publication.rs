@@ -134,10 +134,12 @@ pub struct WantedTable {
     pub name: QualifiedName,
     /// The columns that are to be sent, from PostgreSQL 15 on; `None` for all, now and later.
     pub columns: Option<Vec<String>>,
+    /// SQL condition of the rows that are to be sent, from PostgreSQL 15 on; `None` for all.
+    pub filter: Option<String>,
 }
 
-/// Whether the server can be told which columns to send: from PostgreSQL 15 on.
-pub async fn has_column_lists(session: &Session) -> Result<bool, SourceError> {
+/// Whether the server can be told which columns and rows to send: from PostgreSQL 15 on.
+pub async fn has_lists_and_filters(session: &Session) -> Result<bool, SourceError> {
     let sql = "SELECT current_setting('server_version_num')";
     let version: u32 = session.row(Operation::Query, sql).await?.value()?;
     Ok(version >= COLUMN_LIST_VERSION)
@@ -208,7 +210,7 @@ pub async fn drop(session: &Session, name: &str) -> Result<(), SourceError> {
 /// Tables behind FOR TABLE or ADD TABLE.
 fn listed<T: Clone + Into<WantedTable>>(tables: &[T]) -> Result<String, SourceError> {
     let tables = tables.iter().map(|table| {
-        let WantedTable { name, columns } = table.clone().into();
+        let WantedTable { name, columns, filter } = table.clone().into();
         // ONLY: children by inheritance are tables of their own and are named when they are wanted. It means
         // nothing for a partition root.
         let mut sql = format!("ONLY {}", quote::qualified(&name)?);
@@ -216,6 +218,9 @@ fn listed<T: Clone + Into<WantedTable>>(tables: &[T]) -> Result<String, SourceEr
             let columns =
                 columns.iter().map(|column| quote::identifier(column)).collect::<Result<Vec<_>, _>>()?;
             sql.push_str(&format!(" ({})", columns.join(", ")));
+        }
+        if let Some(filter) = filter {
+            sql.push_str(&format!(" WHERE ({filter})"));
         }
         Ok(sql)
     });
@@ -227,14 +232,15 @@ fn listed<T: Clone + Into<WantedTable>>(tables: &[T]) -> Result<String, SourceEr
 impl From<QualifiedName> for WantedTable {
     /// The whole table.
     fn from(name: QualifiedName) -> Self {
-        WantedTable { name, columns: None }
+        WantedTable { name, columns: None, filter: None }
     }
 }
 
 // === impl PublishedTable ===
 
 impl PublishedTable {
-    /// Whether just what is wanted of the table is sent.
+    /// Whether just what is wanted of the table is sent. False for one with a condition, which the server prints in words of its
+    /// own.
     pub fn is(&self, wanted: &WantedTable) -> bool {
         let sorted = |columns: &Option<Vec<String>>| {
             columns.clone().map(|mut columns| {
@@ -242,7 +248,8 @@ impl PublishedTable {
                 columns
             })
         };
-        sorted(&self.columns) == sorted(&wanted.columns)
+        let is_whole = self.row_filter.is_none() && wanted.filter.is_none();
+        is_whole && sorted(&self.columns) == sorted(&wanted.columns)
     }
 }
 
@@ -261,13 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_listed() {
+    fn columns_and_conditions_are_listed() {
         let name = QualifiedName::new("public", "t");
         let columns = Some(vec!["id".to_owned(), "a\"b".to_owned()]);
-        let tables = [WantedTable { columns, ..name.into() }, QualifiedName::new("public", "u").into()];
+        let filter = Some("a = 'b'".to_owned());
+        let tables = [WantedTable { columns, filter, name }, QualifiedName::new("public", "u").into()];
         assert_eq!(
             add_tables_sql("p", &tables).unwrap(),
-            "ALTER PUBLICATION \"p\" ADD TABLE ONLY \"public\".\"t\" (\"id\", \"a\"\"b\"), ONLY \"public\".\"u\""
+            "ALTER PUBLICATION \"p\" ADD TABLE ONLY \"public\".\"t\" (\"id\", \"a\"\"b\") WHERE (a = 'b'), ONLY \"public\".\"u\""
         );
     }
 }

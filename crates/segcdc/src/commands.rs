@@ -54,7 +54,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Slot(arguments) => slot::run(arguments, console).await,
         Command::Plan(arguments) => plan::run(arguments, console).await,
-        Command::Doctor(arguments) => doctor::run(arguments, console).await,
+        Command::Doctor(arguments) => Box::pin(doctor::run(arguments, console)).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
         Command::Table { command } => table::run(command, console).await,
         Command::Migrate(arguments) => migrate::run(arguments, console).await,

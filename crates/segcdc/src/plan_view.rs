@@ -61,6 +61,8 @@ struct RulesView {
     on_schema_change: Vec<String>,
     columns: Vec<String>,
     exclude_columns: Vec<String>,
+    #[serde(rename = "where")]
+    filters: Vec<String>,
 }
 
 /// One table of a plan.
@@ -258,8 +260,17 @@ impl PlanView {
 
 impl RulesView {
     fn new(rules: &Rules) -> Self {
-        let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns } =
-            rules.texts();
+        let RuleTexts {
+            values,
+            types,
+            renames,
+            keys,
+            append_only,
+            changes,
+            columns,
+            exclude_columns,
+            filters,
+        } = rules.texts();
         RulesView {
             on_value: values,
             types,
@@ -269,6 +280,7 @@ impl RulesView {
             on_schema_change: changes,
             columns,
             exclude_columns,
+            filters,
         }
     }
 
@@ -286,6 +298,7 @@ impl RulesView {
             of("--on-schema-change", &self.on_schema_change),
             of("--columns", &self.columns),
             of("--exclude-columns", &self.exclude_columns),
+            of("--where", &self.filters),
         ]
         .concat()
     }

@@ -113,6 +113,8 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         changes: split(&arguments.on_schema_change),
         columns: split(&arguments.columns),
         exclude_columns: split(&arguments.exclude_columns),
+        // A condition may have commas of its own.
+        filters: arguments.filters.clone(),
     };
     Ok(Rules::parse(&texts)?)
 }

@@ -57,6 +57,8 @@ pub(crate) struct TableFacts {
     pub(crate) plan: Option<Result<Arc<TablePlan>, PlanError>>,
     /// How the target table differs from the plan; empty when it does not, or was not looked at.
     pub(crate) target_differences: String,
+    /// The condition that rows have to meet, as the source prints it; `None` where there is none, or it could not be asked.
+    pub(crate) printed_filter: Option<String>,
 }
 
 // === impl TableFacts ===
@@ -249,12 +251,30 @@ pub(crate) fn check_published(
     };
     let listed = |column: &str| columns.as_ref().is_none_or(|list| list.iter().any(|name| name == column));
     let left_out = plan.and_then(|plan| plan.columns.iter().find(|column| !listed(&column.source_name)));
-    let detail = match (row_filter, left_out) {
-        (Some(_), _) => "it has a row filter".to_owned(),
-        (None, Some(column)) => format!("its column \"{}\" is left out", column.source_name),
-        (None, None) => return Ok(()),
+    let is_filtered = plan.map(|plan| plan.filter.is_some());
+    let detail = match (row_filter, is_filtered, left_out) {
+        (Some(_), Some(false), _) => "it has a row filter".to_owned(),
+        (None, Some(true), _) => "it has lost the row filter of --where".to_owned(),
+        (_, _, Some(column)) => format!("its column \"{}\" is left out", column.source_name),
+        (_, _, None) => return Ok(()),
     };
     Err(EngineError::TablePartlyPublished { oid, table, publication: publisher, detail })
+}
+
+/// Step 7: the rows that are sent are those of the condition.
+fn check_filter(table: &TableFacts, publication: &Publication) -> Result<(), EngineError> {
+    let oid = table.state.source_oid;
+    let found = publication.tables.iter().find(|published| published.oid == oid);
+    let found = found.and_then(|published| published.row_filter.as_ref());
+    match (found, &table.printed_filter) {
+        (Some(found), Some(wanted)) if found != wanted => Err(EngineError::TablePartlyPublished {
+            oid,
+            table: table.state.source.clone(),
+            publication: publication.name.clone(),
+            detail: "its row filter is not that of --where any more".to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Steps 7 to 9 for one table: it is there, published, and what it was, and so is its target table.
@@ -262,6 +282,7 @@ fn check_table(table: &TableFacts, publication: &Publication) -> Result<(), Engi
     let (oid, name) = (table.state.source_oid, || table.state.source.clone());
     let Some(plan) = &table.plan else { return Err(EngineError::TableDropped { oid, table: name() }) };
     check_published(oid, &table.state.source, plan.as_deref().ok(), publication)?;
+    check_filter(table, publication)?;
     let plan = plan.as_ref().map_err(Clone::clone)?;
     match shape::difference(&table.state.shape, plan) {
         None => {}

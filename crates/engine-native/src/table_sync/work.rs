@@ -98,6 +98,7 @@ async fn load(assignment: &Assignment, range: CopyRange, session: &mut Target) -
     let request = CopyRequest {
         snapshot: Some(&assignment.source.snapshot),
         range,
+        filter: plan.filter.as_deref(),
         ..CopyRequest::new(&plan.source, &columns)
     };
     let mut rows = copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?;

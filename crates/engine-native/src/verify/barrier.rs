@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use segcdc_model::{Disposition, Fault, Lsn, TablePhase};
 use segcdc_plan::{KnownTable, OnChange};
-use segcdc_postgres::{Session, catalog, heartbeat, session, slot};
+use segcdc_postgres::{Session, catalog, heartbeat, publication, session, slot};
 use segcdc_sqlserver::{CountedUse, PipelineState, Target, TargetConfig, WritePath};
 use tokio::time::{Instant, sleep};
 
@@ -35,6 +35,7 @@ pub(crate) struct Barrier {
     target: Target,
     pipeline: String,
     slot: String,
+    publication: String,
     /// Rows that say how far the pipeline has come, for one that another engine runs; empty for one of ours, whose
     /// checkpoint says it.
     heartbeats: Vec<HeartbeatRow>,
@@ -61,6 +62,7 @@ impl Barrier {
             target,
             pipeline: config.name.clone(),
             slot,
+            publication: state.checkpoint.lineage.publication.clone(),
             heartbeats: engine_kind::heartbeats(&state),
             carrier: Carrier::of(&state),
             running: true,
@@ -87,6 +89,13 @@ impl Barrier {
     /// The slot that it reads.
     pub(crate) fn slot(&self) -> &str {
         &self.slot
+    }
+
+    /// The condition by which the publication sends rows of a table, if it has one.
+    pub(crate) async fn published_filter(&self, oid: u32) -> Result<Option<String>, EngineError> {
+        let found = publication::inspect(&self.source, &self.publication).await?;
+        let tables = found.map(|found| found.tables).unwrap_or_default();
+        Ok(tables.into_iter().find(|table| table.oid == oid).and_then(|table| table.row_filter))
     }
 
     /// Whether the pipeline has run all the time.

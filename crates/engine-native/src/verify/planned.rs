@@ -32,10 +32,17 @@ pub(super) async fn planned(
         None => table_plan(&source, &naming(config))
             .map(|plan| TablePlan { target: state.target.clone(), ..plan }),
     };
-    let plan = plan.map(|mut plan| {
-        plan.bound_large(barrier.write_path().most_large_bytes());
-        plan
-    });
+    let plan = match plan {
+        Ok(mut plan) => {
+            plan.bound_large(barrier.write_path().most_large_bytes());
+            if plan.filter.is_some() {
+                // The publication follows columns that get other names, which the rule does not.
+                plan.filter = barrier.published_filter(state.source_oid).await?.or(plan.filter);
+            }
+            Ok(plan)
+        }
+        Err(error) => Err(error),
+    };
     Ok(plan.map_err(|error| NotCompared { code: error.code().to_owned(), detail: error.to_string() }))
 }
 

@@ -90,7 +90,8 @@ impl From<EngineError> for Stop {
     }
 }
 
-/// Reads rows of the source, with their fields in the plan's column order.
+/// Reads rows of the source, with their fields in the plan's column order: those of a [`source_filter`], or all that are
+/// replicated.
 ///
 /// # Errors
 /// The source's, and what `on_row` returns.
@@ -114,6 +115,7 @@ pub(crate) async fn source_rows_at(
     on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
 ) -> Result<(), Stop> {
     let columns: Vec<usize> = table.columns.iter().map(|column| column.source_index).collect();
+    let filter = filter.or(table.filter.as_deref());
     let request = CopyRequest { snapshot, filter, ..CopyRequest::new(&table.source, &columns) };
     let mut stream = snapshot::copy(config, request).await?;
     loop {
@@ -264,13 +266,17 @@ pub(crate) fn complete(key: Vec<Option<String>>) -> Option<Key> {
     key.into_iter().collect()
 }
 
-/// The condition that a row of the source has one of these keys.
+/// The condition that a row of the source is replicated and has one of these keys.
 ///
 /// # Errors
 /// For a key of another number of columns.
 pub(crate) fn source_filter(table: &TablePlan, keys: &[Key]) -> Result<String, SourceError> {
     let literals: Vec<Key> = keys.iter().map(|key| literals(table, key)).collect();
-    key_filter(&table.source, &source_key(table), &literals)
+    let keys = key_filter(&table.source, &source_key(table), &literals)?;
+    Ok(match &table.filter {
+        Some(filter) => format!("({keys}) AND ({filter})"),
+        None => keys,
+    })
 }
 
 /// The key's columns as indices into the source table's columns.

@@ -35,6 +35,7 @@ impl Fault for PlanError {
             PlanError::ReplicaIdentityChanged { .. } => "REPLICA_IDENTITY_CHANGED",
             PlanError::UnidentifiedChanged { .. } => "NO_REPLICA_IDENTITY",
             PlanError::AppendOnlyChanged { .. } => "APPEND_ONLY_CHANGED",
+            PlanError::RowEntersInPart { .. } => "ROW_ENTERS_IN_PART",
             PlanError::DeadLetterLimit { .. } => "DEAD_LETTER_LIMIT",
             PlanError::Contradiction { .. } => "STREAM_CONTRADICTION",
             PlanError::Value { source, .. } => source.code(),
@@ -67,6 +68,7 @@ impl Fault for PlanError {
             | PlanError::ReplicaIdentityChanged { .. }
             | PlanError::UnidentifiedChanged { .. }
             | PlanError::AppendOnlyChanged { .. }
+            | PlanError::RowEntersInPart { .. }
             | PlanError::DeadLetterLimit { .. }
             | PlanError::Contradiction { .. }
             | PlanError::Value { .. } => Disposition::HaltTable,
@@ -162,6 +164,10 @@ impl Fault for PlanError {
             PlanError::AppendOnlyChanged { table, .. } => {
                 let rule = append_only_ignoring(table);
                 return format!("{rule} leaves them out, without it they are applied; then copy the table again");
+            }
+            PlanError::RowEntersInPart { .. } => {
+                "set REPLICA IDENTITY FULL, with which PostgreSQL sends long values that an UPDATE did not touch; then copy the table \
+                 again with segcdc table resync"
             }
             PlanError::DeadLetterLimit { .. } => {
                 "look at what segcdc deadletter lists; correct the rows at the source, or give the column another \

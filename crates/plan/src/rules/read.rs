@@ -4,8 +4,8 @@ use segcdc_model::NamePattern;
 use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
-    ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, NewName, OnChange, Rule, RuleError, Selector,
-    ValuePolicy,
+    ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, NewName, OnChange, RowFilter, Rule, RuleError,
+    Selector, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -100,6 +100,17 @@ pub(super) fn exclude_rule(text: &str) -> Result<Rule<LeaveOut>, RuleError> {
     let selector =
         selector.ok_or_else(|| bad("it is about columns, as schema.table.column; * and ? are wildcards"))?;
     Ok(Rule { selector, says: LeaveOut, text: text.to_owned() })
+}
+
+/// `TABLE:CONDITION`.
+pub(super) fn filter_rule(text: &str) -> Result<Rule<RowFilter>, RuleError> {
+    let bad = |reason| rule_error("--where", text, reason);
+    let (selector, condition) =
+        split_at(text, ':').ok_or_else(|| bad("it has no condition behind a colon"))?;
+    let selector =
+        one_table(selector).ok_or_else(|| bad("in front of the colon stands one table, as schema.table"))?;
+    let says = RowFilter::parse(condition).map_err(bad)?;
+    Ok(Rule { selector, says, text: text.to_owned() })
 }
 
 /// `POLICY`, `KIND=POLICY`, or one of both behind `TABLE:`.

@@ -109,6 +109,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
         columns: vec!["public.a=(id, \"b,c\")".to_owned()],
         exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
+        filters: vec!["public.a:x > 1".to_owned(), "public.\"b:c\" : \"d:e\" IN ('f', 'g:h')".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);

@@ -70,6 +70,8 @@ pub(crate) struct TestTable {
     pub(crate) on_value: Option<&'static str>,
     /// A rule for changes, as the command line has it.
     pub(crate) append_only: Option<&'static str>,
+    /// A rule for rows, as the command line has it.
+    pub(crate) filter: Option<&'static str>,
 }
 
 impl TestTable {
@@ -101,6 +103,7 @@ impl TestTable {
             },
             on_value: None,
             append_only: None,
+            filter: None,
         }
     }
 
@@ -127,7 +130,9 @@ impl TestTable {
     pub(crate) fn plan(&self) -> Arc<TablePlan> {
         let values = self.on_value.iter().map(|rule| (*rule).to_owned()).collect();
         let append_only = self.append_only.iter().map(|rule| (*rule).to_owned()).collect();
-        let rules = Rules::parse(&RuleTexts { values, append_only, ..RuleTexts::default() }).unwrap();
+        let filters = self.filter.iter().map(|rule| (*rule).to_owned()).collect();
+        let texts = RuleTexts { values, append_only, filters, ..RuleTexts::default() };
+        let rules = Rules::parse(&texts).unwrap();
         Arc::new(table_plan(&self.source, &Naming::new("dbo").with_rules(rules)).unwrap())
     }
 

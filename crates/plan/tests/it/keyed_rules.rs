@@ -308,3 +308,13 @@ fn narrowed_replica_identity_is_refused_where_it_matters() {
     check_refused(&t, vec![s.delete("1|~|~")], "REPLICA_IDENTITY_CHANGED");
     check(&t, vec![s.delete_full("1|a|b")], &["delete 1"]);
 }
+
+#[test]
+fn a_row_that_enters_its_condition_without_a_long_value_is_named() {
+    let mut table = TestTable::keyed(ReplicaIdentity::Default);
+    let s = Stream::new(&table);
+    check_refused(&table, vec![s.insert("1|a|^")], "STREAM_CONTRADICTION");
+    table.filter = Some("public.t1: c1 < 100");
+    check_refused(&table, vec![s.insert("1|a|^")], "ROW_ENTERS_IN_PART");
+    check(&table, vec![s.insert("1|a|b")], &["insert 1|a|b"]);
+}

@@ -160,8 +160,11 @@ fn narrowed(
     let lacking = table.columns.iter().filter(|column| !column.generated).map(|column| &column.name);
     let lacking = lacking.filter(|name| is_wanted(name) && !is_listed(name));
     let lacking: Vec<&str> = lacking.map(String::as_str).collect();
-    let (code, what) = if published.row_filter.is_some() {
+    let wanted = request.wanted(&table.name);
+    let (code, what) = if published.row_filter.is_some() && wanted.filter.is_none() {
         ("PUBLICATION_ROW_FILTER", "only the rows that a condition selects".to_owned())
+    } else if published.row_filter.is_none() && wanted.filter.is_some() {
+        ("PUBLICATION_ROW_FILTER", "all rows, and not those of --where alone".to_owned())
     } else if lacking.is_empty() {
         return Ok(None);
     } else {
@@ -173,6 +176,6 @@ fn narrowed(
         Finding::failure(CHECK, Side::Source, code, detail)
             .hint("let it publish all that is wanted of the table; source and target would part otherwise")
             .fix(publication::drop_tables_sql(&found.name, &whole)?)
-            .fix(publication::add_tables_sql(&found.name, &[request.wanted(&table.name)])?),
+            .fix(publication::add_tables_sql(&found.name, &[wanted])?),
     ))
 }

@@ -54,6 +54,13 @@ pub(crate) struct RuleArguments {
     /// May be given several times
     #[arg(long, value_name = "COLUMN", env = "SEGCDC_EXCLUDE_COLUMNS", hide_env_values = true)]
     pub(crate) exclude_columns: Vec<String>,
+    /// The rows of a table that are replicated, and no others: an SQL condition of the source behind schema.table and a colon, as
+    /// in --where "public.orders: region = 'EU'". The publication sends these only, so PostgreSQL 15 is needed; an UPDATE that
+    /// has a row meet the condition, or meet it no more, inserts or deletes it in the target. The columns that it reads have to be
+    /// part of the replica identity, or set REPLICA IDENTITY FULL. Commas do not separate several of them here: give the option
+    /// several times
+    #[arg(long = "where", value_name = "RULE", env = "SEGCDC_WHERE", hide_env_values = true)]
+    pub(crate) filters: Vec<String>,
 }
 
 /// What is said of `--type`, with all types that the planner knows.

@@ -35,6 +35,7 @@ mod product;
 mod recover;
 mod repair;
 mod replay;
+mod row_filters;
 mod schema_changes;
 mod served;
 mod stage;

@@ -126,8 +126,13 @@ fn world() -> World {
             via_root: true,
             tables: vec![published],
         }),
-        tables: vec![TableFacts { state, plan: Some(Ok(plan)), target_differences: String::new() }],
+        tables: vec![facts_of(state, plan)],
     }
+}
+
+/// A table whose target table is as its plan says.
+fn facts_of(state: TableState, plan: Arc<TablePlan>) -> TableFacts {
+    TableFacts { state, plan: Some(Ok(plan)), target_differences: String::new(), printed_filter: None }
 }
 
 /// The outcome: the code of the refusal, or the codes of the tables that are set aside.
@@ -335,4 +340,26 @@ fn a_refusal_of_the_pipeline_comes_before_faults_of_tables() {
         world.publication = None;
     };
     assert_eq!(decided(order), Err("SOURCE_IDENTITY_MISMATCH"));
+}
+
+#[test]
+fn the_rows_that_are_sent_are_those_of_the_condition() {
+    let filtered = |sent: Option<&str>, printed: Option<&str>| {
+        decided(|world| {
+            publication_of(world).tables[0].row_filter = sent.map(str::to_owned);
+            let facts = &mut world.tables[0];
+            facts.printed_filter = printed.map(str::to_owned);
+            let mut plan = (**facts.plan.as_ref().unwrap().as_ref().unwrap()).clone();
+            plan.filter = Some("id>1".to_owned());
+            facts.plan = Some(Ok(Arc::new(plan)));
+        })
+    };
+    assert_eq!(filtered(Some("(id > 1)"), Some("(id > 1)")), Ok(vec![]));
+    assert_eq!(
+        filtered(Some("(number > 1)"), None),
+        Ok(vec![]),
+        "a column was renamed: it cannot be compared"
+    );
+    assert_eq!(filtered(Some("(id > 2)"), Some("(id > 1)")), Ok(vec!["TABLE_PARTLY_PUBLISHED"]));
+    assert_eq!(filtered(None, Some("(id > 1)")), Ok(vec!["TABLE_PARTLY_PUBLISHED"]));
 }
