@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs what depends on PostgreSQL's version on the other versions that are supported: the tests of segcdc-postgres, every
-# type by copy and stream, what each version has of its own, and a short kill loop. scripts/test.sh calls it.
+# type by copy and stream, what each version has of its own, a short kill loop, tables without a key and with a chosen one, changes of
+# schema, transactions that run while they are sent; on the oldest and the newest partitions, kinds of tables and copies in pieces too.
+# Version 15 is the one of scripts/test.sh, where there is no other. scripts/test.sh calls it.
 #
 #   scripts/test-versions.sh [VERSION...]    all of 14 16 17 18 without an argument
 #
@@ -55,6 +57,13 @@ for version in "$@"; do
   export SEGCDC_TEST_PG_BIN=$servers/$version/bin
   "$SEGCDC_TEST_PG_BIN/postgres" --version || exit 1
   run postgres it
-  run segcdc e2e matrix::every_type versions:: failover:: kill_loop::
+  run segcdc e2e matrix::every_type versions:: failover:: kill_loop:: bags:: chosen_key:: schema_changes:: \
+    edges::full_disk_and_limit
+  # How partitions and pieces of tables are read and sent differs between the oldest and the newest version, if anywhere.
+  case $version in
+    14 | 18) run segcdc e2e partitions:: table_kinds:: big_tables:: ;;
+  esac
+  # With transactions that are open for long, changes of tables in them too.
+  run engine-native it chunked::
 done
 exit "$failed"
