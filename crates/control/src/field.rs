@@ -93,9 +93,6 @@ pub enum FieldError {
         /// The connection's kind.
         kind: &'static str,
     },
-    /// A field that can be chosen once only.
-    #[error("it cannot be changed any more")]
-    Fixed,
     /// A name that cannot be part of a slot's name.
     #[error("it is not a name for a pipeline")]
     PipelineName,
@@ -166,7 +163,6 @@ impl FieldError {
             FieldError::SecretNeeded => "PASSWORD_REQUIRED_ON_HOST_CHANGE",
             FieldError::Insecure => "TLS_INSECURE_NOT_ALLOWED",
             FieldError::NotOfKind { .. } => "FIELD_NOT_OF_KIND",
-            FieldError::Fixed => "FIELD_FIXED",
             FieldError::PipelineName => "NAME_INVALID",
             FieldError::SlotWithSnapshot => "SLOT_WITH_SNAPSHOT",
             FieldError::NoConnection => "CONNECTION_MISSING",
@@ -209,7 +205,6 @@ impl FieldError {
                 "Give the authority with ca_pem and verify it, or say \"allow_insecure\": true.".to_owned()
             }
             FieldError::NotOfKind { .. } => "Leave it away.".to_owned(),
-            FieldError::Fixed => "Delete it and make a new one.".to_owned(),
             FieldError::PipelineName => {
                 "A name has 1 to 40 characters, all of them a-z, 0-9 or _, and neither begins nor ends with _.".to_owned()
             }

@@ -34,6 +34,17 @@ async fn a_connection_lives() {
 }
 
 #[tokio::test]
+async fn what_a_version_cannot_be_is_refused() {
+    let (server, ada) = Server::start().await;
+    let path = server.connection(&ada, "shop").await;
+    for text in ["1", "\"one\"", "W/\"1\"", "\"1\", \"2\""] {
+        let answer =
+            server.send(&ada.with("if-match", text), "PATCH", &path, Some(json!({"database": "d"}))).await;
+        assert_eq!(answer.problem(), (400, "IF_MATCH_INVALID".to_owned()), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn lists_come_in_parts_that_hold_everything_once() {
     let (server, ada) = Server::start().await;
     for number in 0..7 {
@@ -96,6 +107,9 @@ async fn a_token_works_until_it_is_revoked() {
     assert_eq!(server.get(&token, &location).await.status, 200);
     assert_eq!(server.get(&token, "/api/v1/users").await.problem(), (403, "FORBIDDEN".to_owned()));
     assert!(server.get(&ada, &path).await.json()["used_at"].is_string());
+    // A token is no session that could be ended.
+    let ended = server.send(&token, "POST", "/api/v1/auth/logout", None).await;
+    assert_eq!(ended.problem(), (409, "NO_SESSION".to_owned()));
     assert_eq!(server.send(&ada, "DELETE", &path, None).await.status, 204);
     assert_eq!(server.get(&token, "/api/v1/me").await.problem(), (401, "UNAUTHENTICATED".to_owned()));
     assert!(server.get(&ada, &path).await.json()["revoked_at"].is_string());

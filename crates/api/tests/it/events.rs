@@ -101,3 +101,17 @@ async fn what_happens_is_told_once_to_those_whose_it_is() {
     assert!(!rest.contains("data:"), "{rest}");
     reconciler.await.unwrap();
 }
+
+#[tokio::test]
+async fn who_finds_no_place_to_watch_is_told_to_come_again() {
+    let (server, ada) = Server::start().await;
+    let mut held = Vec::new();
+    while let Some(place) = server.control.events().watch() {
+        held.push(place);
+    }
+    let answer = server.get(&ada, "/api/v1/events").await;
+    assert_eq!(answer.problem(), (503, "BUSY".to_owned()));
+    assert!(!answer.header("retry-after").is_empty());
+    held.pop();
+    drop(server.stream(&ada, "/api/v1/events").await);
+}

@@ -45,6 +45,10 @@ async fn bodies_that_are_none_are_refused_by_name() {
         .collect::<Vec<_>>();
     let stream = Body::from_stream(futures_util::stream::iter(parts));
     assert_eq!(raw(&server, &ada, json, stream).await, (413, "BODY_TOO_LARGE".to_owned()));
+    // The sender goes away in the middle.
+    let parts = [Ok("{\"name\": "), Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset))];
+    let stream = Body::from_stream(futures_util::stream::iter(parts));
+    assert_eq!(raw(&server, &ada, json, stream).await, (400, "BODY_BROKEN".to_owned()));
 }
 
 #[tokio::test]

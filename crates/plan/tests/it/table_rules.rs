@@ -1,8 +1,12 @@
 //! Which changes reach which table, and what a batch is.
 
+use std::io;
 use std::sync::Arc;
 
-use segcdc_model::{Change, Fault, Lsn, PgType, QualifiedName, ReplicaIdentity, TablePhase};
+use segcdc_model::{
+    Change, ChangeStore, Fault, Lsn, PgType, QualifiedName, Relation, ReplicaIdentity, SpilledChanges,
+    TablePhase,
+};
 use segcdc_plan::{Naming, PlanError, TableSet, plan, table_plan};
 
 use crate::fixture::{Stream, TestTable, spell, transaction};
@@ -122,7 +126,7 @@ fn renamed_table_is_still_the_table() {
 fn changed_shape_is_refused() {
     let one = table(1);
     let set: TableSet = [one.entry()].into_iter().collect();
-    let refuse = |change: &dyn Fn(&mut segcdc_model::Relation)| {
+    let refuse = |change: &dyn Fn(&mut Relation)| {
         let mut relation = one.relation();
         change(&mut relation);
         let s = Stream { relation: Arc::new(relation) };
@@ -188,4 +192,48 @@ fn tables_with_more_columns_than_the_target_takes_are_refused() {
     assert_eq!(code, "TOO_MANY_COLUMNS");
     assert!(text.contains(&most.to_string()) && text.contains(&(most + 1).to_string()), "{text}");
     assert_eq!(with(1_600).unwrap_err().0, "TOO_MANY_COLUMNS");
+}
+
+/// Changes that are kept elsewhere; there are none.
+#[derive(Debug)]
+struct Nowhere;
+
+impl ChangeStore for Nowhere {
+    fn parts(&self) -> usize {
+        0
+    }
+
+    fn read_part(&self, _index: usize) -> io::Result<Vec<Change>> {
+        Ok(Vec::new())
+    }
+
+    fn relations(&self) -> &[Arc<Relation>] {
+        &[]
+    }
+
+    fn changes(&self) -> u64 {
+        0
+    }
+
+    fn bytes(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn transaction_that_is_not_in_memory_is_no_part_of_a_batch() {
+    let set: TableSet = [table(1).entry()].into_iter().collect();
+    let mut large = transaction(10, Vec::new());
+    large.spilled = Some(SpilledChanges::new(Arc::new(Nowhere)));
+    assert_eq!(plan(&[large], &set).unwrap_err().code(), "BATCH_NOT_IN_MEMORY");
+}
+
+#[test]
+fn tables_that_sql_server_cannot_have_are_refused() {
+    let refused = |table: &TestTable| table_plan(&table.source, &Naming::new("dbo")).unwrap_err().code();
+    let without = TestTable::new(1, ReplicaIdentity::Full, 0, &[]);
+    assert_eq!(refused(&without), "TABLE_WITHOUT_COLUMNS");
+    let many =
+        TestTable::new(1, ReplicaIdentity::Default, 33, &std::array::from_fn::<_, 33, _>(|_| PgType::Int2));
+    assert_eq!(refused(&many), "KEY_TOO_WIDE");
 }

@@ -1,6 +1,7 @@
 //! The program as its users start it: exit codes, and what is said when something is wrong.
 
 mod connect_inputs;
+mod inputs;
 mod program;
 mod serve;
 

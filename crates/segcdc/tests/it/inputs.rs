@@ -1,0 +1,139 @@
+//! Bad input of the command line: each has its code and its exit status, and no password is in what is said.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
+
+use crate::program::{Ended, program};
+use crate::{SOURCE, TARGET, keeps_secrets, with_urls};
+
+/// Checks the code and the exit status of a command with these URLs.
+fn check(arguments: &[&str], source: &str, target: &str, expected: (i32, &str)) {
+    let ended = with_urls(&[arguments, &["-o", "json"]].concat(), source, target);
+    let code = ended.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
+    let context = format!("{arguments:?} {source} {target}: {} {}", ended.stdout, ended.stderr);
+    assert_eq!((ended.code, code.as_str()), (Some(expected.0), expected.1), "{context}");
+    keeps_secrets(&ended);
+}
+
+#[test]
+fn source_urls() {
+    let long = format!("postgres://app:sekret@h/{}", "d".repeat(64));
+    for (url, code) in [
+        ("postgres://app:sekret@h:5432", "URL_INCOMPLETE"),
+        ("postgres://app:sek%zzret@h/d", "URL_ENCODING"),
+        ("postgres://app:sekret@h/d#fragment", "URL_ENCODING"),
+        ("postgres://app:sekret@h/d?sslmode=require&sslmode=require", "URL_PARAMETER_DUPLICATE"),
+        ("postgres://app:sekret@h/d?sslmod=require", "URL_PARAMETER_UNKNOWN"),
+        ("postgres://app:sekret@h/d?service=x", "URL_PARAMETER_UNSUPPORTED"),
+        ("postgres://app:sekret@h/d?sslmode=require&sslcert=/x", "CLIENT_CERTIFICATE_INCOMPLETE"),
+        ("mysql://app:sekret@h/d", "URL_SCHEME"),
+        (long.as_str(), "NAME_TOO_LONG"),
+    ] {
+        check(&["status"], url, TARGET, (2, code));
+    }
+}
+
+#[test]
+fn target_urls() {
+    for (url, code) in [
+        ("sqlserver://app:sekret@h", "DATABASE_INVALID"),
+        ("sqlserver://app:sekret@h/d?encrypt=true&encrypt=true", "DUPLICATE_KEY"),
+        ("sqlserver://app:sekret@h/d?ca_fil=/x", "URL_PARAMETER_UNKNOWN"),
+        ("sqlserver://app:sekret@h/d?failoverPartner=x", "URL_PARAMETER_UNSUPPORTED"),
+        ("sqlserver://app:sekret@h/d?application_intent=ReadOnly", "URL_PARAMETER_VALUE"),
+        ("tds://app:sekret@h/d", "URL_SCHEME"),
+    ] {
+        check(&["status"], SOURCE, url, (2, code));
+    }
+}
+
+#[test]
+fn names_of_pipelines() {
+    let long = "n".repeat(41);
+    for name in ["", "No Name", "a-b", "é", long.as_str()] {
+        check(&["up", "--yes", "--name", name], SOURCE, TARGET, (2, "NAME_INVALID"));
+    }
+}
+
+#[test]
+fn servers_that_say_nothing() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let source = format!("postgres://app:sekret@127.0.0.1:{port}/d?sslmode=disable&connect_timeout=2");
+    check(&["doctor"], &source, TARGET, (3, "SOURCE_CONNECT_TIMEOUT"));
+    let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=false&connect_timeout=1");
+    check(&["status"], SOURCE, &target, (3, "TARGET_TIMEOUT"));
+}
+
+#[test]
+fn targets_that_are_no_sql_server() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answers: [&[u8]; 2] = [b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", b""];
+    let served = std::thread::spawn(move || {
+        for answer in answers {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 8]).ok();
+            stream.write_all(answer).ok();
+            stream.shutdown(Shutdown::Write).ok();
+            // Until the client has gone: what is closed with something unread is reset.
+            stream.read_to_end(&mut Vec::new()).ok();
+        }
+    });
+    let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=false");
+    check(&["status"], SOURCE, &target, (3, "TARGET_PROTOCOL"));
+    check(&["status"], SOURCE, &target, (3, "TARGET_CONNECTION_LOST"));
+    served.join().unwrap();
+}
+
+/// The end of `segcdc serve` over a folder, with master keys.
+fn serve(folder: &std::path::Path, keys: Option<&str>) -> Ended {
+    let mut command = program();
+    command.args(["serve", "--listen", "127.0.0.1:0", "-o", "json", "--data-dir"]).arg(folder);
+    if let Some(keys) = keys {
+        command.env("SEGCDC_MASTER_KEY", keys);
+    }
+    Ended::of(command, "")
+}
+
+#[test]
+fn master_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    for (keys, code) in [
+        ("", "MASTER_KEY_MISSING"),
+        ("k1", "MASTER_KEY_FORM"),
+        ("k1 no-base64!", "MASTER_KEY_FORM"),
+        ("k1 MDEyMzQ1Njc4OWFiY2RlZg==", "MASTER_KEY_LENGTH"),
+        ("k1 AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "MASTER_KEY_WEAK"),
+        (&format!("k1 {good}\nk1 {good}"), "MASTER_KEY_TWICE"),
+    ] {
+        let ended = serve(&folder.path().join("data"), Some(keys));
+        assert_eq!(ended.code, Some(2), "{keys:?}: {} {}", ended.stdout, ended.stderr);
+        assert_eq!(ended.json()["error"]["code"], code, "{keys:?}");
+        assert!(!ended.stderr.contains(good) && !ended.stdout.contains(good));
+    }
+}
+
+#[test]
+fn folders_and_stores() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "x").unwrap();
+    let ended = serve(&file, None);
+    assert_eq!(
+        (ended.code, &ended.json()["error"]["code"]),
+        (Some(2), &"STORE_FOLDER".into()),
+        "{}",
+        ended.stderr
+    );
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::write(data.join("segcdc.db"), "this is no database at all, whatever its name says").unwrap();
+    let ended = serve(&data, None);
+    let code = ended.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
+    assert_eq!((ended.code, code.as_str()), (Some(2), "STORE_NOT_A_DATABASE"), "{}", ended.stderr);
+}
