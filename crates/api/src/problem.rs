@@ -352,7 +352,7 @@ fn status_of(error: &ControlError) -> StatusCode {
             }
             StoreError::NotFound => StatusCode::NOT_FOUND,
             StoreError::Changed { .. } => StatusCode::PRECONDITION_FAILED,
-            StoreError::Unreachable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            StoreError::Unreachable(_) | StoreError::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
             StoreError::Folder { .. }
             | StoreError::InUse { .. }
             | StoreError::NotAStore { .. }

@@ -8,6 +8,7 @@
 //! - [`proxy`]: a TCP proxy that breaks connections on purpose
 //! - [`http_proxy`]: an HTTP proxy that answers wrongly on purpose
 //! - [`scratch`]: where temporary clusters live
+//! - [`small_disk`]: a file system that is full soon
 //! - [`values`]: random values of every kind of type
 //! - [`wait`]: conditions with a deadline, instead of sleeps
 //! - [`locale`]: locales that the machine does not have
@@ -23,6 +24,7 @@ pub mod postgres;
 pub mod proxy;
 pub mod sandbox;
 pub mod scratch;
+pub mod small_disk;
 pub mod values;
 pub mod wait;
 

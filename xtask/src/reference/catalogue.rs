@@ -52,7 +52,6 @@ const NOT_RUN: &[(u8, &str, &str)] = &[
         "Settings are changed while the pipeline runs.",
         "they are read at the start; nothing changes them later",
     ),
-    (66, "The control plane's store is busy, damaged, or its disk full.", "no test does it yet"),
 ];
 
 /// What one test says of one fault.

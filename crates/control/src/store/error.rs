@@ -43,6 +43,9 @@ pub enum StoreError {
     /// The database cannot be reached or does not let us in.
     #[error("the store cannot be reached")]
     Unreachable(#[source] Box<sqlx::Error>),
+    /// The disk below it has no room: nothing of the change was stored.
+    #[error("the disk of the store is full")]
+    Full(#[source] Box<sqlx::Error>),
     /// The database refused a statement.
     #[error("the store refused a statement")]
     Refused(#[source] Box<sqlx::Error>),
@@ -72,6 +75,9 @@ pub enum StoreError {
     },
 }
 
+/// SQLITE_FULL, and PostgreSQL's `disk_full`.
+const FULL: [&str; 2] = ["13", "53100"];
+
 // === impl StoreError ===
 
 impl StoreError {
@@ -82,6 +88,9 @@ impl StoreError {
             sqlx::Error::Database(answer) if answer.is_unique_violation() => return StoreError::NameTaken,
             sqlx::Error::Database(answer) if answer.is_foreign_key_violation() => {
                 return StoreError::InUseByPipeline;
+            }
+            sqlx::Error::Database(answer) if answer.code().is_some_and(|code| FULL.contains(&&*code)) => {
+                return StoreError::Full(Box::new(error));
             }
             sqlx::Error::Database(_) | sqlx::Error::ColumnDecode { .. } => {}
             _ => return StoreError::Unreachable(Box::new(error)),
@@ -101,6 +110,7 @@ impl Fault for StoreError {
             StoreError::Newer { .. } => "STORE_NEWER",
             StoreError::Migration(_) => "STORE_MIGRATION",
             StoreError::Unreachable(_) => "STORE_UNREACHABLE",
+            StoreError::Full(_) => "STORE_FULL",
             StoreError::Refused(_) | StoreError::Unreadable { .. } => "STORE_REFUSED",
             StoreError::NameTaken => "NAME_TAKEN",
             StoreError::NotFound => "NOT_FOUND",
@@ -112,7 +122,7 @@ impl Fault for StoreError {
 
     fn disposition(&self) -> Disposition {
         match self {
-            StoreError::Unreachable(_) => Disposition::Retry,
+            StoreError::Unreachable(_) | StoreError::Full(_) => Disposition::Retry,
             _ => Disposition::Halt,
         }
     }
@@ -129,8 +139,9 @@ impl Fault for StoreError {
             StoreError::Unreachable(_) => {
                 "See whether the store's database is up and its URL and password are right."
             }
+            StoreError::Full(_) => "Make room on the disk of the store, and send it again.",
             StoreError::Refused(_) | StoreError::Unreadable { .. } => {
-                "See whether the store's disk is full or read-only; else report this with the log."
+                "See whether the store's disk is read-only; else report this with the log."
             }
             StoreError::NameTaken => "Choose another name. Names that differ only by case are the same.",
             StoreError::NotFound => "List what there is; it may have been deleted.",

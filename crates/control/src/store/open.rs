@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use segcdc_model::Secret;
+use sqlx::Connection;
 use sqlx::migrate::{Migrate, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -83,7 +84,12 @@ async fn sqlite(folder: &Path) -> Result<Pool, StoreError> {
         // A command that was answered is on disk: WAL with NORMAL could lose the last ones when the machine loses power.
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(PATIENCE);
-    let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(PATIENCE);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(PATIENCE)
+        // After SQLITE_FULL and its like SQLite has rolled back by itself. The pool's ROLLBACK is refused then, and the
+        // connection would count as being in a transaction for ever, which refuses each BEGIN.
+        .before_acquire(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
     let pool = pool.connect_with(options).await.map_err(|error| not_a_database(error, &file))?;
     let mut connection = pool.acquire().await.map_err(StoreError::of)?;
     migrate(&SQLITE, &mut *connection).await?;

@@ -1,12 +1,10 @@
 //! The last edges of "every value arrives exactly, or visibly does not": lengths at which the target's types or the way of
 //! a value change, long documents, a disk without room, and money of which nobody knows what it means.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context, Result, ensure};
 
 use segcdc_testkit::PostgresOptions;
+use segcdc_testkit::small_disk::SmallDisk;
 
 use super::stage::{DATABASE, PATIENCE, Stage};
 
@@ -97,43 +95,11 @@ async fn money_of_unknown_digits_halts_its_table_alone() -> Result<()> {
     Ok(())
 }
 
-/// A file system of its own, in memory, unmounted when it is dropped.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    /// `None` where that is not allowed, which is said.
-    fn mount(size: &str) -> Result<Option<Self>> {
-        let disk = SmallDisk(tempfile::tempdir()?);
-        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "segcdc"], disk.0.path());
-        if !mounted {
-            eprintln!("skipped: this user may not mount a small file system, so no disk can be full");
-        }
-        Ok(mounted.then_some(disk))
-    }
-
-    fn resize(&self, size: &str) -> Result<()> {
-        ensure!(mount(&["-o", &format!("remount,size={size}")], self.0.path()), "remount");
-        Ok(())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a process that is being killed may still have a file open.
-        let _not_mounted = Command::new("umount").args(["-q", "-l"]).arg(self.0.path()).status();
-    }
-}
-
-fn mount(arguments: &[&str], at: &Path) -> bool {
-    let status = Command::new("mount").args(arguments).arg(at).stderr(std::process::Stdio::null()).status();
-    status.is_ok_and(|status| status.success())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn full_disk_is_named_and_waited_out_and_nothing_is_lost() -> Result<()> {
     let Some(disk) = SmallDisk::mount("4m")? else { return Ok(()) };
     let mut stage = Stage::start("edges_disk").await?;
-    stage.product.set("SEGCDC_SPILL_DIR", disk.0.path().to_str().context("a path in UTF-8")?);
+    stage.product.set("SEGCDC_SPILL_DIR", disk.path().to_str().context("a path in UTF-8")?);
     // More than the disk has, so that it is the disk that refuses.
     stage.product.set("SEGCDC_SPILL_LIMIT", "1GiB");
     let table = "CREATE TABLE big (id int PRIMARY KEY, v text); ALTER TABLE big ALTER v SET STORAGE EXTERNAL";
@@ -173,7 +139,7 @@ async fn full_disk_and_limit_are_named_for_a_transaction_that_is_still_running()
     let Some(disk) = SmallDisk::mount("1m")? else { return Ok(()) };
     let options = PostgresOptions::default().setting("logical_decoding_work_mem", "64kB");
     let mut stage = Stage::start_with("edges_transaction", options).await?;
-    stage.product.set("SEGCDC_SPILL_DIR", disk.0.path().to_str().context("a path in UTF-8")?);
+    stage.product.set("SEGCDC_SPILL_DIR", disk.path().to_str().context("a path in UTF-8")?);
     // More than the disk has, so that it is the disk that refuses.
     stage.product.set("SEGCDC_SPILL_LIMIT", "1GiB");
     let tables = "CREATE TABLE many (id bigint PRIMARY KEY, w text); CREATE TABLE short (id int PRIMARY KEY)";

@@ -41,10 +41,10 @@ fn target_urls() {
     for (url, code) in [
         ("sqlserver://app:sekret@h", "DATABASE_INVALID"),
         ("sqlserver://app:sekret@h/d?encrypt=true&encrypt=true", "DUPLICATE_KEY"),
-        ("sqlserver://app:sekret@h/d?ca_fil=/x", "URL_PARAMETER_UNKNOWN"),
+        ("sqlserver://app:sekret@h/d?ca_fil=/x", "UNKNOWN_FIELD"),
         ("sqlserver://app:sekret@h/d?failoverPartner=x", "URL_PARAMETER_UNSUPPORTED"),
-        ("sqlserver://app:sekret@h/d?application_intent=ReadOnly", "URL_PARAMETER_VALUE"),
-        ("tds://app:sekret@h/d", "URL_SCHEME"),
+        ("sqlserver://app:sekret@h/d?application_intent=ReadOnly", "ENUM"),
+        ("tds://app:sekret@h/d", "TARGET_URL_INVALID"),
     ] {
         check(&["status"], SOURCE, url, (2, code));
     }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use segcdc_testkit::small_disk::SmallDisk;
 use serde_json::Value;
 
 use crate::program::{Ended, program};
@@ -160,6 +161,64 @@ fn what_was_made_is_there_after_a_kill() {
     let title = std::fs::read(format!("/proc/{}/cmdline", server.child.id())).unwrap();
     let secret = text.trim().split(' ').next_back().unwrap();
     assert!(!String::from_utf8_lossy(&title).contains(secret), "the key is in the process's title");
+    server.end(Signal::TERM);
+}
+
+/// # Fault F66
+/// The control plane's store is busy, damaged, or its disk full.
+/// - Happens: what cannot be stored is refused as `STORE_FULL` and nothing of it is kept; what is there is still read, and
+///   with room again changes are made. A second server over the same store does not start, `STORE_IN_USE`; a file that is
+///   something else is refused, `STORE_NOT_A_DATABASE`.
+/// - Do: make room; move the file away or bring back a copy of it.
+#[test]
+fn full_disk_refuses_changes_and_keeps_what_is_there() {
+    let Some(disk) = SmallDisk::mount("16m").unwrap() else { return };
+    let server = Running::start(&disk.path().join("data"), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let cookies = folder.path().join("cookies").display().to_string();
+    let curl = |arguments: &[&str]| {
+        let mut command = Command::new("curl");
+        command.args(["-sS", "-w", "\n%{http_code}", "-H", "Content-Type: application/json"]).args(arguments);
+        Ended::of(command, "")
+    };
+    let body = format!(
+        r#"{{"token": "{}", "user": "ada", "password": "a sentence of your own"}}"#,
+        server.setup_token.clone().unwrap()
+    );
+    let made = curl(&["-c", &cookies, &format!("{}/api/v1/setup", server.url), "-d", &body]);
+    assert!(made.stdout.ends_with("201"), "{}", made.stdout);
+    let me: Value = serde_json::from_str(made.stdout.trim_end_matches("201")).unwrap();
+    let csrf = format!("X-CSRF-Token: {}", me["csrf_token"].as_str().unwrap());
+    let connections = format!("{}/api/v1/connections", server.url);
+    let add = |name: &str| {
+        let body = format!(
+            r#"{{"name": "{name}", "kind": "postgres", "host": "db.example.com", "database": "{}", "user": "u", "password": "p"}}"#,
+            "d".repeat(60)
+        );
+        curl(&["-b", &cookies, "-H", &csrf, "-d", &body, &connections]).stdout
+    };
+    let first = add("first");
+    assert!(first.ends_with("201"), "{first}");
+    // Every byte that is left.
+    let filler = disk.path().join("filler");
+    let filled =
+        Command::new("dd").args(["if=/dev/zero", "bs=4096", &format!("of={}", filler.display())]).output();
+    assert!(!filled.unwrap().status.success(), "the disk took everything");
+    let refused = (0..200).map(|number| add(&format!("c{number}"))).find(|said| !said.ends_with("201"));
+    let refused = refused.unwrap();
+    assert!(refused.contains("\"STORE_FULL\"") && refused.ends_with("503"), "{refused}");
+    let count = || {
+        let listed = curl(&["-b", &cookies, &format!("{connections}?limit=200")]).stdout;
+        assert!(listed.ends_with("200"), "{listed}");
+        listed.matches("\"host\"").count()
+    };
+    let before = count();
+    assert!(add("refused").ends_with("503"));
+    assert_eq!(count(), before, "what was refused is not there");
+    std::fs::remove_file(&filler).unwrap();
+    let again = add("again");
+    assert!(again.ends_with("201"), "{again}");
+    assert_eq!(count(), before + 1);
     server.end(Signal::TERM);
 }
 
