@@ -376,7 +376,8 @@ async fn operations_end_whatever_becomes_of_them() {
     for name in ["good", "panics", "slow"] {
         let pipeline = bench.make(name).await;
         let begun = bench.control.verify_pipeline(&bench.admin, pipeline, request()).await.unwrap();
-        assert_eq!(begun.state, OperationState::Running);
+        // The others may be over before they are looked at.
+        assert!(begun.state == OperationState::Running || name != "slow", "{name}: {:?}", begun.state);
         ids.push(begun.id);
     }
     bench.control.cancel_operation(&bench.admin, ids[2]).await.unwrap();
