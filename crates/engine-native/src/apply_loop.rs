@@ -14,24 +14,22 @@
 //!
 //! Nothing is acknowledged that the target's checkpoint row does not hold ([`segcdc_plan::acknowledgeable`]).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Lsn, Phase, TablePhase};
-use segcdc_plan::{StreamState, TablePlan, TableSet, acknowledgeable};
-use segcdc_postgres::{FieldForm, Replication, Session, StreamOptions, catalog, heartbeat};
-use segcdc_sqlserver::{PartialTransaction, TableState, Target};
+use segcdc_model::{Lsn, Phase};
+use segcdc_plan::{StreamState, TableSet, acknowledgeable};
+use segcdc_postgres::{Replication, Session, StreamOptions, catalog, heartbeat};
+use segcdc_sqlserver::{PartialTransaction, Target};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::watch::Watch;
-use crate::beside::{Beside, Order};
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
-use crate::examine::Examiner;
 use crate::failpoint::{Failpoint, hit};
 use crate::known;
 use crate::progress::LargeTransaction;
@@ -41,7 +39,6 @@ use crate::source_clock::SourceClock;
 mod apply;
 mod chunked;
 mod describe;
-mod hand_over;
 mod intake;
 mod large_report;
 mod parts;
@@ -49,22 +46,15 @@ mod resume;
 mod slot_watch;
 mod timeline;
 mod watch;
-mod wishes;
 
 /// Time between two looks at how large the transaction is that is being received.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Time between two looks at what is asked of tables.
-const WISHES: Duration = Duration::from_secs(1);
 
 /// How long a batch that is being applied may go on when the run is to end.
 const LAST_BATCH: Duration = Duration::from_secs(4);
 
 /// How long the end of the stream may take.
 const LAST_WORDS: Duration = Duration::from_secs(4);
-
-/// A table that is to be copied, and what the state says of it.
-pub(crate) type Unfinished = (Arc<TablePlan>, TableState);
 
 /// What following needs.
 pub(crate) struct Follow<'a> {
@@ -73,10 +63,6 @@ pub(crate) struct Follow<'a> {
     pub(crate) source: &'a Session,
     pub(crate) target: &'a mut Target,
     pub(crate) tables: TableSet,
-    /// Tables that are to be copied meanwhile.
-    pub(crate) unfinished: Vec<Unfinished>,
-    /// Paused tables, and whether changes of them were left out.
-    pub(crate) paused: HashMap<u32, bool>,
 }
 
 /// The state of the loop.
@@ -99,16 +85,6 @@ struct Loop<'a> {
     /// The large transaction that was seen last, and when it was first seen.
     large_since: Option<(u32, Instant)>,
     examiner: Examiner<'a>,
-    /// The form in which the stream sends fields.
-    form: FieldForm,
-    /// What is being copied beside the stream.
-    beside: Option<Beside>,
-    /// What is to be copied next.
-    orders: Vec<Order>,
-    /// Paused tables, and whether changes of them were left out.
-    paused: HashMap<u32, bool>,
-    /// Wishes for tables that were not settled when they were last looked at; `None` before the first time.
-    wishes: Option<usize>,
 }
 
 // === impl Follow ===
@@ -119,14 +95,13 @@ impl Follow<'_> {
     /// # Errors
     /// Trouble to wait out, and what a person has to act on. What was acknowledged is in the target in any case.
     pub(crate) async fn run(self) -> Result<Outcome, EngineError> {
-        let Follow { context, memory, source, target, mut tables, unfinished, paused } = self;
+        let Follow { context, memory, source, target, mut tables } = self;
         let checkpoint = memory.checkpoint()?.clone();
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
         known::complete(context, memory, (source, target), &mut tables).await?;
         target.ensure_slot_watch().await?;
         target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
         target.ensure_partial_transactions().await?;
-        target.ensure_table_wishes().await?;
         let partial = target.partial_transaction(&checkpoint).await?;
         let applied = checkpoint.applied_lsn;
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
@@ -172,14 +147,9 @@ impl Follow<'_> {
             partial,
             large_since: None,
             examiner,
-            form,
-            beside: None,
-            orders: Vec::new(),
-            paused,
-            wishes: None,
         };
         let end = tokio::select! {
-            end = following.run(unfinished) => end,
+            end = following.run() => end,
             never = large_report::report(context, write_path, checkpoint.epoch) => match never {},
         };
         following.close(end).await
@@ -190,11 +160,8 @@ impl Follow<'_> {
 
 impl Loop<'_> {
     /// Follows until there is a reason to stop. The stream is still open then.
-    async fn run(&mut self, unfinished: Vec<Unfinished>) -> Result<Outcome, EngineError> {
-        self.take_up(unfinished).await?;
+    async fn run(&mut self) -> Result<Outcome, EngineError> {
         let shutdown = self.context.shutdown.clone();
-        let mut wishes = interval(WISHES);
-        wishes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeats = interval(self.context.config.heartbeat);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(LOOK);
@@ -206,14 +173,12 @@ impl Loop<'_> {
                     return Ok(Outcome::Stopped { applied_lsn: self.applied()? });
                 }
                 _ = heartbeats.tick() => self.heartbeat().await?,
-                _ = wishes.tick() => self.look_at_wishes().await?,
                 _ = looks.tick() => self.look(),
                 () = self.intake.receive(), if self.intake.has_room() => {}
                 () = std::future::ready(()), if !self.intake.has_room() => {}
             }
             self.intake.drain();
             self.apply_next().await?;
-            self.look_beside().await?;
             self.settle_idle().await?;
             self.intake.check_end()?;
             if let Some(outcome) = self.reached()? {
@@ -280,8 +245,7 @@ impl Loop<'_> {
             });
         }
         let wanted = self.context.config.until_caught_up || self.context.config.until_loaded;
-        let all_done = self.beside.is_none() && self.orders.is_empty() && self.wishes == Some(0);
-        let reached = self.memory.goal.is_some_and(|goal| applied >= goal) && all_done;
+        let reached = self.memory.goal.is_some_and(|goal| applied >= goal);
         Ok((wanted && reached).then_some(Outcome::CaughtUp { applied_lsn: applied }))
     }
 
@@ -293,11 +257,7 @@ impl Loop<'_> {
         self.show_position();
         let checkpoint = self.memory.checkpoint()?;
         for (oid, error) in self.watch.look(self.source, checkpoint, &self.tables).await? {
-            if self.paused.contains_key(&oid) {
-                self.fall_behind(oid, &error.to_string()).await?;
-            } else {
-                self.set_aside(oid, &error).await?;
-            }
+            self.set_aside(oid, &error).await?;
         }
         self.write_lag().await?;
         self.write_slot_watch().await
@@ -360,9 +320,6 @@ impl Loop<'_> {
 
     /// Ends the stream, whatever the reason: the last acknowledgement is sent and the slot is free.
     async fn close(mut self, end: Result<Outcome, EngineError>) -> Result<Outcome, EngineError> {
-        if let Some(beside) = self.beside.take() {
-            beside.give_up().await;
-        }
         let applied = self.applied()?;
         let covered = self.covered(applied);
         if end.is_ok() && covered > applied {
@@ -407,14 +364,8 @@ async fn read_letters(target: &mut Target, pipeline: &str, tables: &mut TableSet
     Ok(())
 }
 
-/// The tables that are paused, and whether changes of them were left out.
-pub(crate) fn paused(tables: &[Unfinished]) -> HashMap<u32, bool> {
-    let paused = tables.iter().filter(|(_, state)| state.phase == TablePhase::Paused);
-    paused.map(|(_, state)| (state.source_oid, state.error.is_some())).collect()
-}
-
 /// The tables as the planner wants them.
-pub(crate) fn table_set(tables: &[Unfinished]) -> TableSet {
+pub(crate) fn table_set(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver::TableState)]) -> TableSet {
     tables
         .iter()
         .map(|(plan, state)| segcdc_plan::TableEntry {

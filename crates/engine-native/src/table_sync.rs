@@ -47,15 +47,6 @@ const LOOKS_A_WRITE: u32 = 4;
 /// Looks at the copies between two looks at the slot.
 const LOOKS_A_SLOT: u32 = 40;
 
-/// When a table that is copied becomes live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Live {
-    /// As soon as it is copied.
-    AtOnce,
-    /// When whoever has it copied says so: for the state it is being copied until then.
-    Later,
-}
-
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyEnd {
@@ -77,7 +68,6 @@ pub(crate) async fn copy_tables(
     servers: (&Session, &mut Target),
     tables: &mut [(Arc<TablePlan>, TableState)],
     snapshot: &ExportedSnapshot,
-    live: Live,
 ) -> Result<CopyEnd, EngineError> {
     let (source, target) = servers;
     let jobs = job::largest_first(tables, context.config.readers);
@@ -94,7 +84,6 @@ pub(crate) async fn copy_tables(
         jobs,
         tasks: JoinSet::new(),
         postponed: None,
-        live,
     };
     let end = copier.run().await;
     copier.show();
@@ -133,7 +122,6 @@ struct Copier<'a> {
     tasks: JoinSet<Done>,
     /// Why a table waits for a newer snapshot.
     postponed: Option<EngineError>,
-    live: Live,
 }
 
 // === impl Copier ===
@@ -242,7 +230,6 @@ impl Copier<'_> {
             plan: Arc::clone(&job.plan),
             progress: Arc::clone(&job.progress),
             rows_loaded: job.rows_loaded,
-            live: self.live,
             work,
         };
         self.tasks.spawn(work::run(assignment, self.idle.pop()));
@@ -260,11 +247,8 @@ impl Copier<'_> {
                 let (oid, rows, bytes) =
                     (job.state.source_oid, job.state.rows_copied, job.state.bytes_copied);
                 tracing::info!(table = %job.plan.source.name, rows, "copied");
-                let live = self.live;
                 self.context.progress.update_table(oid, |table| {
-                    if live == Live::AtOnce {
-                        table.phase = TablePhase::Streaming;
-                    }
+                    table.phase = TablePhase::Streaming;
                     (table.rows_copied, table.bytes_copied) = (rows, bytes);
                 });
                 hit(Failpoint::AfterTableFinished);

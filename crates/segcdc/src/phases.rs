@@ -18,7 +18,6 @@ pub(crate) fn table(phase: TablePhase) -> &'static str {
         TablePhase::Queued => "queued",
         TablePhase::Copying => "copying",
         TablePhase::Streaming => "live",
-        TablePhase::Paused => "paused",
         TablePhase::Quarantined => "QUARANTINED",
     }
 }

@@ -44,6 +44,6 @@ pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
 pub use state::{
     Lag, LargeTransaction, NewPipeline, PartialTransaction, PipelineState, RecordedChange, Replacement,
-    SaidOfLarge, SlotWatch, TableProgress, TableState, TableWish, WishOutcome,
+    SaidOfLarge, SlotWatch, TableProgress, TableState,
 };
 pub use tables::{Difference, ExistingRows, Prepared};

@@ -13,8 +13,6 @@ pub mod partial_transaction;
 pub mod rows;
 pub mod schema_changes;
 pub mod session;
-pub mod shadow;
 pub mod slot_watch;
 pub mod staging;
 pub mod state;
-pub mod table_wish;

@@ -7,7 +7,6 @@
 //! ```
 
 mod compare;
-mod shadow;
 
 use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;

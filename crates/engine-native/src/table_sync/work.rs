@@ -8,7 +8,7 @@ use segcdc_postgres::snapshot::copy;
 use segcdc_postgres::{CopyRange, CopyRequest, RowStream, session};
 use segcdc_sqlserver::{LoadNotes, LoadProgress, Loader, TableProgress, Target, WritePath};
 
-use super::{Live, Source};
+use super::Source;
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
@@ -44,8 +44,6 @@ pub(super) struct Assignment {
     pub(super) progress: Arc<LoadProgress>,
     /// Rows of the table's committed loads.
     pub(super) rows_loaded: u64,
-    /// When the table becomes live.
-    pub(super) live: Live,
     pub(super) work: Work,
 }
 
@@ -174,13 +172,10 @@ async fn pump(
     }
 }
 
-/// Builds the key, then makes the table live, if that is to be at once.
+/// Builds the key, then makes the table live.
 async fn finish(assignment: &Assignment, target: &mut Target) -> Result<(), EngineError> {
     hit(Failpoint::AfterCopyBeforeKey);
     target.build_key(&assignment.plan).await?;
-    if assignment.live == Live::Later {
-        return Ok(());
-    }
     let source = session::connect(&assignment.config.source).await?;
     let known = known::as_of(&source, &assignment.plan, &assignment.source.snapshot).await?;
     source.close().await;

@@ -34,9 +34,7 @@ pub(crate) fn table(table: &TableProgress) -> String {
             None => format!("{name}: copying, {rows} rows"),
         },
         (TablePhase::Streaming, None) => format!("{name}: live, {rows} rows copied"),
-        (TablePhase::Queued | TablePhase::Paused | TablePhase::Quarantined, None) => {
-            format!("{name}: {words}")
-        }
+        (TablePhase::Queued | TablePhase::Quarantined, None) => format!("{name}: {words}"),
     }
 }
 

@@ -188,7 +188,6 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
     format!("({equal} OR ({left} IS NULL AND {right} IS NULL))")
 }
 
-/// Whether comparisons ignore what values of the type end with.
-pub(crate) fn compares_padded(mssql_type: MssqlType) -> bool {
+fn compares_padded(mssql_type: MssqlType) -> bool {
     matches!(mssql_type, MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. })
 }

@@ -28,8 +28,6 @@ mod rig;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
-mod shadow;
-#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod tables;
