@@ -63,7 +63,8 @@ for version in "$@"; do
   case $version in
     14 | 18) run segcdc e2e partitions:: table_kinds:: big_tables:: ;;
   esac
-  # With transactions that are open for long, changes of tables in them too.
-  run engine-native it chunked::
+  # With transactions that are open for long, changes of tables in them too. 14 sends empty transactions besides, which these
+  # tests would count.
+  [ "$version" = 14 ] || run engine-native it chunked::
 done
 exit "$failed"
