@@ -21,6 +21,7 @@ impl SmallDisk {
     ///
     /// # Errors
     /// When there can be no temporary directory.
+    #[expect(clippy::print_stderr, reason = "a test says what it leaves out")]
     pub fn mount(size: &str) -> Result<Option<Self>> {
         let disk = SmallDisk(tempfile::tempdir()?);
         let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={size}"), "segcdc"], disk.0.path());

@@ -1,6 +1,6 @@
 //! Bad input of the command line: each has its code and its exit status, and no password is in what is said.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::fs;
 use std::io::{Read, Write};
