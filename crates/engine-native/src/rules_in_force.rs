@@ -32,24 +32,8 @@ struct Specification {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    #[serde(default)]
-    on_value: Vec<String>,
-    #[serde(default, rename = "type")]
-    types: Vec<String>,
-    #[serde(default)]
-    rename: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    key: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    append_only: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    on_schema_change: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    columns: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    exclude_columns: Vec<String>,
-    #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
-    filters: Vec<String>,
+    #[serde(flatten)]
+    texts: RuleTexts,
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
@@ -79,21 +63,7 @@ pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
     if stored.version > VERSION {
         return Err(unreadable(Unreadable::Version(stored.version)));
     }
-    let Stored {
-        on_value: values,
-        types,
-        rename: renames,
-        key: keys,
-        append_only,
-        on_schema_change: changes,
-        columns,
-        exclude_columns,
-        filters,
-        ..
-    } = stored;
-    let texts =
-        RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns, filters };
-    Rules::parse(&texts).map_err(|error| unreadable(Unreadable::Rule(error)))
+    Rules::parse(&stored.texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
 /// The specification that holds these rules; `None` for none, which needs no specification.
@@ -101,22 +71,11 @@ pub(crate) fn specification(rules: &Rules) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
-    let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns, filters } =
-        rules.texts();
+    let texts = rules.texts();
     // A program that does not know what is left out would replicate it.
-    let leaves_out = !columns.is_empty() || !exclude_columns.is_empty() || !filters.is_empty();
-    let stored = Stored {
-        version: if leaves_out { VERSION } else { FIRST_VERSION },
-        on_value: values,
-        types,
-        rename: renames,
-        key: keys,
-        append_only,
-        on_schema_change: changes,
-        columns,
-        exclude_columns,
-        filters,
-    };
+    let leaves_out =
+        !texts.columns.is_empty() || !texts.exclude_columns.is_empty() || !texts.filters.is_empty();
+    let stored = Stored { version: if leaves_out { VERSION } else { FIRST_VERSION }, texts };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
     serde_json::to_string(&specification).ok()

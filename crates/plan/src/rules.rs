@@ -28,6 +28,7 @@ mod selector;
 mod value_policy;
 
 use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
+use serde::{Deserialize, Serialize};
 
 use crate::target_type::TargetType;
 
@@ -94,26 +95,36 @@ pub struct NewName {
     pub name: String,
 }
 
-/// Rules as they were written, by kind; what is stored and read again.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// Rules as they were written, by kind; what is stored and read again, under the names of the options. Kinds that came
+/// later are left out where there are none of them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RuleTexts {
     /// Of [`Rules::values`].
+    #[serde(default, rename = "on_value")]
     pub values: Vec<String>,
     /// Of [`Rules::types`].
+    #[serde(default, rename = "type")]
     pub types: Vec<String>,
     /// Of [`Rules::renames`].
+    #[serde(default, rename = "rename")]
     pub renames: Vec<String>,
     /// Of [`Rules::keys`].
+    #[serde(default, rename = "key", skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<String>,
     /// Of [`Rules::append_only`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub append_only: Vec<String>,
     /// Of [`Rules::changes`].
+    #[serde(default, rename = "on_schema_change", skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
     /// Of [`Rules::columns`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// Of [`Rules::exclude_columns`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exclude_columns: Vec<String>,
     /// Of [`Rules::filters`].
+    #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
 }
 
