@@ -118,15 +118,19 @@ impl Barrier {
             if now >= position {
                 break;
             }
+            let is_read = self.is_read().await?;
+            // Whoever has it now keeps its position elsewhere.
+            let is_ours = Carrier::of(&self.state().await?) == self.carrier;
+            // Each look decides by what it saw: the looks themselves can take longer than any limit.
+            let is_absent = !is_read && seen.elapsed() > ABSENCE;
+            let stands_still = now <= applied && moved.elapsed() > STANDSTILL;
+            if is_read {
+                seen = Instant::now();
+            }
             if now > applied {
                 (applied, moved) = (now, Instant::now());
             }
-            if self.is_read().await? {
-                seen = Instant::now();
-            }
-            // Whoever has it now keeps its position elsewhere.
-            let is_ours = Carrier::of(&self.state().await?) == self.carrier;
-            if !is_ours || seen.elapsed() > ABSENCE || moved.elapsed() > STANDSTILL {
+            if !is_ours || is_absent || stands_still {
                 self.running = false;
             }
             sleep(pause).await;

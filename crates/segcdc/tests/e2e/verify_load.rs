@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::product::{COMMAND_LIMIT, Running};
-use super::stage::{DATABASE, Stage};
+use super::stage::{DATABASE, PATIENCE, Stage};
 use super::workload::{self, Writer};
 
 /// Rows that may change in each of the windows in which they are looked at: a fifth of all.
@@ -31,6 +31,13 @@ async fn verify_is_right_while_all_moves() -> Result<()> {
         .await?;
     let mut running = stage.product.up()?;
     stage.live(&mut running).await?;
+    // Before the stream is open, a pipeline looks like one that does not run.
+    let is_read = "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE active)";
+    running
+        .until("the slot is read", PATIENCE, || async {
+            client.query_one(is_read, &[]).await.ok()?.get::<_, bool>(0).then_some(())
+        })
+        .await?;
     let mut writer = Writer::new(7);
     let verify = stage.product.start(&["verify", "-o", "json"])?;
     let report = while_writing(verify, &mut writer, &mut client).await?;
