@@ -483,6 +483,17 @@ mod tests {
     use segcdc_model::PgType;
 
     #[test]
+    fn what_the_workers_do_not_allow_is_told() {
+        let codes = |exactly_once, client_overrides| -> Vec<String> {
+            let allowed = Allowed { exactly_once, client_overrides, keeps_slots: true };
+            allowed.findings().into_iter().map(|finding| finding.code).collect()
+        };
+        assert!(codes(true, true).is_empty());
+        assert_eq!(codes(false, true), ["CONNECT_AT_LEAST_ONCE"]);
+        assert_eq!(codes(true, false), ["CONNECT_CLIENT_POLICY"]);
+    }
+
+    #[test]
     fn tables_that_the_route_would_change_are_left_out() {
         let code = |plan: &TablePlan| judge(plan).err().map(|left_out| left_out.code);
         assert_eq!(code(&plan("public", "orders", &[("note", PgType::Text)])), None);

@@ -272,6 +272,11 @@ mod tests {
         secrets.remove().unwrap();
         secrets.remove().unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        // There is nothing to read any more, and no folder to write into.
+        assert_eq!(secrets.check().unwrap_err().code(), "CONNECT_SECRETS_FILE");
+        drop(folder);
+        let refused = secrets.write(&secret("y"), &secret("z")).unwrap_err();
+        assert_eq!(refused.code(), "CONNECT_SECRETS_FILE");
     }
 
     proptest! {

@@ -228,7 +228,9 @@ async fn a_store_of_a_newer_version_is_refused() {
     .unwrap();
     store.close().await;
     drop(lock);
-    assert!(matches!(Store::open(&place).await, Err(StoreError::Newer { found: 9999, .. })));
+    let refused = Store::open(&place).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Newer { found: 9999, .. }), "{refused}");
+    assert_eq!(segcdc_model::Fault::code(&refused), "STORE_NEWER");
 }
 
 #[tokio::test]

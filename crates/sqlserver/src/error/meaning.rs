@@ -211,6 +211,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_their_code() {
+        for (number, code) in [
+            (515, "VALUE_NULL"),
+            (547, "CONSTRAINT_VIOLATION"),
+            (2628, "VALUE_TOO_LONG"),
+            (8115, "VALUE_UNREPRESENTABLE"),
+            (1946, "KEY_TOO_LONG"),
+            (2627, "KEY_COLLISION"),
+            (2705, "COLUMN_NAME_CLASH"),
+            (2714, "TARGET_NAME_TAKEN"),
+            (208, "TARGET_SCHEMA_DRIFT"),
+            (229, "TARGET_PERMISSION"),
+            (9002, "TARGET_LOG_FULL"),
+            (1105, "TARGET_LOG_FULL"),
+            (1205, "TARGET_DEADLOCK"),
+            (1222, "TARGET_LOCK_TIMEOUT"),
+            (3906, "TARGET_READ_ONLY"),
+            (4712, "TARGET_ERROR"),
+        ] {
+            assert_eq!(Meaning::of(number).code(), code, "{number}");
+        }
+    }
+
+    #[test]
     fn what_passes_by_itself_says_so_and_nothing_else_does() {
         for number in
             [515, 547, 8115, 1946, 2627, 2714, 208, 229, 9002, 1105, 3257, 1205, 1222, 3906, 40613, 102]

@@ -58,6 +58,7 @@ mod tests {
         assert!(!has_closing_bracket(&plain));
         assert!(has_closing_bracket(&named) && has_closing_bracket(&inside));
         let finding = refused(&[&named, &inside]);
+        assert_eq!(finding.code, "TARGET_NAME_REFUSED");
         assert_eq!(
             finding.detail,
             "the target does not understand the character ] in the names of public.a]b, public.a"

@@ -130,3 +130,42 @@ fn helpers(table: &TablePlan, existing: &ExistingTable, findings: &mut Vec<Findi
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Trigger;
+    use crate::fixture;
+    use segcdc_model::{PgType, QualifiedName};
+
+    #[test]
+    fn what_works_with_consequences_is_told() {
+        let table = fixture::table(1, "t", 1, &[("id", PgType::Int4, true)]);
+        let existing = ExistingTable {
+            object_id: 5,
+            name: QualifiedName::new("dbo", "t"),
+            kind: "U".to_owned(),
+            columns: Vec::new(),
+            key: Vec::new(),
+            key_name: None,
+            triggers: vec![Trigger { name: "audit".to_owned(), instead_of: false }],
+            foreign_keys: vec!["to_a".to_owned()],
+            referring_keys: vec!["from_b".to_owned()],
+            has_rows: false,
+        };
+        let mut findings = Vec::new();
+        helpers(&table, &existing, &mut findings);
+        let found: Vec<_> = findings.iter().map(|found| (found.code.as_str(), &*found.fix_sql)).collect();
+        assert_eq!(
+            found,
+            [
+                ("TARGET_TRIGGER", &["DISABLE TRIGGER [audit] ON [dbo].[t]".to_owned()][..]),
+                ("TARGET_FOREIGN_KEY", &["ALTER TABLE [dbo].[t] NOCHECK CONSTRAINT [to_a]".to_owned()]),
+                ("TARGET_FOREIGN_KEY", &[]),
+            ]
+        );
+        assert!(
+            findings.iter().all(|finding| finding.severity == Severity::Warning && !finding.hint.is_empty())
+        );
+    }
+}
