@@ -77,6 +77,7 @@ const LAYERS: &[Layer] = &[
     },
     // Development only from here on: nothing above may need one of them to run.
     Layer { name: "segcdc-testkit", may_import: &[], never: &[] },
+    Layer { name: "segcdc-naive", may_import: &["segcdc-model", "segcdc-plan"], never: IO },
     Layer { name: "segcdc-sandbox", may_import: &["segcdc-tds", "segcdc-testkit"], never: &[] },
     // It asks the target by the wire protocol when rows are visible, and for the rest drives the program.
     Layer { name: "segcdc-demo", may_import: &["segcdc-tds", "segcdc-testkit"], never: &[] },
@@ -84,7 +85,7 @@ const LAYERS: &[Layer] = &[
 ];
 
 /// Crates that the tests of every crate may use.
-const TEST_ONLY: &[&str] = &["segcdc-testkit", "segcdc-sandbox", "segcdc-tds"];
+const TEST_ONLY: &[&str] = &["segcdc-testkit", "segcdc-naive", "segcdc-sandbox", "segcdc-tds"];
 
 /// Compares the manifests with [`LAYERS`].
 pub(crate) fn check(workspace: &Workspace) -> Vec<Complaint> {

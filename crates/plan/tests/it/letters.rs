@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use segcdc_model::{Fault, PgType, ReplicaIdentity};
+use segcdc_naive::source::{Source, seed};
 use segcdc_plan::{
     ApplyPlan, DeadLetter, Held, LetterChange, Naming, OpenLetters, PlanError, RuleTexts, Rules, TableKey,
     TablePlan, TableSet, ValuePolicy, plan, plan_part, table_plan,
 };
 
 use crate::fixture::{Cell, Stream, TestTable, cells, spell, transaction};
-use crate::histories::{Source, seed};
 use crate::interpreter::{Row, Target, compared, key_of};
 
 const NUMERIC: PgType = PgType::Numeric { bounds: None };

@@ -1,13 +1,12 @@
 //! The planner, seen from outside: rules one by one, and random histories against a naive model.
 
 #[cfg(test)]
+use segcdc_naive::{fixture, interpreter};
+
+#[cfg(test)]
 mod column_choice;
 #[cfg(test)]
-mod fixture;
-#[cfg(test)]
 mod histories;
-#[cfg(test)]
-mod interpreter;
 #[cfg(test)]
 mod keyed_rules;
 #[cfg(test)]

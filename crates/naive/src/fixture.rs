@@ -14,14 +14,17 @@ use segcdc_plan::{
 
 /// A field of a test row: a value, NULL, or unchanged TOAST.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Cell {
+pub enum Cell {
+    /// A value's text.
     Text(String),
+    /// NULL.
     Null,
+    /// Not sent.
     Unchanged,
 }
 
 /// A row in a compact spelling: fields separated by `|`, `~` for NULL, `^` for unchanged TOAST.
-pub(crate) fn cells(row: &str) -> Vec<Cell> {
+pub fn cells(row: &str) -> Vec<Cell> {
     row.split('|')
         .map(|field| match field {
             "~" => Cell::Null,
@@ -31,7 +34,8 @@ pub(crate) fn cells(row: &str) -> Vec<Cell> {
         .collect()
 }
 
-pub(crate) fn tuple(cells: &[Cell]) -> Tuple {
+/// A row as the stream sends it.
+pub fn tuple(cells: &[Cell]) -> Tuple {
     let mut buffer = Vec::new();
     for cell in cells {
         if let Cell::Text(text) = cell {
@@ -53,7 +57,8 @@ pub(crate) fn tuple(cells: &[Cell]) -> Tuple {
     builder.build()
 }
 
-pub(crate) fn cell(field: Field<'_>) -> Cell {
+/// A field of a row as the stream sends it.
+pub fn cell(field: Field<'_>) -> Cell {
     match field {
         Field::Null => Cell::Null,
         Field::UnchangedToast => Cell::Unchanged,
@@ -63,20 +68,21 @@ pub(crate) fn cell(field: Field<'_>) -> Cell {
 }
 
 /// A table of the source and its relation in the stream.
-#[derive(Clone)]
-pub(crate) struct TestTable {
-    pub(crate) source: SourceTable,
+#[derive(Debug, Clone)]
+pub struct TestTable {
+    /// As the catalog describes it.
+    pub source: SourceTable,
     /// A rule for values, as the command line has it.
-    pub(crate) on_value: Option<&'static str>,
+    pub on_value: Option<&'static str>,
     /// A rule for changes, as the command line has it.
-    pub(crate) append_only: Option<&'static str>,
+    pub append_only: Option<&'static str>,
     /// A rule for rows, as the command line has it.
-    pub(crate) filter: Option<&'static str>,
+    pub filter: Option<&'static str>,
 }
 
 impl TestTable {
     /// A table with a primary key of its first `key` columns.
-    pub(crate) fn new(oid: u32, identity: ReplicaIdentity, key: usize, types: &[PgType]) -> Self {
+    pub fn new(oid: u32, identity: ReplicaIdentity, key: usize, types: &[PgType]) -> Self {
         let columns = (1..).zip(types).map(|(attnum, pg_type)| SourceColumn {
             name: format!("c{attnum}"),
             attnum,
@@ -108,26 +114,27 @@ impl TestTable {
     }
 
     /// The same with rows that are only added.
-    pub(crate) fn append_only(self, rule: &'static str) -> Self {
+    pub fn append_only(self, rule: &'static str) -> Self {
         TestTable { append_only: Some(rule), ..self }
     }
 
     /// The same with a rule for values.
-    pub(crate) fn on_value(self, rule: &'static str) -> Self {
+    pub fn on_value(self, rule: &'static str) -> Self {
         TestTable { on_value: Some(rule), ..self }
     }
 
     /// A table `(c1 integer primary key, c2 text, c3 text)`.
-    pub(crate) fn keyed(identity: ReplicaIdentity) -> Self {
+    pub fn keyed(identity: ReplicaIdentity) -> Self {
         Self::new(1, identity, 1, &[PgType::Int4, PgType::Text, PgType::Text])
     }
 
     /// A table `(c1 integer, c2 text)` without a key.
-    pub(crate) fn unkeyed(identity: ReplicaIdentity) -> Self {
+    pub fn unkeyed(identity: ReplicaIdentity) -> Self {
         Self::new(1, identity, 0, &[PgType::Int4, PgType::Text])
     }
 
-    pub(crate) fn plan(&self) -> Arc<TablePlan> {
+    /// What the planner makes of it.
+    pub fn plan(&self) -> Arc<TablePlan> {
         let values = self.on_value.iter().map(|rule| (*rule).to_owned()).collect();
         let append_only = self.append_only.iter().map(|rule| (*rule).to_owned()).collect();
         let filters = self.filter.iter().map(|rule| (*rule).to_owned()).collect();
@@ -136,7 +143,8 @@ impl TestTable {
         Arc::new(table_plan(&self.source, &Naming::new("dbo").with_rules(rules)).unwrap())
     }
 
-    pub(crate) fn relation(&self) -> Relation {
+    /// As the stream describes it.
+    pub fn relation(&self) -> Relation {
         let columns = self.source.columns.iter().enumerate().map(|(index, column)| RelationColumn {
             key: match self.source.replica_identity {
                 ReplicaIdentity::Default => self.source.primary_key.contains(&index),
@@ -163,7 +171,8 @@ impl TestTable {
         }
     }
 
-    pub(crate) fn entry(&self) -> TableEntry {
+    /// The table, live from the first transaction on.
+    pub fn entry(&self) -> TableEntry {
         TableEntry {
             plan: self.plan(),
             sync_lsn: Lsn::ZERO,
@@ -175,50 +184,57 @@ impl TestTable {
 }
 
 /// Spells changes of one table as pgoutput would send them.
-pub(crate) struct Stream {
-    pub(crate) relation: Arc<Relation>,
+pub struct Stream {
+    /// The table.
+    pub relation: Arc<Relation>,
 }
 
 impl Stream {
-    pub(crate) fn new(table: &TestTable) -> Self {
+    /// Changes of this table.
+    pub fn new(table: &TestTable) -> Self {
         Stream { relation: Arc::new(table.relation()) }
     }
 
-    pub(crate) fn insert(&self, new: &str) -> Change {
+    /// A new row.
+    pub fn insert(&self, new: &str) -> Change {
         Change::Insert { relation: Arc::clone(&self.relation), new: tuple(&cells(new)) }
     }
 
     /// An update without an old tuple.
-    pub(crate) fn update(&self, new: &str) -> Change {
+    pub fn update(&self, new: &str) -> Change {
         Change::Update { relation: Arc::clone(&self.relation), old: None, new: tuple(&cells(new)) }
     }
 
     /// An update with the identity columns of the old row.
-    pub(crate) fn rekey(&self, old: &str, new: &str) -> Change {
+    pub fn rekey(&self, old: &str, new: &str) -> Change {
         let old = Some(OldTuple::Key(tuple(&cells(old))));
         Change::Update { relation: Arc::clone(&self.relation), old, new: tuple(&cells(new)) }
     }
 
     /// An update with the whole old row.
-    pub(crate) fn update_full(&self, old: &str, new: &str) -> Change {
+    pub fn update_full(&self, old: &str, new: &str) -> Change {
         let old = Some(OldTuple::Full(tuple(&cells(old))));
         Change::Update { relation: Arc::clone(&self.relation), old, new: tuple(&cells(new)) }
     }
 
-    pub(crate) fn delete(&self, old: &str) -> Change {
+    /// A removed row, by its identity columns.
+    pub fn delete(&self, old: &str) -> Change {
         Change::Delete { relation: Arc::clone(&self.relation), old: OldTuple::Key(tuple(&cells(old))) }
     }
 
-    pub(crate) fn delete_full(&self, old: &str) -> Change {
+    /// A removed row, as a whole.
+    pub fn delete_full(&self, old: &str) -> Change {
         Change::Delete { relation: Arc::clone(&self.relation), old: OldTuple::Full(tuple(&cells(old))) }
     }
 
-    pub(crate) fn truncate(&self) -> Change {
+    /// All rows are removed.
+    pub fn truncate(&self) -> Change {
         Change::Truncate { relations: vec![Arc::clone(&self.relation)] }
     }
 }
 
-pub(crate) fn transaction(end_lsn: u64, changes: Vec<Change>) -> Transaction {
+/// A transaction that ends at a position.
+pub fn transaction(end_lsn: u64, changes: Vec<Change>) -> Transaction {
     Transaction {
         xid: 1,
         commit_lsn: Lsn::new(end_lsn - 1),
@@ -232,13 +248,16 @@ pub(crate) fn transaction(end_lsn: u64, changes: Vec<Change>) -> Transaction {
 }
 
 /// Plans one transaction on one table.
-pub(crate) fn plan_one(table: &TestTable, changes: Vec<Change>) -> Result<ApplyPlan, PlanError> {
+///
+/// # Errors
+/// The planner's.
+pub fn plan_one(table: &TestTable, changes: Vec<Change>) -> Result<ApplyPlan, PlanError> {
     let set: TableSet = [table.entry()].into_iter().collect();
     plan(&[transaction(10, changes)], &set)
 }
 
 /// The plan in the compact spelling, one line an effect.
-pub(crate) fn spell(plan: &ApplyPlan) -> Vec<String> {
+pub fn spell(plan: &ApplyPlan) -> Vec<String> {
     let mut lines = Vec::new();
     for changes in &plan.tables {
         let all: Vec<usize> = (0..changes.table.columns.len()).collect();
@@ -275,13 +294,19 @@ pub(crate) fn spell(plan: &ApplyPlan) -> Vec<String> {
 }
 
 /// Checks the plan of one transaction on one table.
-pub(crate) fn check(table: &TestTable, changes: Vec<Change>, expected: &[&str]) {
+///
+/// # Panics
+/// When it is another one.
+pub fn check(table: &TestTable, changes: Vec<Change>, expected: &[&str]) {
     let plan = plan_one(table, changes).unwrap();
     assert_eq!(spell(&plan), expected);
 }
 
 /// Checks that one transaction on one table is refused with this code.
-pub(crate) fn check_refused(table: &TestTable, changes: Vec<Change>, code: &str) {
+///
+/// # Panics
+/// When it is not.
+pub fn check_refused(table: &TestTable, changes: Vec<Change>, code: &str) {
     let error = plan_one(table, changes).expect_err("the plan should be refused");
     assert_eq!(segcdc_model::Fault::code(&error), code, "{error}");
     assert_eq!(error.table_oid(), Some(table.source.oid));

@@ -6,17 +6,22 @@ use std::collections::HashMap;
 
 use crate::fixture::{Cell, cell};
 
-pub(crate) type Row = Vec<Cell>;
+/// The values of a row, in the order of the plan's columns.
+pub type Row = Vec<Cell>;
 
 /// The rows of each table, by the table's OID.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Target {
-    pub(crate) tables: HashMap<u32, Vec<Row>>,
+pub struct Target {
+    /// The rows.
+    pub tables: HashMap<u32, Vec<Row>>,
 }
 
 impl Target {
-    /// Carries out a plan; the error says which count was not as it should be.
-    pub(crate) fn apply(&mut self, plan: &ApplyPlan) -> Result<(), String> {
+    /// Carries out a plan.
+    ///
+    /// # Errors
+    /// Which count was not as it should be. Part of the plan may be carried out then.
+    pub fn apply(&mut self, plan: &ApplyPlan) -> Result<(), String> {
         for changes in &plan.tables {
             apply_table(self.tables.entry(changes.table.source.oid).or_default(), changes)?;
         }
@@ -92,7 +97,8 @@ fn read(image: &RowImage, table: &TablePlan) -> Row {
     (0..table.columns.len()).map(|column| cell(image.field(column))).collect()
 }
 
-pub(crate) fn key_of(row: &Row, table: &TablePlan) -> Vec<Cell> {
+/// The key of a row, as the target compares it.
+pub fn key_of(row: &Row, table: &TablePlan) -> Vec<Cell> {
     table
         .key_columns()
         .iter()
@@ -110,7 +116,7 @@ fn key_of_image(image: &RowImage, table: &TablePlan) -> Vec<Cell> {
 }
 
 /// A key value as the target compares it: numbers by value.
-pub(crate) fn compared(value: &Cell, pg_type: &PgType) -> Cell {
+pub fn compared(value: &Cell, pg_type: &PgType) -> Cell {
     match (value, pg_type) {
         (Cell::Text(text), PgType::Numeric { .. }) if text.contains('.') => {
             Cell::Text(text.trim_end_matches('0').trim_end_matches('.').to_owned())
