@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use segcdc_model::{Lsn, Phase};
 use segcdc_plan::{StreamState, TableSet, acknowledgeable};
-use segcdc_postgres::{Replication, Session, StreamOptions, catalog, heartbeat};
+use segcdc_postgres::{Replication, Session, StreamOptions, catalog};
 use segcdc_sqlserver::{PartialTransaction, Target};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -32,6 +32,7 @@ use crate::context::{Context, Memory};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::known;
+use crate::ports::{Live, Ports, SourcePort, StreamPort, TargetPort};
 use crate::progress::LargeTransaction;
 use crate::run::Outcome;
 use crate::source_clock::SourceClock;
@@ -44,6 +45,7 @@ mod large_report;
 mod parts;
 mod resume;
 mod slot_watch;
+mod source;
 mod timeline;
 mod watch;
 
@@ -66,25 +68,25 @@ pub(crate) struct Follow<'a> {
 }
 
 /// The state of the loop.
-struct Loop<'a> {
+struct Loop<'a, P: Ports> {
     context: &'a Context,
     memory: &'a mut Memory,
-    source: &'a Session,
-    target: &'a mut Target,
+    source: &'a P::Source,
+    target: &'a mut P::Target,
     tables: TableSet,
-    intake: Intake,
+    intake: Intake<P::Stream>,
     /// When the checkpoint last moved.
-    moved: Instant,
+    moved: tokio::time::Instant,
     /// The source's position when catching up began.
     catch_up_goal: Lsn,
     clock: SourceClock,
-    watch: Watch,
+    watch: <P::Source as SourcePort>::Watch,
     timeline: TimelineGuard,
     /// The transaction of which the first changes are committed in the target, in front of whose end the checkpoint is.
     partial: Option<PartialTransaction>,
     /// The large transaction that was seen last, and when it was first seen.
     large_since: Option<(u32, Instant)>,
-    examiner: Examiner<'a>,
+    examiner: Examiner<'a, P::Source>,
 }
 
 // === impl Follow ===
@@ -132,14 +134,14 @@ impl Follow<'_> {
         tracing::info!(slot, lsn = %applied, "following");
         let write_path = target.write_path();
         let examiner = Examiner::new(source, naming, form, write_path.most_large_bytes());
-        let mut following = Loop {
+        let mut following = Loop::<Live> {
             intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial)),
             context,
             memory,
             source,
             target,
             tables,
-            moved: Instant::now(),
+            moved: tokio::time::Instant::now(),
             catch_up_goal,
             clock,
             watch,
@@ -158,7 +160,7 @@ impl Follow<'_> {
 
 // === impl Loop ===
 
-impl Loop<'_> {
+impl<P: Ports> Loop<'_, P> {
     /// Follows until there is a reason to stop. The stream is still open then.
     async fn run(&mut self) -> Result<Outcome, EngineError> {
         let shutdown = self.context.shutdown.clone();
@@ -222,7 +224,7 @@ impl Loop<'_> {
         let next = self.target.advance(&before, lsn).await?;
         self.memory.commit(next);
         hit(Failpoint::AfterIdleAdvance);
-        self.moved = Instant::now();
+        self.moved = tokio::time::Instant::now();
         self.intake.stream.acknowledge(lsn);
         self.show_position();
         Ok(())
@@ -251,12 +253,12 @@ impl Loop<'_> {
 
     /// Keeps the slot moving while nothing happens, looks after clock and publication, and tells `status`.
     async fn heartbeat(&mut self) -> Result<(), EngineError> {
-        let position = heartbeat::emit(self.source).await?;
-        self.clock = SourceClock::read(self.source).await?;
+        let position = self.source.emit_heartbeat().await?;
+        self.clock = self.source.read_clock().await?;
         self.context.progress.update(|snapshot| snapshot.source_lsn = snapshot.source_lsn.max(position));
         self.show_position();
         let checkpoint = self.memory.checkpoint()?;
-        for (oid, error) in self.watch.look(self.source, checkpoint, &self.tables).await? {
+        for (oid, error) in self.source.look(&mut self.watch, checkpoint, &self.tables).await? {
             self.set_aside(oid, &error).await?;
         }
         self.write_lag().await?;

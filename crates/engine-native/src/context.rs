@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, TablePhase};
 use segcdc_plan::Naming;
-use segcdc_sqlserver::{TableState, Target};
+use segcdc_sqlserver::TableState;
 use tokio_util::sync::CancellationToken;
 
 use crate::claim::{Claim, Held, reclaim};
 use crate::config::EngineConfig;
 use crate::error::EngineError;
+use crate::ports::TargetPort;
 use crate::progress::{Progress, TableProgress};
 use crate::slot_view::SlotView;
 
@@ -97,7 +98,11 @@ impl Memory {
     ///
     /// # Errors
     /// `FENCED`, and the target's.
-    pub(crate) async fn claim(&mut self, target: &mut Target, context: &Context) -> Result<(), EngineError> {
+    pub(crate) async fn claim<T: TargetPort>(
+        &mut self,
+        target: &mut T,
+        context: &Context,
+    ) -> Result<(), EngineError> {
         let pipeline = &context.config.name;
         let found = match &self.held {
             None => target.take_over(pipeline, &context.owner).await?,
@@ -117,9 +122,9 @@ impl Memory {
     ///
     /// # Errors
     /// `FENCED`, and the target's.
-    pub(crate) async fn set_lineage(
+    pub(crate) async fn set_lineage<T: TargetPort>(
         &mut self,
-        target: &mut Target,
+        target: &mut T,
         lineage: &Lineage,
         lsn: Lsn,
     ) -> Result<(), EngineError> {

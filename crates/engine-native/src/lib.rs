@@ -17,6 +17,7 @@
 //! - `table_sync`, `apply_loop`: copying and following
 //! - `known`: what tables were when they were copied, and are at the checkpoint
 //! - `rules_in_force`: what the user says of tables and columns, now and before
+//! - `ports`: what the apply loop does to the outside
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - `wal`, `slot_view`, `slot_watch`: the WAL that the source keeps meanwhile, and when that is too much
 //! - [`engine_kind`], [`heartbeat_row`]: pipelines that another engine runs, and how far such a one has come
@@ -49,6 +50,7 @@ mod known;
 #[cfg(test)]
 mod lifecycle;
 mod note;
+mod ports;
 mod provision;
 mod published;
 mod quarantine;

@@ -2,11 +2,11 @@
 
 use segcdc_model::fault::chain;
 use segcdc_model::{Checkpoint, Disposition, Fault, TablePhase};
-use segcdc_sqlserver::Target;
 
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::ports::TargetPort;
 
 /// The table that an error sets aside; `None` when the error concerns the whole pipeline.
 pub(crate) fn table_at_fault(error: &EngineError) -> Option<u32> {
@@ -20,10 +20,10 @@ pub(crate) fn table_at_fault(error: &EngineError) -> Option<u32> {
 ///
 /// # Errors
 /// `FENCED`, and the target's.
-pub(crate) async fn quarantine(
+pub(crate) async fn quarantine<T: TargetPort>(
     context: &Context,
     checkpoint: &Checkpoint,
-    target: &mut Target,
+    target: &mut T,
     source_oid: u32,
     error: &EngineError,
 ) -> Result<(), EngineError> {

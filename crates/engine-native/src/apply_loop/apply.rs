@@ -4,13 +4,14 @@ use std::time::{Duration, Instant};
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase, Transaction};
 use segcdc_plan::{ApplyPlan, PlanError, TableSet, plan};
-use segcdc_sqlserver::{Lag, apply};
+use segcdc_sqlserver::Lag;
 
 use super::intake::{Intake, Next};
 use super::{LAST_BATCH, Loop};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::ports::{Ports, StreamPort, TargetPort};
 use crate::quarantine::{quarantine, table_at_fault};
 
 /// How often a batch is tried on one session before the connections are made anew. The usual reason is a deadlock.
@@ -32,7 +33,7 @@ pub(super) struct Applied {
 
 // === impl Loop ===
 
-impl Loop<'_> {
+impl<P: Ports> Loop<'_, P> {
     /// Applies what comes next, if there is anything, without the tables that turn out to be at fault.
     pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
         let Some(next) = self.intake.next(&self.tables).await? else { return Ok(()) };
@@ -99,7 +100,7 @@ impl Loop<'_> {
         let before = self.memory.checkpoint()?.clone();
         self.begin(&before, planned.end_lsn);
         let target = &mut *self.target;
-        let applying = async { Ok(apply(target, planned, &before).await?) };
+        let applying = async { Ok(target.apply(planned, &before).await?) };
         let applied = while_receiving(self.context, &mut self.intake, &self.tables, applying).await;
         self.settle(applied, |next| next).map(drop)
     }
@@ -122,7 +123,7 @@ impl Loop<'_> {
                 hit(Failpoint::AfterCommitBeforeAck);
                 self.memory.commit(checkpoint(done).clone());
                 self.memory.advanced = true;
-                self.moved = Instant::now();
+                self.moved = tokio::time::Instant::now();
             }
             // Should the commit be under way, the checkpoint tells the next run.
             Err(EngineError::Abandoned) => {}
@@ -217,9 +218,9 @@ impl Applied {
 ///
 /// # Errors
 /// Those of `applying`; [`EngineError::Abandoned`] when the run is to end and it takes too long.
-pub(super) async fn while_receiving<T>(
+pub(super) async fn while_receiving<S: StreamPort, T>(
     context: &Context,
-    intake: &mut Intake,
+    intake: &mut Intake<S>,
     tables: &TableSet,
     applying: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, EngineError> {

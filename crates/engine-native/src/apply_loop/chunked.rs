@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lsn, Relation, Transaction};
 use segcdc_plan::{ApplyPlan, Decision, LetterChange, TablePlan, TableSet};
-use segcdc_sqlserver::{PartialTransaction, PartsApply, Target};
+use segcdc_sqlserver::PartialTransaction;
 use tokio::sync::mpsc;
 
 use super::apply::Applied;
@@ -27,6 +27,7 @@ use super::parts::{Part, Question, alter};
 use crate::context::Memory;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::ports::{PartsPort, Ports, TargetPort};
 use crate::progress::Progress;
 
 /// What parts have done that are committed.
@@ -50,10 +51,10 @@ pub(super) enum Learnt {
 }
 
 /// Applies parts of one transaction, each in a target transaction of its own.
-pub(super) struct ChunkedApply<'a, 's> {
-    pub(super) target: &'a mut Target,
+pub(super) struct ChunkedApply<'a, 's, P: Ports> {
+    pub(super) target: &'a mut P::Target,
     pub(super) memory: &'a mut Memory,
-    pub(super) examiner: &'a mut Examiner<'s>,
+    pub(super) examiner: &'a mut Examiner<'s, P::Source>,
     pub(super) transaction: &'a Transaction,
     pub(super) progress: &'a Progress,
     pub(super) committed: &'a mut Committed,
@@ -74,7 +75,7 @@ impl Learnt {
 
 // === impl ChunkedApply ===
 
-impl ChunkedApply<'_, '_> {
+impl<P: Ports> ChunkedApply<'_, '_, P> {
     /// Applies what the reading thread plans. Returns the checkpoint behind the transaction.
     ///
     /// # Errors
@@ -107,7 +108,7 @@ impl ChunkedApply<'_, '_> {
         let tables: Vec<Arc<TablePlan>> =
             plan.tables.iter().map(|changes| Arc::clone(&changes.table)).collect();
         let (before, partial) = (self.begin_inside()?, self.partial(read));
-        let mut apply = PartsApply::begin(self.target, &before, &tables).await?;
+        let mut apply = self.target.begin_parts(&before, &tables).await?;
         apply.add(plan).await?;
         let checkpoint = apply.commit_inside(&partial).await?;
         self.note(checkpoint, partial, Learnt::Letters(plan.letters.clone()));
@@ -123,7 +124,7 @@ impl ChunkedApply<'_, '_> {
         let learnt = Learnt::Description(relation, decision.clone());
         if let Decision::Change(change) = &decision {
             let (before, partial) = (self.begin_inside()?, self.partial(0));
-            let mut apply = PartsApply::begin(self.target, &before, &[]).await?;
+            let mut apply = self.target.begin_parts(&before, &[]).await?;
             alter(&mut apply, change, self.transaction).await?;
             let checkpoint = apply.commit_inside(&partial).await?;
             self.note(checkpoint, partial, learnt);
@@ -161,7 +162,7 @@ impl ChunkedApply<'_, '_> {
     async fn end(&mut self) -> Result<Checkpoint, EngineError> {
         let before = self.memory.checkpoint()?.clone();
         self.begin(&before, self.transaction.end_lsn);
-        let apply = PartsApply::begin(self.target, &before, &[]).await?;
+        let apply = self.target.begin_parts(&before, &[]).await?;
         Ok(apply.commit(self.transaction.end_lsn, self.transaction.commit_time_us).await?)
     }
 

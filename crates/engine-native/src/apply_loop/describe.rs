@@ -15,16 +15,17 @@ use segcdc_plan::{
     ApplyPlan, Decision, Described, KnownTable, Naming, PlanError, SchemaChange, TablePlan, decide,
     first_unknown, plan,
 };
-use segcdc_postgres::{FieldForm, Session, catalog};
+use segcdc_postgres::FieldForm;
 
 use super::Loop;
 use crate::error::EngineError;
+use crate::ports::{Ports, SourcePort};
 use crate::quarantine::table_at_fault;
 
 /// Looks into descriptions.
 #[derive(Debug)]
-pub(super) struct Examiner<'a> {
-    source: &'a Session,
+pub(super) struct Examiner<'a, S> {
+    source: &'a S,
     naming: Naming,
     /// The form in which the stream sends fields.
     form: FieldForm,
@@ -45,14 +46,9 @@ struct Looked {
 
 // === impl Examiner ===
 
-impl<'a> Examiner<'a> {
+impl<'a, S: SourcePort> Examiner<'a, S> {
     /// One that has seen nothing.
-    pub(super) fn new(
-        source: &'a Session,
-        naming: Naming,
-        form: FieldForm,
-        most_large_bytes: Option<u64>,
-    ) -> Self {
+    pub(super) fn new(source: &'a S, naming: Naming, form: FieldForm, most_large_bytes: Option<u64>) -> Self {
         Examiner { source, naming, form, most_large_bytes, seen: HashMap::new() }
     }
 
@@ -94,7 +90,7 @@ impl<'a> Examiner<'a> {
         if let Some(seen) = self.seen.get(&oid).filter(|seen| seen.shows(xid)) {
             return Ok(Some(Arc::clone(seen)));
         }
-        let found = catalog::table_in_detail(self.source, oid, None).await?.map(Arc::new);
+        let found = self.source.table_in_detail(oid).await?.map(Arc::new);
         if let Some(found) = &found {
             self.seen.insert(oid, Arc::clone(found));
         }
@@ -116,7 +112,7 @@ impl<'a> Examiner<'a> {
 
 // === impl Loop ===
 
-impl Loop<'_> {
+impl<P: Ports> Loop<'_, P> {
     /// Applies transactions: as one batch, or, where tables are changed among them, as several.
     pub(super) async fn apply_transactions(
         &mut self,

@@ -11,11 +11,12 @@
 
 use segcdc_model::{Lsn, SpilledChanges, Transaction};
 use segcdc_plan::{ApplyPlan, Batch, BatchLimits, PlanError, TableSet, plan};
-use segcdc_postgres::{SourceError, StreamEvent, TransactionStream, heartbeat};
+use segcdc_postgres::{SourceError, StreamEvent, heartbeat};
 use tokio::task::JoinHandle;
 
 use super::resume::Resume;
 use crate::error::EngineError;
+use crate::ports::StreamPort;
 
 /// Transactions and the plan of their effect.
 pub(super) type Planned = (Vec<Transaction>, Result<ApplyPlan, PlanError>);
@@ -29,9 +30,9 @@ pub(super) enum Next {
 }
 
 /// What comes out of the stream.
-pub(super) struct Intake {
+pub(super) struct Intake<S> {
     /// The stream.
-    pub(super) stream: TransactionStream,
+    pub(super) stream: S,
     batch: Batch,
     /// A transaction that did not fit into the batch.
     waiting: Option<Transaction>,
@@ -55,9 +56,9 @@ pub(super) struct Intake {
 
 // === impl Intake ===
 
-impl Intake {
+impl<S: StreamPort> Intake<S> {
     /// An intake of a stream that begins behind `applied`.
-    pub(super) fn new(stream: TransactionStream, applied: Lsn, batch: BatchLimits, resume: Resume) -> Self {
+    pub(super) fn new(stream: S, applied: Lsn, batch: BatchLimits, resume: Resume) -> Self {
         Intake {
             stream,
             batch: Batch::new(batch),

@@ -23,7 +23,7 @@ use segcdc_model::{Change, Checkpoint, Relation, SpilledChanges, TablePhase, Tra
 use segcdc_plan::{
     ApplyPlan, Decision, KnownTable, SchemaChange, TablePlan, TableSet, first_unknown, plan_part,
 };
-use segcdc_sqlserver::{Alteration, PartialTransaction, PartsApply, Target};
+use segcdc_sqlserver::{Alteration, PartialTransaction};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Loop;
@@ -34,6 +34,7 @@ use super::resume::{is_of, shorter};
 use crate::config::LargeTransactions;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
+use crate::ports::{PartsPort, Ports, SourcePort, TargetPort};
 use crate::progress::{LargeTransaction, Progress};
 use crate::quarantine::table_at_fault;
 use crate::shape;
@@ -73,9 +74,9 @@ struct Done {
 }
 
 /// What applying a transaction in parts needs.
-struct Parts<'a, 's> {
-    target: &'a mut Target,
-    examiner: &'a mut Examiner<'s>,
+struct Parts<'a, 's, P: Ports> {
+    target: &'a mut P::Target,
+    examiner: &'a mut Examiner<'s, P::Source>,
     before: &'a Checkpoint,
     transaction: &'a Transaction,
     /// The tables that it may change.
@@ -94,7 +95,7 @@ struct Reader<'a> {
 
 // === impl Loop ===
 
-impl Loop<'_> {
+impl<P: Ports> Loop<'_, P> {
     /// Applies a transaction in parts, without the tables that turn out to be at fault.
     pub(super) async fn apply_parts(
         &mut self,
@@ -190,7 +191,7 @@ impl Loop<'_> {
         let before = self.memory.checkpoint()?.clone();
         self.begin(&before, transaction.end_lsn);
         let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
-        let applying = Parts {
+        let applying = Parts::<P> {
             target: self.target,
             examiner: &mut self.examiner,
             before: &before,
@@ -214,7 +215,7 @@ impl Loop<'_> {
     ) -> Result<Applied, EngineError> {
         let mut committed = Committed { partial: known, ..Committed::default() };
         let (context, intake, tables) = (self.context, &mut self.intake, &self.tables);
-        let apply = ChunkedApply {
+        let apply = ChunkedApply::<P> {
             target: self.target,
             memory: self.memory,
             examiner: &mut self.examiner,
@@ -236,11 +237,11 @@ impl Loop<'_> {
 
 // === impl Parts ===
 
-impl Parts<'_, '_> {
+impl<P: Ports> Parts<'_, '_, P> {
     /// Applies what the reading thread plans, and commits.
     async fn apply(self, mut parts: mpsc::Receiver<Part>) -> Result<Done, EngineError> {
         let Parts { target, examiner, before, transaction, tables, progress } = self;
-        let mut apply = PartsApply::begin(target, before, tables).await?;
+        let mut apply = target.begin_parts(before, tables).await?;
         let mut applied = Applied { transactions: 1, ..Applied::default() };
         loop {
             let error = match parts.recv().await {
@@ -277,9 +278,9 @@ impl Parts<'_, '_> {
 }
 
 /// Finds out what a description means, and has the target table follow.
-async fn describe(
-    apply: &mut PartsApply<'_>,
-    examiner: &mut Examiner<'_>,
+async fn describe<A: PartsPort, S: SourcePort>(
+    apply: &mut A,
+    examiner: &mut Examiner<'_, S>,
     transaction: &Transaction,
     question: Question,
 ) -> Result<(), EngineError> {
@@ -294,8 +295,8 @@ async fn describe(
 }
 
 /// Has the target table follow a change.
-pub(super) async fn alter(
-    apply: &mut PartsApply<'_>,
+pub(super) async fn alter<A: PartsPort>(
+    apply: &mut A,
     change: &SchemaChange,
     transaction: &Transaction,
 ) -> Result<(), EngineError> {

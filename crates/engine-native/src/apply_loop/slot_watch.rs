@@ -1,16 +1,13 @@
 //! What the target's state holds of the slot: written with each heartbeat, and once more at the end of a run.
 
-use segcdc_postgres::Session;
-use segcdc_sqlserver::Target;
-
 use super::{LAST_WORDS, Loop};
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
-use crate::slot_watch::look_at_rest;
+use crate::ports::{Ports, SourcePort, TargetPort};
 
 // === impl Loop ===
 
-impl Loop<'_> {
+impl<P: Ports> Loop<'_, P> {
     /// Writes what is seen of the slot, for `status` and for the next start.
     pub(super) async fn write_slot_watch(&mut self) -> Result<(), EngineError> {
         let limit = self.context.config.wal.max_retained_bytes;
@@ -20,11 +17,16 @@ impl Loop<'_> {
 }
 
 /// Writes how the slot was left, if it can be done soon: nothing depends on it.
-pub(super) async fn leave(context: &Context, memory: &Memory, source: &Session, target: &mut Target) {
+pub(super) async fn leave<S: SourcePort, T: TargetPort>(
+    context: &Context,
+    memory: &Memory,
+    source: &S,
+    target: &mut T,
+) {
     let written = async {
         let checkpoint = memory.checkpoint()?;
         let limit = context.config.wal.max_retained_bytes;
-        match look_at_rest(source, &checkpoint.lineage, limit).await? {
+        match source.look_at_rest(&checkpoint.lineage, limit).await? {
             Some(seen) => Ok(target.set_slot_watch(checkpoint, &seen).await?),
             None => Ok::<(), EngineError>(()),
         }

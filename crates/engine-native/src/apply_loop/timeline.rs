@@ -17,10 +17,10 @@ use std::io;
 
 use segcdc_model::{Lineage, Lsn};
 use segcdc_postgres::{Replication, SourceConfig, SourceError};
-use segcdc_sqlserver::Target;
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
+use crate::ports::TargetPort;
 use crate::startup::decide::check_timeline;
 
 /// Asks a standby for its timeline, on a replication session of its own: no other function of the server tells.
@@ -58,11 +58,11 @@ impl TimelineGuard {
     ///
     /// # Errors
     /// `SOURCE_REWOUND` when what was applied is no part of the new timeline's history; `FENCED`, and the servers'.
-    pub(super) async fn look(
+    pub(super) async fn look<T: TargetPort>(
         &mut self,
         context: &Context,
         memory: &mut Memory,
-        target: &mut Target,
+        target: &mut T,
     ) -> Result<(), EngineError> {
         let Some(session) = &mut self.session else { return Ok(()) };
         // One question a batch. To be promoted is to begin a timeline, so only a new one is a reason to ask for more.
@@ -82,11 +82,11 @@ impl TimelineGuard {
 ///
 /// # Errors
 /// As [`TimelineGuard::look`].
-pub(super) async fn note(
+pub(super) async fn note<T: TargetPort>(
     session: &mut Replication,
     context: &Context,
     memory: &mut Memory,
-    target: &mut Target,
+    target: &mut T,
 ) -> Result<bool, EngineError> {
     let timeline = session.identify_system().await?.timeline;
     let checkpoint = memory.checkpoint()?;

@@ -22,7 +22,7 @@ const LOCK_PATIENCE: &str = "20ms";
 
 /// The publication as it was last seen.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     publication: Publication,
     /// Partitions of the partitioned tables that are live, as they were last seen.
     partitions: Partitions,

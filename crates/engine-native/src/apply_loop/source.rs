@@ -1,0 +1,45 @@
+//! PostgreSQL, as the loop asks it.
+
+use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn};
+use segcdc_plan::TableSet;
+use segcdc_postgres::{Session, SourceError, catalog, heartbeat};
+use segcdc_sqlserver::SlotWatch;
+
+use super::watch::Watch;
+use crate::error::EngineError;
+use crate::ports::SourcePort;
+use crate::slot_watch::look_at_rest;
+use crate::source_clock::SourceClock;
+
+impl SourcePort for Session {
+    type Watch = Watch;
+
+    async fn emit_heartbeat(&self) -> Result<Lsn, SourceError> {
+        heartbeat::emit(self).await
+    }
+
+    async fn read_clock(&self) -> Result<SourceClock, SourceError> {
+        SourceClock::read(self).await
+    }
+
+    async fn look(
+        &self,
+        watch: &mut Watch,
+        checkpoint: &Checkpoint,
+        tables: &TableSet,
+    ) -> Result<Vec<(u32, EngineError)>, EngineError> {
+        watch.look(self, checkpoint, tables).await
+    }
+
+    async fn table_in_detail(&self, oid: u32) -> Result<Option<CatalogTable>, SourceError> {
+        catalog::table_in_detail(self, oid, None).await
+    }
+
+    async fn look_at_rest(
+        &self,
+        lineage: &Lineage,
+        limit_bytes: Option<u64>,
+    ) -> Result<Option<SlotWatch>, EngineError> {
+        look_at_rest(self, lineage, limit_bytes).await
+    }
+}
