@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Long runs: fuzzes every decoder, repeats the tests that kill processes, carries and compares values of hundreds of MiB.
 #
-#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then the kill loop with SOAK_KILLS (1000), then
-#                                      the large values, which take 10 GB of memory and of disk; SOAK_LARGE=0 leaves them out
+#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then SOAK_LIVES (1000000) simulated lives, then the
+#                                      kill loop with SOAK_KILLS (1000), then the large values, which take 10 GB of memory and of
+#                                      disk; SOAK_LARGE=0 leaves them out
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
 #
 # The installed stable compiler is told to accept the sanitizer flags by RUSTC_BOOTSTRAP; nothing else is built that way.
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 
 seconds=${SOAK_SECONDS:-300}
 kills=${SOAK_KILLS:-1000}
+lives=${SOAK_LIVES:-1000000}
 fuzz=$PWD/.cache/venv/bin/cargo-fuzz
 
 if [ ! -x "$fuzz" ]; then
@@ -34,6 +36,8 @@ fi
 for target in fuzz/fuzz_targets/*.rs; do
   fuzz_target "$(basename "$target" .rs)" "$seconds"
 done
+printf '== %s simulated lives\n' "$lives"
+SEGCDC_SIMULATION_LIVES=$lives scripts/test.sh -p segcdc-engine-native --lib in_any_life
 printf '== kill loop, %s kills\n' "$kills"
 SEGCDC_KILLS=$kills scripts/test.sh -p segcdc --features failpoints --test e2e
 if [ "${SOAK_LARGE:-1}" != 0 ]; then

@@ -44,6 +44,8 @@ mod intake;
 mod large_report;
 mod parts;
 mod resume;
+#[cfg(test)]
+mod simulation;
 mod slot_watch;
 mod source;
 mod timeline;

@@ -31,6 +31,12 @@ impl SourceClock {
         Ok(SourceClock { source_us, read: asked + asked.elapsed() / 2 })
     }
 
+    /// A clock that says this now.
+    #[cfg(test)]
+    pub(crate) fn says(source_us: i64) -> Self {
+        SourceClock { source_us, read: Instant::now() }
+    }
+
     /// The source's time at `moment`, microseconds since 2000-01-01 UTC.
     pub(crate) fn at(&self, moment: Instant) -> i64 {
         let signed = |span: Duration| i64::try_from(span.as_micros()).unwrap_or(i64::MAX);
