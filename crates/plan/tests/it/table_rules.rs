@@ -7,7 +7,7 @@ use segcdc_model::{
     Change, ChangeStore, Fault, Lsn, PgType, QualifiedName, Relation, ReplicaIdentity, SpilledChanges,
     TablePhase,
 };
-use segcdc_plan::{Naming, PlanError, TableSet, plan, table_plan};
+use segcdc_plan::{Naming, TableSet, plan, table_plan};
 
 use crate::fixture::{Stream, TestTable, spell, transaction};
 
