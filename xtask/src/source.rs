@@ -27,6 +27,8 @@ pub(crate) struct Crate {
     pub(crate) dependencies: Vec<String>,
     /// What only its tests need.
     pub(crate) dev_dependencies: Vec<String>,
+    /// Features of others that it switches on, outside of its tests: `package/feature`.
+    pub(crate) enabled: Vec<String>,
 }
 
 /// One Rust file under a crate's `src`.
@@ -52,6 +54,7 @@ struct Package {
     name: String,
     manifest_path: PathBuf,
     dependencies: Vec<Dependency>,
+    features: BTreeMap<String, Vec<String>>,
 }
 
 /// A dependency of `cargo metadata`.
@@ -59,6 +62,7 @@ struct Package {
 struct Dependency {
     name: String,
     kind: Option<String>,
+    features: Vec<String>,
 }
 
 // === impl Workspace ===
@@ -82,8 +86,15 @@ impl Workspace {
             let dir = package.manifest_path.parent().context("a manifest lies in a folder")?.to_owned();
             let (dev, rest): (Vec<_>, Vec<_>) =
                 package.dependencies.into_iter().partition(|edge| edge.kind.as_deref() == Some("dev"));
+            let of_edges = rest
+                .iter()
+                .flat_map(|edge| edge.features.iter().map(move |feature| format!("{}/{feature}", edge.name)));
+            let enabled = of_edges.chain(package.features.into_values().flatten()).collect();
             let names = |edges: Vec<Dependency>| edges.into_iter().map(|edge| edge.name).collect();
-            Ok((package.name, Crate { dir, dependencies: names(rest), dev_dependencies: names(dev) }))
+            Ok((
+                package.name,
+                Crate { dir, enabled, dependencies: names(rest), dev_dependencies: names(dev) },
+            ))
         });
         let crates = crates.collect::<Result<_>>()?;
         Ok(Workspace { root, crates })

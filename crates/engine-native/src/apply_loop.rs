@@ -17,7 +17,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use segcdc_model::{Lsn, Phase};
+use segcdc_model::mutant::{Mutant, is_planted};
+use segcdc_model::{Checkpoint, Lsn, Phase};
 use segcdc_plan::{StreamState, TableSet, acknowledgeable};
 use segcdc_postgres::{Replication, Session, StreamOptions, catalog};
 use segcdc_sqlserver::{PartialTransaction, Target};
@@ -107,7 +108,7 @@ impl Follow<'_> {
         target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
         target.ensure_partial_transactions().await?;
         let partial = target.partial_transaction(&checkpoint).await?;
-        let applied = checkpoint.applied_lsn;
+        let applied = begin_at(&checkpoint, memory);
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
         let naming = context.naming();
@@ -220,8 +221,7 @@ impl<P: Ports> Loop<'_, P> {
         hit(Failpoint::BeforeIdleAdvance);
         self.look_at_timeline().await?;
         let before = self.memory.checkpoint()?.clone();
-        let next =
-            segcdc_model::Checkpoint { applied_lsn: lsn, batch_seq: before.batch_seq + 1, ..before.clone() };
+        let next = Checkpoint { applied_lsn: lsn, batch_seq: before.batch_seq + 1, ..before.clone() };
         self.memory.begin(next);
         let next = self.target.advance(&before, lsn).await?;
         self.memory.commit(next);
@@ -349,6 +349,14 @@ impl<P: Ports> Loop<'_, P> {
             Ok(Outcome::CaughtUp { .. }) => Ok(Outcome::CaughtUp { applied_lsn: applied }),
             other => other,
         }
+    }
+}
+
+/// Where the stream has to begin: where the checkpoint is, whatever else was seen.
+fn begin_at(checkpoint: &Checkpoint, memory: &Memory) -> Lsn {
+    match is_planted(Mutant::HighestLsn) {
+        true => checkpoint.applied_lsn.max(memory.seen),
+        false => checkpoint.applied_lsn,
     }
 }
 

@@ -18,6 +18,7 @@
 //! - [`secret`]: values that never print
 //! - [`tls_facts`]: how the way to a server is protected
 //! - [`mod@hex`]: bytes as hexadecimal digits
+//! - [`mutant`]: mistakes that tests plant
 
 pub mod catalog_table;
 pub mod change;
@@ -28,6 +29,7 @@ pub mod hex;
 pub mod large;
 pub mod lsn;
 pub mod mssql_type;
+pub mod mutant;
 pub mod name;
 pub mod name_pattern;
 pub mod pg_type;

@@ -4,6 +4,7 @@
 //! not hold, idle advances included: those are written to the checkpoint first and acknowledged afterwards.
 
 use segcdc_model::Lsn;
+use segcdc_model::mutant::{Mutant, is_planted};
 
 /// What the engine knows about the stream at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,10 @@ pub struct Acknowledgement {
 /// `applied` is what the target's checkpoint row durably holds. `report` is `applied` or nothing, never more and never
 /// less than what was reported before. `advance` is given only when everything that was received is in the target.
 pub fn acknowledgeable(applied: Lsn, stream: StreamState) -> Acknowledgement {
+    let applied = match stream.idle_wal_end {
+        Some(wal_end) if is_planted(Mutant::AcknowledgeEarly) => applied.max(wal_end),
+        Some(_) | None => applied,
+    };
     let nothing_pending = stream.buffered_transactions == 0 && stream.batches_in_flight == 0;
     Acknowledgement {
         report: (applied > stream.acknowledged).then_some(applied),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{ArrayElement, Field, PgType, Relation, RelationColumn, Tuple};
 
 use crate::error::PlanError;
@@ -42,7 +43,11 @@ impl Binding {
     /// The field of a planned column. A tuple that is too short, which only a fault of the stream's decoder makes,
     /// reads as not sent, never as NULL.
     pub fn field<'a>(&self, tuple: &'a Tuple, column: usize) -> Field<'a> {
-        self.fields.get(column).and_then(|index| tuple.get(*index)).unwrap_or(Field::UnchangedToast)
+        let field = self.fields.get(column).and_then(|index| tuple.get(*index));
+        match field.unwrap_or(Field::UnchangedToast) {
+            Field::UnchangedToast if is_planted(Mutant::ToastAsNull) => Field::Null,
+            field => field,
+        }
     }
 
     /// Whether a planned column is part of the replica identity.

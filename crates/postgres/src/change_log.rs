@@ -15,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Change, ChangeStore, LargeValue, Relation, SpilledChanges};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -169,7 +170,8 @@ impl SpilledLog {
     fn read(&self, part: &Part) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(part.length);
         self.file.read(part.start, part.length as u64, &mut bytes)?;
-        if bytes.len() != part.length || xxh3_64(&bytes) != part.checksum {
+        let is_whole = xxh3_64(&bytes) == part.checksum || is_planted(Mutant::NoSpillChecksum);
+        if bytes.len() != part.length || !is_whole {
             return Err(codec::damaged("a part of a transaction is not what was written"));
         }
         Ok(bytes)

@@ -102,6 +102,12 @@ pub(crate) fn check(workspace: &Workspace) -> Vec<Complaint> {
                 complaints.push(Complaint::new(name, format!("must not depend on {edge}")));
             }
         }
+        if member.enabled.iter().any(|feature| feature.ends_with("/mutants")) {
+            complaints.push(Complaint::new(
+                name,
+                "mistakes are planted by tests only, not by a build without them",
+            ));
+        }
         for edge in member.dev_dependencies.iter().filter(|edge| is_ours(edge)) {
             let known = layer.may_import.contains(&edge.as_str()) || TEST_ONLY.contains(&edge.as_str());
             if !known {
@@ -132,6 +138,7 @@ mod tests {
             dir: PathBuf::new(),
             dependencies: owned(dependencies),
             dev_dependencies: owned(dev_dependencies),
+            enabled: Vec::new(),
         };
         let workspace =
             Workspace { root: PathBuf::new(), crates: BTreeMap::from([(name.to_owned(), member)]) };
@@ -163,5 +170,17 @@ mod tests {
     #[test]
     fn a_new_crate_must_be_placed() {
         assert_eq!(check_one("segcdc-new", &[], &[]).len(), 1);
+    }
+
+    #[test]
+    fn a_mistake_outside_of_tests_is_found() {
+        let member = Crate {
+            dir: PathBuf::new(),
+            dependencies: Vec::new(),
+            dev_dependencies: Vec::new(),
+            enabled: vec!["segcdc-model/mutants".to_owned()],
+        };
+        let crates = BTreeMap::from([("segcdc".to_owned(), member)]);
+        assert_eq!(check(&Workspace { root: PathBuf::new(), crates }).len(), 1);
     }
 }

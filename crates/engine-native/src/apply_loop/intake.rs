@@ -9,6 +9,7 @@
 //! that, and is planned while the target still works. A transaction that is too large for memory is never planned ahead,
 //! and never part of a batch.
 
+use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Lsn, SpilledChanges, Transaction};
 use segcdc_plan::{ApplyPlan, Batch, BatchLimits, PlanError, TableSet, plan};
 use segcdc_postgres::{SourceError, StreamEvent, heartbeat};
@@ -182,7 +183,11 @@ impl<S: StreamPort> Intake<S> {
 
     /// Puts a transaction into the batch, or aside when the batch is full.
     fn accept(&mut self, transaction: Transaction) {
-        if transaction.end_lsn <= self.known {
+        let end = match is_planted(Mutant::SkipByRecordLsn) {
+            true => transaction.commit_lsn,
+            false => transaction.end_lsn,
+        };
+        if end <= self.known {
             self.skipped += 1;
         } else if self.batch.accepts(&transaction) {
             self.batch.push(transaction);

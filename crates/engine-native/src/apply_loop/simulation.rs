@@ -13,6 +13,9 @@
 //! by one batch, and nothing may have been acknowledged that it does not hold. In the end everything is there, unless the
 //! source has let go of something that the target lacks: then nothing may have been written.
 //!
+//! The statements on the state row are the product's own, and executed as they are (`statement`). Mistakes that are planted on
+//! purpose are found (`mutants`).
+//!
 //! A life depends on its seed alone. `SEGCDC_SIMULATION_SEED=17` lives that of one seed and tells what happens;
 //! `SEGCDC_SIMULATION_LIVES=1000000` lives more of them.
 
@@ -25,7 +28,9 @@ use life::{Life, Tally, live};
 mod chance;
 mod history;
 mod life;
+mod mutants;
 mod source;
+mod statement;
 mod target;
 mod tests;
 mod world;

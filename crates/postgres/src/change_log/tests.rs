@@ -1,6 +1,7 @@
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 
 use proptest::prelude::*;
+use segcdc_model::mutant::plant;
 use segcdc_model::{LARGE_BLOCK_BYTES, OldTuple, QualifiedName, ReplicaIdentity, Tuple, TupleBuilder};
 
 use super::*;
@@ -150,17 +151,46 @@ fn changed_large_field_is_an_error_and_not_a_value() {
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
 
-#[test]
-fn changed_part_is_an_error_and_not_a_change() {
+/// Reads a part of which one bit was changed on disk; `None` behind its last bit.
+fn read_with_changed_bit(bit: u64) -> Option<io::Result<Vec<Change>>> {
     let directory = tempfile::tempdir().unwrap();
     let mut log = ChangeLog::create(&space(&directory)).unwrap();
     log.append(&[insert(1, &relation(1), "abc")]).unwrap();
     let mut file = log.file.handle();
     let spilled = log.finish();
-    file.seek(SeekFrom::End(-1)).unwrap();
-    file.write_all(b"d").unwrap();
-    let error = spilled.store().read_part(0).unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let mut byte = [0];
+    file.seek(SeekFrom::Start(bit / 8)).unwrap();
+    if file.read(&mut byte).unwrap() == 0 {
+        return None;
+    }
+    file.seek(SeekFrom::Start(bit / 8)).unwrap();
+    file.write_all(&[byte[0] ^ (1 << (bit % 8))]).unwrap();
+    Some(spilled.store().read_part(0))
+}
+
+/// The first bit that can be changed without an error.
+fn unnoticed_bit() -> Option<u64> {
+    let is_noticed = |read: &io::Result<_>| {
+        read.as_ref().is_err_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
+    };
+    (0..)
+        .map_while(|bit| Some((bit, read_with_changed_bit(bit)?)))
+        .find(|(_, read)| !is_noticed(read))
+        .map(|(bit, _)| bit)
+}
+
+#[test]
+fn changed_part_is_an_error_and_not_a_change() {
+    assert!(read_with_changed_bit(0).is_some());
+    assert_eq!(unnoticed_bit(), None);
+}
+
+#[test]
+fn a_checksum_that_nobody_compares_is_found() {
+    plant(Some(Mutant::NoSpillChecksum));
+    let unnoticed = unnoticed_bit();
+    plant(None);
+    println!("NoSpillChecksum is found by bit {}", unnoticed.unwrap());
 }
 
 proptest! {

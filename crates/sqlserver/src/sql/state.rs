@@ -1,6 +1,7 @@
 //! The state of pipelines, in schema `segcdc` of the target database: the only place where a pipeline that `up` started
 //! keeps anything.
 
+use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
@@ -189,9 +190,12 @@ pub fn fence(checkpoint: &Checkpoint) -> String {
 
 /// The last statement of a batch: moves the checkpoint, if the transaction is still the one that [`fence`] began.
 pub fn finish(checkpoint: &Checkpoint, lsn: Lsn, totals: &Totals) -> String {
+    let moved = match is_planted(Mutant::CommitWithoutCheckpoint) {
+        true => "[updated_at] = SYSUTCDATETIME()".to_owned(),
+        false => moved(lsn, totals),
+    };
     format!(
-        "UPDATE [segcdc].[pipeline] SET {} WHERE {} AND [batch_seq] = {}",
-        moved(lsn, totals),
+        "UPDATE [segcdc].[pipeline] SET {moved} WHERE {} AND [batch_seq] = {}",
         compare_position(checkpoint),
         checkpoint.batch_seq + 1
     )

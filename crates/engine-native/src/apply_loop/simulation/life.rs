@@ -15,11 +15,11 @@ use tokio_util::sync::CancellationToken;
 use super::source::{SimSource, SimStream};
 use super::target::SimTarget;
 use super::world::{Database, Shared, TROUBLES, Trouble, World};
-use crate::apply_loop::Loop;
 use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
+use crate::apply_loop::{Loop, begin_at};
 use crate::config::{EngineConfig, LargeTransactions};
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
@@ -240,7 +240,7 @@ async fn follow(
     }
     let partial = target.partial_transaction(&checkpoint);
     tally.resumed += u64::from(partial.is_some());
-    let applied = checkpoint.applied_lsn;
+    let applied = begin_at(&checkpoint, memory);
     let stream = SimStream::start(world, applied).await?;
     let timeline = TimelineGuard::new(&context.config.source, "s", false).await?;
     let naming = context.naming();

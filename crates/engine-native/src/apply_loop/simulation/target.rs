@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, TablePhase};
 use segcdc_plan::{ApplyPlan, TablePlan};
-use segcdc_sqlserver::{Alteration, Lag, PartialTransaction, SlotWatch, TargetError};
+use segcdc_sqlserver::sql::state::{self as sql, Totals};
+use segcdc_sqlserver::{Alteration, Lag, PartialTransaction, SlotWatch, TargetError, check_fence};
 use segcdc_tds::Error as TdsError;
 
+use super::statement::execute;
 use super::world::{Database, Shared, Trouble, World, step};
 use crate::ports::{PartsPort, TargetPort};
 
@@ -135,10 +137,13 @@ impl TargetPort for SimTarget {
     async fn apply(&mut self, plan: &ApplyPlan, expected: &Checkpoint) -> Result<Checkpoint, TargetError> {
         self.request("applying a batch").await?;
         self.work().await;
-        self.committing(|world, database| {
-            world.fence(expected)?;
+        self.committing(|_, database| {
+            fenced(database, expected, &sql::fence(expected))?;
             change(database, plan)?;
-            Ok(advance(database, plan.end_lsn))
+            let commit_time_us = Some(plan.commit_time_us);
+            let totals = Totals { commit_time_us, transactions: plan.transactions, changes: plan.changes };
+            fenced(database, expected, &sql::finish(expected, plan.end_lsn, &totals))?;
+            Ok(behind(expected, plan.end_lsn))
         })
         .await
     }
@@ -149,20 +154,17 @@ impl TargetPort for SimTarget {
         _tables: &[Arc<TablePlan>],
     ) -> Result<SimParts<'_>, TargetError> {
         self.request("taking the fence").await?;
-        let staged = {
-            let mut world = self.world.borrow_mut();
-            world.fence(expected)?;
-            world.is_open = true;
-            world.database.clone()
-        };
+        let mut staged = self.world.borrow().database.clone();
+        fenced(&mut staged, expected, &sql::fence(expected))?;
+        self.world.borrow_mut().is_open = true;
         Ok(SimParts { target: self, expected: expected.clone(), staged })
     }
 
     async fn advance(&mut self, checkpoint: &Checkpoint, lsn: Lsn) -> Result<Checkpoint, TargetError> {
         self.request("advancing the checkpoint").await?;
-        self.committing(|world, database| {
-            world.fence(checkpoint)?;
-            Ok(advance(database, lsn))
+        self.committing(|_, database| {
+            fenced(database, checkpoint, &sql::advance(checkpoint, lsn, &Totals::default()))?;
+            Ok(behind(checkpoint, lsn))
         })
         .await
     }
@@ -178,19 +180,20 @@ impl TargetPort for SimTarget {
 
     async fn set_table_phase(
         &mut self,
-        checkpoint: &Checkpoint,
+        _checkpoint: &Checkpoint,
         source_oid: u32,
         _phase: TablePhase,
         error: Option<(&str, &str)>,
     ) -> Result<(), TargetError> {
         let mut world = self.world.borrow_mut();
         world.complain(format!("table {source_oid} is set aside: {error:?}"));
-        world.epoch_fence(checkpoint)
+        Ok(())
     }
 
-    async fn set_lag(&mut self, checkpoint: &Checkpoint, _lag: &Lag) -> Result<(), TargetError> {
+    async fn set_lag(&mut self, checkpoint: &Checkpoint, lag: &Lag) -> Result<(), TargetError> {
         self.request("storing the lag").await?;
-        self.world.borrow().epoch_fence(checkpoint)
+        let mut database = self.world.borrow().database.clone();
+        fenced(&mut database, checkpoint, &sql::set_lag(checkpoint, lag))
     }
 
     async fn set_slot_watch(
@@ -228,16 +231,12 @@ impl PartsPort for SimParts<'_> {
     async fn roll_back(self) {}
 
     async fn commit(self, end_lsn: Lsn, _commit_time_us: i64) -> Result<Checkpoint, TargetError> {
-        self.finish(|database| advance(database, end_lsn)).await
+        self.finish(end_lsn, None).await
     }
 
     async fn commit_inside(self, partial: &PartialTransaction) -> Result<Checkpoint, TargetError> {
-        self.finish(|database| {
-            database.partial = Some(*partial);
-            let applied = database.checkpoint.applied_lsn;
-            advance(database, applied)
-        })
-        .await
+        let applied = self.expected.applied_lsn;
+        self.finish(applied, Some(*partial)).await
     }
 }
 
@@ -245,14 +244,16 @@ impl SimParts<'_> {
     /// Moves the checkpoint and commits.
     async fn finish(
         mut self,
-        end: impl FnOnce(&mut Database) -> Checkpoint,
+        lsn: Lsn,
+        partial: Option<PartialTransaction>,
     ) -> Result<Checkpoint, TargetError> {
         let SimParts { target, expected, staged } = &mut self;
         target.request("applying a transaction in parts").await?;
-        let finished = target.committing(|world, database| {
-            world.fence(expected)?;
+        let finished = target.committing(|_, database| {
             database.clone_from(staged);
-            Ok(end(database))
+            fenced(database, expected, &sql::finish(expected, lsn, &Totals::default()))?;
+            database.partial = partial.or(database.partial);
+            Ok(behind(expected, lsn))
         });
         finished.await
     }
@@ -269,11 +270,14 @@ fn change(database: &mut Database, plan: &ApplyPlan) -> Result<(), TargetError> 
     database.tables.apply(plan).map_err(|detail| TargetError::Answer { during: "applying a plan", detail })
 }
 
-/// Moves the checkpoint.
-fn advance(database: &mut Database, lsn: Lsn) -> Checkpoint {
-    database.checkpoint.applied_lsn = lsn;
-    database.checkpoint.batch_seq += 1;
-    database.checkpoint.clone()
+/// Executes a statement that has to find the row of the pipeline.
+fn fenced(database: &mut Database, expected: &Checkpoint, sql: &str) -> Result<(), TargetError> {
+    check_fence(expected, &[execute(&mut database.checkpoint, sql)])
+}
+
+/// The checkpoint behind a batch.
+fn behind(before: &Checkpoint, lsn: Lsn) -> Checkpoint {
+    Checkpoint { applied_lsn: lsn, batch_seq: before.batch_seq + 1, ..before.clone() }
 }
 
 /// The connection is gone.

@@ -239,19 +239,6 @@ impl World {
         self.tell(|| format!("another process has it, {checkpoint}"));
     }
 
-    /// The fence: whether a statement that names this checkpoint finds the row.
-    pub(super) fn fence(&self, expected: &Checkpoint) -> Result<(), TargetError> {
-        let found = &self.database.checkpoint;
-        let is_ours = (found.epoch, found.applied_lsn, found.batch_seq)
-            == (expected.epoch, expected.applied_lsn, expected.batch_seq);
-        if is_ours { Ok(()) } else { Err(fenced(expected)) }
-    }
-
-    /// The same of the epoch alone.
-    pub(super) fn epoch_fence(&self, expected: &Checkpoint) -> Result<(), TargetError> {
-        if self.database.checkpoint.epoch == expected.epoch { Ok(()) } else { Err(fenced(expected)) }
-    }
-
     /// The target commits.
     pub(super) fn commit(&mut self, after: Database) {
         let before = std::mem::replace(&mut self.database, after);
@@ -325,10 +312,6 @@ pub(super) async fn step(world: &Shared) {
     if !lives {
         std::future::pending::<()>().await;
     }
-}
-
-fn fenced(expected: &Checkpoint) -> TargetError {
-    TargetError::Fenced { pipeline: expected.pipeline.clone(), epoch: expected.epoch }
 }
 
 /// A checkpoint for people.
