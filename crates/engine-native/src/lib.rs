@@ -34,6 +34,7 @@ pub mod error;
 pub mod heartbeat_row;
 pub mod key_scan;
 pub mod names;
+pub mod post_load;
 pub mod preflight;
 pub mod progress;
 pub mod resync;
@@ -74,10 +75,12 @@ pub use error::{EngineError, RulesError, Unreadable};
 pub use heartbeat_row::HeartbeatRow;
 pub use key_scan::scan_keys;
 pub use note::StatusNote;
+pub use post_load::post_load;
 pub use preflight::{LeftOut, PlannedSql, Preflight, preflight};
 pub use progress::{Activity, LatencySummary, Progress, ProgressSnapshot, TableProgress};
 pub use resync::{ResyncReport, ResyncedTable, resync};
 pub use run::{Outcome, run};
+pub use segcdc_sqlserver::post_load::{PostKind, PostLoad, PostNote, PostStatement};
 pub use shape::queued as table_state;
 pub use status::{
     Health, LargeReport, PipelineStateWord, PolicyUseReport, SchemaChangeReport, SlotReport, StatusReport,

@@ -23,6 +23,7 @@
 pub mod catalog_table;
 pub mod change;
 pub mod checkpoint;
+pub mod extras;
 pub mod fault;
 pub mod finding;
 pub mod hex;
@@ -46,6 +47,7 @@ pub mod value;
 pub use catalog_table::{Attribute, CatalogTable};
 pub use change::{Change, OldTuple};
 pub use checkpoint::{Checkpoint, Lineage};
+pub use extras::{ColumnDefault, ExtraIndex, ForeignKey, ReferenceAction, SequenceState, TableExtras};
 pub use fault::{Disposition, Fault};
 pub use finding::{Finding, Severity, Side};
 pub use hex::hex;

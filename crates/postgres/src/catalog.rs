@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{CatalogTable, Lsn, SourceTable};
+use segcdc_model::{CatalogTable, Lsn, SourceTable, TableExtras};
 
 use crate::error::{Operation, SourceError};
 use crate::session::Session;
 
 mod attributes;
+mod extras;
 mod money;
 mod partitions;
 mod pattern;
@@ -118,6 +119,11 @@ pub async fn tables_by_oid(session: &Session, oids: &[u32]) -> Result<Vec<Source
 /// The table with this OID, `None` when it was dropped.
 pub async fn table(session: &Session, oid: u32) -> Result<Option<SourceTable>, SourceError> {
     Ok(tables::read(session, &[oid]).await?.pop())
+}
+
+/// What these tables have beside rows and key; those that are gone are left out. Sequences stand where they stand now.
+pub async fn extras(session: &Session, oids: &[u32]) -> Result<HashMap<u32, TableExtras>, SourceError> {
+    extras::read(session, oids).await
 }
 
 /// The table with this OID with all columns that it ever had, as one snapshot sees them: that of the name given, or one of

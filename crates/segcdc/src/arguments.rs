@@ -133,8 +133,10 @@ pub(crate) enum Command {
     /// Show the replication slot: who reads it, what it holds back, how long it can
     Slot(PipelineArguments),
     /// Show what `up` would do on each side, with the SQL; changes nothing
-    #[command(after_help = "Examples:\n  segcdc plan --tables 'public.*'\n  segcdc plan -o json")]
-    Plan(SetupArguments),
+    #[command(
+        after_help = "Examples:\n  segcdc plan --tables 'public.*'\n  segcdc plan -o json\n  segcdc plan --post-load > post-load.sql"
+    )]
+    Plan(PlanArguments),
     /// Check both servers for everything that `up` needs, with the SQL that mends what is missing; changes nothing
     #[command(
         after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'\n  segcdc doctor --scan-keys"
@@ -307,6 +309,21 @@ pub(crate) enum Snapshot {
     None,
     /// Only copy
     Only,
+}
+
+/// `segcdc plan`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PlanArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) setup: SetupArguments,
+    /// Print instead the T-SQL that gives the target the source's indexes, foreign keys, defaults and sequences, for the
+    /// day on which it takes the source's place
+    #[arg(
+        long, action = ArgAction::SetTrue, env = "SEGCDC_POST_LOAD", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) post_load: bool,
 }
 
 /// `segcdc doctor`

@@ -27,6 +27,7 @@ mod network;
 mod paint;
 mod phases;
 mod plan_view;
+mod post_load_view;
 mod progress;
 mod report;
 mod screen;

@@ -10,6 +10,7 @@ pub mod large_transaction;
 pub mod letter_changes;
 pub mod letters;
 pub mod partial_transaction;
+pub mod post_load;
 pub mod rows;
 pub mod schema_changes;
 pub mod session;

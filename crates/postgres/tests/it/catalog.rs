@@ -1,6 +1,6 @@
 //! What the catalog says of tables, publications and the server.
 
-use segcdc_model::{PgType, QualifiedName, ReplicaIdentity, SourceTable, TableKind};
+use segcdc_model::{PgType, QualifiedName, ReferenceAction, ReplicaIdentity, SourceTable, TableKind};
 use segcdc_postgres::{Pattern, catalog, publication, session};
 
 use segcdc_testkit::until;
@@ -212,4 +212,48 @@ async fn columns_are_told_apart_for_good_as_a_snapshot_sees_them() {
         catalog::table_in_detail(&source.session, oid, Some(&snapshot)).await.err()
     });
     assert_eq!(segcdc_model::Fault::code(&gone.await.unwrap()), "SNAPSHOT_GONE");
+}
+
+#[tokio::test]
+async fn what_tables_have_besides_rows_and_keys_is_read() {
+    let setup = "CREATE TABLE parent (id bigint GENERATED ALWAYS AS IDENTITY (INCREMENT BY 5) PRIMARY KEY, \
+             code text NOT NULL UNIQUE, note text DEFAULT 'it''s', twice int GENERATED ALWAYS AS (1) STORED); \
+         INSERT INTO parent (code) VALUES ('a'), ('b'); \
+         CREATE TABLE child (id serial PRIMARY KEY, gone int, of bigint, n int CHECK (n > 0), at timestamptz DEFAULT now()); \
+         ALTER TABLE child ADD CONSTRAINT of_parent FOREIGN KEY (of) REFERENCES parent \
+             ON DELETE CASCADE ON UPDATE SET NULL NOT VALID; \
+         ALTER TABLE child DROP gone; \
+         CREATE INDEX several ON child (n DESC, of) INCLUDE (at) WHERE of IS NOT NULL; \
+         CREATE INDEX expression ON child ((n + 1)); CREATE INDEX hashed ON child USING hash (n)";
+    let source = Source::shared("extras", setup).await;
+    let found = tables(&source, &["child", "parent"]).await;
+    let oids: Vec<u32> = found.iter().map(|table| table.oid).collect();
+    let mut extras = catalog::extras(&source.session, &oids).await.unwrap();
+    let (child, parent) = (extras.remove(&oids[0]).unwrap(), extras.remove(&oids[1]).unwrap());
+
+    let index = |name: &str| child.indexes.iter().find(|index| index.name == name).unwrap();
+    let several = index("several");
+    assert_eq!((several.unique, several.nulls_are_equal, several.method.as_str()), (false, false, "btree"));
+    assert_eq!((&*several.key, &*several.included), (&[(4, true), (3, false)][..], &[5][..]));
+    assert_eq!(several.predicate.as_deref(), Some("(of IS NOT NULL)"));
+    assert_eq!(index("expression").key, [(0, false)]);
+    assert_eq!(index("hashed").method, "hash");
+    assert_eq!(child.indexes.len(), 3, "the primary key is none of them");
+    assert!(parent.indexes[0].unique && parent.indexes[0].key == [(2, false)], "{parent:?}");
+
+    let key = &child.foreign_keys[0];
+    assert_eq!((key.name.as_str(), &*key.columns, key.referred), ("of_parent", &[3][..], oids[1]));
+    assert_eq!(key.referred_columns, [1]);
+    assert_eq!((key.on_delete, key.on_update), (ReferenceAction::Cascade, ReferenceAction::SetNull));
+    assert!(!key.validated);
+
+    let defaults: Vec<_> =
+        child.defaults.iter().map(|default| (default.attnum, &*default.expression)).collect();
+    assert_eq!(defaults, [(1, "nextval('child_id_seq'::regclass)"), (5, "now()")]);
+    let serial = child.defaults[0].sequence.as_ref().unwrap();
+    assert_eq!((serial.name.to_string().as_str(), serial.next), ("public.child_id_seq", Some(1)));
+    assert_eq!(child.checks, [("child_n_check".to_owned(), "CHECK ((n > 0))".to_owned())]);
+    let identity = parent.defaults[0].sequence.as_ref().unwrap();
+    assert_eq!((identity.next, identity.increment, identity.cycles), (Some(11), 5, false));
+    assert_eq!(parent.defaults.len(), 2, "a generated column has no default: {:?}", parent.defaults);
 }

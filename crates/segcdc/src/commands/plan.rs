@@ -1,22 +1,27 @@
 //! `segcdc plan`
 
-use segcdc_engine_native::{EngineConfig, Preflight, copy_estimate, names, preflight};
+use segcdc_engine_native::{EngineConfig, Preflight, copy_estimate, names, post_load, preflight};
 
-use crate::arguments::{Engine, Output, SetupArguments};
+use crate::arguments::{Engine, Output, PlanArguments, SetupArguments};
 use crate::commands::{self, connect};
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::findings;
 use crate::plan_view::PlanView;
+use crate::post_load_view;
 use crate::worker;
 
 /// Shows what would be done; changes nothing.
 ///
 /// # Errors
 /// When a server cannot be asked.
-pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<Exit, CliError> {
+pub(crate) async fn run(arguments: PlanArguments, console: Console) -> Result<Exit, CliError> {
+    let (arguments, wants_script) = (arguments.setup, arguments.post_load);
     let (_, config) = commands::setup(&arguments, console)?;
+    if wants_script {
+        return print_script(&arguments, config, console).await;
+    }
     if arguments.engine.engine == Engine::KafkaConnect {
         let (config, rest) = worker::setup(&arguments.engine, config)?;
         return connect::plan(&config, &rest, console).await;
@@ -39,6 +44,25 @@ pub(crate) async fn run(arguments: SetupArguments, console: Console) -> Result<E
         }
     }
     Ok(if findings::has_failure(&checked.findings) { Exit::Usage } else { Exit::Ok })
+}
+
+/// Prints what the target needs besides rows and keys once it takes the source's place.
+async fn print_script(
+    arguments: &SetupArguments,
+    config: EngineConfig,
+    console: Console,
+) -> Result<Exit, CliError> {
+    let config = match arguments.engine.engine {
+        Engine::KafkaConnect => worker::setup(&arguments.engine, config)?.0.engine,
+        Engine::Native => config,
+    };
+    let checked = preflight(&config).await?;
+    let made = post_load(&config, &checked).await?;
+    match console.output {
+        Output::Json => console.json(&made),
+        Output::Table | Output::Wide | Output::Name => console.data(&post_load_view::script(&made)),
+    }
+    Ok(Exit::Ok)
 }
 
 /// The plan with the names that slot and publication have or would have.

@@ -48,6 +48,33 @@ async fn plan_changes_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plan_prints_what_the_target_lacks() -> Result<()> {
+    let mut stage = Stage::start("post_load").await?;
+    let create = "CREATE TABLE customer (id serial PRIMARY KEY, email varchar(80) UNIQUE, joined timestamptz DEFAULT now());
+         CREATE TABLE orders (id int PRIMARY KEY, customer int REFERENCES customer, note text, CHECK (id > 0));
+         CREATE INDEX by_customer ON orders (customer); CREATE INDEX by_note ON orders (note);
+         INSERT INTO customer (email) SELECT 'c' || i FROM generate_series(1, 7) i";
+    stage.source.execute(DATABASE, create).await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    let printed = stage.product.succeed(&["plan", "--post-load"]).await?;
+    for statement in [
+        "CREATE SEQUENCE [dbo].[customer_id_seq] AS bigint START WITH 8 INCREMENT BY 1 MINVALUE 1 MAXVALUE 2147483647;",
+        "DEFAULT (NEXT VALUE FOR [dbo].[customer_id_seq]) FOR [id];",
+        "CREATE UNIQUE INDEX [customer_email_key] ON [dbo].[customer] ([email]) WHERE [email] IS NOT NULL;",
+        "CREATE INDEX [by_customer] ON [dbo].[orders] ([customer]);",
+        "FOREIGN KEY ([customer]) REFERENCES [dbo].[customer] ([id]);",
+        "-- public.orders: index \"by_note\" has column \"note\"",
+        "-- public.orders: constraint \"orders_id_check\"",
+    ] {
+        ensure!(printed.stdout.contains(statement), "{statement}: {printed}");
+    }
+    let printed = json(&stage.product.succeed(&["plan", "--post-load", "-o", "json"]).await?)?;
+    assert_eq!(printed["statements"][0]["kind"], "sequence");
+    assert_eq!(printed["notes"][0]["table"]["name"], "orders");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_pipeline_lives_and_leaves_nothing() -> Result<()> {
     let mut stage = Stage::start("life").await?;
     let sql = "CREATE TABLE t (id int PRIMARY KEY, v text); INSERT INTO t VALUES (1, 'a')";
