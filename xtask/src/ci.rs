@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::source::Workspace;
-use crate::{Complaint, layers, reference, size, words};
+use crate::{Complaint, codes, layers, reference, size, words};
 
 /// Where the set-up script puts development tools.
 const TOOLS: &str = ".cache/venv/bin";
@@ -17,10 +17,11 @@ const TOOLS: &str = ".cache/venv/bin";
 #[expect(clippy::print_stdout, reason = "the terminal is this program's only output")]
 pub(crate) fn run(workspace: &Workspace) -> Result<Vec<Complaint>> {
     let mut complaints = Vec::new();
-    let own: [(&str, Vec<Complaint>); 4] = [
+    let own: [(&str, Vec<Complaint>); 5] = [
         ("layers", layers::check(workspace)?),
         ("size", size::check(workspace)?),
         ("words", words::check(workspace)?),
+        ("codes", codes::check(workspace)?),
         ("reference", reference::check(workspace)?),
     ];
     for (name, found) in own {

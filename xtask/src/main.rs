@@ -3,10 +3,12 @@
 //! - `layers`: which crate and which module may know which other, and who may do what
 //! - `size`: the wall of 500 lines a file
 //! - `words`: words that have no place in the product
+//! - `codes`: that each code of the register is named by a test
 //! - `reference`: the generated pages of `docs/reference`
 //! - `ci`: all of them, with formatter, clippy, licences and documentation
 
 mod ci;
+mod codes;
 mod layers;
 mod reference;
 mod size;
@@ -39,6 +41,8 @@ enum Command {
     Size,
     /// Check that no file says what has no place in the product.
     Words,
+    /// Check that each code of the register is named by a test.
+    Codes,
     /// Check that the generated pages of docs/reference are current.
     Reference {
         /// Write them instead.
@@ -99,6 +103,7 @@ fn run(command: Command) -> Result<Vec<Complaint>> {
         Command::Layers => layers::check(&workspace),
         Command::Size => size::check(&workspace),
         Command::Words => words::check(&workspace),
+        Command::Codes => codes::check(&workspace),
         Command::Reference { write: true } => reference::write(&workspace).map(|()| Vec::new()),
         Command::Reference { write: false } => reference::check(&workspace),
         Command::Ci => ci::run(&workspace),

@@ -40,12 +40,7 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let begun = Instant::now();
-    let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-    let mut response = match tokio::time::timeout(LIMIT, work).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_panic)) => ApiError::Internal.into_response(),
-        Err(_elapsed) => ApiError::TooSlow.into_response(),
-    };
+    let mut response = answered(next.run(request), LIMIT).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         *response.body_mut() = Body::from(problem.render(&path, &id));
         let kind = HeaderValue::from_static("application/problem+json");
@@ -61,6 +56,15 @@ pub(crate) async fn frame(State(app): State<App>, request: Request, next: Next) 
     app.metrics().answered(route, method.as_str(), status, took);
     tracing::debug!(request_id = %id, %method, route, status, ms, "answered");
     response
+}
+
+/// The answer of a handler, whatever becomes of it.
+async fn answered(handler: impl Future<Output = Response>, limit: Duration) -> Response {
+    match tokio::time::timeout(limit, AssertUnwindSafe(handler).catch_unwind()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_panic)) => ApiError::Internal.into_response(),
+        Err(_elapsed) => ApiError::TooSlow.into_response(),
+    }
 }
 
 /// Adds the headers of every answer to those that it has.
@@ -95,6 +99,20 @@ fn request_id(given: Option<&HeaderValue>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::future::BoxFuture;
+
+    #[tokio::test]
+    async fn handlers_that_break_down_or_take_too_long_are_answered_for() {
+        let check = async |handler, expected: (u16, &str)| {
+            let mut response = answered(handler, Duration::from_millis(10)).await;
+            let problem = response.extensions_mut().remove::<Problem>().unwrap();
+            let body: serde_json::Value = serde_json::from_slice(&problem.render("/", "id")).unwrap();
+            assert_eq!((response.status().as_u16(), body["code"].as_str()), (expected.0, Some(expected.1)));
+        };
+        let broken: BoxFuture<'static, Response> = Box::pin(async { panic!("a defect") });
+        check(broken, (500, "INTERNAL")).await;
+        check(Box::pin(std::future::pending()), (503, "REQUEST_TIMEOUT")).await;
+    }
 
     #[test]
     fn an_id_is_taken_over_if_it_cannot_mislead() {

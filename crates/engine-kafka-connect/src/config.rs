@@ -126,3 +126,45 @@ impl Spec {
         self.sink_connectors.iter().chain([&self.source_connector])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_model::{Checkpoint, Fault, Lineage, Lsn};
+
+    #[test]
+    fn a_state_that_another_version_wrote_is_refused() {
+        let lineage = Lineage {
+            system_identifier: "7".to_owned(),
+            timeline: 1,
+            database_oid: 5,
+            slot: "s".to_owned(),
+            publication: "p".to_owned(),
+            publication_oid: 9,
+        };
+        let pipeline = "shop".to_owned();
+        let state = |spec: &str| PipelineState {
+            checkpoint: Checkpoint {
+                pipeline: pipeline.clone(),
+                epoch: 1,
+                batch_seq: 0,
+                applied_lsn: Lsn::new(1),
+                lineage: lineage.clone(),
+            },
+            owner: String::new(),
+            commit_time_us: None,
+            slot_is_ours: true,
+            publication_is_ours: true,
+            transactions_applied: 0,
+            changes_applied: 0,
+            spec: Some(spec.to_owned()),
+            lag: None,
+            updated_at_us: 0,
+            read_at_us: 0,
+            tables: Vec::new(),
+        };
+        let code = |spec: &str| Spec::of(&state(spec)).unwrap_err().code();
+        assert_eq!(code(r#"{"engine":"kafka-connect"}"#), "PIPELINE_SPEC");
+        assert_eq!(code(r#"{"engine":"native"}"#), "ENGINE_MISMATCH");
+    }
+}

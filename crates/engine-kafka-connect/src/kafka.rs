@@ -464,6 +464,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn answers_that_are_none_are_named() {
+        // A broker of Kafka would not: something else listens there, or something between us shortens answers.
+        let bootstrap = broker(|port| {
+            let mut cut = metadata_answer(i32::from(port));
+            cut.pop();
+            vec![cut]
+        })
+        .await;
+        assert_eq!(admin(bootstrap).topics().await.unwrap_err().code(), "KAFKA_PROTOCOL");
+        // What the one says who could not prove that it knows the password is tested with SCRAM itself.
+        let admin = admin(Bootstrap::parse("kafka:9092").unwrap());
+        let unproven = admin.named(&("kafka".to_owned(), 9092), Trouble::Unproven);
+        assert_eq!(unproven.code(), "KAFKA_IMPOSTOR");
+        assert!(unproven.hint().contains("the password was not sent"));
+    }
+
+    #[tokio::test]
     async fn topics_are_deleted_by_the_controller() {
         let bootstrap = broker(|port| {
             vec![metadata_answer(i32::from(port)), deleted_answer(&[("a", 0), ("b", UNKNOWN_TOPIC)])]

@@ -435,6 +435,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pipeline_has_tables() {
+        let codes: Vec<String> = check_tables(&[]).into_iter().map(|finding| finding.code).collect();
+        assert_eq!(codes, ["NO_TABLES"]);
+    }
+
+    #[test]
     fn a_pattern_without_a_table_is_found() {
         let (orders, items) = (QualifiedName::new("public", "orders"), QualifiedName::new("shop", "items"));
         let names = [&orders, &items];

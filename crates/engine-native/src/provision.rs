@@ -388,3 +388,19 @@ fn lineage(identity: &SourceIdentity, slot: String, publication: String, publica
         publication_oid,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use segcdc_model::Fault;
+
+    #[test]
+    fn names_that_cannot_be_shown_or_kept_are_refused() {
+        for name in ["shop", "é shop", &"x".repeat(MAX_PIPELINE_NAME)] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", " shop", "shop ", "a\nb", "a\u{7f}", &"x".repeat(MAX_PIPELINE_NAME + 1)] {
+            assert_eq!(check_name(name).unwrap_err().code(), "PIPELINE_NAME", "{name:?}");
+        }
+    }
+}

@@ -402,6 +402,28 @@ async fn operations_end_whatever_becomes_of_them() {
 }
 
 #[tokio::test]
+async fn operations_of_a_server_that_ended_have_failed() {
+    let bench = Bench::start().await;
+    let pipeline = bench.make("slow").await;
+    let request = VerifyRequest { tables: Vec::new(), limit: 10 };
+    let begun = bench.control.verify_pipeline(&bench.admin, pipeline, request).await.unwrap();
+    // What the next server does with the store before anything else.
+    let restarted = ErrorReport::of(&ControlError::Restarted, Trouble::Failed).to_json();
+    bench.control.store().fail_operations(&restarted).await.unwrap();
+    let found = bench.control.operation(&bench.admin, begun.id).await.unwrap();
+    assert_eq!(found.state, OperationState::Failed);
+    let error: Value = serde_json::from_str(&found.error.unwrap()).unwrap();
+    assert_eq!(error["code"], "SERVER_RESTARTED");
+}
+
+#[test]
+fn what_an_engine_reports_is_passed_on() {
+    let failed = ControlError::from(error("SLOT_LOST"));
+    assert_eq!(segcdc_model::Fault::code(&failed), "ENGINE_FAILED");
+    assert_eq!(segcdc_model::Fault::hint(&failed), "change the script");
+}
+
+#[tokio::test]
 async fn a_plan_is_what_was_agreed_to_or_is_refused() {
     let bench = Bench::start().await;
     let request = |tables: &[&str], plan_hash: Option<String>| PipelineRequest {

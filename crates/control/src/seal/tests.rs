@@ -98,6 +98,12 @@ fn what_is_no_key_is_refused_by_name() {
 }
 
 #[test]
+fn nothing_is_sealed_without_a_key() {
+    let error = Keyring(Vec::new()).seal(&Secret::new("hunter2".to_owned()), HERE).unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&crate::error::ControlError::from(error)), "SEAL_FAILED");
+}
+
+#[test]
 fn a_keyring_prints_no_key() {
     let line = line("k1");
     let printed = format!("{:?}", ring(&[&line]));

@@ -234,6 +234,30 @@ async fn a_store_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
+async fn a_store_whose_history_was_changed_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Location::Folder(folder.path().to_owned());
+    let (store, lock) = Store::open(&place).await.unwrap();
+    let Pool::Sqlite(pool) = &store.pool else { panic!("not SQLite") };
+    sqlx::query("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1")
+        .execute(pool)
+        .await
+        .unwrap();
+    store.close().await;
+    drop(lock);
+    let refused = Store::open(&place).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&refused), "STORE_MIGRATION");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_waited_for() {
+    let url = "postgres://nobody@127.0.0.1:1/store?sslmode=disable".to_owned();
+    let refused = Store::open(&Location::Postgres(segcdc_model::Secret::new(url))).await.unwrap_err();
+    let fault: &dyn segcdc_model::Fault = &refused;
+    assert_eq!((fault.code(), fault.disposition()), ("STORE_UNREACHABLE", segcdc_model::Disposition::Retry));
+}
+
+#[tokio::test]
 async fn a_file_of_something_else_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(

@@ -5,6 +5,8 @@ use std::fs;
 use segcdc_model::{Disposition, Fault};
 use segcdc_postgres::{Replication, Session, SourceConfig, SourceError, session};
 use segcdc_testkit::PostgresOptions;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::authority::{close, give_to_server};
 use crate::fixture::{PATIENCE, Source, ask, chain};
@@ -166,4 +168,44 @@ async fn sql_that_the_server_does_not_allow_is_not_taken_for_a_pooler() {
         assert_eq!(found, ("SOURCE_QUERY_UNSUPPORTED", Disposition::Halt), "{error:?}");
         assert!(chain(&error).contains(sqlstate) && !error.hint().contains("pooler"), "{}", chain(&error));
     }
+}
+
+/// The next message of a client, without its kind and length.
+async fn message_of(client: &mut TcpStream) -> Vec<u8> {
+    client.read_u8().await.unwrap();
+    let length = client.read_u32().await.unwrap();
+    let mut body = vec![0; length as usize - 4];
+    client.read_exact(&mut body).await.unwrap();
+    body
+}
+
+/// A request for authentication: its number, and what belongs to it.
+async fn ask_client(client: &mut TcpStream, number: u32, body: &[u8]) {
+    client.write_u8(b'R').await.unwrap();
+    client.write_u32(u32::try_from(body.len()).unwrap() + 8).await.unwrap();
+    client.write_u32(number).await.unwrap();
+    client.write_all(body).await.unwrap();
+}
+
+/// Somebody who took the server's place knows no more of the password than that there is one.
+#[tokio::test]
+async fn server_that_cannot_prove_the_password_is_refused() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let impostor = tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let length = client.read_u32().await.unwrap();
+        client.read_exact(&mut vec![0; length as usize - 4]).await.unwrap();
+        ask_client(&mut client, 10, b"SCRAM-SHA-256\0\0").await;
+        let first = message_of(&mut client).await;
+        let nonce = String::from_utf8_lossy(&first).rsplit_once("r=").unwrap().1.to_owned();
+        ask_client(&mut client, 11, format!("r={nonce}and,s=c2FsdA==,i=4096").as_bytes()).await;
+        message_of(&mut client).await;
+        let signature = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        ask_client(&mut client, 12, format!("v={signature}").as_bytes()).await;
+    });
+    let url = format!("postgres://someone:sekret@127.0.0.1:{port}/app?sslmode=disable");
+    let error = session::connect(&SourceConfig::parse(&url).unwrap()).await.unwrap_err();
+    assert_eq!((error.code(), error.disposition()), ("AUTH_SERVER_NOT_AUTHENTIC", Disposition::Halt));
+    impostor.await.unwrap();
 }

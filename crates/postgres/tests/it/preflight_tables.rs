@@ -86,6 +86,19 @@ async fn partitions_must_name_rows_as_their_root_does() {
 }
 
 #[tokio::test]
+async fn what_single_partitions_do_unseen_is_told() {
+    let setup = "CREATE TABLE root (id int PRIMARY KEY) PARTITION BY LIST (id); \
+         CREATE TABLE leaf PARTITION OF root DEFAULT; CREATE TABLE plain (id int PRIMARY KEY)";
+    let source = Source::shared("unsent", setup).await;
+    let found = problems(&source.session, &source.request(&["root", "plain"]).await).await;
+    let told = with_code(&found, "PARTITION_CHANGES_UNSENT").unwrap();
+    assert_eq!(told.severity, Severity::Warning);
+    assert!(told.detail.contains("public.root") && !told.detail.contains("plain"), "{told:?}");
+    let found = problems(&source.session, &source.request(&["plain"]).await).await;
+    assert!(with_code(&found, "PARTITION_CHANGES_UNSENT").is_none());
+}
+
+#[tokio::test]
 async fn named_publication_must_publish_everything() {
     let setup = "CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY); \
          CREATE TABLE root (id int PRIMARY KEY) PARTITION BY LIST (id); \

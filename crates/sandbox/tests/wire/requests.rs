@@ -59,6 +59,16 @@ async fn errors_leave_the_connection_usable() {
 }
 
 #[tokio::test]
+async fn a_connection_that_was_lost_says_so() {
+    let mut sandbox = sandbox().await;
+    let mut connection = connect(&sandbox).await;
+    sandbox.kill().unwrap();
+    assert_eq!(connection.batch("SELECT 1").await.unwrap_err().code(), "TARGET_CONNECTION_LOST");
+    // Nothing is sent any more.
+    assert_eq!(connection.batch("SELECT 1").await.unwrap_err().code(), "TARGET_CONNECTION_CLOSED");
+}
+
+#[tokio::test]
 async fn attention_stops_a_request_that_waits_for_a_lock() {
     let sandbox = sandbox().await;
     let mut holder = connect(&sandbox).await;

@@ -17,6 +17,7 @@ async fn up(stage: &mut Stage, how: &str) -> Result<(u64, u64, Duration)> {
     let finished =
         stage.product.succeed(&["up", "--yes", "--until-caught-up", "--recover", how, "-o", "json"]).await?;
     let elapsed = begun.elapsed();
+    ensure!(finished.stdout.contains("COPIED_AGAIN"), "what is done to the tables is said: {finished}");
     let last = finished.stdout.lines().last().context("no summary")?;
     let summary: Value = serde_json::from_str(last).with_context(|| last.to_owned())?;
     let copied = |what: &str| summary["copied"][what].as_u64().with_context(|| summary.to_string());

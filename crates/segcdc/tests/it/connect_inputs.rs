@@ -153,6 +153,9 @@ async fn what_answers_as_no_worker_does_is_named() {
         ends(&plan(&worker.url(), &[]), code, exit, &name);
     }
     assert_eq!(other.met(), 0);
+    // One that speaks HTTP where HTTPS is asked for.
+    let plain = other.url().replace("http://", "https://");
+    ends(&plan(&plain, &[]), "CONNECT_TLS", 3, &plain);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

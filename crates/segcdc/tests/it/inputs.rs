@@ -69,6 +69,41 @@ fn servers_that_say_nothing() {
 }
 
 #[test]
+fn authorities_that_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, empty) = (folder.path().join("missing.pem"), folder.path().join("empty.pem"));
+    fs::write(&empty, "no certificate").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for file in [&missing, &empty] {
+        let file = file.display();
+        let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=strict&ca_file={file}");
+        check(&["status"], SOURCE, &target, (2, "TARGET_CA_FILE"));
+        let source =
+            format!("postgres://app:sekret@127.0.0.1:{port}/d?sslmode=verify-full&sslrootcert={file}");
+        check(&["doctor"], &source, TARGET, (2, "CA_INVALID"));
+    }
+}
+
+#[test]
+fn a_system_without_authorities() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program();
+    command
+        .args(["doctor", "-o", "json"])
+        .env(
+            "SEGCDC_SOURCE_URL",
+            "postgres://app:sekret@127.0.0.1:1/d?sslmode=verify-full&sslrootcert=system",
+        )
+        .env("SEGCDC_TARGET_URL", TARGET)
+        .env("SSL_CERT_DIR", folder.path())
+        .env("SSL_CERT_FILE", folder.path().join("none.pem"));
+    let ended = Ended::of(command, "");
+    assert_eq!(ended.json()["error"]["code"], "CA_MISSING", "{} {}", ended.stdout, ended.stderr);
+    keeps_secrets(&ended);
+}
+
+#[test]
 fn targets_that_are_no_sql_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
