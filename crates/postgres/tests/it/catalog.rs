@@ -249,7 +249,7 @@ async fn what_tables_have_besides_rows_and_keys_is_read() {
 
     let defaults: Vec<_> =
         child.defaults.iter().map(|default| (default.attnum, &*default.expression)).collect();
-    assert_eq!(defaults, [(1, "nextval('child_id_seq'::regclass)"), (5, "now()")]);
+    assert_eq!(defaults, [(1, "nextval('public.child_id_seq'::regclass)"), (5, "now()")]);
     let serial = child.defaults[0].sequence.as_ref().unwrap();
     assert_eq!((serial.name.to_string().as_str(), serial.next), ("public.child_id_seq", Some(1)));
     assert_eq!(child.checks, [("child_n_check".to_owned(), "CHECK ((n > 0))".to_owned())]);
