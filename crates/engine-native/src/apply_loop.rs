@@ -14,23 +14,26 @@
 //!
 //! Nothing is acknowledged that the target's checkpoint row does not hold ([`segcdc_plan::acknowledgeable`]).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use segcdc_model::mutant::{Mutant, is_planted};
-use segcdc_model::{Checkpoint, Lsn, Phase};
-use segcdc_plan::{StreamState, TableSet, acknowledgeable};
-use segcdc_postgres::{Replication, Session, StreamOptions, catalog};
-use segcdc_sqlserver::{PartialTransaction, Target};
+use segcdc_model::{Checkpoint, Lsn, Phase, TablePhase};
+use segcdc_plan::{StreamState, TablePlan, TableSet, acknowledgeable};
+use segcdc_postgres::{FieldForm, Replication, Session, StreamOptions, catalog};
+use segcdc_sqlserver::{PartialTransaction, TableState, Target};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::watch::Watch;
+use crate::beside::Beside;
+use crate::beside::order::Order;
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
+use crate::examine::Examiner;
 use crate::failpoint::{Failpoint, hit};
 use crate::known;
 use crate::ports::{Live, Ports, SourcePort, StreamPort, TargetPort};
@@ -41,6 +44,7 @@ use crate::source_clock::SourceClock;
 mod apply;
 mod chunked;
 mod describe;
+mod hand_over;
 mod intake;
 mod large_report;
 mod parts;
@@ -51,15 +55,22 @@ mod slot_watch;
 mod source;
 mod timeline;
 mod watch;
+mod wishes;
 
 /// Time between two looks at how large the transaction is that is being received.
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Time between two looks at what is asked of tables.
+const WISHES: Duration = Duration::from_secs(1);
 
 /// How long a batch that is being applied may go on when the run is to end.
 const LAST_BATCH: Duration = Duration::from_secs(4);
 
 /// How long the end of the stream may take.
 const LAST_WORDS: Duration = Duration::from_secs(4);
+
+/// A table that is to be copied, and what the state says of it.
+pub(crate) type Unfinished = (Arc<TablePlan>, TableState);
 
 /// What following needs.
 pub(crate) struct Follow<'a> {
@@ -68,6 +79,10 @@ pub(crate) struct Follow<'a> {
     pub(crate) source: &'a Session,
     pub(crate) target: &'a mut Target,
     pub(crate) tables: TableSet,
+    /// Tables that are to be copied meanwhile.
+    pub(crate) unfinished: Vec<Unfinished>,
+    /// Paused tables, and whether changes of them were left out.
+    pub(crate) paused: HashMap<u32, bool>,
 }
 
 /// The state of the loop.
@@ -90,6 +105,16 @@ struct Loop<'a, P: Ports> {
     /// The large transaction that was seen last, and when it was first seen.
     large_since: Option<(u32, Instant)>,
     examiner: Examiner<'a, P::Source>,
+    /// The form in which the stream sends fields.
+    form: FieldForm,
+    /// What is being copied beside the stream.
+    beside: Option<Beside>,
+    /// What is to be copied next.
+    orders: Vec<Order>,
+    /// Paused tables, and whether changes of them were left out.
+    paused: HashMap<u32, bool>,
+    /// Wishes for tables that were not settled when they were last looked at; `None` before the first time.
+    wishes: Option<usize>,
 }
 
 // === impl Follow ===
@@ -100,13 +125,14 @@ impl Follow<'_> {
     /// # Errors
     /// Trouble to wait out, and what a person has to act on. What was acknowledged is in the target in any case.
     pub(crate) async fn run(self) -> Result<Outcome, EngineError> {
-        let Follow { context, memory, source, target, mut tables } = self;
+        let Follow { context, memory, source, target, mut tables, unfinished, paused } = self;
         let checkpoint = memory.checkpoint()?.clone();
         read_letters(target, &checkpoint.pipeline, &mut tables).await?;
         known::complete(context, memory, (source, target), &mut tables).await?;
         target.ensure_slot_watch().await?;
         target.begin_large_transactions(&checkpoint.pipeline, checkpoint.epoch).await?;
         target.ensure_partial_transactions().await?;
+        target.ensure_table_wishes().await?;
         let partial = target.partial_transaction(&checkpoint).await?;
         let applied = begin_at(&checkpoint, memory);
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
@@ -152,9 +178,14 @@ impl Follow<'_> {
             partial,
             large_since: None,
             examiner,
+            form,
+            beside: None,
+            orders: Vec::new(),
+            paused,
+            wishes: None,
         };
         let end = tokio::select! {
-            end = following.run() => end,
+            end = following.run(unfinished) => end,
             never = large_report::report(context, write_path, checkpoint.epoch) => match never {},
         };
         following.close(end).await
@@ -165,8 +196,11 @@ impl Follow<'_> {
 
 impl<P: Ports> Loop<'_, P> {
     /// Follows until there is a reason to stop. The stream is still open then.
-    async fn run(&mut self) -> Result<Outcome, EngineError> {
+    async fn run(&mut self, unfinished: Vec<Unfinished>) -> Result<Outcome, EngineError> {
+        self.take_up(unfinished).await?;
         let shutdown = self.context.shutdown.clone();
+        let mut wishes = interval(WISHES);
+        wishes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeats = interval(self.context.config.heartbeat);
         heartbeats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(LOOK);
@@ -178,12 +212,14 @@ impl<P: Ports> Loop<'_, P> {
                     return Ok(Outcome::Stopped { applied_lsn: self.applied()? });
                 }
                 _ = heartbeats.tick() => self.heartbeat().await?,
+                _ = wishes.tick() => self.look_at_wishes().await?,
                 _ = looks.tick() => self.look(),
                 () = self.intake.receive(), if self.intake.has_room() => {}
                 () = std::future::ready(()), if !self.intake.has_room() => {}
             }
             self.intake.drain();
             self.apply_next().await?;
+            self.look_beside().await?;
             self.settle_idle().await?;
             self.intake.check_end()?;
             if let Some(outcome) = self.reached()? {
@@ -249,7 +285,8 @@ impl<P: Ports> Loop<'_, P> {
             });
         }
         let wanted = self.context.config.until_caught_up || self.context.config.until_loaded;
-        let reached = self.memory.goal.is_some_and(|goal| applied >= goal);
+        let all_done = self.beside.is_none() && self.orders.is_empty() && self.wishes == Some(0);
+        let reached = self.memory.goal.is_some_and(|goal| applied >= goal) && all_done;
         Ok((wanted && reached).then_some(Outcome::CaughtUp { applied_lsn: applied }))
     }
 
@@ -261,7 +298,11 @@ impl<P: Ports> Loop<'_, P> {
         self.show_position();
         let checkpoint = self.memory.checkpoint()?;
         for (oid, error) in self.source.look(&mut self.watch, checkpoint, &self.tables).await? {
-            self.set_aside(oid, &error).await?;
+            if self.paused.contains_key(&oid) {
+                self.fall_behind(oid, &error.to_string()).await?;
+            } else {
+                self.set_aside(oid, &error).await?;
+            }
         }
         self.write_lag().await?;
         self.write_slot_watch().await
@@ -324,6 +365,9 @@ impl<P: Ports> Loop<'_, P> {
 
     /// Ends the stream, whatever the reason: the last acknowledgement is sent and the slot is free.
     async fn close(mut self, end: Result<Outcome, EngineError>) -> Result<Outcome, EngineError> {
+        if let Some(beside) = self.beside.take() {
+            beside.give_up().await;
+        }
         let applied = self.applied()?;
         let covered = self.covered(applied);
         if end.is_ok() && covered > applied {
@@ -376,8 +420,14 @@ async fn read_letters(target: &mut Target, pipeline: &str, tables: &mut TableSet
     Ok(())
 }
 
+/// The tables that are paused, and whether changes of them were left out.
+pub(crate) fn paused(tables: &[Unfinished]) -> HashMap<u32, bool> {
+    let paused = tables.iter().filter(|(_, state)| state.phase == TablePhase::Paused);
+    paused.map(|(_, state)| (state.source_oid, state.error.is_some())).collect()
+}
+
 /// The tables as the planner wants them.
-pub(crate) fn table_set(tables: &[(Arc<segcdc_plan::TablePlan>, segcdc_sqlserver::TableState)]) -> TableSet {
+pub(crate) fn table_set(tables: &[Unfinished]) -> TableSet {
     tables
         .iter()
         .map(|(plan, state)| segcdc_plan::TableEntry {

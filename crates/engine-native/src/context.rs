@@ -57,20 +57,26 @@ impl Context {
                 .iter()
                 .map(|table| {
                     let known = snapshot.tables.iter().find(|known| known.source_oid == table.source_oid);
-                    TableProgress {
-                        source_oid: table.source_oid,
-                        source: table.source.clone(),
-                        target: table.target.clone(),
-                        phase: table.phase,
-                        rows_copied: table.rows_copied,
-                        bytes_copied: table.bytes_copied,
-                        estimated_rows: table.estimated_rows,
-                        changes_applied: known.map_or(0, |known| known.changes_applied),
-                        error: table.error.clone(),
-                    }
+                    shown(table, known.map_or(0, |known| known.changes_applied))
                 })
                 .collect();
         });
+    }
+
+    /// Shows a table in the place of the one that was known by `before`, or as a new one.
+    pub(crate) fn show_table(&self, before: u32, table: &TableState) {
+        self.progress.update(|snapshot| {
+            let known = snapshot.tables.iter().position(|known| known.source_oid == before);
+            match known.and_then(|at| snapshot.tables.get_mut(at)) {
+                Some(known) => *known = shown(table, known.changes_applied),
+                None => snapshot.tables.push(shown(table, 0)),
+            }
+        });
+    }
+
+    /// Shows a table no more.
+    pub(crate) fn hide_table(&self, source_oid: u32) {
+        self.progress.update(|snapshot| snapshot.tables.retain(|table| table.source_oid != source_oid));
     }
 
     /// Shows the phase of one table.
@@ -162,6 +168,21 @@ impl Memory {
         if let Some(held) = &mut self.held {
             held.abandon();
         }
+    }
+}
+
+/// How a table is shown.
+fn shown(table: &TableState, changes_applied: u64) -> TableProgress {
+    TableProgress {
+        source_oid: table.source_oid,
+        source: table.source.clone(),
+        target: table.target.clone(),
+        phase: table.phase,
+        rows_copied: table.rows_copied,
+        bytes_copied: table.bytes_copied,
+        estimated_rows: table.estimated_rows,
+        changes_applied,
+        error: table.error.clone(),
     }
 }
 

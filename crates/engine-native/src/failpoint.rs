@@ -32,6 +32,13 @@ pub(crate) enum Failpoint {
     AfterGivenUp,
     BeforeResyncStored,
     AfterResyncStored,
+    BesideStopped,
+    BesideCopied,
+    BesideReplaced,
+    BesideCaughtUp,
+    BesideHandedOver,
+    AfterPaused,
+    AfterUnpublished,
 }
 
 /// Dies here if it was asked for.
@@ -88,6 +95,13 @@ mod enabled {
             Failpoint::AfterGivenUp => "after_given_up",
             Failpoint::BeforeResyncStored => "before_resync_stored",
             Failpoint::AfterResyncStored => "after_resync_stored",
+            Failpoint::BesideStopped => "beside_stopped",
+            Failpoint::BesideCopied => "beside_copied",
+            Failpoint::BesideReplaced => "beside_replaced",
+            Failpoint::BesideCaughtUp => "beside_caught_up",
+            Failpoint::BesideHandedOver => "beside_handed_over",
+            Failpoint::AfterPaused => "after_paused",
+            Failpoint::AfterUnpublished => "after_unpublished",
         }
     }
 }

@@ -38,10 +38,15 @@ pub(crate) fn current_plan(
     followed: Option<&KnownTable>,
     naming: &Naming,
 ) -> Result<TablePlan, PlanError> {
-    match followed.filter(|_| state.phase == TablePhase::Streaming) {
+    match followed.filter(|_| keeps_its_place(state.phase)) {
         Some(followed) if is_money_as_known(&followed.source, table) => followed.plan(naming, &state.target),
         _ => table_plan(table, naming),
     }
+}
+
+/// Whether changes of a table are applied, or will be from where it stands.
+fn keeps_its_place(phase: TablePhase) -> bool {
+    matches!(phase, TablePhase::Streaming | TablePhase::Paused)
 }
 
 /// Whether each column that is `money` in both has as many digits now as it is known to have.
@@ -66,7 +71,7 @@ pub(crate) async fn complete(
 ) -> Result<(), EngineError> {
     let checkpoint = memory.checkpoint()?;
     let mut stored = target.known_tables(&checkpoint.pipeline).await?;
-    let live = tables.iter().filter(|entry| entry.phase == TablePhase::Streaming);
+    let live = tables.iter().filter(|entry| keeps_its_place(entry.phase));
     let live: Vec<_> = live.map(|entry| std::sync::Arc::clone(&entry.plan)).collect();
     for plan in live {
         let oid = plan.source.oid;

@@ -14,7 +14,9 @@
 //! - [`config`], [`progress`], [`error`]: what goes in, what is seen, what can go wrong
 //! - [`mod@preflight`], [`mod@run`], [`mod@status`], [`mod@down`]: the four things that an engine does
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
-//! - `table_sync`, `apply_loop`: copying and following
+//! - `table_sync`, `apply_loop`: copying and following; `beside`: copying while the others are followed
+//! - [`wish`]: what a person asks of single tables meanwhile
+//! - `examine`: what a description of a table in the stream means
 //! - `known`: what tables were when they were copied, and are at the checkpoint
 //! - `rules_in_force`: what the user says of tables and columns, now and before
 //! - `ports`: what the apply loop does to the outside
@@ -41,10 +43,13 @@ pub mod resync;
 pub mod run;
 pub mod status;
 pub mod verify;
+pub mod wish;
 
 mod apply_loop;
+mod beside;
 mod claim;
 mod context;
+mod examine;
 mod failpoint;
 mod give_up;
 mod known;
@@ -92,3 +97,6 @@ pub use verify::{
     RepairMode, RepairReport, RepairedRows, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
 };
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};
+pub use wish::{
+    Choice, ListedTable, Wish, WishReport, WishedTable, ask, is_running, list as list_tables, wait,
+};

@@ -5,13 +5,17 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, TablePhase};
+use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 use segcdc_plan::{ApplyPlan, TablePlan, TableSet};
 use segcdc_postgres::{OpenSummary, Session, SourceError, StreamEvent, TransactionStream};
 use segcdc_sqlserver::{Alteration, Lag, PartialTransaction, PartsApply, SlotWatch, Target, TargetError};
 
 use crate::error::EngineError;
 use crate::source_clock::SourceClock;
+
+mod tables;
+
+pub(crate) use tables::TablesPort;
 
 /// A source, what comes from it, and a target.
 pub(crate) trait Ports {
@@ -48,6 +52,14 @@ pub(crate) trait SourcePort {
     /// What the catalog says of a table; `None` when it was dropped.
     async fn table_in_detail(&self, oid: u32) -> Result<Option<CatalogTable>, SourceError>;
 
+    /// Takes a table out of a publication of ours. Returns what became of it, for people.
+    async fn unpublish(
+        &self,
+        publication: &str,
+        oid: u32,
+        name: &QualifiedName,
+    ) -> Result<String, EngineError>;
+
     /// What the state is to hold of a slot that nobody reads any more.
     async fn look_at_rest(
         &self,
@@ -78,7 +90,7 @@ pub(crate) trait StreamPort {
 }
 
 /// A session with the target. See [`Target`] and [`segcdc_sqlserver::apply()`].
-pub(crate) trait TargetPort {
+pub(crate) trait TargetPort: TablesPort {
     /// A target transaction that takes parts.
     type Parts<'t>: PartsPort
     where

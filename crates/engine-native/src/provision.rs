@@ -25,7 +25,7 @@ use segcdc_sqlserver::state::MAX_PIPELINE_NAME;
 use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
 
 use crate::config::{EngineConfig, SnapshotMode};
-use crate::context::{Context, Memory};
+use crate::context::{Context, Memory, needs_copy};
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::preflight::{self, Selection};
@@ -225,7 +225,7 @@ impl Setup<'_> {
         memory.set_lineage(target, &lineage, start).await?;
         hit(Failpoint::AfterLineage);
         if mode == SnapshotMode::None {
-            make_live(memory, target, &mut tables, start).await?;
+            make_live(self.context, memory, target, (&mut tables, start), &[]).await?;
         }
         Ok(Provisioned { tables, snapshot })
     }
@@ -358,23 +358,31 @@ async fn identify(config: &EngineConfig, source: &Session) -> Result<SourceIdent
     Ok(SourceIdentity { timeline, ..catalog::identity(source).await? })
 }
 
-/// Declares tables live that are not copied: the target is taken to hold them as of `start`.
+/// Declares tables live that are not copied: the target is taken to hold them as of `start`. Those stay what they are that
+/// are live, paused or quarantined already, and those of which a copy is `asked`.
 ///
 /// # Errors
 /// The target's.
 pub(crate) async fn make_live(
+    context: &Context,
     memory: &Memory,
     target: &mut Target,
-    tables: &mut [(Arc<TablePlan>, TableState)],
-    start: Lsn,
+    (tables, start): (&mut [(Arc<TablePlan>, TableState)], Lsn),
+    asked: &[u32],
 ) -> Result<(), EngineError> {
-    for (plan, state) in tables.iter_mut() {
+    let mut states = Vec::new();
+    let is_meant = |state: &TableState| needs_copy(state) && !asked.contains(&state.source_oid);
+    for (plan, state) in tables.iter_mut().filter(|(_, state)| is_meant(state)) {
         target.build_key(plan).await?;
         state.phase = TablePhase::Streaming;
-        state.sync_lsn = start;
+        (state.sync_lsn, state.error) = (start, None);
+        states.push(state.clone());
     }
-    let states: Vec<TableState> = tables.iter().map(|(_, state)| state.clone()).collect();
-    Ok(target.set_tables(memory.checkpoint()?, &states).await?)
+    target.set_tables(memory.checkpoint()?, &states).await?;
+    for state in &states {
+        context.show_phase(state.source_oid, state.phase, None);
+    }
+    Ok(())
 }
 
 /// The lineage of a pipeline at this source.

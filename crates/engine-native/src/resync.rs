@@ -26,7 +26,7 @@ use crate::down::refuse_in_use;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
-use crate::preflight::judge;
+use crate::preflight::{LeftOut, judge};
 use crate::provision::decide::is_copy_only;
 use crate::published;
 use crate::rules_in_force;
@@ -122,7 +122,7 @@ fn chosen<'a>(state: &'a PipelineState, patterns: &'a [Pattern]) -> impl Iterato
 }
 
 /// The plan of a table as it is now: the one with its OID, or the one that was made anew under its name.
-async fn current_plan(
+pub(crate) async fn current_plan(
     config: &EngineConfig,
     source: &Session,
     known: &TableState,
@@ -134,18 +134,21 @@ async fn current_plan(
     }
     let (oid, table) = (known.source_oid, known.source.clone());
     let found = found.ok_or(EngineError::TableDropped { oid, table })?;
-    judge(&found, &naming(config), None).map_err(|left_out| {
-        let detail = format!("{}: {}", left_out.table, left_out.detail);
-        let mut finding = Finding::failure("engine.tables", Side::Source, &left_out.code, detail);
-        finding = finding.hint(left_out.hint);
-        finding.fix_sql.extend(left_out.fix_sql);
-        EngineError::Preflight { findings: vec![finding] }
-    })
+    judge(&found, &naming(config), None).map_err(|left_out| refused(*left_out))
+}
+
+/// A table that was named and cannot be replicated.
+pub(crate) fn refused(left_out: LeftOut) -> EngineError {
+    let detail = format!("{}: {}", left_out.table, left_out.detail);
+    let mut finding = Finding::failure("engine.tables", Side::Source, &left_out.code, detail);
+    finding = finding.hint(left_out.hint);
+    finding.fix_sql.extend(left_out.fix_sql);
+    EngineError::Preflight { findings: vec![finding] }
 }
 
 /// Puts tables that were taken out of our own publication, or were made anew, back into it, and has it send the columns that
 /// are wanted now. Returns the publication, `None` for a pipeline that has none.
-async fn publish(
+pub(crate) async fn publish(
     source: &Session,
     state: &PipelineState,
     wanted: &[(TableState, Arc<TablePlan>)],
@@ -185,7 +188,7 @@ async fn publish(
 }
 
 /// Whether the table gets another target table than it had.
-fn is_moved(known: &TableState, plan: &TablePlan) -> bool {
+pub(crate) fn is_moved(known: &TableState, plan: &TablePlan) -> bool {
     target_name::folded(&known.target) != target_name::folded(&plan.target)
 }
 
@@ -200,17 +203,17 @@ fn check_names(state: &PipelineState, wanted: &[(TableState, Arc<TablePlan>)]) -
 }
 
 /// What became of a target table.
-struct Shaped {
+pub(crate) struct Shaped {
     /// It has no rows of before.
     made_anew: bool,
     /// Made by us.
-    is_ours: bool,
+    pub(crate) is_ours: bool,
     /// It is still to be made, together with the state that knows it.
     is_missing: bool,
 }
 
 /// Gives the target table the wanted shape, unless it has a new name and is not there.
-async fn shape_target(
+pub(crate) async fn shape_target(
     target: &mut Target,
     known: &TableState,
     plan: &TablePlan,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segcdc_model::fault::chain;
-use segcdc_model::{Disposition, Fault, Lsn, Phase};
+use segcdc_model::{Disposition, Fault, Lsn, Phase, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::{catalog, publication, session, slot};
 use segcdc_sqlserver::Target;
 use tokio_util::sync::CancellationToken;
 
-use crate::apply_loop::{Follow, table_set};
+use crate::apply_loop::{Follow, paused, table_set};
 use crate::config::{EngineConfig, SnapshotMode};
 use crate::context::{Context, Memory, needs_copy};
 use crate::error::EngineError;
@@ -23,7 +23,8 @@ use crate::rules_in_force;
 use crate::slot_view::SlotView;
 use crate::slot_watch;
 use crate::startup;
-use crate::table_sync::{CopyEnd, copy_tables};
+use crate::table_sync::{CopyEnd, Live, Reading, copy_tables};
+use crate::wish;
 
 /// How long a run may take to end: what following needs for its last batch and its last words, and a second.
 const END: Duration = Duration::from_secs(9);
@@ -156,9 +157,10 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
     let tables = &mut provisioned.tables;
     if tables.iter().any(|(_, state)| needs_copy(state)) && config.snapshot == SnapshotMode::None {
         let applied = memory.checkpoint()?.applied_lsn;
-        provision::make_live(memory, &mut target, tables, applied).await?;
+        let asked = wish::copies(&mut target, &config.name).await?;
+        provision::make_live(context, memory, &mut target, (tables, applied), &asked).await?;
     }
-    if tables.iter().any(|(_, state)| needs_copy(state)) {
+    if tables.iter().any(|(_, state)| needs_copy(state)) && !can_be_beside(config, tables) {
         context.progress.update(|snapshot| snapshot.phase = Phase::Snapshot);
         let snapshot = match provisioned.snapshot.take() {
             Some(snapshot) => snapshot,
@@ -170,7 +172,9 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
         };
         let finished = count_finished(tables);
         let checkpoint = memory.checkpoint()?.clone();
-        let end = copy_tables(context, &checkpoint, (&source, &mut target), tables, &snapshot).await;
+        let servers = (&source, &mut target);
+        let end =
+            copy_tables(context, &checkpoint, servers, tables, Reading::of(&snapshot), Live::AtOnce).await;
         memory.advanced |= count_finished(tables) > finished;
         let snapshot_lsn = snapshot.lsn();
         snapshot.close().await;
@@ -191,8 +195,17 @@ async fn attempt(context: &Context, memory: &mut Memory) -> Result<Outcome, Engi
         }
         memory.goal = Some(goal);
     }
-    let tables = table_set(tables);
-    Box::pin(Follow { context, memory, source: &source, target: &mut target, tables }.run()).await
+    let unfinished = tables.iter().filter(|(_, state)| needs_copy(state)).cloned().collect();
+    let (paused, tables) = (paused(tables), table_set(tables));
+    let target = &mut target;
+    Box::pin(Follow { context, memory, source: &source, target, tables, unfinished, paused }.run()).await
+}
+
+/// Whether tables that are to be copied are copied while the others are followed: if there are others.
+fn can_be_beside(config: &EngineConfig, tables: &[(Arc<TablePlan>, segcdc_sqlserver::TableState)]) -> bool {
+    let follows = config.snapshot != SnapshotMode::Only && !config.until_loaded;
+    follows
+        && tables.iter().any(|(_, state)| matches!(state.phase, TablePhase::Streaming | TablePhase::Paused))
 }
 
 /// A pipeline that is set up and ours, and the sessions in which it is so.

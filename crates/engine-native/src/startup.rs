@@ -190,7 +190,9 @@ async fn table_facts(
         let followed = followed.get(&known.source_oid);
         let plan = table.map(|table| current_plan(known, &table, followed, &naming).map(Arc::new));
         let target_differences = match &plan {
-            Some(Ok(plan)) if known.phase != TablePhase::Quarantined => differences(target, plan).await?,
+            Some(Ok(plan)) if !matches!(known.phase, TablePhase::Paused | TablePhase::Quarantined) => {
+                differences(target, plan).await?
+            }
             _ => String::new(),
         };
         let printed_filter = match &plan {

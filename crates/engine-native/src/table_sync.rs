@@ -20,7 +20,8 @@ use std::time::Duration;
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase};
 use segcdc_plan::TablePlan;
-use segcdc_postgres::{ExportedSnapshot, Session, SourceError, slot};
+use segcdc_postgres::snapshot::Reader;
+use segcdc_postgres::{ExportedSnapshot, RowStream, Session, SourceError, slot};
 use segcdc_sqlserver::{LoadProgress, TableState, Target, WritePath};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -47,10 +48,28 @@ const LOOKS_A_WRITE: u32 = 4;
 /// Looks at the copies between two looks at the slot.
 const LOOKS_A_SLOT: u32 = 40;
 
+/// When a table that is copied becomes live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Live {
+    /// As soon as it is copied.
+    AtOnce,
+    /// When whoever has it copied says so: for the state it is being copied until then.
+    Later,
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    /// As of which everything is read.
+    snapshot: &'a ExportedSnapshot,
+    /// The rows of the only table, where reading them has begun.
+    begun: Option<RowStream>,
+}
+
 /// How a copy ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CopyEnd {
-    /// Every table is live or quarantined.
+    /// Every table is copied or quarantined; with [`Live::Later`], one that was rewritten behind the snapshot is neither.
     Finished,
     /// The run is to end; unfinished tables are copied by the next one.
     Stopped,
@@ -58,7 +77,7 @@ pub(crate) enum CopyEnd {
 
 /// Copies every table of `tables` that is not finished, and notes in it what became of each.
 ///
-/// The sessions are for the slot and for the state; loads have sessions of their own. `snapshot` must stay silent meanwhile.
+/// The sessions are for the slot and for the state; loads have sessions of their own. The snapshot must stay silent meanwhile.
 ///
 /// # Errors
 /// `FENCED`, and trouble that is not one table's alone.
@@ -67,9 +86,11 @@ pub(crate) async fn copy_tables(
     checkpoint: &Checkpoint,
     servers: (&Session, &mut Target),
     tables: &mut [(Arc<TablePlan>, TableState)],
-    snapshot: &ExportedSnapshot,
+    reading: Reading<'_>,
+    live: Live,
 ) -> Result<CopyEnd, EngineError> {
     let (source, target) = servers;
+    let Reading { snapshot, begun } = reading;
     let jobs = job::largest_first(tables, context.config.readers);
     let write_path = target.write_path();
     let mut copier = Copier {
@@ -84,6 +105,8 @@ pub(crate) async fn copy_tables(
         jobs,
         tasks: JoinSet::new(),
         postponed: None,
+        live,
+        begun,
     };
     let end = copier.run().await;
     copier.show();
@@ -122,6 +145,31 @@ struct Copier<'a> {
     tasks: JoinSet<Done>,
     /// Why a table waits for a newer snapshot.
     postponed: Option<EngineError>,
+    live: Live,
+    /// The rows of the only table, where reading them has begun.
+    begun: Option<RowStream>,
+}
+
+// === impl Reading ===
+
+impl<'a> Reading<'a> {
+    /// Nothing is read yet.
+    pub(crate) fn of(snapshot: &'a ExportedSnapshot) -> Self {
+        Reading { snapshot, begun: None }
+    }
+
+    /// Begins at once to read the only table that is copied: it is locked against being rewritten from here on.
+    ///
+    /// # Errors
+    /// The source's; `TABLE_REWRITTEN` when the table got a new file behind the snapshot.
+    pub(crate) async fn of_one(
+        snapshot: &'a ExportedSnapshot,
+        reader: Reader,
+        plan: &TablePlan,
+    ) -> Result<Self, EngineError> {
+        let begun = Some(work::begin_to_read(reader, snapshot.name(), plan).await?);
+        Ok(Reading { snapshot, begun })
+    }
 }
 
 // === impl Copier ===
@@ -136,7 +184,11 @@ impl Copier<'_> {
         loop {
             self.hand_out().await?;
             if self.tasks.is_empty() {
-                return self.postponed.take().map_or(Ok(CopyEnd::Finished), Err);
+                return match (self.postponed.take(), self.live) {
+                    (Some(error), Live::AtOnce) => Err(error),
+                    // Who hands the tables over sees which of them are not copied, and goes on with the others.
+                    (Some(_), Live::Later) | (None, _) => Ok(CopyEnd::Finished),
+                };
             }
             tokio::select! {
                 biased;
@@ -186,7 +238,9 @@ impl Copier<'_> {
     /// Marks a table as being copied, then empties it, unless it is to be compared.
     async fn begin(&mut self, at: usize) -> Result<(), EngineError> {
         let Some(job) = self.jobs.get_mut(at) else { return Ok(()) };
-        let wanted = self.context.config.recover == Recover::Repair && can_be_reconciled(&job.plan);
+        let is_begun = self.begun.is_some();
+        let wanted =
+            self.context.config.recover == Recover::Repair && can_be_reconciled(&job.plan) && !is_begun;
         // Without a key, which an interrupted load has dropped, nothing is known of the rows that are there.
         let reconciles = match wanted {
             true => self
@@ -196,10 +250,10 @@ impl Copier<'_> {
                 .is_some_and(|existing| existing.has_rows && !existing.key.is_empty()),
             false => false,
         };
-        if reconciles {
-            job.begin_to_reconcile();
-        } else {
-            job.begin(self.context.config.readers);
+        match (reconciles, is_begun) {
+            (true, _) => job.begin_to_reconcile(),
+            (false, true) => job.begin_whole(),
+            (false, false) => job.begin(self.context.config.readers),
         }
         self.state_session.set_table(self.checkpoint, &job.state).await?;
         let (table, oid) = (&job.plan.source.name, job.state.source_oid);
@@ -230,6 +284,11 @@ impl Copier<'_> {
             plan: Arc::clone(&job.plan),
             progress: Arc::clone(&job.progress),
             rows_loaded: job.rows_loaded,
+            live: self.live,
+            begun: match work {
+                Work::Load(_) => self.begun.take(),
+                Work::Reconcile | Work::Finish => None,
+            },
             work,
         };
         self.tasks.spawn(work::run(assignment, self.idle.pop()));
@@ -247,8 +306,11 @@ impl Copier<'_> {
                 let (oid, rows, bytes) =
                     (job.state.source_oid, job.state.rows_copied, job.state.bytes_copied);
                 tracing::info!(table = %job.plan.source.name, rows, "copied");
+                let live = self.live;
                 self.context.progress.update_table(oid, |table| {
-                    table.phase = TablePhase::Streaming;
+                    if live == Live::AtOnce {
+                        table.phase = TablePhase::Streaming;
+                    }
                     (table.rows_copied, table.bytes_copied) = (rows, bytes);
                 });
                 hit(Failpoint::AfterTableFinished);
@@ -330,7 +392,7 @@ impl Copier<'_> {
 }
 
 /// Whether only a newer snapshot helps, and only the table needs one.
-fn is_rewritten(error: &EngineError) -> bool {
+pub(crate) fn is_rewritten(error: &EngineError) -> bool {
     matches!(error, EngineError::Source(source) if matches!(**source, SourceError::TableRewritten { .. }))
 }
 

@@ -27,6 +27,8 @@ pub enum TablePhase {
     Copying,
     /// Live: changes with an end LSN above its sync LSN are applied.
     Streaming,
+    /// Set aside on request: its changes are not applied, and its rows stay as of its sync LSN.
+    Paused,
     /// Halted by a named error; its changes are not applied.
     Quarantined,
 }
@@ -40,6 +42,7 @@ impl TablePhase {
             TablePhase::Queued => "QUEUED",
             TablePhase::Copying => "COPYING",
             TablePhase::Streaming => "STREAMING",
+            TablePhase::Paused => "PAUSED",
             TablePhase::Quarantined => "QUARANTINED",
         }
     }
@@ -50,6 +53,7 @@ impl TablePhase {
             "QUEUED" => TablePhase::Queued,
             "COPYING" => TablePhase::Copying,
             "STREAMING" => TablePhase::Streaming,
+            "PAUSED" => TablePhase::Paused,
             "QUARANTINED" => TablePhase::Quarantined,
             _ => return None,
         })

@@ -69,6 +69,16 @@ impl TableSet {
         }
     }
 
+    /// Takes a table out, if it is there.
+    pub fn remove(&mut self, oid: u32) {
+        if let Some(entry) = self.by_oid.remove(&oid) {
+            let name = &entry.plan.source.name;
+            if self.oid_by_name.get(name) == Some(&oid) {
+                self.oid_by_name.remove(name);
+            }
+        }
+    }
+
     /// A description was looked into, and says of its table what `known` does.
     pub fn admit(&mut self, relation: &Arc<Relation>, known: KnownTable) {
         let Some(entry) = self.by_oid.get_mut(&relation.oid) else { return };

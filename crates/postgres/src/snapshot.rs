@@ -29,7 +29,7 @@ pub use range::{CopyRange, split};
 pub(crate) use request::source;
 pub use request::{CopyRequest, key_filter};
 pub use row_decoder::{CopyDecodeError, RowDecoder};
-pub use row_stream::{RowStream, copy};
+pub use row_stream::{Reader, RowStream, copy};
 
 /// A snapshot exported by creating a slot; lives as long as this value.
 #[derive(Debug)]

@@ -20,6 +20,9 @@ pub(crate) use crate::arguments::engine::{
 pub(crate) use crate::arguments::rules::RuleArguments;
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
+pub(crate) use crate::arguments::table::{
+    ByChoice, RemoveArguments, ResyncArguments, TableArguments, TableCommand,
+};
 pub(crate) use crate::arguments::up::{LargeTransactionsChoice, RecoverChoice, UpArguments};
 pub(crate) use crate::arguments::verify::VerifyArguments;
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
@@ -31,6 +34,7 @@ mod pace;
 mod rules;
 mod serve;
 mod steer;
+mod table;
 mod up;
 mod verify;
 mod wal;
@@ -145,7 +149,7 @@ pub(crate) enum Command {
     /// Compare source and target row by row, while changes flow; with --repair mend what differs
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArguments),
-    /// Work on single tables of the pipeline
+    /// Work on single tables of the pipeline, whether it runs or not
     Table {
         /// What to do.
         #[command(subcommand)]
@@ -201,38 +205,6 @@ pub(crate) enum Command {
         /// The shell
         shell: Shell,
     },
-}
-
-/// What to do with single tables.
-#[derive(Debug, Subcommand)]
-pub(crate) enum TableCommand {
-    /// Have tables copied again by the next `up`, of their present shape; the others stay as they are
-    #[command(
-        after_help = "Examples:\n  segcdc table resync --yes                    all that are quarantined\n  \
-                            segcdc table resync --tables public.orders   whatever it is\n\nThe pipeline must not run \
-                            meanwhile."
-    )]
-    Resync(ResyncArguments),
-}
-
-/// `segcdc table resync`
-#[derive(Debug, Clone, Args)]
-pub(crate) struct ResyncArguments {
-    /// The pipeline.
-    #[command(flatten)]
-    pub(crate) pipeline: PipelineArguments,
-    /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, the quarantined ones
-    #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
-    pub(crate) tables: Vec<String>,
-    /// Rules.
-    #[command(flatten)]
-    pub(crate) rules: RuleArguments,
-    /// Do not ask; needed without a terminal
-    #[arg(
-        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
-    pub(crate) yes: bool,
 }
 
 /// Which pipeline.

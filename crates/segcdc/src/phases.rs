@@ -18,6 +18,7 @@ pub(crate) fn table(phase: TablePhase) -> &'static str {
         TablePhase::Queued => "queued",
         TablePhase::Copying => "copying",
         TablePhase::Streaming => "live",
+        TablePhase::Paused => "paused",
         TablePhase::Quarantined => "QUARANTINED",
     }
 }

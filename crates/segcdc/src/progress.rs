@@ -126,7 +126,8 @@ impl Lines {
             let moves = table.phase == TablePhase::Copying;
             let was_shown = self.shown.contains_key(&Some(table.source_oid));
             // Tables that were live from the start are no news.
-            let is_news = moves || was_shown || table.phase == TablePhase::Quarantined;
+            let set_aside = matches!(table.phase, TablePhase::Paused | TablePhase::Quarantined);
+            let is_news = moves || was_shown || set_aside;
             if is_news || (copies && table.rows_copied > 0) {
                 lines.extend(self.due(Some(table.source_oid), words::table(table), moves, now));
             }

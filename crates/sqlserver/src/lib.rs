@@ -46,6 +46,6 @@ pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
 pub use state::{
     Lag, LargeTransaction, NewPipeline, PartialTransaction, PipelineState, RecordedChange, Replacement,
-    SaidOfLarge, SlotWatch, TableProgress, TableState, check_fence,
+    SaidOfLarge, SlotWatch, TableProgress, TableState, TableWish, WishOutcome, check_fence,
 };
 pub use tables::{Difference, ExistingRows, Prepared};

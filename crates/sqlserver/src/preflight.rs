@@ -57,7 +57,7 @@ impl PreflightRequest {
         let tables = self.existing.iter().flat_map(|state| &state.tables);
         tables.into_iter().any(|known| {
             known.source_oid == table.source.oid
-                && matches!(known.phase, TablePhase::Streaming | TablePhase::Quarantined)
+                && matches!(known.phase, TablePhase::Streaming | TablePhase::Paused | TablePhase::Quarantined)
         })
     }
 

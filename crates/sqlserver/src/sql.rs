@@ -14,6 +14,8 @@ pub mod post_load;
 pub mod rows;
 pub mod schema_changes;
 pub mod session;
+pub mod shadow;
 pub mod slot_watch;
 pub mod staging;
 pub mod state;
+pub mod table_wish;

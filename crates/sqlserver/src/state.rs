@@ -17,6 +17,7 @@ mod read;
 mod remove;
 mod schema_changes;
 mod slot_watch;
+mod table_wish;
 mod write;
 
 use segcdc_model::mutant::{Mutant, is_planted};
@@ -30,6 +31,7 @@ pub use schema_changes::RecordedChange;
 pub(crate) use schema_changes::written;
 
 pub use large_transaction::SaidOfLarge;
+pub use table_wish::{TableWish, WishOutcome};
 
 /// Longest name of a pipeline, in characters.
 pub const MAX_PIPELINE_NAME: usize = 100;
@@ -61,6 +63,16 @@ pub struct PipelineState {
     pub read_at_us: i64,
     /// Its tables, by name.
     pub tables: Vec<TableState>,
+}
+
+// === impl PipelineState ===
+
+impl PipelineState {
+    /// Whether the table with this OID is paused.
+    pub fn is_paused(&self, source_oid: u32) -> bool {
+        let is_paused = |table: &TableState| table.phase == TablePhase::Paused;
+        self.tables.iter().any(|table| table.source_oid == source_oid && is_paused(table))
+    }
 }
 
 /// How far behind its source a pipeline is.

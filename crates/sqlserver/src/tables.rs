@@ -7,6 +7,7 @@
 //! ```
 
 mod compare;
+mod shadow;
 
 use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;

@@ -15,7 +15,7 @@ const MAX_TABLES: usize = 500;
 const PHASES: [&str; 4] = ["SETUP", "SNAPSHOT", "CATCH_UP", "STREAMING"];
 
 /// Phases of a table.
-const TABLE_PHASES: [&str; 4] = ["QUEUED", "COPYING", "STREAMING", "QUARANTINED"];
+const TABLE_PHASES: [&str; 5] = ["QUEUED", "COPYING", "STREAMING", "PAUSED", "QUARANTINED"];
 
 /// Adds what is known of a pipeline.
 pub(super) fn add(samples: &mut Samples, tenant: &str, view: &PipelineView) {

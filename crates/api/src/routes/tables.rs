@@ -58,7 +58,7 @@ pub(crate) struct PipelineTable {
     source: TableName,
     /// Its name in the target.
     target: TableName,
-    /// Where it stands: `QUEUED`, `COPYING`, `STREAMING` or `QUARANTINED`.
+    /// Where it stands: `QUEUED`, `COPYING`, `STREAMING`, `PAUSED` or `QUARANTINED`.
     phase: String,
     /// Rows copied so far, or in all.
     rows_copied: u64,

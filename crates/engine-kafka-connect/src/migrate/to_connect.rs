@@ -209,6 +209,7 @@ fn table_reason(
             let code = table.error.as_ref().map_or("", |(code, _)| code.as_str());
             format!("is set aside ({code}); `segcdc table resync` has it copied again")
         }
+        TablePhase::Paused => "is paused; `segcdc table resume` lets it go on".to_owned(),
         TablePhase::Streaming if table.sync_lsn > applied => {
             "was copied a moment ago and has not caught up with the others".to_owned()
         }

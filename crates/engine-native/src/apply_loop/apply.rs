@@ -40,6 +40,7 @@ impl<P: Ports> Loop<'_, P> {
         match next {
             Next::Batch(transactions, planned) => self.apply_transactions(&transactions, planned).await,
             Next::Large(transaction, spilled) => {
+                self.note_missed(std::slice::from_ref(&*transaction)).await?;
                 Box::pin(self.apply_parts(*transaction, Some(spilled))).await
             }
         }

@@ -22,10 +22,10 @@ use segcdc_sqlserver::PartialTransaction;
 use tokio::sync::mpsc;
 
 use super::apply::Applied;
-use super::describe::Examiner;
 use super::parts::{Part, Question, alter};
 use crate::context::Memory;
 use crate::error::EngineError;
+use crate::examine::Examiner;
 use crate::failpoint::{Failpoint, hit};
 use crate::ports::{PartsPort, Ports, TargetPort};
 use crate::progress::Progress;

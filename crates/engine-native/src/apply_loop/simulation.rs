@@ -31,6 +31,7 @@ mod life;
 mod mutants;
 mod source;
 mod statement;
+mod tables;
 mod target;
 mod tests;
 mod world;

@@ -1,8 +1,9 @@
 //! PostgreSQL, as the loop asks it.
 
-use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn};
+use segcdc_model::fault::chain;
+use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName};
 use segcdc_plan::TableSet;
-use segcdc_postgres::{Session, SourceError, catalog, heartbeat};
+use segcdc_postgres::{Session, SourceError, catalog, heartbeat, publication};
 use segcdc_sqlserver::SlotWatch;
 
 use super::watch::Watch;
@@ -33,6 +34,23 @@ impl SourcePort for Session {
 
     async fn table_in_detail(&self, oid: u32) -> Result<Option<CatalogTable>, SourceError> {
         catalog::table_in_detail(self, oid, None).await
+    }
+
+    async fn unpublish(
+        &self,
+        publication: &str,
+        oid: u32,
+        name: &QualifiedName,
+    ) -> Result<String, EngineError> {
+        let found = publication::inspect(self, publication).await?;
+        let published = found.iter().flat_map(|found| &found.tables).find(|table| table.oid == oid);
+        let Some(published) = published else { return Ok("it was not published any more".to_owned()) };
+        // Its name may have changed since.
+        let dropped = publication::drop_tables(self, publication, std::slice::from_ref(&published.name));
+        Ok(match dropped.await {
+            Ok(()) => format!("{name} is published no more"),
+            Err(error) => format!("{name} is still published: {}", chain(&error)),
+        })
     }
 
     async fn look_at_rest(

@@ -68,8 +68,8 @@ impl Watch {
         Ok(if now.iter().all(exact_now) { FieldForm::Binary } else { FieldForm::Text })
     }
 
-    /// Looks again. Returns the live tables that cannot go on; none while a table is locked at the source, which is seen the next
-    /// time. Waits for [`LOCK_PATIENCE`] at most for each question.
+    /// Looks again. Returns the live tables that cannot go on, and the paused ones of which something is not sent; none while a
+    /// table is locked at the source, which is seen the next time. Waits for [`LOCK_PATIENCE`] at most for each question.
     ///
     /// # Errors
     /// `PUBLICATION_MISSING`, `PUBLICATION_CHANGED`.
@@ -99,8 +99,9 @@ impl Watch {
     ) -> Result<Vec<(u32, EngineError)>, EngineError> {
         let found = publication::inspect(source, &checkpoint.lineage.publication).await?;
         let publication = check_publication(checkpoint, found.as_ref())?;
-        let live = tables.iter().filter(|entry| entry.phase == TablePhase::Streaming);
-        let mut faulty: Vec<_> = live
+        let sent = |phase| matches!(phase, TablePhase::Streaming | TablePhase::Paused);
+        let sent = tables.iter().filter(|entry| sent(entry.phase));
+        let mut faulty: Vec<_> = sent
             .filter_map(|entry| {
                 let (oid, name) = (entry.plan.source.oid, &entry.plan.source.name);
                 let published = check_published(oid, name, Some(&entry.plan), publication);

@@ -26,6 +26,9 @@ pub(super) async fn request(
         (None, _) | (_, Some(_)) => segcdc_postgres::Purpose::NewPipeline,
     };
     let lineage = existing.map(|state| &state.checkpoint.lineage);
+    // What is wrong with a paused table is looked at when it goes on.
+    let rests = |plan: &TablePlan| existing.is_some_and(|state| state.is_paused(plan.source.oid));
+    let published: Vec<Arc<TablePlan>> = plans.iter().filter(|plan| !rests(plan)).cloned().collect();
     let publication_is_remade = interrupted.is_some_and(|state| state.publication_is_ours);
     let slot_is_remade = interrupted.is_some_and(|state| state.slot_is_ours);
     let named = |given: &Option<String>, known: Option<&String>, is_remade: bool| {
@@ -46,9 +49,9 @@ pub(super) async fn request(
         slot: named(&config.slot, lineage.map(|lineage| &lineage.slot), slot_is_remade),
         publication_to_create,
         slot_to_create,
-        tables: plans.iter().map(|plan| plan.source.clone()).collect(),
-        columns: plans.iter().map(|plan| (plan.source.oid, column_names(plan))).collect(),
-        narrowed: published::wanted(source, &plans_of(plans), &config.rules).await?,
+        tables: published.iter().map(|plan| plan.source.clone()).collect(),
+        columns: published.iter().map(|plan| (plan.source.oid, column_names(plan))).collect(),
+        narrowed: published::wanted(source, &plans_of(&published), &config.rules).await?,
     })
 }
 

@@ -57,10 +57,9 @@ pub(crate) fn is_copy_only(state: &PipelineState) -> bool {
 pub(crate) fn begins_anew(state: &PipelineState) -> bool {
     let complete = state.checkpoint.applied_lsn > Lsn::ZERO;
     // A quarantined table was finished once, or waits for a person: it is no reason to copy all of them.
-    let any_finished = state
-        .tables
-        .iter()
-        .any(|table| matches!(table.phase, TablePhase::Streaming | TablePhase::Quarantined));
+    let any_finished = state.tables.iter().any(|table| {
+        matches!(table.phase, TablePhase::Streaming | TablePhase::Paused | TablePhase::Quarantined)
+    });
     let ours_to_drop = state.slot_is_ours || is_copy_only(state);
     !complete || !any_finished && ours_to_drop
 }

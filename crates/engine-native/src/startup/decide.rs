@@ -86,7 +86,9 @@ pub(crate) fn decide(facts: &ResumeFacts<'_>) -> Result<Faulty, EngineError> {
     check_history(facts.checkpoint, facts.watch, facts.history)?;
     check_slot(facts)?;
     let publication = check_publication(facts.checkpoint, facts.publication)?;
-    let live = facts.tables.iter().filter(|table| table.state.phase != TablePhase::Quarantined);
+    // What is wrong with a paused table is looked at when it goes on.
+    let set_aside = |phase| matches!(phase, TablePhase::Paused | TablePhase::Quarantined);
+    let live = facts.tables.iter().filter(|table| !set_aside(table.state.phase));
     Ok(live
         .filter_map(|table| {
             let error = check_table(table, publication).err()?;

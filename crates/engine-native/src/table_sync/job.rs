@@ -127,10 +127,15 @@ impl Job {
         (self.state.rows_copied, self.state.bytes_copied, self.state.error) = (0, 0, None);
     }
 
-    /// It is about to be compared with what is there, by one reader.
-    pub(super) fn begin_to_reconcile(&mut self) {
+    /// It is about to be emptied, and to be read as a whole by one reader.
+    pub(super) fn begin_whole(&mut self) {
         self.begin(1);
         self.ranges = [CopyRange::Whole].into();
+    }
+
+    /// It is about to be compared with what is there, by one reader.
+    pub(super) fn begin_to_reconcile(&mut self) {
+        self.begin_whole();
         self.reconciles = true;
     }
 

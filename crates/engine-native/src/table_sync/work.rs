@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use segcdc_model::Checkpoint;
 use segcdc_plan::{PlanError, TablePlan, letters};
-use segcdc_postgres::snapshot::copy;
+use segcdc_postgres::snapshot::{Reader, copy};
 use segcdc_postgres::{CopyRange, CopyRequest, RowStream, session};
 use segcdc_sqlserver::{LoadNotes, LoadProgress, Loader, TableProgress, Target, WritePath};
 
-use super::Source;
+use super::{Live, Source};
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
@@ -44,6 +44,10 @@ pub(super) struct Assignment {
     pub(super) progress: Arc<LoadProgress>,
     /// Rows of the table's committed loads.
     pub(super) rows_loaded: u64,
+    /// When the table becomes live.
+    pub(super) live: Live,
+    /// The rows of the range, where reading them has begun already.
+    pub(super) begun: Option<RowStream>,
     pub(super) work: Work,
 }
 
@@ -59,7 +63,7 @@ pub(super) struct Done {
 }
 
 /// Does one piece of work, on an idle session or a new one.
-pub(super) async fn run(assignment: Assignment, session: Option<Target>) -> Done {
+pub(super) async fn run(mut assignment: Assignment, session: Option<Target>) -> Done {
     let (job, work) = (assignment.job, assignment.work);
     let connected = match session {
         Some(session) => Ok(session),
@@ -70,7 +74,10 @@ pub(super) async fn run(assignment: Assignment, session: Option<Target>) -> Done
         Err(error) => return Done { job, work, result: Err(error.into()), session: None },
     };
     let result = match work {
-        Work::Load(range) => load(&assignment, range, &mut session).await,
+        Work::Load(range) => {
+            let begun = assignment.begun.take();
+            load(&assignment, (range, begun), &mut session).await
+        }
         Work::Reconcile => reconcile(&assignment, &mut session).await,
         Work::Finish => finish(&assignment, &mut session).await.map(|()| 0),
     };
@@ -88,20 +95,57 @@ async fn reconcile(assignment: &Assignment, session: &mut Target) -> Result<u64,
         return Ok(rows.written());
     }
     session.clear_for_copy(plan).await?;
-    load(assignment, CopyRange::Whole, session).await
+    load(assignment, (CopyRange::Whole, None), session).await
 }
 
-/// Copies a range. Returns the rows that are committed.
-async fn load(assignment: &Assignment, range: CopyRange, session: &mut Target) -> Result<u64, EngineError> {
-    let plan = &assignment.plan;
-    let columns: Vec<usize> = plan.columns.iter().map(|column| column.source_index).collect();
-    let request = CopyRequest {
-        snapshot: Some(&assignment.source.snapshot),
+/// Begins to read a table as a whole, from a snapshot that nobody else has begun to read.
+///
+/// # Errors
+/// The source's; `TABLE_REWRITTEN` when the table got a new file behind the snapshot.
+pub(super) async fn begin_to_read(
+    reader: Reader,
+    snapshot: &str,
+    plan: &TablePlan,
+) -> Result<RowStream, EngineError> {
+    let columns = source_columns(plan);
+    let request = request(plan, &columns, (snapshot, CopyRange::Whole));
+    reader.copy(request).await.map_err(|error| at_table(error, plan))
+}
+
+/// The columns that are read.
+fn source_columns(plan: &TablePlan) -> Vec<usize> {
+    plan.columns.iter().map(|column| column.source_index).collect()
+}
+
+/// What is read of a table.
+fn request<'a>(
+    plan: &'a TablePlan,
+    columns: &'a [usize],
+    (snapshot, range): (&'a str, CopyRange),
+) -> CopyRequest<'a> {
+    CopyRequest {
+        snapshot: Some(snapshot),
         range,
         filter: plan.filter.as_deref(),
-        ..CopyRequest::new(&plan.source, &columns)
+        ..CopyRequest::new(&plan.source, columns)
+    }
+}
+
+/// Copies a range, of which reading may have begun. Returns the rows that are committed.
+async fn load(
+    assignment: &Assignment,
+    (range, begun): (CopyRange, Option<RowStream>),
+    session: &mut Target,
+) -> Result<u64, EngineError> {
+    let plan = &assignment.plan;
+    let mut rows = match begun {
+        Some(rows) => rows,
+        None => {
+            let columns = source_columns(plan);
+            let request = request(plan, &columns, (&assignment.source.snapshot, range));
+            copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?
+        }
     };
-    let mut rows = copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?;
     session.begin_load().await?;
     let loaded = fill(assignment, session, &mut rows).await;
     match loaded {
@@ -172,10 +216,13 @@ async fn pump(
     }
 }
 
-/// Builds the key, then makes the table live.
+/// Builds the key, then makes the table live, if that is to be at once.
 async fn finish(assignment: &Assignment, target: &mut Target) -> Result<(), EngineError> {
     hit(Failpoint::AfterCopyBeforeKey);
     target.build_key(&assignment.plan).await?;
+    if assignment.live == Live::Later {
+        return Ok(());
+    }
     let source = session::connect(&assignment.config.source).await?;
     let known = known::as_of(&source, &assignment.plan, &assignment.source.snapshot).await?;
     source.close().await;

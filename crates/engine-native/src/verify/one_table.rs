@@ -68,6 +68,9 @@ pub(super) fn reason_to_leave_out(phase: Option<TablePhase>, state: &TableState)
             Some((code, _)) => reason("QUARANTINED", &format!("it is quarantined because of {code}")),
             None => reason("QUARANTINED", "it is quarantined"),
         }),
+        Some(TablePhase::Paused) => {
+            Some(reason("PAUSED", "it is paused: `segcdc table resume` lets it go on"))
+        }
         Some(TablePhase::Queued | TablePhase::Copying) => {
             Some(reason("COPYING", "it is not copied completely"))
         }

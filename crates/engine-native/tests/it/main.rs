@@ -1,6 +1,8 @@
 //! The engine between a real PostgreSQL and the sandbox.
 
 #[cfg(test)]
+mod beside;
+#[cfg(test)]
 mod chunked;
 #[cfg(test)]
 mod faults;

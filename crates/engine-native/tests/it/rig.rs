@@ -6,7 +6,7 @@ use std::time::Duration;
 use segcdc_engine_native::{
     Activity, EngineConfig, EngineError, Outcome, Progress, ProgressSnapshot, RetryPolicy, run,
 };
-use segcdc_model::{Fault, Lsn, Phase};
+use segcdc_model::{Fault, Lsn, Phase, TablePhase};
 use segcdc_plan::{Naming, TablePlan, table_plan};
 use segcdc_postgres::{SourceConfig, catalog, session};
 use segcdc_sqlserver::{PipelineState, Selection, Target, TargetConfig, rows};
@@ -224,10 +224,12 @@ impl Running {
         waited.await.unwrap_or_else(|error| panic!("{error}: {:?}", self.progress.snapshot()));
     }
 
-    /// Waits for streaming.
+    /// Waits for streaming, with no table that is still to be copied.
     pub(crate) async fn until_streaming(&self) {
         self.until("it is streaming", |snapshot| {
-            snapshot.phase == Phase::Streaming && snapshot.activity == Activity::Running
+            let unfinished = |phase| matches!(phase, TablePhase::Queued | TablePhase::Copying);
+            let all_copied = !snapshot.tables.iter().any(|table| unfinished(table.phase));
+            snapshot.phase == Phase::Streaming && snapshot.activity == Activity::Running && all_copied
         })
         .await;
     }

@@ -12,7 +12,7 @@ use super::row_decoder::RowDecoder;
 use crate::config::SourceConfig;
 use crate::error::{Operation, SourceError};
 use crate::quote;
-use crate::spill::Grammar;
+use crate::spill::{Grammar, SpillSpace};
 use crate::startup::{self, SessionKind};
 use crate::wire::{Frame, Wire, lost, protocol, server_error};
 
@@ -30,34 +30,69 @@ pub struct RowStream {
     sent: Option<u64>,
 }
 
-/// Begins to copy the rows that the request describes, in a new session and one repeatable-read transaction.
+/// A session that is ready to copy. Who makes it before the snapshot loses no time behind it, in which the table could be
+/// rewritten.
+#[derive(Debug)]
+pub struct Reader {
+    wire: Wire,
+    spill: SpillSpace,
+}
+
+/// Begins to copy the rows that the request describes, in a new session.
 ///
 /// # Errors
-/// With the code `SNAPSHOT_GONE` when the session that exported the snapshot has ended, `TABLE_NOT_FOUND` when the
-/// table was dropped, renamed or lost a column since the request's `table` was read, `TABLE_REWRITTEN` when the
-/// snapshot cannot see its rows any more.
+/// As [`Reader::copy`], and what keeps the session from being made.
 pub async fn copy(config: &SourceConfig, request: CopyRequest<'_>) -> Result<RowStream, SourceError> {
-    let (sql, forms) = (request.copy_sql()?, request.forms()?);
-    let mut wire = startup::connect(config, SessionKind::Ordinary).await?;
+    Reader::connect(config).await?.copy(request).await
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Connects.
+    ///
+    /// # Errors
+    /// What keeps the session from being made.
+    pub async fn connect(config: &SourceConfig) -> Result<Self, SourceError> {
+        let wire = startup::connect(config, SessionKind::Ordinary).await?;
+        Ok(Reader { wire, spill: config.spill.clone() })
+    }
+
+    /// Begins to copy the rows that the request describes, in one repeatable-read transaction.
+    ///
+    /// # Errors
+    /// With the code `SNAPSHOT_GONE` when the session that exported the snapshot has ended, `TABLE_NOT_FOUND` when the
+    /// table was dropped, renamed or lost a column since the request's `table` was read, `TABLE_REWRITTEN` when the
+    /// snapshot cannot see its rows any more.
+    pub async fn copy(self, request: CopyRequest<'_>) -> Result<RowStream, SourceError> {
+        let (sql, forms) = (request.copy_sql()?, request.forms()?);
+        let Reader { mut wire, spill } = self;
+        begin(&mut wire, request).await?;
+        wire.spill_into(&spill, Grammar::CopyHeader);
+        wire.begin(&sql).await?;
+        match wire.next_message(Operation::Copy).await? {
+            Message::CopyOutResponse(_) => {}
+            _ => return Err(protocol("COPY was not answered with data")),
+        }
+        let ready = VecDeque::new();
+        Ok(RowStream { wire: Some(wire), decoder: RowDecoder::new(forms), ready, received: 0, sent: None })
+    }
+}
+
+/// Begins the transaction of a copy: it sees the snapshot, and the table is what that says.
+async fn begin(wire: &mut Wire, request: CopyRequest<'_>) -> Result<(), SourceError> {
     let mut begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY".to_owned();
     if let Some(snapshot) = request.snapshot {
         begin.push_str("; SET TRANSACTION SNAPSHOT ");
         begin.push_str(&quote::literal(snapshot)?);
     }
     wire.query(Operation::ImportSnapshot, &begin).await?;
-    refuse_rewritten(&mut wire, request.table, request.snapshot.is_some()).await?;
+    refuse_rewritten(wire, request.table, request.snapshot.is_some()).await?;
     if matches!(request.range, CopyRange::Pages { .. }) {
         // Whatever the statistics say: a range is read by its pages, never by reading the whole table.
         wire.query(Operation::Copy, "SET LOCAL enable_seqscan = off").await?;
     }
-    wire.spill_into(&config.spill, Grammar::CopyHeader);
-    wire.begin(&sql).await?;
-    match wire.next_message(Operation::Copy).await? {
-        Message::CopyOutResponse(_) => {}
-        _ => return Err(protocol("COPY was not answered with data")),
-    }
-    let ready = VecDeque::new();
-    Ok(RowStream { wire: Some(wire), decoder: RowDecoder::new(forms), ready, received: 0, sent: None })
+    Ok(())
 }
 
 // === impl RowStream ===

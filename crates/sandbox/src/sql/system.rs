@@ -246,6 +246,36 @@ pub(crate) const VIEWS: &[View] = &[
     },
     View {
         schema: "sys",
+        name: "database_permissions",
+        body: "SELECT 0::int2, NULL::bpchar, 0::int4, 0::int4, 0::int4, 0::int4, NULL::bpchar, NULL::bpchar, NULL::bpchar, \
+               NULL::bpchar WHERE false",
+        columns: &[
+            ("class", TINY),
+            ("class_desc", WORDS),
+            ("major_id", INT),
+            ("minor_id", INT),
+            ("grantee_principal_id", INT),
+            ("grantor_principal_id", INT),
+            ("type", KIND),
+            ("permission_name", NAME),
+            ("state", KIND),
+            ("state_desc", WORDS),
+        ],
+    },
+    View {
+        schema: "sys",
+        name: "extended_properties",
+        body: "SELECT 0::int2, NULL::bpchar, 0::int4, 0::int4, NULL::bpchar WHERE false",
+        columns: &[
+            ("class", TINY),
+            ("class_desc", WORDS),
+            ("major_id", INT),
+            ("minor_id", INT),
+            ("name", NAME),
+        ],
+    },
+    View {
+        schema: "sys",
         name: "computed_columns",
         body: "SELECT object_id, name, column_id, NULL::bpchar, 0::int2 FROM tsql.columns WHERE false",
         columns: &[

@@ -34,7 +34,9 @@ pub(crate) fn table(table: &TableProgress) -> String {
             None => format!("{name}: copying, {rows} rows"),
         },
         (TablePhase::Streaming, None) => format!("{name}: live, {rows} rows copied"),
-        (TablePhase::Queued | TablePhase::Quarantined, None) => format!("{name}: {words}"),
+        (TablePhase::Queued | TablePhase::Paused | TablePhase::Quarantined, None) => {
+            format!("{name}: {words}")
+        }
     }
 }
 

@@ -140,6 +140,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 #[test]
 fn every_point_of_the_engine_is_died_at() {
     let single = [SLOT_DROPPED, GIVEN_UP, PARTS];
+    let single = single.into_iter().chain(super::tables_online::POINTS.map(|(point, _)| point));
     let ours: BTreeSet<&str> =
         SETUP.into_iter().chain(STREAM).chain(ALTER).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
     assert_eq!(all_points(), ours);

@@ -126,7 +126,12 @@ async fn run(seed: u64, kills: u32) -> Result<()> {
     );
     // A loop in which nothing was at stake proves nothing.
     ensure!(score.resent > 0, "no kill came while changes were under way: {score:?}");
-    ensure!(observed.readings.moves() > 10, "the readers saw a target at rest: {:?}", observed.readings);
+    // Of a run of 25 kills more than 10, of a shorter one as many of them: a round may be over after its first batch.
+    ensure!(
+        observed.readings.moves() * 25 > 10 * u64::from(kills.min(25)),
+        "the readers saw a target at rest: {:?}",
+        observed.readings
+    );
     ensure!(observed.looks > 10, "slot and checkpoint were not compared");
     ensure!(history.batches() > u64::from(kills), "{history:?}");
     Ok(())

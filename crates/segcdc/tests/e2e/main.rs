@@ -40,6 +40,7 @@ mod schema_changes;
 mod served;
 mod stage;
 mod table_kinds;
+mod tables_online;
 mod values;
 mod verify_load;
 mod versions;

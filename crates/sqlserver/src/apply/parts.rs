@@ -51,17 +51,50 @@ impl<'t> PartsApply<'t> {
         expected: &Checkpoint,
         tables: &[Arc<TablePlan>],
     ) -> Result<Self, TargetError> {
-        if tables.iter().any(|table| table.key == TableKey::WholeRow) {
-            // Asked here: an answer that is an error would end the transaction.
-            target.deletes_numbered().await?;
-        }
-        staged::create_staging(target, tables.iter().map(|table| &**table)).await?;
+        Self::prepare(target, tables).await?;
         if let Err(error) = begin(target, expected).await {
             target.roll_back().await;
             return Err(error);
         }
         let staging = target.staging.clone();
         Ok(PartsApply { target, expected: expected.clone(), changes: 0, staging })
+    }
+
+    /// Begins a transaction beside the pipeline's own, for a table that only the caller writes: the epoch is proved when it
+    /// is committed, by [`PartsApply::commit_beside`], so that it waits for no batch of other tables and none for it.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn begin_beside(
+        target: &'t mut Target,
+        expected: &Checkpoint,
+        tables: &[Arc<TablePlan>],
+    ) -> Result<Self, TargetError> {
+        Self::prepare(target, tables).await?;
+        target.begin_load().await?;
+        let staging = target.staging.clone();
+        Ok(PartsApply { target, expected: expected.clone(), changes: 0, staging })
+    }
+
+    /// Proves the epoch and commits; the checkpoint stays where it is.
+    ///
+    /// # Errors
+    /// As [`super::apply`].
+    pub async fn commit_beside(mut self) -> Result<(), TargetError> {
+        let committed = self.target.commit_load(&self.expected).await;
+        if committed.is_err() {
+            self.undo().await;
+        }
+        committed
+    }
+
+    /// What cannot be done inside of a transaction.
+    async fn prepare(target: &mut Target, tables: &[Arc<TablePlan>]) -> Result<(), TargetError> {
+        if tables.iter().any(|table| table.key == TableKey::WholeRow) {
+            // Asked here: an answer that is an error would end the transaction.
+            target.deletes_numbered().await?;
+        }
+        staged::create_staging(target, tables.iter().map(|table| &**table)).await
     }
 
     /// Applies the next part.

@@ -188,6 +188,7 @@ fn same_value(index: usize, column: &ColumnPlan) -> String {
     format!("({equal} OR ({left} IS NULL AND {right} IS NULL))")
 }
 
-fn compares_padded(mssql_type: MssqlType) -> bool {
+/// Whether comparisons ignore what values of the type end with.
+pub(crate) fn compares_padded(mssql_type: MssqlType) -> bool {
     matches!(mssql_type, MssqlType::NVarChar { .. } | MssqlType::VarBinary { .. })
 }

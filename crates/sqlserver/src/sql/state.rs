@@ -5,7 +5,7 @@ use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
-use crate::sql::{large_transaction, letters, partial_transaction, schema_changes, slot_watch};
+use crate::sql::{large_transaction, letters, partial_transaction, schema_changes, slot_watch, table_wish};
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -325,6 +325,17 @@ pub fn set_phase(pipeline: &str, oid: u32, phase: TablePhase, error: Option<(&st
     )
 }
 
+/// Sets a table aside, which holds its source as of `lsn`.
+pub fn pause(pipeline: &str, oid: u32, lsn: Lsn) -> String {
+    format!(
+        "UPDATE [segcdc].[pipeline_table] SET [phase] = {}, [sync_lsn] = {}, [error_code] = NULL, [error_detail] = NULL, \
+         [updated_at] = SYSUTCDATETIME() WHERE [pipeline] = {} AND [source_oid] = {oid}",
+        quote::text(TablePhase::Paused.as_str()),
+        lsn.as_u64(),
+        quote::text(pipeline)
+    )
+}
+
 /// Stores how far the copy of a table is.
 pub fn set_progress(pipeline: &str, progress: &TableProgress) -> String {
     format!(
@@ -356,12 +367,13 @@ pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> S
 pub fn remove(pipeline: &str) -> String {
     let name = quote::text(pipeline);
     let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
-    let [watch, large, partial] = [slot_watch::TABLE, large_transaction::TABLE, partial_transaction::TABLE]
-        .map(|table| letters::remove_if_there(table, pipeline));
+    let [watch, large, partial, wishes] =
+        [slot_watch::TABLE, large_transaction::TABLE, partial_transaction::TABLE, table_wish::TABLE]
+            .map(|table| letters::remove_if_there(table, pipeline));
     let [known, changes] = [schema_changes::KNOWN_TABLE, schema_changes::SCHEMA_CHANGE]
         .map(|(table, _)| letters::remove_if_there(table, pipeline));
     format!(
-        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {partial}; {known}; {changes}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {partial}; {wishes}; {known}; {changes}; \
          DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
@@ -371,7 +383,8 @@ pub fn remove(pipeline: &str) -> String {
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
 /// Remove the tables. Those that older versions did not have may be missing.
-pub const DROP_TABLES: [&str; 9] = [
+pub const DROP_TABLES: [&str; 10] = [
+    "DROP TABLE IF EXISTS [segcdc].[table_wish]",
     "DROP TABLE IF EXISTS [segcdc].[partial_transaction]",
     "DROP TABLE IF EXISTS [segcdc].[known_table]",
     "DROP TABLE IF EXISTS [segcdc].[schema_change]",
@@ -416,6 +429,6 @@ fn text_or_null(text: Option<&str>) -> String {
 }
 
 /// What fits of a detail: 1000 characters have at most 2000 UTF-16 units.
-fn shortened(detail: &str) -> String {
+pub(super) fn shortened(detail: &str) -> String {
     detail.chars().take(1000).collect()
 }

@@ -252,6 +252,20 @@ impl Target {
             .await
     }
 
+    /// Sets a table aside on request, which holds its source as of `lsn`.
+    ///
+    /// # Errors
+    /// As [`Target::set_table_phase`].
+    pub async fn pause_table(
+        &mut self,
+        checkpoint: &Checkpoint,
+        source_oid: u32,
+        lsn: Lsn,
+    ) -> Result<(), TargetError> {
+        let statement = sql::state::pause(&checkpoint.pipeline, source_oid, lsn);
+        self.write_fenced("pausing a table", checkpoint, vec![statement], Found::OneRowEach).await
+    }
+
     /// Stores how far the copies of tables are.
     ///
     /// # Errors

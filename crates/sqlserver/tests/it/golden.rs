@@ -39,7 +39,7 @@ fn types() -> Arc<TablePlan> {
 }
 
 /// Names that hold everything that quoting has to survive, and a key of text and bytes.
-fn hostile() -> Arc<TablePlan> {
+pub(crate) fn hostile() -> Arc<TablePlan> {
     let columns = [
         ("k]ey' --", PgType::Text, true),
         ("\"b\" 🦀", PgType::Bytea, true),
@@ -50,7 +50,7 @@ fn hostile() -> Arc<TablePlan> {
 }
 
 /// A table without a key.
-fn bag() -> Arc<TablePlan> {
+pub(crate) fn bag() -> Arc<TablePlan> {
     let columns = [
         ("a", PgType::Int4, false),
         ("t]", PgType::Text, false),
@@ -129,7 +129,7 @@ fn state() -> TableState {
 }
 
 /// One statement a paragraph.
-fn paragraphs(statements: &[String]) -> String {
+pub(crate) fn paragraphs(statements: &[String]) -> String {
     statements.join("\n\n")
 }
 

@@ -28,6 +28,8 @@ mod rig;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
+mod shadow;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod tables;

@@ -1,6 +1,7 @@
 //! [`live`]: the life of one pipeline, from process to process, until everything is in the target.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,13 @@ use std::time::Duration;
 use segcdc_model::fault::chain;
 use segcdc_model::{Checkpoint, Disposition, Fault};
 use segcdc_plan::BatchLimits;
-use segcdc_postgres::{Publication, SlotState, SourceConfig, SourceIdentity};
+use segcdc_postgres::{FieldForm, Publication, SlotState, SourceConfig, SourceIdentity};
 use segcdc_sqlserver::TargetConfig;
 use tokio_util::sync::CancellationToken;
 
 use super::source::{SimSource, SimStream};
 use super::target::SimTarget;
 use super::world::{Database, Shared, TROUBLES, Trouble, World};
-use crate::apply_loop::describe::Examiner;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
@@ -23,6 +23,7 @@ use crate::apply_loop::{Loop, begin_at};
 use crate::config::{EngineConfig, LargeTransactions};
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
+use crate::examine::Examiner;
 use crate::ports::Ports;
 use crate::progress::Progress;
 use crate::run::Outcome;
@@ -258,9 +259,14 @@ async fn follow(
         timeline,
         partial,
         large_since: None,
-        examiner: Examiner::new(&source, naming, segcdc_postgres::FieldForm::Text, None),
+        examiner: Examiner::new(&source, naming, FieldForm::Text, None),
+        form: FieldForm::Text,
+        beside: None,
+        orders: Vec::new(),
+        paused: HashMap::new(),
+        wishes: None,
     };
-    let end = following.run().await;
+    let end = following.run(Vec::new()).await;
     tally.skipped += following.intake.skipped;
     following.close(end).await
 }

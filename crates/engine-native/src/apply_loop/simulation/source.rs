@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use segcdc_model::{CatalogTable, Change, Checkpoint, Lineage, Lsn, Relation, SpilledChanges, Transaction};
+use segcdc_model::{
+    CatalogTable, Change, Checkpoint, Lineage, Lsn, QualifiedName, Relation, SpilledChanges, Transaction,
+};
 use segcdc_plan::TableSet;
 use segcdc_postgres::{OpenSummary, SourceError, StreamEvent, heartbeat};
 use segcdc_sqlserver::SlotWatch;
@@ -100,6 +102,10 @@ impl SourcePort for SimSource {
 
     async fn table_in_detail(&self, _oid: u32) -> Result<Option<CatalogTable>, SourceError> {
         unreachable!("the tables of a simulation are not altered")
+    }
+
+    async fn unpublish(&self, _: &str, _: u32, _: &QualifiedName) -> Result<String, EngineError> {
+        unreachable!("nothing is asked of a table of a simulation")
     }
 
     async fn look_at_rest(
