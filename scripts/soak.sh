@@ -2,8 +2,8 @@
 # Long runs: fuzzes every decoder, repeats the tests that kill processes, carries and compares values of hundreds of MiB.
 #
 #   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then SOAK_LIVES (1000000) simulated lives, then the
-#                                      kill loop with SOAK_KILLS (1000), then the large values, which take 10 GB of memory and of
-#                                      disk; SOAK_LARGE=0 leaves them out
+#                                      kill loop with SOAK_KILLS (1000), then all tests on each version of PostgreSQL, then the
+#                                      large values, which take 10 GB of memory and of disk; SOAK_LARGE=0 leaves them out
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
 #
 # The installed stable compiler is told to accept the sanitizer flags by RUSTC_BOOTSTRAP; nothing else is built that way.
@@ -40,6 +40,8 @@ printf '== %s simulated lives\n' "$lives"
 SEGCDC_SIMULATION_LIVES=$lives scripts/test.sh -p segcdc-engine-native --lib in_any_life
 printf '== kill loop, %s kills\n' "$kills"
 SEGCDC_KILLS=$kills scripts/test.sh -p segcdc --features failpoints --test e2e
+printf '== all tests on the other versions of PostgreSQL\n'
+SEGCDC_VERSIONS_WHOLE=1 scripts/test-versions.sh
 if [ "${SOAK_LARGE:-1}" != 0 ]; then
   printf '== documents of 20 MB, values of 300 and 400 MiB, a transaction of ten million rows\n'
   scripts/test.sh -p segcdc --features failpoints --test e2e -- --ignored --test-threads 1 large:: edges::
