@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Long runs: fuzzes every decoder, repeats the tests that kill processes, carries and compares values of hundreds of MiB.
 #
-#   scripts/soak.sh                    every target for SOAK_SECONDS (300) each, then SOAK_LIVES (1000000) simulated lives, then the
+#   scripts/soak.sh                    every target for SOAK_SECONDS (3600) each, then SOAK_LIVES (1000000) simulated lives, then the
 #                                      kill loop with SOAK_KILLS (1000), then all tests on each version of PostgreSQL, then the
 #                                      large values, which take 10 GB of memory and of disk; SOAK_LARGE=0 leaves them out
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
@@ -10,7 +10,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-seconds=${SOAK_SECONDS:-300}
+seconds=${SOAK_SECONDS:-3600}
 kills=${SOAK_KILLS:-1000}
 lives=${SOAK_LIVES:-1000000}
 fuzz=$PWD/.cache/venv/bin/cargo-fuzz

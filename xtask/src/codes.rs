@@ -13,7 +13,6 @@ const REGISTER: &str = "docs/reference/errors.md";
 /// Codes that no test names, and why not. A code that a test names has no place here.
 const WITHOUT: &[(&str, &str)] = &[
     ("CONNECTOR_STATE", "a real worker would have to refuse a state for a minute"),
-    ("CONNECT_SECRETS_MISSING", "the command line asks for them before"),
     ("CONNECT_VALUES_CHANGED", "a value that the route changes has to come in behind preflight"),
     ("MIGRATE_TABLES_BUSY", "the tables would have to be written for two minutes without a pause"),
 ];

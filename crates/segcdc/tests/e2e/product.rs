@@ -74,6 +74,11 @@ impl Product {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a variable from the processes to come.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// The processes to come run in this network.
     pub(crate) fn move_to(&mut self, network: Network) {
         self.network = Some(network);
