@@ -29,7 +29,7 @@ use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, QualifiedName, TablePhas
 use segcdc_plan::{Known, KnownTable, OpenLetters, TableEntry, TablePlan, TableSet};
 use segcdc_postgres::snapshot::Reader;
 use segcdc_postgres::{ExportedSnapshot, FieldForm, Session, StreamOptions, session};
-use segcdc_sqlserver::{TableState, Target};
+use segcdc_sqlserver::{TableState, Target, shadow_name};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -76,12 +76,15 @@ pub(crate) struct Ended {
     pub(crate) failed: Vec<(Order, String, bool)>,
     /// Those that got a new file behind the snapshot.
     pub(crate) rewritten: Vec<Order>,
+    /// Those that are to be begun again: something failed while the pipeline waited.
+    pub(crate) again: Vec<Order>,
 }
 
 /// Copies that are under way.
 #[derive(Debug)]
 pub(crate) struct Beside {
-    handle: JoinHandle<Result<Ended, EngineError>>,
+    /// `None` once its end is waited for.
+    handle: Option<JoinHandle<Result<Ended, EngineError>>>,
     position: watch::Receiver<Option<Lsn>>,
     stop: CancellationToken,
     /// The tables that are ready to be copied, once.
@@ -108,7 +111,7 @@ impl Beside {
             stop: stop.clone(),
             ended: Ended::default(),
         };
-        let handle = tokio::spawn(work.run(tell, told));
+        let handle = Some(tokio::spawn(work.run(tell, told)));
         Beside { handle, position: seen, stop, prepared: Some(prepared), go: Some(go), orders }
     }
 
@@ -134,23 +137,36 @@ impl Beside {
 
     /// Whether it has ended by itself.
     pub(crate) fn is_over(&self) -> bool {
-        self.handle.is_finished()
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
     /// Ends it, behind the batch that is under way.
     ///
     /// # Errors
     /// What it has failed by.
-    pub(crate) async fn end(self) -> Result<Ended, EngineError> {
+    pub(crate) async fn end(mut self) -> Result<Ended, EngineError> {
         self.stop.cancel();
-        self.handle.await.map_err(|_| EngineError::TaskBroken { task: "copy beside the stream" })?
+        let broken = EngineError::TaskBroken { task: "copy beside the stream" };
+        let Some(handle) = self.handle.take() else { return Err(broken) };
+        handle.await.map_err(|_| broken)?
     }
 
     /// Gives it up.
-    pub(crate) async fn give_up(self) {
-        self.handle.abort();
-        // Its sessions are gone when it has ended, whatever it says.
-        let _ended = self.handle.await;
+    pub(crate) async fn give_up(mut self) {
+        if let Some(handle) = self.handle.take() {
+            handle.abort();
+            // Its sessions are gone when it has ended, whatever it says.
+            let _ended = handle.await;
+        }
+    }
+}
+
+impl Drop for Beside {
+    /// Whoever drops the loop instead of closing it leaves no session behind, nor a temporary slot that keeps WAL.
+    fn drop(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.abort();
+        }
     }
 }
 
@@ -182,6 +198,14 @@ impl Work {
                 Err(error) => error,
             };
             self.position.send_replace(None);
+            let is_over = error.code() == "FENCED" || matches!(error, EngineError::Abandoned);
+            if self.stop.is_cancelled() && !is_over {
+                // The pipeline waits, and must not wait for another copy.
+                tracing::warn!(code = error.code(), error = %chain(&error), "copying beside the stream begins again");
+                self.orders.iter_mut().for_each(Order::begin_again);
+                self.ended.again = std::mem::take(&mut self.orders);
+                return Ok(self.ended);
+            }
             let at_fault = table_at_fault(&error);
             let order = self.orders.iter().position(|order| Some(order.source_oid) == at_fault);
             if let (Some(oid), Some(at)) = (at_fault, order) {
@@ -198,10 +222,10 @@ impl Work {
                 self.set_aside(order, &error).await?;
                 continue;
             }
-            if error.code() == "FENCED" || matches!(error, EngineError::Abandoned) {
+            if is_over {
                 return Err(error);
             }
-            if error.disposition() != Disposition::Retry {
+            if error.disposition() != Disposition::Retry && !is_full_or_busy(&error) {
                 // The others have nothing to do with it.
                 for order in std::mem::take(&mut self.orders) {
                     self.fail(order, &error).await?;
@@ -221,7 +245,11 @@ impl Work {
     async fn set_aside(&mut self, order: Order, error: &EngineError) -> Result<(), EngineError> {
         let mut target = Target::connect(&self.context.config.target).await?;
         let state = target.known_state(&self.context.config.name).await?;
-        let is_known = state.tables.iter().any(|table| table.source_oid == order.source_oid);
+        let found = state.tables.iter().find(|table| table.source_oid == order.source_oid);
+        let is_known = found.is_some();
+        if let Some(found) = found {
+            target.drop_table(&shadow_name(&found.target, order.source_oid)).await?;
+        }
         if is_known {
             quarantine(&self.context, &self.checkpoint, &mut target, order.source_oid, error).await?;
         }
@@ -430,6 +458,11 @@ impl Work {
         self.ended.finished = finished;
         Ok(())
     }
+}
+
+/// Whether the source has no slot for the copy just now: the tables have stopped already, and have nothing to do with it.
+fn is_full_or_busy(error: &EngineError) -> bool {
+    matches!(error.code(), "NO_FREE_SLOTS" | "SLOT_CREATION_TIMEOUT")
 }
 
 /// Whether another copy may be of a table that stays as it is.

@@ -44,6 +44,7 @@ pub use post_load::PostLoad;
 pub use preflight::PreflightRequest;
 pub use rows::{CanonicalRow, Selection};
 pub use session::{Target, WritePath};
+pub use sql::shadow::name_of as shadow_name;
 pub use state::{
     Lag, LargeTransaction, NewPipeline, PartialTransaction, PipelineState, RecordedChange, Replacement,
     SaidOfLarge, SlotWatch, TableProgress, TableState, TableWish, WishOutcome, check_fence,

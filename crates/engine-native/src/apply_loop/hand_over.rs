@@ -133,6 +133,7 @@ impl<P: Ports> Loop<'_, P> {
         for order in ended.rewritten {
             self.put_off(order).await?;
         }
+        self.orders.extend(ended.again);
         self.intake.plan_again();
         match unreadable {
             Some((table, column)) if self.form == FieldForm::Binary => {

@@ -2,7 +2,7 @@
 
 use segcdc_model::fault::chain;
 use segcdc_model::{Change, Lsn, TablePhase, Transaction};
-use segcdc_sqlserver::{TableState, TableWish, WishOutcome};
+use segcdc_sqlserver::{TableState, TableWish, WishOutcome, shadow_name};
 
 use super::Loop;
 use crate::beside::order::Order;
@@ -156,7 +156,9 @@ impl<P: Ports> Loop<'_, P> {
             let why = "it is the only table of the pipeline: `segcdc down --drop` removes that";
             return self.settle_wish(wish, WishOutcome::Refused, why).await;
         }
-        self.target.pause_table(&checkpoint, oid, known.sync_lsn).await?;
+        // Should it end here, and the wish with it: only another copy lets the table go on.
+        let stops = Some((PAUSED, "it was to be removed"));
+        self.target.set_table_phase(&checkpoint, oid, TablePhase::Paused, stops).await?;
         let given_up: Vec<Order> = self.orders.extract_if(.., |order| order.is_of(oid)).collect();
         for given_up in given_up.iter().filter_map(|order| order.wish.as_ref()) {
             let why = "the table was removed from the pipeline meanwhile";
@@ -182,6 +184,7 @@ impl<P: Ports> Loop<'_, P> {
                 Err(error) => return Err(error.into()),
             },
         });
+        self.target.drop_table(&shadow_name(&known.target, oid)).await?;
         self.target.clear_letters(&checkpoint, &known.source, oid).await?;
         self.target.remove_table(&checkpoint, oid).await?;
         self.context.hide_table(oid);

@@ -96,7 +96,11 @@ impl Order {
     pub(crate) fn note_rewritten(&mut self, policy: RetryPolicy, now: Instant) {
         self.rewritten = self.rewritten.saturating_add(1);
         self.due = Some(now + pause(policy, self.rewritten));
-        // It may have another shape too.
+        self.begin_again();
+    }
+
+    /// The table has stopped, and is looked at again: it may have another shape too.
+    pub(crate) fn begin_again(&mut self) {
         (self.plan, self.before) = (None, self.source_oid);
         self.has_stopped = true;
     }

@@ -58,7 +58,8 @@ impl<E: Into<EngineError>> From<E> for Trouble {
     }
 }
 
-/// Finds out what a table is, and puts it into our publication. Nothing else is changed.
+/// Finds out what a table is, and puts it into our publication, last of all: one that is refused is not published. Nothing else
+/// is changed.
 pub(crate) async fn prepare(
     context: &Context,
     (source, target): (&Session, &mut Target),
@@ -73,7 +74,6 @@ pub(crate) async fn prepare(
         (None, None) => Arc::new(new_plan(context, source, order.source_oid).await?),
     };
     let row = known.cloned().unwrap_or_else(|| shape::queued(&plan, false));
-    publish(context, source, &state, (&row, &plan)).await?;
     let existing = target.existing_table(&plan.target).await?;
     let is_missing = existing.is_none();
     let Some(known) = known else {
@@ -83,6 +83,7 @@ pub(crate) async fn prepare(
             // Its rows are nobody's to add to.
             target.prepare_table(&plan, ExistingRows::Refuse).await?;
         }
+        publish(context, source, &state, (&row, &plan)).await?;
         let state = row_of(&plan, is_missing, order);
         return Ok(Prepared { order: order.clone(), plan, state, is_missing, way: Way::InPlace });
     };
@@ -119,6 +120,7 @@ pub(crate) async fn prepare(
             (Way::InPlace, shaped.is_ours)
         }
     };
+    publish(context, source, &state, (&row, &plan)).await?;
     let state = row_of(&plan, is_ours, order);
     Ok(Prepared { order: order.clone(), plan, state, is_missing, way })
 }
@@ -154,7 +156,8 @@ async fn losses(
     plan: &TablePlan,
 ) -> Result<Vec<String>, EngineError> {
     let mut losses = target.losses_by_swap(existing.object_id).await?;
-    let is_planned = |name: &str| plan.columns.iter().any(|column| column.name == name);
+    let is_planned =
+        |name: &str| plan.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
     let others = existing.columns.iter().filter(|column| !is_planned(&column.name));
     losses.extend(others.map(|column| format!("column {}", column.name)));
     Ok(losses)

@@ -112,7 +112,7 @@ impl Barrier {
         let position = self.position().await?;
         let mut pause = PAUSES.0;
         let mut applied = Lsn::ZERO;
-        let (mut moved, mut seen) = (Instant::now(), Instant::now());
+        let (mut moved, mut unread) = (Instant::now(), None);
         while self.running {
             let now = self.applied().await?;
             if now >= position {
@@ -121,12 +121,11 @@ impl Barrier {
             let is_read = self.is_read().await?;
             // Whoever has it now keeps its position elsewhere.
             let is_ours = Carrier::of(&self.state().await?) == self.carrier;
-            // Each look decides by what it saw: the looks themselves can take longer than any limit.
-            let is_absent = !is_read && seen.elapsed() > ABSENCE;
+            // Each look decides by what it saw: the looks themselves can take longer than any limit. Absence counts from the
+            // first look on that found nobody.
+            unread = if is_read { None } else { unread.or_else(|| Some(Instant::now())) };
+            let is_absent = unread.is_some_and(|since| since.elapsed() > ABSENCE);
             let stands_still = now <= applied && moved.elapsed() > STANDSTILL;
-            if is_read {
-                seen = Instant::now();
-            }
             if now > applied {
                 (applied, moved) = (now, Instant::now());
             }

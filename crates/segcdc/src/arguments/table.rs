@@ -24,8 +24,8 @@ pub(crate) enum TableCommand {
     #[command(
         after_help = "Examples:\n  segcdc table resync --yes                    all that are quarantined\n  \
                             segcdc table resync --tables public.orders   whatever it is\n  segcdc table resync --all \
-                            --by merge --wait\n\nWhile a process runs the pipeline, readers of the target see all of the old rows or \
-                            all of the new ones.\nWhile none does, the next `up` empties the tables and copies them, unless --by is \
+                            --by merge --wait\n\nWhile a process runs the pipeline, readers of the target under row versioning see \
+                            all of the old rows or all of the new ones.\nWhile none does, the next `up` empties the tables and copies them, unless --by is \
                             given."
     )]
     Resync(Box<ResyncArguments>),

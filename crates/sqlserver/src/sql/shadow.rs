@@ -8,7 +8,12 @@ use crate::sql::create_table;
 
 /// The shadow's name: one of no table that a source could have given.
 pub fn name(table: &TablePlan) -> QualifiedName {
-    QualifiedName::new(table.target.schema.clone(), format!("segcdc copy {}", table.source.oid))
+    name_of(&table.target, table.source.oid)
+}
+
+/// The same of a target table and its source table's OID.
+pub fn name_of(target: &QualifiedName, source_oid: u32) -> QualifiedName {
+    QualifiedName::new(target.schema.clone(), format!("segcdc copy {source_oid}"))
 }
 
 /// Gives a table the rows of its shadow: those that are not there go, those that are there become what they are there,

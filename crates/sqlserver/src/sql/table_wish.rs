@@ -40,7 +40,7 @@ pub fn insert(pipeline: &str, wish: &TableWish) -> String {
     )
 }
 
-/// Wishes that are settled are kept for a day, for whoever waits for them.
+/// Wishes that are settled are kept for a day from when they were asked for, for whoever waits for them.
 pub fn delete_old(pipeline: &str) -> String {
     format!(
         "DELETE FROM [segcdc].[table_wish] WHERE [pipeline] = {} AND [outcome] IN ({}, {}) \
@@ -78,5 +78,16 @@ pub fn settle(pipeline: &str, id: &str, outcome: WishOutcome, detail: &str) -> S
         quote::text(&shortened(detail)),
         quote::text(pipeline),
         quote::text(id)
+    )
+}
+
+/// Has the open wishes of a table follow it to the OID that it got when it was made anew.
+pub fn follow(pipeline: &str, before: u32, after: u32) -> String {
+    format!(
+        "UPDATE [segcdc].[table_wish] SET [source_oid] = {after} WHERE [pipeline] = {} AND [source_oid] = {before} \
+         AND [outcome] IN ({}, {})",
+        quote::text(pipeline),
+        quote::text(WishOutcome::Asked.as_str()),
+        quote::text(WishOutcome::Begun.as_str())
     )
 }

@@ -79,7 +79,7 @@ impl Target {
         self.create_once("creating the state schema", &object(), CREATE_TABLE_WISH).await
     }
 
-    /// Stores wishes, all or none, and lets go of those that were settled a day ago. Durable on return.
+    /// Stores wishes, all or none, and lets go of those that are settled and were asked for a day ago. Durable on return.
     ///
     /// # Errors
     /// The server's.
@@ -103,7 +103,7 @@ impl Target {
     /// # Errors
     /// The server's; [`TargetError::StateUnreadable`] for what a newer version has written.
     pub async fn table_wishes(&mut self, pipeline: &str) -> Result<Vec<TableWish>, TargetError> {
-        if self.query(DURING, &object()).await?.is_empty() {
+        if !self.has_table_wishes().await? {
             return Ok(Vec::new());
         }
         self.read_wishes(pipeline, &sql::table_wish::select(pipeline)).await
@@ -130,6 +130,11 @@ impl Target {
     ) -> Result<(), TargetError> {
         let statement = sql::table_wish::settle(&checkpoint.pipeline, id, outcome, detail);
         self.write_fenced_any("settling a wish for a table", checkpoint, vec![statement]).await
+    }
+
+    /// Whether the state has a table for wishes: that of an older version has none.
+    pub(super) async fn has_table_wishes(&mut self) -> Result<bool, TargetError> {
+        Ok(!self.query(DURING, &object()).await?.is_empty())
     }
 
     async fn read_wishes(&mut self, pipeline: &str, sql: &str) -> Result<Vec<TableWish>, TargetError> {

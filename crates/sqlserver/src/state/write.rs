@@ -215,6 +215,10 @@ impl Target {
         statements.push(sql::state::delete_table(pipeline, *before));
         statements.push(sql::state::delete_table(pipeline, after.source_oid));
         statements.push(sql::state::insert_table(pipeline, after));
+        // What is asked of a table is asked of the one that was made anew in its place.
+        if *before != after.source_oid && self.has_table_wishes().await? {
+            statements.push(sql::table_wish::follow(pipeline, *before, after.source_oid));
+        }
         statements.extend(dropped.map(sql::create_table::drop_table_if_exists));
         self.write_fenced("replacing a table", checkpoint, statements, Found::Any).await
     }
