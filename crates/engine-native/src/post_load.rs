@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use segcdc_postgres::{catalog, session};
 use segcdc_sqlserver::PostLoad;
+use segcdc_sqlserver::post_load::PostNote;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
@@ -26,5 +27,10 @@ pub async fn post_load(config: &EngineConfig, checked: &Preflight) -> Result<Pos
         .iter()
         .map(|plan| (Arc::clone(plan), extras.remove(&plan.source.oid).unwrap_or_default()))
         .collect();
-    Ok(segcdc_sqlserver::post_load::post_load(&tables))
+    let mut made = segcdc_sqlserver::post_load::post_load(&tables);
+    made.notes.extend(checked.left_out.iter().map(|left| PostNote {
+        table: left.table.clone(),
+        text: format!("it is not replicated: {}", left.detail),
+    }));
+    Ok(made)
 }

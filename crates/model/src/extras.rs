@@ -4,13 +4,13 @@
 /// Indexes, foreign keys, defaults and checks of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct TableExtras {
-    /// Its indexes but for the primary key's, by name.
+    /// Its indexes, by name.
     pub indexes: Vec<ExtraIndex>,
     /// Its foreign keys, by name.
     pub foreign_keys: Vec<ForeignKey>,
     /// Defaults of its columns, in the order of the columns.
     pub defaults: Vec<ColumnDefault>,
-    /// Its CHECK constraints: name, and definition as `pg_get_constraintdef` prints it.
+    /// Its CHECK and exclusion constraints: name, and definition as `pg_get_constraintdef` prints it.
     pub checks: Vec<(String, String)>,
 }
 
@@ -50,6 +50,8 @@ pub struct ForeignKey {
     pub on_update: ReferenceAction,
     /// Whether the rows of before were checked.
     pub validated: bool,
+    /// `ON DELETE SET NULL (column)`: only some of its columns are set (PostgreSQL 15).
+    pub sets_some: bool,
 }
 
 /// `ON DELETE` and `ON UPDATE` of a foreign key (`pg_constraint.confdeltype`).

@@ -7,6 +7,9 @@ const HEAD: &str = "\
 -- For the day on which people use this database instead of the source. Run it when the pipeline has ended for good: it
 -- writes tables one after the other, which foreign keys forbid, and brings values that defaults would only repeat.
 -- Sequences go on where the source's stand now: print this script when nobody writes there any more.
+SET QUOTED_IDENTIFIER ON;
+SET ANSI_NULLS ON;
+GO
 ";
 
 /// The whole script, without a line feed at its end.
@@ -34,7 +37,8 @@ pub(crate) fn script(made: &PostLoad) -> String {
 
 fn line(statement: &PostStatement) -> String {
     let remark = statement.remark.map(|remark| format!("-- {remark}\n")).unwrap_or_default();
-    format!("{remark}{};\n", statement.sql)
+    // Batches of their own, so that what fails ends there under `sqlcmd -b`.
+    format!("{remark}{};\nGO\n", statement.sql)
 }
 
 fn title(kind: PostKind) -> &'static str {
@@ -73,7 +77,7 @@ mod tests {
             }],
         };
         let text = script(&made);
-        let expected = "\n-- Unique indexes\n-- take care\nCREATE UNIQUE INDEX a;\n\n-- Indexes\nCREATE INDEX b;\nCREATE INDEX c;\n\n\
+        let expected = "\n-- Unique indexes\n-- take care\nCREATE UNIQUE INDEX a;\nGO\n\n-- Indexes\nCREATE INDEX b;\nGO\nCREATE INDEX c;\nGO\n\n\
                         -- Not in this script\n-- public.t DROP TABLE x: a check: 1 = 1";
         assert_eq!(text.strip_prefix(HEAD), Some(expected));
     }

@@ -4,7 +4,7 @@
 //! Replication needs none of them, and most would be in its way: it writes tables one after the other, and the source has
 //! computed its defaults already. So they are printed as a script, and what T-SQL cannot say in the same way is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use segcdc_model::{
@@ -13,6 +13,7 @@ use segcdc_model::{
 use segcdc_plan::{ColumnPlan, TableKey, TablePlan};
 use serde::Serialize;
 
+use crate::quote;
 use crate::sql::post_load as sql;
 
 mod expression;
@@ -70,8 +71,15 @@ pub struct PostNote {
 
 /// Makes the script for these tables.
 pub fn post_load(tables: &[(Arc<TablePlan>, TableExtras)]) -> PostLoad {
-    let mut made = Maker { tables, sequences: BTreeMap::new(), script: PostLoad::default() };
+    let mut made =
+        Maker { tables, sequences: BTreeMap::new(), names: BTreeSet::new(), script: PostLoad::default() };
     for (plan, extras) in tables {
+        for column in plan.source.columns.iter().filter(|column| column.generated) {
+            made.note(
+                plan,
+                format!("column \"{}\" is computed there, and is not at the target", column.name),
+            );
+        }
         extras.defaults.iter().for_each(|default| made.default(plan, default));
         extras.indexes.iter().for_each(|index| made.index(plan, index));
         extras.foreign_keys.iter().for_each(|key| made.foreign_key(plan, key));
@@ -87,6 +95,8 @@ struct Maker<'a> {
     tables: &'a [(Arc<TablePlan>, TableExtras)],
     /// Sequences that are made, by the names that they have in the target, with those at the source.
     sequences: BTreeMap<QualifiedName, QualifiedName>,
+    /// Names of sequences and constraints, which are unique in a schema of the target; in lower case.
+    names: BTreeSet<(String, String)>,
     script: PostLoad,
 }
 
@@ -101,13 +111,27 @@ impl Maker<'_> {
         self.script.notes.push(PostNote { table: plan.source.name.clone(), text });
     }
 
+    /// Takes a name in its schema, if nothing that is made has it.
+    fn is_free(&mut self, name: &QualifiedName) -> bool {
+        self.names.insert((name.schema.to_lowercase(), name.name.to_lowercase()))
+    }
+
+    /// The first of these names that is possible and free in the table's schema.
+    fn free_name(&mut self, plan: &TablePlan, names: [String; 2]) -> Option<String> {
+        let schema = &plan.target.schema;
+        names.into_iter().find(|name| {
+            quote::is_possible_name(name) && self.is_free(&QualifiedName::new(schema.clone(), name.clone()))
+        })
+    }
+
     fn default(&mut self, plan: &TablePlan, default: &ColumnDefault) {
         let Some(column) = column(plan, default.attnum) else { return };
+        let is_next = default.expression.is_empty() || expression::is_nextval(&default.expression);
         let expression = match &default.sequence {
-            Some(sequence) => {
+            Some(sequence) if is_next => {
                 let name = QualifiedName::new(plan.target.schema.clone(), sequence.name.name.clone());
-                match (sequence.next, self.sequences.get(&name)) {
-                    (_, Some(made)) if *made == sequence.name => {}
+                match (sequence.next, self.sequences.get(&name).cloned()) {
+                    (_, Some(made)) if made == sequence.name => {}
                     (_, Some(made)) => {
                         let text = format!(
                             "sequences {made} and {} would have one name at the target",
@@ -122,6 +146,10 @@ impl Maker<'_> {
                     (Some(next), None) if next < sequence.least || next > sequence.most => {
                         return self.note(plan, format!("sequence {} is used up", sequence.name));
                     }
+                    (Some(_), None) if !self.is_free(&name) => {
+                        return self
+                            .note(plan, format!("the target would have two things of the name {name}"));
+                    }
                     (Some(next), None) => {
                         self.sequences.insert(name.clone(), sequence.name.clone());
                         let sql = sql::create_sequence(&name, next, sequence);
@@ -130,7 +158,7 @@ impl Maker<'_> {
                 }
                 sql::next_value(&name)
             }
-            None => match expression::translate(&default.expression, column.mssql_type) {
+            _ => match expression::translate(&default.expression, column.mssql_type) {
                 Some(expression) if expression.is_empty() => return,
                 Some(expression) => expression,
                 None => {
@@ -144,7 +172,13 @@ impl Maker<'_> {
         };
         let local = expression == expression::LOCAL_TIME || expression == expression::LOCAL_DAY;
         let remark = local.then_some("in the time zone of the server");
-        self.say(PostKind::Default, plan, sql::add_default(&plan.target, &column.name, &expression), remark);
+        let names = [format!("DF_{}_{}", plan.target.name, column.name), format!("DF_{}", column.name)];
+        let Some(name) = self.free_name(plan, names) else {
+            return self
+                .note(plan, format!("the default of column \"{}\" has no free name", column.source_name));
+        };
+        let sql = sql::add_default(&plan.target, &name, &column.name, &expression);
+        self.say(PostKind::Default, plan, sql, remark);
     }
 
     fn index(&mut self, plan: &TablePlan, index: &ExtraIndex) {
@@ -156,7 +190,11 @@ impl Maker<'_> {
     }
 
     fn foreign_key(&mut self, plan: &TablePlan, key: &ForeignKey) {
-        match self.foreign_key_statement(plan, key) {
+        let names = [key.name.clone(), format!("{}_{}", plan.target.name, key.name)];
+        let Some(name) = self.free_name(plan, names) else {
+            return self.note(plan, format!("foreign key \"{}\" has no free name", key.name));
+        };
+        match self.foreign_key_statement(plan, key, &name) {
             Ok((sql, remark)) => self.say(PostKind::ForeignKey, plan, sql, remark),
             Err(why) => self.note(plan, format!("foreign key \"{}\" {why}", key.name)),
         }
@@ -166,6 +204,7 @@ impl Maker<'_> {
         &self,
         plan: &TablePlan,
         key: &ForeignKey,
+        name: &str,
     ) -> Result<(String, Option<&'static str>), String> {
         let referred = self.tables.iter().find(|(other, _)| other.source.oid == key.referred);
         let (other, extras) = referred.ok_or("refers to a table that is not replicated")?;
@@ -180,6 +219,19 @@ impl Maker<'_> {
                     described(other.mssql_type)
                 ));
             }
+        }
+        if key.sets_some {
+            return Err(
+                "sets some of its columns when a row is deleted, which SQL Server does with all or none"
+                    .to_owned(),
+            );
+        }
+        let clears = [key.on_delete, key.on_update].contains(&ReferenceAction::SetNull);
+        if let Some(fixed) = from.iter().find(|column| clears && !column.nullable) {
+            return Err(format!(
+                "would set column \"{}\" to NULL, which it does not take",
+                fixed.source_name
+            ));
         }
         let is_unique = is_key(other, &key.referred_columns)
             || extras.indexes.iter().any(|index| {
@@ -203,7 +255,7 @@ impl Maker<'_> {
         };
         let names = (names(&from), names(&to));
         let names = (&*names.0, &*names.1);
-        let sql = sql::add_foreign_key(&plan.target, &key.name, names, &other.target, actions, key.validated);
+        let sql = sql::add_foreign_key(&plan.target, name, names, &other.target, actions, key.validated);
         Ok((sql, remark))
     }
 }

@@ -7,27 +7,29 @@ use segcdc_model::{
 };
 
 use crate::error::{Operation, SourceError};
+use crate::quote;
 use crate::session::{Row, Session};
 use crate::wire::protocol;
 
-/// Indexes but for those of primary keys and exclusion constraints. `indoption` has bit 0 for DESC (manual, "pg_index"); the
+/// Indexes but for those of exclusion constraints. `indoption` has bit 0 for DESC (manual, "pg_index"); the
 /// column `indnullsnotdistinct` is asked for by way of JSON, because PostgreSQL 14 has none.
 const INDEXES: &str = "SELECT i.indrelid, c.relname, i.indisunique, \
      coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false), a.amname, \
      array_to_string((i.indkey::int2[])[0:i.indnkeyatts - 1], ' '), array_to_string(i.indoption::int2[], ' '), \
      array_to_string((i.indkey::int2[])[i.indnkeyatts:], ' '), pg_get_expr(i.indpred, i.indrelid) \
      FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam \
-     WHERE NOT i.indisprimary AND NOT i.indisexclusion AND i.indisvalid AND i.indrelid IN";
+     WHERE NOT i.indisexclusion AND i.indisvalid AND i.indrelid IN";
 
-/// Foreign keys, those that partitions have from their root left out.
+/// Foreign keys, those that partitions have from their root left out. `confdelsetcols` is there since PostgreSQL 15.
 const FOREIGN_KEYS: &str = "SELECT c.conrelid, c.conname, array_to_string(c.conkey, ' '), c.confrelid, \
-     array_to_string(c.confkey, ' '), c.confdeltype, c.confupdtype, c.convalidated \
+     array_to_string(c.confkey, ' '), c.confdeltype, c.confupdtype, c.convalidated, \
+     to_jsonb(c) ->> 'confdelsetcols' IS NOT NULL \
      FROM pg_constraint c WHERE c.contype = 'f' AND c.conparentid = 0 AND c.conrelid IN";
 
 /// Defaults, generated columns left out, and the sequence that each depends on or owns.
 const DEFAULTS: &str = "SELECT a.attrelid, a.attnum, coalesce(pg_get_expr(d.adbin, d.adrelid), ''), \
-     s.schemaname, s.sequencename, s.start_value, s.last_value, s.increment_by, s.min_value, s.max_value, s.cycle, \
-     has_sequence_privilege(owned.oid, 'SELECT, USAGE') \
+     s.schemaname, s.sequencename, s.increment_by, s.min_value, s.max_value, s.cycle, \
+     has_sequence_privilege(owned.oid, 'SELECT') \
      FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
      LEFT JOIN LATERAL (SELECT coalesce( \
        (SELECT p.refobjid FROM pg_depend p JOIN pg_class q ON q.oid = p.refobjid AND q.relkind = 'S' \
@@ -40,11 +42,11 @@ const DEFAULTS: &str = "SELECT a.attrelid, a.attnum, coalesce(pg_get_expr(d.adbi
      WHERE a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' \
      AND (d.oid IS NOT NULL OR a.attidentity <> '') AND a.attrelid IN";
 
-/// CHECK constraints.
+/// CHECK and exclusion constraints.
 const CHECKS: &str = "SELECT c.conrelid, c.conname, pg_get_constraintdef(c.oid) FROM pg_constraint c \
-     WHERE c.contype = 'c' AND c.conrelid IN";
+     WHERE c.contype IN ('c', 'x') AND c.conrelid IN";
 
-/// Reads what [`super::extras`] promises.
+/// Reads what [`super::extras()`] promises.
 pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<HashMap<u32, TableExtras>, SourceError> {
     let mut found: HashMap<u32, TableExtras> =
         oids.iter().map(|oid| (*oid, TableExtras::default())).collect();
@@ -67,7 +69,7 @@ pub(super) async fn read(session: &Session, oids: &[u32]) -> Result<HashMap<u32,
     }
     for mut row in ask(DEFAULTS, "2").await? {
         let table = row.value()?;
-        let default = default(&mut row)?;
+        let default = default(session, &mut row).await?;
         found.entry(table).or_default().defaults.push(default);
     }
     for mut row in ask(CHECKS, "2").await? {
@@ -98,6 +100,7 @@ fn foreign_key(row: &mut Row) -> Result<ForeignKey, SourceError> {
         on_delete: action(&row.text()?)?,
         on_update: action(&row.text()?)?,
         validated: row.flag()?,
+        sets_some: row.flag()?,
     })
 }
 
@@ -113,24 +116,43 @@ fn action(letter: &str) -> Result<ReferenceAction, SourceError> {
 }
 
 /// One row of [`DEFAULTS`], behind the table's OID.
-fn default(row: &mut Row) -> Result<ColumnDefault, SourceError> {
+async fn default(session: &Session, row: &mut Row) -> Result<ColumnDefault, SourceError> {
     let (attnum, expression) = (row.value()?, row.text()?);
     let (schema, name) = (row.optional_value::<String>()?, row.optional_value::<String>()?);
-    let (start, last) = (row.optional_value::<i64>()?, row.optional_value::<i64>()?);
     let (increment, least, most) =
         (row.optional_value::<i64>()?, row.optional_value()?, row.optional_value()?);
     let (cycles, is_readable) = (row.optional_value::<String>()?, row.optional_value::<String>()?);
-    let sequence = match (schema, name, start, increment, least, most) {
-        (Some(schema), Some(name), Some(start), Some(increment), Some(least), Some(most)) => {
-            // Without a last value it was never asked for a number, or this role may not know.
-            let next = match last {
-                Some(last) => Some(last.saturating_add(increment)),
-                None => (is_readable.as_deref() == Some("t")).then_some(start),
-            };
-            let (name, cycles) = (QualifiedName::new(schema, name), cycles.as_deref() == Some("t"));
-            Some(SequenceState { name, next, increment, least, most, cycles })
+    let is_true = |flag: Option<String>| flag.as_deref() == Some("t");
+    let sequence = match (schema, name, increment, least, most) {
+        (Some(schema), Some(name), Some(increment), Some(least), Some(most)) => {
+            let name = QualifiedName::new(schema, name);
+            let cycles = is_true(cycles);
+            let mut state = SequenceState { name, next: None, increment, least, most, cycles };
+            if is_true(is_readable) {
+                state.next = next(session, &state).await?;
+            }
+            Some(state)
         }
         _ => None,
     };
     Ok(ColumnDefault { attnum, expression, sequence })
+}
+
+/// The number that a sequence gives next. `pg_sequences` does not tell what RESTART and `setval` have set and nobody has asked
+/// for yet; the sequence itself does (manual, "CREATE SEQUENCE").
+async fn next(session: &Session, state: &SequenceState) -> Result<Option<i64>, SourceError> {
+    let sql = format!("SELECT last_value, is_called FROM {}", quote::qualified(&state.name)?);
+    let Some(mut row) = session.rows(Operation::Query, &sql).await?.pop() else { return Ok(None) };
+    let (last, is_called): (i64, bool) = (row.value()?, row.flag()?);
+    if !is_called {
+        return Ok(Some(last));
+    }
+    let next = last.checked_add(state.increment);
+    Ok(match next.filter(|next| (state.least..=state.most).contains(next)) {
+        None if state.cycles && state.increment > 0 => Some(state.least),
+        None if state.cycles => Some(state.most),
+        // One that is used up gives nothing more, and that is told by a number beyond its bounds.
+        None => Some(next.unwrap_or(last)),
+        within => within,
+    })
 }

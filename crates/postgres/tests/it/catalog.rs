@@ -238,7 +238,7 @@ async fn what_tables_have_besides_rows_and_keys_is_read() {
     assert_eq!(several.predicate.as_deref(), Some("(of IS NOT NULL)"));
     assert_eq!(index("expression").key, [(0, false)]);
     assert_eq!(index("hashed").method, "hash");
-    assert_eq!(child.indexes.len(), 3, "the primary key is none of them");
+    assert_eq!(child.indexes.len(), 4, "with the primary key's");
     assert!(parent.indexes[0].unique && parent.indexes[0].key == [(2, false)], "{parent:?}");
 
     let key = &child.foreign_keys[0];
@@ -253,6 +253,19 @@ async fn what_tables_have_besides_rows_and_keys_is_read() {
     let serial = child.defaults[0].sequence.as_ref().unwrap();
     assert_eq!((serial.name.to_string().as_str(), serial.next), ("public.child_id_seq", Some(1)));
     assert_eq!(child.checks, [("child_n_check".to_owned(), "CHECK ((n > 0))".to_owned())]);
+    // What was set and nobody has asked for yet.
+    source
+        .run("ALTER SEQUENCE child_id_seq RESTART WITH 5000; ALTER SEQUENCE child_id_seq MAXVALUE 5001 CYCLE")
+        .await;
+    let next = async || {
+        let extras = catalog::extras(&source.session, &oids[..1]).await.unwrap();
+        extras[&oids[0]].defaults[0].sequence.as_ref().unwrap().next
+    };
+    assert_eq!(next().await, Some(5000));
+    source.run("SELECT nextval('child_id_seq'), nextval('child_id_seq')").await;
+    assert_eq!(next().await, Some(1), "it begins again");
+    source.run("ALTER SEQUENCE child_id_seq NO CYCLE").await;
+    assert_eq!(next().await, Some(5002), "it is used up");
     let identity = parent.defaults[0].sequence.as_ref().unwrap();
     assert_eq!((identity.next, identity.increment, identity.cycles), (Some(11), 5, false));
     assert_eq!(parent.defaults.len(), 2, "a generated column has no default: {:?}", parent.defaults);

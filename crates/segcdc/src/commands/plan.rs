@@ -58,6 +58,7 @@ async fn print_script(
     };
     let checked = preflight(&config).await?;
     let made = post_load(&config, &checked).await?;
+    console.talk(&findings::render(&checked.findings, console.detail, console.paint));
     match console.output {
         Output::Json => console.json(&made),
         Output::Table | Output::Wide | Output::Name => console.data(&post_load_view::script(&made)),

@@ -52,6 +52,13 @@ pub(super) fn translate(expression: &str, mssql_type: MssqlType) -> Option<Strin
     }
 }
 
+/// Whether a default is the next number of a sequence and nothing else.
+pub(super) fn is_nextval(expression: &str) -> bool {
+    let name = expression.strip_prefix("nextval('").and_then(|rest| rest.strip_suffix("'::regclass)"));
+    // A quote that does not stand twice would end the name: that is more than a name.
+    name.is_some_and(|name| !name.replace("''", "").contains('\''))
+}
+
 /// The condition of an index, as `pg_get_expr` prints it: columns that are NULL or not, joined by AND. `known` gives the
 /// name of a source column at the target.
 pub(super) fn filter(predicate: &str, known: impl Fn(&str) -> Option<String>) -> Option<String> {
@@ -185,6 +192,20 @@ mod tests {
             ("'\\x00'::bytea", MssqlType::VarBinary { length: Length::Max }, None),
         ] {
             assert_eq!(translate(expression, mssql_type).as_deref(), expected, "{expression}");
+        }
+    }
+
+    #[test]
+    fn the_next_number_is_told_from_what_is_made_of_it() {
+        for (expression, expected) in [
+            ("nextval('s'::regclass)", true),
+            ("nextval('public.\"it''s\"'::regclass)", true),
+            ("('INV-'::text || nextval('s'::regclass))", false),
+            ("(nextval('s'::regclass) * 10)", false),
+            ("currval('s'::regclass)", false),
+            ("nextval('a'::regclass) + nextval('b'::regclass)", false),
+        ] {
+            assert_eq!(is_nextval(expression), expected, "{expression}");
         }
     }
 

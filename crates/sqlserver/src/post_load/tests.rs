@@ -37,6 +37,7 @@ fn key(name: &str, columns: &[i16], referred: u32, referred_columns: &[i16]) -> 
         on_delete: ReferenceAction::Refuse,
         on_update: ReferenceAction::Refuse,
         validated: true,
+        sets_some: false,
     }
 }
 
@@ -166,6 +167,10 @@ fn defaults_and_sequences_go_on_where_they_stood() {
         notes(&made),
         ["the default of column \"note\" is to be written in T-SQL by hand: md5('x'::text)"]
     );
+    let computed =
+        vec![default(2, "('N'::text || nextval('one_id_seq'::regclass))", Some(sequence("public", Some(7))))];
+    let made = script(TableExtras { defaults: computed, ..TableExtras::default() });
+    assert!(made.statements.is_empty() && made.notes.len() == 1, "{made:?}");
     for (next, told) in [(None, "cannot be read: grant SELECT on it"), (Some(101), "is used up")] {
         let defaults = vec![default(1, "", Some(sequence("public", next)))];
         let made = script(TableExtras { defaults, ..TableExtras::default() });
@@ -181,6 +186,26 @@ fn defaults_and_sequences_go_on_where_they_stood() {
         notes(&made),
         ["sequences public.one_id_seq and other.one_id_seq would have one name at the target"]
     );
+}
+
+#[test]
+fn what_foreign_keys_cannot_do_is_told() {
+    let some = ForeignKey { sets_some: true, ..key("some", &[4], 2, &[1]) };
+    let fixed = ForeignKey { on_delete: ReferenceAction::SetNull, ..key("fixed", &[1], 2, &[1]) };
+    let made = script(TableExtras { foreign_keys: vec![some, fixed], ..TableExtras::default() });
+    assert!(made.statements.is_empty(), "{made:?}");
+    assert!(notes(&made)[0].contains("all or none") && notes(&made)[1].contains("column \"id\" to NULL"));
+}
+
+#[test]
+fn names_are_unique_in_a_schema() {
+    let tables = ["one", "other"].into_iter().zip(1..).map(|(name, oid)| {
+        let foreign_keys = vec![key("fk", &[4], oid, &[1])];
+        (plan(oid, name), TableExtras { foreign_keys, ..TableExtras::default() })
+    });
+    let made = post_load(&tables.collect::<Vec<_>>());
+    assert!(statements(&made)[0].contains("CONSTRAINT [fk] "), "{made:?}");
+    assert!(statements(&made)[1].contains("CONSTRAINT [other_fk] "), "{made:?}");
 }
 
 #[test]

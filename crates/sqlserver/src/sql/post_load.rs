@@ -22,13 +22,11 @@ pub fn next_value(name: &QualifiedName) -> String {
 }
 
 /// A default; `expression` is T-SQL.
-pub fn add_default(table: &QualifiedName, column: &str, expression: &str) -> String {
-    let name = format!("DF_{}_{column}", table.name);
-    let name = if quote::is_possible_name(&name) { name } else { format!("DF_{column}") };
+pub fn add_default(table: &QualifiedName, name: &str, column: &str, expression: &str) -> String {
     format!(
         "ALTER TABLE {} ADD CONSTRAINT {} DEFAULT ({expression}) FOR {}",
         quote::qualified(table),
-        quote::name(&name),
+        quote::name(name),
         quote::name(column)
     )
 }
