@@ -52,12 +52,7 @@ async fn nothing_that_is_written_holds_a_password_or_a_row() -> Result<()> {
     let (mut stage, cluster) = start("silent").await?;
     let secrets = secrets(&stage, &cluster);
     prepare(&mut stage, &cluster).await?;
-    // The worker needs the passwords from somewhere; in its own configuration they would be seen by everybody.
-    stage.product.unset("SEGCDC_CONNECT_SECRETS");
-    let refused = stage.product.run(&["plan"]).await?;
-    ensure!(refused.error_code() == Some("CONNECT_SECRETS_MISSING"), "{refused}");
-    let file = format!("file:{}", super::secrets_file(&stage, &cluster).display());
-    stage.product.set("SEGCDC_CONNECT_SECRETS", &file);
+    refuse_without_secrets(&mut stage, &cluster).await?;
     let mut seen = Vec::new();
     for arguments in [
         &["plan", "-o", "wide"][..],
@@ -156,6 +151,16 @@ async fn prepare(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
     ] {
         stage.product.set(name, &value);
     }
+    Ok(())
+}
+
+/// The worker needs the passwords from somewhere; in its own configuration they would be seen by everybody.
+async fn refuse_without_secrets(stage: &mut Stage, cluster: &ConnectCluster) -> Result<()> {
+    stage.product.unset("SEGCDC_CONNECT_SECRETS");
+    let refused = stage.product.run(&["plan"]).await?;
+    ensure!(refused.error_code() == Some("CONNECT_SECRETS_MISSING"), "{refused}");
+    let file = format!("file:{}", super::secrets_file(stage, cluster).display());
+    stage.product.set("SEGCDC_CONNECT_SECRETS", &file);
     Ok(())
 }
 
