@@ -27,10 +27,14 @@ const FAULTS: &str = "docs/reference/faults.md";
 const COMMANDS: &str = "docs/reference/cli.md";
 /// Where the golden files of the help texts are.
 const GOLDEN_HELP: &str = "crates/segcdc/src/snapshots";
-/// The tests that write the pages of types, which only the planner and the other engine can know, and the API's description.
+/// The tests that write the pages of types, which only the planner and the other engine can know, the API's description,
+/// and the page and schema of the pipeline file.
 /// With the features that `make test` has, so that nothing is built for them alone.
-const PAGE_TESTS: [&[&str]; 2] =
-    [&["--test", "it", "--", "openapi_page", "type_page"], &["--lib", "--", "page_of_types", "--nocapture"]];
+const PAGE_TESTS: [&[&str]; 3] = [
+    &["--test", "it", "--", "openapi_page", "type_page"],
+    &["--lib", "--", "page_of_types", "--nocapture"],
+    &["--bins", "--", "pipeline_pages"],
+];
 /// The crates whose errors users see.
 const CRATES: &[&str] = &[
     "segcdc-model",

@@ -210,6 +210,10 @@ pub(crate) enum Command {
 /// Which pipeline.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct PipelineArguments {
+    /// A pipeline file, which says what these options say: docs/reference/pipeline-yaml.md. What is given besides, as an option or
+    /// a variable, counts instead of what the file says of the same, and that is said. - is standard input
+    #[arg(long, short, value_name = "FILE", env = "SEGCDC_FILE", hide_env_values = true)]
+    pub(crate) file: Option<PathBuf>,
     /// The PostgreSQL to read: postgres://user:password@host:port/database?sslmode=…
     #[arg(long, value_name = "URL", env = "SEGCDC_SOURCE_URL", hide_env_values = true, long_help = source_help())]
     pub(crate) source: Option<String>,

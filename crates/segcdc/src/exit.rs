@@ -65,7 +65,17 @@ const UNREACHABLE: [&str; 39] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 96] = [
+const USAGE: [&str; 106] = [
+    "RULE_INVALID",
+    "CONFIG_UNREADABLE",
+    "CONFIG_SYNTAX",
+    "CONFIG_UNKNOWN_KEY",
+    "CONFIG_DUPLICATE_KEY",
+    "CONFIG_VALUE",
+    "CONFIG_REFERENCE",
+    "CONFIG_SECRET_IN_CLEAR",
+    "CONFIG_SECRET_FILE",
+    "CONFIG_VERSION",
     "URL_SCHEME",
     "URL_INCOMPLETE",
     "URL_ENCODING",

@@ -7,7 +7,7 @@
 //!           exit <-- error                console, findings, plan_view, progress
 //! ```
 //!
-//! - [`arguments`], [`settings`], [`network`], [`worker`], [`secret_url`]: what the user wants
+//! - [`arguments`], [`pipeline_file`], [`settings`], [`network`], [`worker`], [`secret_url`]: what the user wants
 //! - [`commands`]: what is done about it, one file a command
 //! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
 //! - [`error`], [`exit`], [`signals`]: how it ends
@@ -26,6 +26,7 @@ mod logs;
 mod network;
 mod paint;
 mod phases;
+mod pipeline_file;
 mod plan_view;
 mod post_load_view;
 mod progress;
@@ -43,7 +44,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use tokio::runtime::Runtime;
 
 use crate::arguments::Arguments;
@@ -51,6 +51,7 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::paint::Paint;
+use crate::pipeline_file::{Understood, Unread};
 use crate::signals::Signals;
 
 /// How long tasks may go on after the command has ended: enough to close a session, not to be noticed.
@@ -66,12 +67,19 @@ fn main() -> ExitCode {
         writeln!(io::stderr(), "{HIDDEN}").ok();
         return fail(&secret_url::execute_again(hidden), None);
     }
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => return not_understood(&error),
-    };
     let no_color = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let words: Vec<OsString> = env::args_os().collect();
+    let variable = |name: &str| env::var(name).ok();
+    let understood = match pipeline_file::understand(&words, &mut io::stdin().lock(), &variable) {
+        Ok(understood) => understood,
+        Err(Unread::CommandLine(error)) => return not_understood(&error),
+        Err(Unread::File(error, global)) => return fail(&error, Some(Console::new(&global, no_color))),
+    };
+    let Understood { arguments, notes } = understood;
     let console = Console::new(&arguments.global, no_color);
+    for note in notes {
+        console.talk(&format!("{} {note}", console.paint.dim("note:")));
+    }
     for warning in environment::unknown(env::vars_os().map(|(name, _)| name)) {
         console.talk(&format!("{} {warning}", console.paint.yellow("warning:")));
     }

@@ -179,6 +179,7 @@ mod tests {
 
     fn read(source: &str, target: &str, name: Option<&str>) -> Result<Endpoints, CliError> {
         let arguments = PipelineArguments {
+            file: None,
             source: (!source.is_empty()).then(|| source.to_owned()),
             target: (!target.is_empty()).then(|| target.to_owned()),
             name: name.map(str::to_owned),

@@ -2,6 +2,7 @@
 
 mod connect_inputs;
 mod inputs;
+mod pipeline_file;
 mod program;
 mod serve;
 
