@@ -31,6 +31,7 @@ pub mod config;
 pub mod copy_estimate;
 pub mod dead_letters;
 pub mod down;
+pub mod effects;
 pub mod engine_kind;
 pub mod error;
 pub mod heartbeat_row;
@@ -75,6 +76,7 @@ pub use config::{EngineConfig, LargeTransactions, MemoryLimits, Recover, RetryPo
 pub use copy_estimate::{CopyEstimate, XminAge, copy_estimate};
 pub use dead_letters::{DeadLetterError, DeadLetterList, DeadLetterQuery, DeadLetterReport};
 pub use down::{DownReport, Removal, Thing, down};
+pub use effects::{Effect, EffectKind, effects};
 pub use engine_kind::EngineKind;
 pub use error::{EngineError, RulesError, Unreadable};
 pub use heartbeat_row::HeartbeatRow;

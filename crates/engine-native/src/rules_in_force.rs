@@ -5,7 +5,7 @@
 //! and whatever else plans tables plan the same. What changes a table's columns is refused while the table is live: its
 //! target table was made otherwise, and only another copy of it can be made anew.
 
-use segcdc_model::TablePhase;
+use segcdc_model::{SourceTable, TablePhase};
 use segcdc_plan::table_plan::table_plan;
 use segcdc_plan::{Naming, RuleTexts, Rules};
 use segcdc_postgres::{Session, catalog};
@@ -101,19 +101,23 @@ pub(crate) async fn check_shapes(
     let mut tables = Vec::new();
     for known in state.tables.iter().filter(|known| concerned(known)) {
         let Some(table) = catalog::table(source, known.source_oid).await? else { continue };
-        let changes = match (table_plan(&table, &before), table_plan(&table, &after)) {
-            (Ok(before), Ok(after)) => {
-                shape::of(&before) != shape::of(&after)
-                    || before.target != after.target
-                    || before.filter != after.filter
-            }
-            (before, after) => before.is_ok() != after.is_ok(),
-        };
-        if changes {
+        if reshapes(&table, &before, &after) {
             tables.push(known.source.clone());
         }
     }
     if tables.is_empty() { Ok(()) } else { Err(RulesError::ChangeShape { tables }.into()) }
+}
+
+/// Whether a table gets another target table, or other rows, by other rules.
+pub(crate) fn reshapes(table: &SourceTable, before: &Naming, after: &Naming) -> bool {
+    match (table_plan(table, before), table_plan(table, after)) {
+        (Ok(before), Ok(after)) => {
+            shape::of(&before) != shape::of(&after)
+                || before.target != after.target
+                || before.filter != after.filter
+        }
+        (before, after) => before.is_ok() != after.is_ok(),
+    }
 }
 
 /// Whether the target table of a table was made and is in use: not queued, and not quarantined, which has to be copied

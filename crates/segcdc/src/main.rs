@@ -9,13 +9,14 @@
 //!
 //! - [`arguments`], [`pipeline_file`], [`settings`], [`network`], [`worker`], [`secret_url`]: what the user wants
 //! - [`commands`]: what is done about it, one file a command
-//! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`progress`], [`logs`]: what is shown
+//! - [`console`], [`text`], [`paint`], [`phases`], [`screen`], [`findings`], [`plan_view`], [`effects_view`], [`progress`], [`logs`]: what is shown
 //! - [`error`], [`exit`], [`signals`]: how it ends
 
 mod arguments;
 mod commands;
 mod console;
 mod copy_view;
+mod effects_view;
 mod environment;
 mod error;
 mod exit;

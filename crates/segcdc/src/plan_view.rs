@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use segcdc_engine_kafka_connect::ConnectorChanges;
 use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::copy_estimate::ranges;
-use segcdc_engine_native::{CopyEstimate, LeftOut, PlannedSql, Preflight};
+use segcdc_engine_native::{CopyEstimate, Effect, LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
 use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy};
 use serde::Serialize;
@@ -39,6 +39,9 @@ pub(crate) struct PlanView {
     /// What copying would be, where `plan` looked and something would be copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     copy: Option<CopyEstimate>,
+    /// What changed settings do to it, where `plan` looked and it exists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    effects: Vec<Effect>,
     /// What would run on each side.
     sql: PlannedSql,
     /// The connectors, for an engine that has some.
@@ -116,6 +119,7 @@ impl PlanView {
             left_out: preflight.left_out.clone(),
             rules: RulesView::new(&preflight.rules),
             copy: None,
+            effects: Vec::new(),
             sql: preflight.sql.clone(),
             connectors: Vec::new(),
             changes: Vec::new(),
@@ -140,6 +144,16 @@ impl PlanView {
     /// The same with what copying would be.
     pub(crate) fn with_copy(self, copy: Option<CopyEstimate>) -> Self {
         PlanView { copy, ..self }
+    }
+
+    /// The same with what changed settings do.
+    pub(crate) fn with_effects(self, effects: Vec<Effect>) -> Self {
+        PlanView { effects, ..self }
+    }
+
+    /// What changed settings do.
+    pub(crate) fn effects(&self) -> &[Effect] {
+        &self.effects
     }
 
     /// What copying would be, for people; `None` where nothing would be copied.

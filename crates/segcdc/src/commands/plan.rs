@@ -1,10 +1,11 @@
 //! `segcdc plan`
 
-use segcdc_engine_native::{EngineConfig, Preflight, copy_estimate, names, post_load, preflight};
+use segcdc_engine_native::{EngineConfig, Preflight, copy_estimate, effects, names, post_load, preflight};
 
 use crate::arguments::{Engine, Output, PlanArguments, SetupArguments};
 use crate::commands::{self, connect};
 use crate::console::Console;
+use crate::effects_view;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::findings;
@@ -28,6 +29,12 @@ pub(crate) async fn run(arguments: PlanArguments, console: Console) -> Result<Ex
     }
     let checked = preflight(&config).await?;
     let view = view(&config, &checked).with_copy(copy_estimate(&config, &checked).await?);
+    // What is compared with another server's tables would only mislead.
+    let is_other_source = checked.findings.iter().any(|finding| finding.check == "engine.source");
+    let view = match checked.existing.as_ref().filter(|_| !is_other_source) {
+        Some(state) => view.with_effects(effects(&config, state).await?),
+        None => view,
+    };
     match console.output {
         Output::Json => console.json(&view),
         Output::Name => console.data(&view.names()),
@@ -36,6 +43,11 @@ pub(crate) async fn run(arguments: PlanArguments, console: Console) -> Result<Ex
             console.data(&view.summary(console.data_paint));
             if let Some(copy) = view.copy() {
                 console.data(&format!("\n{copy}"));
+            }
+            let file = arguments.pipeline.file.as_ref().map(|file| file.display().to_string());
+            let effects = effects_view::lines(view.effects(), file.as_deref(), console.data_paint);
+            if !effects.is_empty() {
+                console.data(&format!("\n{effects}"));
             }
             if console.output == Output::Wide {
                 console.data(&format!("\n{}", view.columns()));

@@ -30,6 +30,7 @@ mod matrix;
 mod names;
 mod observer;
 mod partitions;
+mod pipeline_file;
 mod policies;
 mod product;
 mod recover;
