@@ -63,7 +63,8 @@ struct Application {
 // === impl Application ===
 
 impl Application {
-    /// Two writers of a hundred transactions a second each.
+    /// Two writers of twenty-five transactions a second each: some five hundred changes, which connectors that write row by row
+    /// follow on a busy machine too.
     async fn start(stage: &Stage) -> Result<Self> {
         let (stop, committed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut writers = Vec::new();
@@ -72,7 +73,7 @@ impl Application {
             let (stop, committed) = (Arc::clone(&stop), Arc::clone(&committed));
             writers.push(tokio::spawn(async move {
                 let mut at = writer;
-                let mut pace = tokio::time::interval(Duration::from_millis(10));
+                let mut pace = tokio::time::interval(Duration::from_millis(40));
                 pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
                 while !stop.load(Ordering::SeqCst) {
                     pace.tick().await;

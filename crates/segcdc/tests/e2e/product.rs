@@ -14,8 +14,8 @@ use tokio::process::{Child, Command};
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_segcdc");
 
-/// How long a command that ends by itself may take.
-pub(crate) const COMMAND_LIMIT: Duration = Duration::from_secs(120);
+/// How long a command that ends by itself may take: far longer than it does, as [`super::stage::PATIENCE`].
+pub(crate) const COMMAND_LIMIT: Duration = Duration::from_secs(300);
 
 /// Lines of a log that are shown when something goes wrong.
 const TAIL: usize = 30;

@@ -18,7 +18,7 @@ const TARGET_VARIABLE: &str = "SEGCDC_TEST_SQLSERVER_URL";
 pub(crate) const DATABASE: &str = "shop";
 
 /// How long anything that must happen may take: far longer than it does, so that a busy machine changes no verdict.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A source, a target and the product between them.
 #[derive(Debug)]
