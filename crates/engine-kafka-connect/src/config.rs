@@ -128,12 +128,12 @@ impl Spec {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use segcdc_model::{Checkpoint, Fault, Lineage, Lsn};
 
-    #[test]
-    fn a_state_that_another_version_wrote_is_refused() {
+    /// The state of a pipeline without tables.
+    pub(crate) fn state(spec: &str) -> PipelineState {
         let lineage = Lineage {
             system_identifier: "7".to_owned(),
             timeline: 1,
@@ -142,14 +142,13 @@ mod tests {
             publication: "p".to_owned(),
             publication_oid: 9,
         };
-        let pipeline = "shop".to_owned();
-        let state = |spec: &str| PipelineState {
+        PipelineState {
             checkpoint: Checkpoint {
-                pipeline: pipeline.clone(),
+                pipeline: "shop".to_owned(),
                 epoch: 1,
                 batch_seq: 0,
                 applied_lsn: Lsn::new(1),
-                lineage: lineage.clone(),
+                lineage,
             },
             owner: String::new(),
             commit_time_us: None,
@@ -162,7 +161,11 @@ mod tests {
             updated_at_us: 0,
             read_at_us: 0,
             tables: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_state_that_another_version_wrote_is_refused() {
         let code = |spec: &str| Spec::of(&state(spec)).unwrap_err().code();
         assert_eq!(code(r#"{"engine":"kafka-connect"}"#), "PIPELINE_SPEC");
         assert_eq!(code(r#"{"engine":"native"}"#), "ENGINE_MISMATCH");

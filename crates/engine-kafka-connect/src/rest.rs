@@ -33,7 +33,7 @@ pub use crate::rest::patience::Patience;
 mod answer;
 mod patience;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// A client of one worker. Requests are made one at a time, each on a connection of its own.
 #[derive(Debug, Clone)]

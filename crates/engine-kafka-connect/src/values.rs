@@ -233,7 +233,9 @@ pub(crate) fn toast_finding(layout: &Layout) -> Option<Finding> {
 mod tests {
     use super::*;
     use crate::layout::tests::plan;
+    use segcdc_engine_native::PlannedSql;
     use segcdc_model::PgType;
+    use segcdc_plan::Rules;
 
     #[test]
     fn a_table_with_such_a_value_is_left_out_by_name() {
@@ -250,6 +252,41 @@ mod tests {
             "column \"day\" holds values in 7 rows of a sample that this route does not carry: infinities and years above \
              9999 stop the sink (VALUE_OUT_OF_RANGE)"
         );
+    }
+
+    #[test]
+    fn a_table_that_takes_part_stays_and_is_told_of() {
+        let plans =
+            [plan("public", "t", &[("day", PgType::Date)]), plan("public", "u", &[("day", PgType::Date)])];
+        let mut existing = crate::config::tests::state("{}");
+        // Both plans are of one OID; the name tells them apart.
+        existing.tables = vec![segcdc_engine_native::table_state(&plans[0], true)];
+        let found = |existing| Preflight {
+            findings: Vec::new(),
+            plans: plans.to_vec(),
+            left_out: Vec::new(),
+            sql: PlannedSql::default(),
+            existing,
+            rules: Rules::default(),
+        };
+        let values = || Found {
+            left_out: vec![LeftOut {
+                table: plans[0].source.name.clone(),
+                code: "CONNECT_VALUE_UNSUPPORTED".to_owned(),
+                detail: "an infinity".to_owned(),
+                hint: String::new(),
+                fix_sql: None,
+            }],
+            findings: Vec::new(),
+        };
+        let mut new = found(None);
+        leave_out(&mut new, values());
+        assert_eq!((new.plans.len(), new.left_out.len(), new.findings.len()), (1, 1, 0));
+        let mut running = found(Some(existing));
+        leave_out(&mut running, values());
+        assert_eq!((running.plans.len(), running.left_out.len()), (2, 0), "what happened is not undone");
+        assert_eq!(running.findings[0].code, "CONNECT_VALUES_CHANGED");
+        assert!(running.findings[0].detail.contains("public.t: an infinity"), "{:?}", running.findings);
     }
 
     #[test]

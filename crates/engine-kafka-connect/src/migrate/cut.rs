@@ -47,6 +47,18 @@ pub(super) async fn cut(
     tables: &[QualifiedName],
     successor: &str,
 ) -> Result<Lsn, ConnectError> {
+    let end = Instant::now() + PATIENCE;
+    cut_before(config, pipeline, publication, (tables, successor), end).await
+}
+
+/// [`cut`], given up with the first attempt that fails behind `end`.
+async fn cut_before(
+    config: &SourceConfig,
+    pipeline: &str,
+    publication: &str,
+    (tables, successor): (&[QualifiedName], &str),
+    end: Instant,
+) -> Result<Lsn, ConnectError> {
     let started = Instant::now();
     for attempt in 0_u32.. {
         // A session for each attempt: nothing of one that failed is left.
@@ -65,7 +77,7 @@ pub(super) async fn cut(
             Err(error) => return Err(error.into()),
         }
         source.close().await;
-        if started.elapsed() > PATIENCE {
+        if Instant::now() > end {
             break;
         }
         sleep(PAUSE + PAUSE / 3 * attempt.min(21)).await;
@@ -119,7 +131,34 @@ fn cut_sql(publication: &str, tables: &[QualifiedName], successor: &str) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use segcdc_model::Fault;
+    use segcdc_testkit::{PostgresCluster, PostgresOptions};
+
     use super::*;
+
+    #[tokio::test]
+    async fn tables_that_are_written_all_the_time_are_not_cut() {
+        let source = PostgresCluster::start(PostgresOptions::default()).await.unwrap();
+        let sql = "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE u (id int PRIMARY KEY); \
+                   CREATE PUBLICATION p FOR TABLE t, u";
+        source.execute("postgres", sql).await.unwrap();
+        let config = SourceConfig::parse(&source.url("postgres")).unwrap();
+        let tables = ["t", "u"].map(|name| QualifiedName::new("public", name));
+        let mut writer = source.connect("postgres").await.unwrap();
+        let writing = writer.transaction().await.unwrap();
+        writing.batch_execute("INSERT INTO u VALUES (1)").await.unwrap();
+        let now = Instant::now();
+        let busy = cut_before(&config, "shop", "p", (&tables, "next"), now).await.unwrap_err();
+        assert_eq!(busy.code(), "MIGRATE_TABLES_BUSY");
+        let published = || source.psql("postgres", "SELECT count(*) FROM pg_publication_tables").unwrap();
+        assert_eq!(published().trim(), "2", "nothing of an attempt stays");
+
+        // Between two transactions it finds its moment, and the same call says the same afterwards.
+        writing.commit().await.unwrap();
+        let at = cut(&config, "shop", "p", &tables, "next").await.unwrap();
+        assert_eq!(published().trim(), "0");
+        assert_eq!(cut(&config, "shop", "p", &tables, "next").await.unwrap(), at);
+    }
 
     #[test]
     fn the_cut_is_one_transaction_with_a_limit() {

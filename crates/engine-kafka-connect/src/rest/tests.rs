@@ -14,7 +14,7 @@ use crate::http::BasicAuth;
 
 /// How the server answers one request.
 #[derive(Debug, Clone)]
-enum Reply {
+pub(crate) enum Reply {
     /// A status and a body.
     Json(u16, String),
     /// These bytes, then the connection stays open.
@@ -26,7 +26,7 @@ enum Reply {
 }
 
 /// A server that gives its replies one after another, the last one again and again; and what it was asked.
-struct Server {
+pub(crate) struct Server {
     url: ConnectUrl,
     requests: Arc<std::sync::Mutex<Vec<String>>>,
 }
@@ -34,7 +34,7 @@ struct Server {
 // === impl Server ===
 
 impl Server {
-    async fn start(replies: Vec<Reply>) -> Self {
+    pub(crate) async fn start(replies: Vec<Reply>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -51,12 +51,12 @@ impl Server {
         Server { url, requests }
     }
 
-    fn client(&self) -> Rest {
+    pub(crate) fn client(&self) -> Rest {
         let config = HttpConfig { timeout: Duration::from_millis(700), ..HttpConfig::new(self.url.clone()) };
         Rest::new(config).unwrap().with_patience(patience(5_000))
     }
 
-    fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -93,7 +93,7 @@ async fn serve(mut stream: TcpStream, reply: Reply, seen: Arc<std::sync::Mutex<V
     }
 }
 
-fn json(status: u16, body: &str) -> Reply {
+pub(crate) fn json(status: u16, body: &str) -> Reply {
     Reply::Json(status, body.to_owned())
 }
 
