@@ -222,6 +222,11 @@ impl State {
         State::ALL.into_iter().find(|state| state.as_str() == word)
     }
 
+    /// Whether an engine runs, and shall.
+    pub const fn shall_be_up(self) -> bool {
+        matches!(self, State::Starting | State::Running | State::Degraded)
+    }
+
     /// Whether an engine may be running.
     pub const fn may_be_up(self) -> bool {
         match self {

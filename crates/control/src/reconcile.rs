@@ -19,7 +19,7 @@ use crate::engine::Watch;
 use crate::id::{PipelineId, TenantId};
 use crate::lifecycle::{Desired, Event, State, next};
 use crate::report::ErrorReport;
-use crate::service::Control;
+use crate::service::{Control, Watched};
 use crate::store::{Pipeline, StoreError};
 
 pub use decide::{Run, Step, decide};
@@ -113,7 +113,7 @@ impl Reconciler {
     async fn look_after(&mut self, tenant: TenantId, mut pipeline: Pipeline) -> Result<(), ControlError> {
         let key = (tenant, pipeline.id);
         loop {
-            let run = self.observe(key).await;
+            let run = self.observe(key, &pipeline.spec).await;
             let step = decide(pipeline.state, run);
             if step == Step::Wait {
                 return self.report(key, &pipeline).await;
@@ -129,12 +129,12 @@ impl Reconciler {
     }
 
     /// What the run of a pipeline is doing.
-    async fn observe(&mut self, key: Key) -> Run {
+    async fn observe(&mut self, key: Key, spec: &str) -> Run {
         let Some(task) = self.tasks.get_mut(&key) else {
             let rests = self.resting.get(&key).is_some_and(|since| since.elapsed() < REST);
             return if rests { Run::Resting } else { Run::None };
         };
-        task.observe().await
+        task.observe(spec).await
     }
 
     async fn execute(&mut self, key: Key, pipeline: &Pipeline, step: Step) -> Result<(), ControlError> {
@@ -145,7 +145,7 @@ impl Reconciler {
                 self.shift(tenant, pipeline, Event::Assigned, None).await?;
                 self.between()?;
                 let watch = Arc::new(Watch::default());
-                self.control.watch(id, Some(Arc::clone(&watch)));
+                self.control.watch(id, Some(Watched::of(pipeline, Arc::clone(&watch))));
                 self.tasks.insert(key, Task::run(Arc::clone(&self.control), tenant, pipeline.clone(), watch));
             }
             Step::Stop => {

@@ -31,7 +31,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::crypto::CryptoError;
-use crate::engine::{Engines, Watch};
+use crate::engine::Engines;
 use crate::error::ControlError;
 use crate::events::Events;
 use crate::id::{OperationId, PipelineId};
@@ -43,6 +43,7 @@ use crate::{password, token};
 pub use actor::{Actor, Way};
 pub use connections::{ConnectionChange, ConnectionView, SecretChange};
 pub use people::{NewPerson, PersonChange};
+pub(crate) use pipelines::Watched;
 pub use pipelines::{PipelineRequest, PipelineView};
 pub use replies::{Kept as KeptReply, MAX_KEY_CHARS, ReplyKey};
 pub use sign_in::{Founding, SignedIn};
@@ -78,7 +79,7 @@ pub struct Control {
     /// Places for those who ask servers at once.
     probes: Semaphore,
     /// What runs on this node show of themselves.
-    watches: Mutex<HashMap<PipelineId, Arc<Watch>>>,
+    watches: Mutex<HashMap<PipelineId, Watched>>,
     /// Operations of this node that are under way, by what ends them.
     ordered: Mutex<HashMap<OperationId, CancellationToken>>,
     /// Wakes the reconciler.

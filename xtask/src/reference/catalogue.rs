@@ -7,8 +7,7 @@
 //! /// - Do: nothing.
 //! ```
 //!
-//! One test describes a fault; others that provoke it too have the heading alone: `# Fault F8, F9`. What no test provokes
-//! is in [`NOT_RUN`], with the reason. No number is left out.
+//! One test describes a fault; others that provoke it too have the heading alone: `# Fault F8, F9`. No number is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,26 +32,6 @@ stops a pipeline nothing more is written, and the tests look. What a code means 
 
 /// The faults by what they befall: heading, first and last number.
 const PARTS: &[(&str, u8, u8)] = &[("The source", 1, 31), ("The target", 40, 55), ("SEG CDC itself", 60, 70)];
-
-/// What no test provokes: number, fault, why not.
-const NOT_RUN: &[(u8, &str, &str)] = &[
-    (
-        44,
-        "The target's log, a filegroup or tempdb is full (9002, 1105).",
-        "needs a real SQL Server: the sandbox has none of them. That \
-      these errors are waited out is a table that is tested",
-    ),
-    (
-        63,
-        "The control plane's store is lost.",
-        "there is no command yet that takes over a pipeline that runs elsewhere",
-    ),
-    (
-        65,
-        "Settings are changed while the pipeline runs.",
-        "they are read at the start; nothing changes them later",
-    ),
-];
 
 /// What one test says of one fault.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -81,23 +60,12 @@ pub(super) fn page(workspace: &Workspace, codes: &BTreeSet<String>) -> Result<St
             page.push_str(&row(number, faults.get(&number), codes)?);
         }
     }
-    if !NOT_RUN.is_empty() {
-        page.push_str("\n## Not run\n\n| | fault | why no test provokes it |\n|---|---|---|\n");
-        for (number, fault, reason) in NOT_RUN {
-            page.push_str(&format!("| F{number} | {} | {} |\n", escape(fault), escape(reason)));
-        }
-    }
     Ok(page)
 }
 
-/// The row of one number; empty for what is not run.
+/// The row of one number.
 fn row(number: u8, fault: Option<&Fault>, codes: &BTreeSet<String>) -> Result<String> {
-    let excused = NOT_RUN.iter().any(|(excused, ..)| *excused == number);
-    let Some(fault) = fault else {
-        ensure!(excused, "fault F{number} has no test, and no reason in NOT_RUN");
-        return Ok(String::new());
-    };
-    ensure!(!excused, "fault F{number} has a test: take it out of NOT_RUN");
+    let fault = fault.with_context(|| format!("fault F{number} has no test"))?;
     let described = fault.described.as_ref().with_context(|| format!("no test describes fault F{number}"))?;
     for text in [&described.happens, &described.advice] {
         let named = text.split('`').skip(1).step_by(2).filter(|word| is_code(word) && word.contains('_'));

@@ -88,8 +88,8 @@ pub(crate) async fn get_pipeline(
     Ok(versioned(app.control().pipeline(&actor, id).await?))
 }
 
-/// Change what a pipeline that rests replicates and how. It counts from the next start on; the tables of a pipeline that was
-/// started before stay those that it has.
+/// Change what a pipeline replicates and how. One that runs begins anew with it, between two transactions; `observed_version` says
+/// when. The tables of a pipeline that was started before stay those that it has.
 #[utoipa::path(
     patch, path = "/pipelines/{id}", tag = "pipelines", request_body = ChangedPipeline,
     params(("id" = String, Path, description = "Its id.")), responses((status = 200, body = Pipeline))

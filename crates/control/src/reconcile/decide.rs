@@ -15,6 +15,8 @@ pub enum Run {
         is_live: bool,
         /// A table is quarantined.
         has_quarantined: bool,
+        /// It began with other settings than those that are stored by now.
+        is_outdated: bool,
         /// It was told to stop.
         is_stopping: bool,
     },
@@ -59,7 +61,15 @@ pub enum Step {
 pub fn decide(state: State, run: Run) -> Step {
     match run {
         Run::None => idle(state),
-        Run::Up { is_live, has_quarantined, is_stopping } => match state {
+        // It ends, is taken as one that ended by itself, and begins anew with the settings that are stored then.
+        Run::Up { is_outdated: true, is_stopping, .. } if state.shall_be_up() => {
+            if is_stopping {
+                Step::Wait
+            } else {
+                Step::Stop
+            }
+        }
+        Run::Up { is_live, has_quarantined, is_stopping, is_outdated: _ } => match state {
             State::Starting | State::Running | State::Degraded => up(state, is_live, has_quarantined),
             // It shall rest, begin anew or be gone, or somebody has moved it by hand.
             State::Pausing
@@ -77,7 +87,7 @@ pub fn decide(state: State, run: Run) -> Step {
                 }
             }
         },
-        Run::Done if matches!(state, State::Starting | State::Running | State::Degraded) => Step::Finish,
+        Run::Done if state.shall_be_up() => Step::Finish,
         Run::Ended | Run::Done => Step::Move(Event::Ended),
         Run::Failed => Step::Move(Event::Failed),
         Run::Removing | Run::Resting => Step::Wait,
@@ -117,7 +127,9 @@ mod tests {
     use super::*;
     use crate::lifecycle::{Command, next};
 
-    const UP: Run = Run::Up { is_live: true, has_quarantined: false, is_stopping: false };
+    const UP: Run = Run::Up { is_live: true, has_quarantined: false, is_outdated: false, is_stopping: false };
+    const OUTDATED: Run =
+        Run::Up { is_live: true, has_quarantined: false, is_outdated: true, is_stopping: false };
 
     /// Follows the steps until nothing is to be done, as the reconciler would; an engine does what it is told.
     fn settle(mut state: State, mut run: Run) -> (State, Run) {
@@ -143,7 +155,7 @@ mod tests {
     #[test]
     fn from_everywhere_it_comes_to_where_it_shall_be() {
         for state in State::ALL {
-            for run in [Run::None, UP, Run::Ended, Run::Failed] {
+            for run in [Run::None, UP, OUTDATED, Run::Ended, Run::Failed] {
                 let (after, rest) = settle(state, run);
                 let runs = rest == UP;
                 assert!(
@@ -180,11 +192,29 @@ mod tests {
 
     #[test]
     fn a_quarantined_table_shows_and_heals() {
-        let run = |has_quarantined| Run::Up { is_live: true, has_quarantined, is_stopping: false };
+        let run = |has_quarantined| Run::Up {
+            is_live: true,
+            has_quarantined,
+            is_outdated: false,
+            is_stopping: false,
+        };
         assert_eq!(decide(State::Running, run(true)), Step::Move(Event::TableFailed));
         assert_eq!(decide(State::Degraded, run(true)), Step::Wait);
         assert_eq!(decide(State::Degraded, run(false)), Step::Move(Event::Live));
-        let stopping = Run::Up { is_live: true, has_quarantined: false, is_stopping: true };
+        let stopping =
+            Run::Up { is_live: true, has_quarantined: false, is_outdated: false, is_stopping: true };
         assert_eq!(decide(State::Stopping, stopping), Step::Wait, "told once");
+    }
+
+    #[test]
+    fn a_run_with_old_settings_makes_way_for_one_with_the_new() {
+        for state in [State::Starting, State::Running, State::Degraded] {
+            assert_eq!(decide(state, OUTDATED), Step::Stop, "{state:?}");
+            assert_eq!(settle(state, OUTDATED), (State::Running, UP), "{state:?}");
+        }
+        let stopping =
+            Run::Up { is_live: true, has_quarantined: false, is_outdated: true, is_stopping: true };
+        assert_eq!(decide(State::Running, stopping), Step::Wait, "told once");
+        assert_eq!(settle(State::Stopping, OUTDATED), (State::Stopped, Run::None), "it shall rest anyway");
     }
 }

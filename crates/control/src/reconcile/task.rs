@@ -30,6 +30,8 @@ pub(super) struct Task {
     outcome: Option<Outcome>,
     stop: CancellationToken,
     is_removal: bool,
+    /// What it began with, as JSON.
+    spec: String,
     watch: Arc<Watch>,
     reported: Option<Instant>,
 }
@@ -46,6 +48,7 @@ impl Task {
     ) -> Self {
         let stop = CancellationToken::new();
         let (seen, token) = (Arc::clone(&watch), stop.clone());
+        let spec = pipeline.spec.clone();
         let handle = tokio::spawn(async move {
             let outcome = async {
                 let job = control.job(tenant, &pipeline).await?;
@@ -53,11 +56,12 @@ impl Task {
             };
             Outcome::Run(outcome.await)
         });
-        Task { handle: Some(handle), outcome: None, stop, is_removal: false, watch, reported: None }
+        Task { handle: Some(handle), outcome: None, stop, is_removal: false, spec, watch, reported: None }
     }
 
     /// Begins to remove what was made for a pipeline.
     pub(super) fn remove(control: Arc<Control>, tenant: TenantId, pipeline: Pipeline) -> Self {
+        let spec = pipeline.spec.clone();
         let handle = tokio::spawn(async move {
             let outcome = async {
                 let job = control.job(tenant, &pipeline).await?;
@@ -66,7 +70,7 @@ impl Task {
             Outcome::Removal(outcome.await)
         });
         let (stop, watch) = (CancellationToken::new(), Arc::new(Watch::default()));
-        Task { handle: Some(handle), outcome: None, stop, is_removal: true, watch, reported: None }
+        Task { handle: Some(handle), outcome: None, stop, is_removal: true, spec, watch, reported: None }
     }
 
     /// Tells it to stop.
@@ -78,8 +82,8 @@ impl Task {
         }
     }
 
-    /// What it is doing.
-    pub(super) async fn observe(&mut self) -> Run {
+    /// What it is doing, for a pipeline of which this is stored.
+    pub(super) async fn observe(&mut self, spec: &str) -> Run {
         if self.handle.as_ref().is_some_and(JoinHandle::is_finished) {
             self.wait().await;
         }
@@ -93,7 +97,8 @@ impl Task {
             None => {
                 let seen = self.watch.seen();
                 let (is_live, has_quarantined) = (seen.is_up, seen.quarantined > 0);
-                Run::Up { is_live, has_quarantined, is_stopping: self.stop.is_cancelled() }
+                let (is_outdated, is_stopping) = (self.spec != spec, self.stop.is_cancelled());
+                Run::Up { is_live, has_quarantined, is_outdated, is_stopping }
             }
         }
     }

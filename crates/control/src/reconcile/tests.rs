@@ -27,6 +27,8 @@ pub(crate) struct Scripted {
     up: Arc<AtomicUsize>,
     /// The most at once.
     most_up: AtomicUsize,
+    /// The settings of the run that began last.
+    last: std::sync::Mutex<Option<PipelineSpec>>,
 }
 
 /// A run that is under way.
@@ -67,6 +69,7 @@ impl Engines for Scripted {
 
     fn run(&self, job: Job, watch: Arc<Watch>, stop: CancellationToken) -> Work<'static, Ended> {
         let before = self.begun.fetch_add(1, Ordering::SeqCst);
+        *self.last.lock().unwrap() = Some(job.spec.clone());
         let up = Up(Arc::clone(&self.up));
         self.most_up.fetch_max(up.0.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
         Box::pin(async move {
@@ -238,6 +241,19 @@ impl Bench {
             tokio::task::yield_now().await;
         }
         panic!("it is {:?}, not {state:?}", self.see(id).await.stored.state);
+    }
+
+    /// Rounds until a pipeline runs with the settings that are stored.
+    async fn until_observed(&mut self, id: PipelineId) {
+        for _ in 0..200 {
+            self.round().await;
+            let seen = self.see(id).await;
+            if seen.stored.state == State::Running && seen.observed_version == Some(seen.stored.version) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        panic!("{:?}", self.see(id).await);
     }
 
     async fn ask(&self, id: PipelineId, command: Command) {
@@ -454,20 +470,67 @@ async fn a_plan_is_what_was_agreed_to_or_is_refused() {
 }
 
 #[tokio::test]
-async fn a_running_pipeline_is_not_changed_under_its_feet() {
+async fn a_running_pipeline_begins_anew_with_what_was_changed() {
     let mut bench = Bench::start().await;
     let id = bench.make("orders").await;
     bench.until(id, State::Running).await;
-    let change = |spec: PipelineSpec| PipelineSpec { readers: Some(8), ..spec };
-    let refused = bench.control.change_pipeline(&bench.admin, id, change, None).await.unwrap_err();
-    assert_eq!(segcdc_model::Fault::code(&refused), "INVALID_STATE");
+    let before = bench.see(id).await;
+    assert_eq!(before.observed_version, Some(before.stored.version));
+    let change = |readers| move |spec: PipelineSpec| PipelineSpec { readers: Some(readers), ..spec };
+    let version = before.stored.version;
+    let stale =
+        bench.control.change_pipeline(&bench.admin, id, change(8), Some(version - 1)).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&stale), "VERSION_CONFLICT");
+    // Two at once, of one version: one of them counts.
+    let (one, other) = tokio::join!(
+        bench.control.change_pipeline(&bench.admin, id, change(8), Some(version)),
+        bench.control.change_pipeline(&bench.admin, id, change(9), Some(version)),
+    );
+    let (changed, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+    let changed = changed.unwrap();
+    assert_eq!(segcdc_model::Fault::code(&refused.unwrap_err()), "VERSION_CONFLICT");
+    assert_eq!((changed.observed_version, changed.stored.version), (Some(version), version + 1));
+    bench.until_observed(id).await;
+    let ran = bench.engines.last.lock().unwrap().as_ref().and_then(|spec| spec.readers);
+    assert_eq!((ran, bench.engines.begun.load(Ordering::SeqCst)), (changed.spec.readers, 2));
+    assert_eq!(
+        bench.engines.most_up.load(Ordering::SeqCst),
+        1,
+        "the first had ended before the second began"
+    );
+
+    // What changes nothing begins nothing.
+    let same = bench.control.change_pipeline(&bench.admin, id, |spec| spec, None).await.unwrap();
+    assert_eq!(same.observed_version, Some(same.stored.version));
+    for _ in 0..5 {
+        bench.round().await;
+    }
+    assert_eq!(bench.engines.begun.load(Ordering::SeqCst), 2);
+
+    // One that rests has it from its next start on.
     bench.ask(id, Command::Stop).await;
     bench.until(id, State::Stopped).await;
-    let version = bench.see(id).await.stored.version;
-    let stale = bench.control.change_pipeline(&bench.admin, id, change, Some(version - 1)).await.unwrap_err();
-    assert_eq!(segcdc_model::Fault::code(&stale), "VERSION_CONFLICT");
-    let changed = bench.control.change_pipeline(&bench.admin, id, change, Some(version)).await.unwrap();
-    assert_eq!(changed.spec.readers, Some(8));
+    let resting = bench.control.change_pipeline(&bench.admin, id, change(3), None).await.unwrap();
+    assert_eq!((resting.spec.readers, resting.observed_version), (Some(3), None));
+    bench.control.delete_pipeline(&bench.admin, id).await.unwrap();
+    let gone = bench.control.change_pipeline(&bench.admin, id, change(4), None).await.unwrap_err();
+    assert_eq!(segcdc_model::Fault::code(&gone), "INVALID_STATE");
+}
+
+#[tokio::test]
+async fn a_change_comes_about_wherever_the_process_dies() {
+    for lives in 0..12 {
+        let mut bench = Bench::start().await;
+        let id = bench.make("orders").await;
+        bench.until(id, State::Running).await;
+        let change = |spec: PipelineSpec| PipelineSpec { readers: Some(7), ..spec };
+        bench.control.change_pipeline(&bench.admin, id, change, None).await.unwrap();
+        bench.reconciler.lives = Some(lives);
+        bench.until_observed(id).await;
+        let ran = bench.engines.last.lock().unwrap().as_ref().and_then(|spec| spec.readers);
+        assert_eq!(ran, Some(7), "{lives}");
+        assert_eq!(bench.engines.most_up.load(Ordering::SeqCst), 1, "{lives}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::engine::{Endpoint, Job, Watch};
 use crate::error::ControlError;
 use crate::field::{FieldError, Findings};
 use crate::id::{ConnectionId, OperationId, PipelineId, TenantId};
-use crate::lifecycle::{Command, Desired, Event, State, desired_after, next};
+use crate::lifecycle::{Command, Desired, Event, InvalidState, State, desired_after, next};
 use crate::pipeline_spec::{PipelineSpec, check_name};
 use crate::report::{ErrorReport, Trouble};
 use crate::store::{ConnectionKind, EngineName, NewPipeline, OperationKind, Pipeline, StoreError, Work};
@@ -31,6 +31,18 @@ pub struct PipelineView {
     pub error: Option<ErrorReport>,
     /// What its engine says of itself, or said last.
     pub progress: Option<Value>,
+    /// The version whose settings the run on this node has; less than [`Pipeline::version`] until a change of them has
+    /// come about. `None` where nothing runs.
+    pub observed_version: Option<i64>,
+}
+
+/// The run of a pipeline on this node.
+#[derive(Debug, Clone)]
+pub(crate) struct Watched {
+    watch: Arc<Watch>,
+    /// The settings with which it began, as JSON, and their version.
+    spec: String,
+    version: i64,
 }
 
 /// A pipeline that is to be made.
@@ -150,10 +162,11 @@ impl Control {
         Ok(findings.finish()?)
     }
 
-    /// Changes what a pipeline replicates and how. It must rest; what is new counts from its next start on.
+    /// Changes what a pipeline replicates and how. One that runs ends at a transaction's end and begins anew with it; else it
+    /// counts from the next start on.
     ///
     /// # Errors
-    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs, `VERSION_CONFLICT`, and all that is wrong with its fields.
+    /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it is deleted, `VERSION_CONFLICT`, and all that is wrong with its fields.
     pub async fn change_pipeline(
         &self,
         actor: &Actor,
@@ -169,17 +182,20 @@ impl Control {
             line.before = Some(json!({"spec": before.spec}));
             line.after = Some(json!({"spec": spec}));
             spec.check()?;
-            if !matches!(before.stored.state, State::Stopped | State::Paused | State::Failed) {
-                return Err(ControlError::NotAtRest { state: before.stored.state.as_str() });
+            if before.stored.state == State::Deleting {
+                let event = Event::Asked(Command::Restart);
+                return Err(InvalidState { state: State::Deleting, event }.into());
             }
             let version = version.unwrap_or(before.stored.version);
             let mut work = self.of(actor).begin().await?;
-            work.update_pipeline(id, &text_of(&spec)?, before.stored.state, version).await?;
+            work.update_pipeline(id, &text_of(&spec)?, version).await?;
             self.commit(work, &mut line).await?;
             self.pipeline(actor, id).await
         }
         .await;
-        self.record(line, outcome).await
+        let changed = self.record(line, outcome).await?;
+        self.wake();
+        Ok(changed)
     }
 
     /// Asks something of a pipeline. What is desired is stored when this returns; that it comes about takes a while.
@@ -336,18 +352,22 @@ impl Control {
             spec: spec_of(&stored.spec)?,
             error: stored.error.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             progress: self.progress_of(&stored),
+            observed_version: self.watched(stored.id).map(|watched| watched.version_of(&stored)),
             stored,
         })
     }
 
     /// What the engine of a pipeline says of itself, or said last.
     pub(crate) fn progress_of(&self, stored: &Pipeline) -> Option<Value> {
-        let live = self.watched(stored.id).map(|watch| watch.seen().progress).filter(|seen| !seen.is_null());
+        let live = self
+            .watched(stored.id)
+            .map(|watched| watched.watch.seen().progress)
+            .filter(|seen| !seen.is_null());
         live.or_else(|| stored.report.as_deref().and_then(|text| serde_json::from_str(text).ok()))
     }
 
     /// Sets or removes what the run of a pipeline on this node shows of itself.
-    pub(crate) fn watch(&self, id: PipelineId, watch: Option<Arc<Watch>>) {
+    pub(crate) fn watch(&self, id: PipelineId, watch: Option<Watched>) {
         let mut watches = self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         match watch {
             Some(watch) => watches.insert(id, watch),
@@ -356,8 +376,22 @@ impl Control {
     }
 
     /// What the run of a pipeline on this node shows of itself.
-    fn watched(&self, id: PipelineId) -> Option<Arc<Watch>> {
+    fn watched(&self, id: PipelineId) -> Option<Watched> {
         self.watches.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+// === impl Watched ===
+
+impl Watched {
+    /// A run that begins with what is stored.
+    pub(crate) fn of(pipeline: &Pipeline, watch: Arc<Watch>) -> Self {
+        Watched { watch, spec: pipeline.spec.clone(), version: pipeline.version }
+    }
+
+    /// The version of the stored pipeline whose settings it has. A change that leaves them as they are has come about at once.
+    fn version_of(&self, stored: &Pipeline) -> i64 {
+        if self.spec == stored.spec { stored.version } else { self.version }
     }
 }
 

@@ -249,27 +249,26 @@ impl Work {
         row.read()
     }
 
-    /// Replaces what the pipeline of version `version` replicates and how, if it still stands in `state`.
+    /// Replaces what the pipeline of version `version` replicates and how, unless it is being deleted.
     ///
     /// # Errors
-    /// [`StoreError::Changed`] when it was changed or moved meanwhile, [`StoreError::NotFound`].
+    /// [`StoreError::Changed`] when it was changed meanwhile, [`StoreError::NotFound`].
     pub async fn update_pipeline(
         &mut self,
         id: PipelineId,
         spec: &str,
-        state: State,
         version: i64,
     ) -> Result<(), StoreError> {
         let touched = execute!(
             self,
             "UPDATE pipeline SET spec = $3, version = version + 1, updated_at = $4
-             WHERE tenant_id = $1 AND id = $2 AND version = $5 AND state = $6",
+             WHERE tenant_id = $1 AND id = $2 AND version = $5 AND state <> $6",
             self.tenant.text(),
             id.text(),
             spec,
             Millis::now().0,
             version,
-            state.as_str(),
+            State::Deleting.as_str(),
         )?;
         self.one_or_changed(id, touched).await
     }

@@ -13,6 +13,7 @@ mod clock;
 mod connection;
 mod lineage;
 mod servers;
+mod space;
 mod takeover;
 
 /// `item` is keyed; `entry` has no key, so that a row that is applied twice is there twice.

@@ -12,6 +12,8 @@ use tokio::process::Command;
 use super::product::{COMMAND_LIMIT, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
+mod going_on;
+
 /// The guide that users follow.
 const GUIDE: &str = include_str!("../../../../docs/guides/serve.md");
 

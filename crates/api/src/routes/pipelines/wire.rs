@@ -51,6 +51,11 @@ pub(crate) struct Pipeline {
     readers: Option<u8>,
     /// WAL that the source may keep, bytes.
     max_retained_wal_bytes: Option<u64>,
+    /// Grows with each change by a person. The same as the ETag.
+    version: i64,
+    /// The version whose settings its run has: less than `version` until a change of them has come about. Absent where it does not
+    /// run.
+    observed_version: Option<i64>,
     /// What was asked for last.
     desired_state: DesiredState,
     /// Where it stands.
@@ -225,7 +230,7 @@ pub(crate) struct PlanReply {
 impl Pipeline {
     /// As it is shown.
     pub(crate) fn of(view: PipelineView) -> Self {
-        let PipelineView { stored, spec, error, progress } = view;
+        let PipelineView { stored, spec, error, progress, observed_version } = view;
         Pipeline {
             id: stored.id.text(),
             name: stored.name.to_string(),
@@ -243,6 +248,8 @@ impl Pipeline {
             slot: spec.slot,
             readers: spec.readers,
             max_retained_wal_bytes: spec.max_retained_wal_bytes,
+            version: stored.version,
+            observed_version,
             desired_state: stored.desired.into(),
             state: stored.state.into(),
             since: moment::text(stored.since),
