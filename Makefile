@@ -21,10 +21,10 @@ check: ## Format, lints, layers, sizes, licences, documentation, generated pages
 	@bash scripts/setup.sh check
 	cargo xtask ci
 
-bench: ## Measure copying, following and latency on this machine (release build).
+bench: ## Measure the native engine beside its limits; takes minutes. PAGE=file.md writes it there, AMOUNTS='--bench-rounds 1' bounds it.
 	@bash scripts/setup.sh demo
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
-	@target/release/segcdc-demo --bench $(if $(PAGE),--page $(PAGE))
+	@target/release/segcdc-demo --bench $(AMOUNTS) $(if $(PAGE),--page $(PAGE))
 
 bench-peer: ## Measure the native engine beside Kafka Connect, on the same data; takes minutes. PAGE=file.md writes it there, AMOUNTS='--rows 50000' bounds it.
 	@bash scripts/setup.sh connect

@@ -1,281 +1,360 @@
-//! `make bench`: how fast copying and following are, each beside what limits it, on this machine.
+//! `make bench`: how fast the native engine is, beside what limits it, on this machine.
 //!
-//! | what | limit, measured beside it |
+//! | what | limit, measured beside it in the same round |
 //! |---|---|
-//! | copying | the same tables by COPY in binary form to nowhere |
-//! | applying a backlog | the same changes by `pg_recvlogical` to nowhere |
-//! | latency at a steady rate | – |
+//! | decode: the engine's stream reader to nowhere | the same changes by `pg_recvlogical` to nowhere |
+//! | encode: rows as they come from the source into TDS | – |
+//! | copy: `segcdc up` into the null sink | the slower of COPY in binary form to nowhere and a bare bulk load of the same rows |
+//! | apply: `segcdc up` into the null sink | `pg_recvlogical` to nowhere |
+//! | latency, memory, a crash: `segcdc up` into the sandbox at a steady rate | – |
+//!
+//! - [`limits`]: the limits; [`inside`]: parts of the engine in this process; [`pipeline`]: the program into the null sink
+//! - [`steady`], [`timeline`]: the steady rate; [`ten`], [`slot`]: what is copied and drained
+//! - [`ratios`]: rows, targets, and what was lost; [`section`], [`figure`]: what is written
 
-use std::process::Stdio;
+mod figure;
+mod inside;
+mod limits;
+mod pipeline;
+mod ratios;
+mod section;
+mod slot;
+mod steady;
+mod ten;
+mod timeline;
+
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use segcdc_testkit::PostgresCluster;
-use tokio::process::Command;
-use tokio::time::Instant;
 use tokio_postgres::Client;
 
+use self::pipeline::{Ran, Sink, catch_up};
+use self::ratios::{Goal, Limit, Row, Rows};
+use self::section::About;
+use self::slot::Slots;
+use self::steady::{Followed, Wanted};
+use self::ten::{EMPTY, TEN};
 use crate::Arguments;
-use crate::command::Commands;
-use crate::engine::Engine;
-use crate::fill::{self, DATABASE};
-use crate::load::pgbench;
-use crate::machine::{self, Machine};
-use crate::measure::{Latency, Measure};
+use crate::machine::{self, Machine, Others};
 use crate::narrator::{Narrator, grouped};
 use crate::page;
-use crate::servers::{DISCLAIMER, Servers};
+use crate::peer::workload::{self, CHANGES};
+use crate::servers::{self, DISCLAIMER, Servers};
 
-/// How long one part may take.
-const LIMIT: Duration = Duration::from_secs(600);
-/// Slot of the measured limit.
-const LIMIT_SLOT: &str = "bench_limit";
-/// pgbench transactions a second at which latency is taken.
-const RATES: [u32; 2] = [100, 500];
-/// Changes of one pgbench transaction.
-const CHANGES: u64 = 4;
+/// Rows of ten columns that are copied.
+const COPIED: u64 = 300_000;
+/// Rows that are encoded: enough for a clock of ten milliseconds.
+const ENCODED: u64 = 2_000_000;
+/// Rows that the changes of a backlog go to.
+const NARROW: u64 = 20_000;
+/// Transactions of a backlog.
+const BACKLOG: u64 = 40_000;
+/// The database with the narrow rows.
+const CHANGED: &str = "narrow";
+/// The picture, beside the page.
+const PICTURE: &str = "bench-steady.svg";
+/// The ratios, beside the page.
+const RATIOS: &str = "bench-ratios.json";
 
-/// A rate, beside the one that bounds it.
-#[derive(Debug, Clone, Copy)]
-struct Rate {
-    /// What it is.
-    name: &'static str,
-    unit: &'static str,
-    /// How many, and the seconds that they took.
-    done: (u64, f64),
-    /// What bounds it.
-    limit_name: &'static str,
-    /// How many of them, and the seconds that they took.
-    limit: (u64, f64),
+/// How much is done.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct BenchArguments {
+    /// With --bench: how often everything is measured
+    #[arg(long, default_value_t = 3)]
+    pub(crate) bench_rounds: u32,
+    /// With --bench: transactions a second at which latency is taken, of five changes each
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) bench_rate: u32,
 }
 
-/// What was measured.
+/// What all parts share.
+struct Place<'a> {
+    source: &'a PostgresCluster,
+    sink: Sink,
+    narrator: &'a Narrator,
+}
+
+/// What the rounds of the copy came to.
 #[derive(Debug, Default)]
-struct Results {
-    rates: Vec<Rate>,
-    /// By transactions a second.
-    latencies: Vec<(u32, Latency)>,
+struct Copies {
+    rates: Vec<f64>,
+    to_nowhere: Vec<f64>,
+    bare: Vec<f64>,
+    set_up: Vec<f64>,
+    cpu: Vec<f64>,
+    encode: Vec<f64>,
+    send: Vec<f64>,
+}
+
+/// What the rounds of a backlog came to.
+#[derive(Debug, Default)]
+struct Backlogs {
+    decoded: Vec<f64>,
+    received: Vec<f64>,
+    applied: Vec<f64>,
+    set_up: Vec<f64>,
+    cpu: Vec<f64>,
+    peak: Vec<f64>,
 }
 
 /// Runs all measurements.
 pub(crate) async fn run(arguments: Arguments, narrator: &Narrator) -> Result<()> {
-    let load = machine::load_average();
-    narrator.step("Starting two private servers, filling the source");
+    let (machine, load) = (Machine::here(), machine::load_average());
+    let amounts = arguments.bench;
+    narrator.step("Starting the source, the sandbox and the null sink");
+    narrator.tell(&format!("{}; load average before: {load}", machine.hardware));
+    let program = servers::program(arguments.programs.clone())?;
     let servers = Servers::start(arguments.programs.clone()).await?;
-    fill::fill(&servers.source, arguments.scale).await?;
-    let client = servers.source.connect(DATABASE).await?;
-    let mut results = Results::default();
+    let place = Place { source: &servers.source, sink: Sink::start(program.clone()).await?, narrator };
+    let versions = versions(&program, &servers.source)?;
 
-    narrator.step("Copying");
-    let limit = copy_limit(&servers.source).await?;
-    let done = copy(&servers.commands, narrator).await?;
-    let limit = (done.0, limit);
-    let limit_name = "COPY binary to nowhere";
-    results.rates.push(Rate { name: "copy", unit: "rows/s", done, limit_name, limit });
-
-    narrator.step("Applying a backlog");
-    let backlog = make_backlog(&servers.source, &client, arguments.seconds).await?;
-    let limit = (backlog * CHANGES, decode_limit(&servers.source, &client).await?);
-    let done = apply(&servers.commands, narrator).await?;
-    let limit_name = "pg_recvlogical to nowhere";
-    results.rates.push(Rate { name: "apply", unit: "changes/s", done, limit_name, limit });
-
-    for rate in RATES {
-        narrator.step(&format!("Latency at {rate} transactions a second"));
-        let measure = latency(&servers, rate, arguments.seconds, narrator).await?;
-        results.latencies.push((rate, measure.latency));
+    narrator.step("Filling the source");
+    for (name, rows) in [(TEN, COPIED), (EMPTY, 0)] {
+        servers.source.execute("postgres", &format!("CREATE DATABASE {name}")).await?;
+        servers.source.execute(name, &ten::fill(rows)).await?;
+        servers.source.execute(name, "VACUUM ANALYZE").await?;
     }
-    let answer = servers.commands.run(&["down", "--drop", "--yes"]).await?;
-    ensure!(answer.status.success(), "segcdc down failed: {}", answer.status);
-    narrator.step("Results");
-    narrator.print(&results.plain());
-    narrator.print(&format!("\n  {DISCLAIMER}"));
-    if let Some(path) = &arguments.page {
-        page::write(path, "make bench", &results.section(&load, arguments.seconds))?;
-        narrator.tell(&format!("written to {}", path.display()));
+    workload::narrow(NARROW).create(&servers.source).await?;
+    narrator.tell(&format!("{} rows of ten columns, {} narrow rows", grouped(COPIED), grouped(NARROW)));
+
+    let others = Others::begin();
+    let copies = copies(&place, amounts).await?;
+    let backlogs = backlogs(&place, amounts).await?;
+    narrator
+        .step(&format!("At {} transactions a second, into the sandbox", grouped(amounts.bench_rate.into())));
+    let time = Duration::from_secs(arguments.seconds);
+    // The numbers of the transactions go on where the backlogs ended.
+    let from = BACKLOG * u64::from(amounts.bench_rounds) + 1;
+    let wanted = Wanted { rate: amounts.bench_rate, time, from };
+    let followed =
+        steady::measure(program, &servers.source, &servers.target, CHANGED, wanted, narrator).await?;
+    let others = format!("{:.0} %", others.share() * 100.0);
+
+    let rows = rows(copies, backlogs, &followed, amounts);
+    narrator.step("Results: median (least–greatest)");
+    narrator.print(&rows.plain());
+    narrator
+        .print(&format!("\n  Programs that have no part in this took {others} of the machine meanwhile."));
+    narrator.print(&format!("  {DISCLAIMER}"));
+    let about = About { machine, load, others, versions };
+    let folder = arguments.page.as_deref().and_then(Path::parent).unwrap_or(Path::new("docs/reference"));
+    compare(&folder.join(RATIOS), &rows, &about, narrator)?;
+    if let Some(page) = &arguments.page {
+        write(page, folder, &about, amounts, &rows, &followed)?;
+        narrator.tell(&format!("written to {}", page.display()));
     }
     Ok(())
 }
 
-// === impl Rate ===
-
-impl Rate {
-    /// Of what bounds it.
-    #[expect(clippy::cast_precision_loss, reason = "counts, far below 2^52")]
-    fn ratio(&self) -> f64 {
-        let of = |(count, seconds): (u64, f64)| count as f64 / seconds.max(0.001);
-        of(self.done) / of(self.limit).max(0.001)
-    }
-}
-
-// === impl Results ===
-
-impl Results {
-    /// Lines for the terminal.
-    fn plain(&self) -> String {
-        let mut lines = Vec::new();
-        for rate in &self.rates {
-            let Rate { name, unit, done, limit_name, limit } = *rate;
-            let (count, shown) = (grouped(done.0), per_second(done.0, done.1));
-            let bound = per_second(limit.0, limit.1);
-            lines.push(format!(
-                "  {name:<9} {shown:>12} {unit:<10}  of {count}; {:.2} of the limit",
-                rate.ratio()
-            ));
-            lines.push(format!("    limit   {bound:>12} {unit:<10}  {limit_name}"));
-        }
-        for (rate, Latency { p50_ms, p99_ms }) in &self.latencies {
-            lines.push(format!(
-                "  latency   p50 {p50_ms:>6.1} ms, p99 {p99_ms:>6.1} ms   at {rate} transactions/s"
-            ));
-        }
-        lines.join("\n")
-    }
-
-    /// The section of the page.
-    fn section(&self, load: &str, seconds: u64) -> String {
-        let machine = Machine::here();
-        let mut text = "## The native engine beside its limits (`make bench`)
-
-One run. Each rate stands beside what bounds it whatever segcdc does: reading the same rows, or decoding the same changes, and throwing
-them away. The native engine also writes them.
-
-| | segcdc | the limit | of the limit |
-|---|---:|---:|---:|
-"
-        .to_owned();
-        for rate in &self.rates {
-            let Rate { name, unit, done, limit_name, limit } = *rate;
-            text.push_str(&format!(
-                "| {name} of {} | {} {unit} | {} {unit}, {limit_name} | {:.2} |\n",
-                grouped(done.0),
-                per_second(done.0, done.1),
-                per_second(limit.0, limit.1),
-                rate.ratio()
-            ));
-        }
-        text.push_str("\n| COMMIT to visible, at | p50 | p99 |\n|---|---:|---:|\n");
-        for (rate, Latency { p50_ms, p99_ms }) in &self.latencies {
-            text.push_str(&format!(
-                "| {rate} transactions/s of {CHANGES} changes | {p50_ms:.1} ms | {p99_ms:.1} ms |\n"
-            ));
-        }
-        let Machine { hardware, date } = machine;
-        text.push_str(&format!(
-            "
-Measured on {date} with `make bench` ({seconds} s for each rate), {hardware}, load average {load} before the run. The target is the
-sandbox, which shares the cores with the source, segcdc and the load: what it does with a row bounds both rates here, and is not what SQL
-Server does. Copying and applying include the start of the program, preflight and provisioning."
+/// Copies into the null sink, and encodes, in rounds.
+async fn copies(place: &Place<'_>, amounts: BenchArguments) -> Result<Copies> {
+    let mut found = Copies::default();
+    let rows_per = |count: u64| to_f64(count);
+    let mut sample = inside::Rows::read(place.source, TEN, TEN, COPIED).await?;
+    let many = inside::Rows::read(place.source, TEN, TEN, ENCODED).await?;
+    let bare = place.sink.database("bare").await?;
+    let plain = bare.replace("encrypt=true", "encrypt=false");
+    for round in 1..=amounts.bench_rounds {
+        place.narrator.step(&format!("Copying and encoding, round {round} of {}", amounts.bench_rounds));
+        found.to_nowhere.push(limits::copy_to_nowhere(place.source, TEN, TEN, rows_per(COPIED)).await?);
+        found.bare.push(limits::bare_bulk_load(&bare, &mut sample).await?);
+        let nothing = copy(place, EMPTY).await?;
+        let all = copy(place, TEN).await?;
+        ensure!(all.last.rows_copied == COPIED, "{} rows were copied", all.last.rows_copied);
+        found.set_up.push(nothing.seconds);
+        found.rates.push(rows_per(COPIED) / (all.seconds - nothing.seconds).max(0.01));
+        found.cpu.push((all.cpu - nothing.cpu).max(0.0) / rows_per(COPIED) * 1e6);
+        found.encode.push(many.encode_only()?);
+        found.send.push(many.encode_and_send(&plain).await?);
+        place.narrator.tell(&format!(
+            "{} rows copied in {:.1} s, {:.1} s of it without a row",
+            grouped(COPIED),
+            all.seconds,
+            nothing.seconds
         ));
-        text
     }
+    Ok(found)
 }
 
-/// Seconds that reading all rows takes.
-async fn copy_limit(source: &PostgresCluster) -> Result<f64> {
-    let begun = Instant::now();
-    for table in ["pgbench_accounts", "type_samples", "price", "document"] {
-        let sql = format!("COPY {table} TO STDOUT (FORMAT binary)");
-        let mut command = client_program(source, "psql");
-        command.args(["-X", "-q", "-c", &sql]).stdout(Stdio::null());
-        ensure!(command.status().await?.success(), "psql could not copy {table}");
+/// One copy, from nothing to nothing.
+async fn copy(place: &Place<'_>, database: &str) -> Result<Ran> {
+    let commands = place.sink.pipeline(place.source, database).await?;
+    let ran = catch_up(&commands).await?;
+    commands.run_quietly(&["down", "--drop", "--yes"]).await?;
+    Ok(ran)
+}
+
+/// Drains and applies backlogs, in rounds.
+async fn backlogs(place: &Place<'_>, amounts: BenchArguments) -> Result<Backlogs> {
+    let mut found = Backlogs::default();
+    let client = place.source.connect(CHANGED).await?;
+    let commands = place.sink.pipeline(place.source, CHANGED).await?;
+    catch_up(&commands).await?;
+    for round in 1..=amounts.bench_rounds {
+        place
+            .narrator
+            .step(&format!("Decoding and applying a backlog, round {round} of {}", amounts.bench_rounds));
+        let set_up = catch_up(&commands).await?;
+        let mut slots = Slots::begin(place.source, CHANGED, &client).await?;
+        let first = u64::from(round - 1) * BACKLOG + 1;
+        make_backlog(&client, first..first + BACKLOG).await?;
+        let changes = to_f64(BACKLOG * CHANGES);
+        // The other one first each time: what is read for the second time may be in a cache.
+        for ours in if round.is_multiple_of(2) { [true, false] } else { [false, true] } {
+            let drain = slots.next().await?;
+            if ours {
+                let (transactions, read, seconds) = inside::drain(place.source, CHANGED, &drain).await?;
+                ensure!(
+                    transactions >= BACKLOG && read == BACKLOG * CHANGES,
+                    "{read} changes in {transactions} transactions were read"
+                );
+                found.decoded.push(changes / seconds);
+            } else {
+                let seconds = limits::receive_to_nowhere(place.source, CHANGED, &drain).await?;
+                found.received.push(changes / seconds);
+            }
+        }
+        let ran = catch_up(&commands).await?;
+        ensure!(
+            ran.last.changes_applied == BACKLOG * CHANGES,
+            "{} changes were applied",
+            ran.last.changes_applied
+        );
+        slots.end().await?;
+        found.set_up.push(set_up.seconds);
+        found.applied.push(changes / (ran.seconds - set_up.seconds).max(0.01));
+        found.cpu.push((ran.cpu - set_up.cpu).max(0.0) / changes * 1e6);
+        found.peak.push(to_f64(ran.peak_bytes) / f64::from(1 << 20));
+        place.narrator.tell(&format!(
+            "{} changes applied in {:.1} s, {:.1} s of it without a change",
+            grouped(BACKLOG * CHANGES),
+            ran.seconds,
+            set_up.seconds
+        ));
     }
-    Ok(begun.elapsed().as_secs_f64())
+    commands.run_quietly(&["down", "--drop", "--yes"]).await?;
+    Ok(found)
 }
 
-/// Rows copied by a new pipeline, and seconds from its start until it follows.
-async fn copy(commands: &Commands, narrator: &Narrator) -> Result<(u64, f64)> {
-    let begun = Instant::now();
-    let mut engine = Engine::<Measure>::start(commands)?;
-    engine
-        .wait_until("all tables are copied", LIMIT, narrator, |measure| measure.phase == "STREAMING")
-        .await?;
-    let seconds = begun.elapsed().as_secs_f64();
-    let (measure, ..) = engine.stop().await?;
-    Ok((measure.rows_copied, seconds))
+/// Makes transactions that nobody applies yet.
+async fn make_backlog(client: &Client, numbers: std::ops::Range<u64>) -> Result<()> {
+    let sql = "SET synchronous_commit = off;
+         CREATE OR REPLACE PROCEDURE more(first bigint, behind bigint) LANGUAGE plpgsql AS $$ BEGIN
+           FOR i IN first .. behind - 1 LOOP PERFORM step(i); COMMIT; END LOOP;
+         END $$";
+    client.batch_execute(sql).await?;
+    client
+        .batch_execute(&format!("CALL more({}, {})", numbers.start, numbers.end))
+        .await
+        .context("could not make a backlog")?;
+    // Waits until all of it is in the log.
+    client.batch_execute("SET synchronous_commit = on; CREATE OR REPLACE VIEW logged AS SELECT 1").await?;
+    Ok(())
 }
 
-/// Makes changes that nobody applies yet; returns pgbench's transactions.
-async fn make_backlog(source: &PostgresCluster, client: &Client, seconds: u64) -> Result<u64> {
-    let sql = format!("SELECT pg_create_logical_replication_slot('{LIMIT_SLOT}', 'pgoutput')");
-    client.batch_execute(&sql).await?;
-    pgbench(source, Duration::from_secs(seconds), 0)?.finish().await
+/// All rows, with what is wanted.
+fn rows(copies: Copies, backlogs: Backlogs, followed: &Followed, amounts: BenchArguments) -> Rows {
+    let slower = copies.to_nowhere.iter().zip(&copies.bare).map(|(copy, bare)| copy.min(*bare)).collect();
+    let received = || Some(Limit { name: "pg_recvlogical to nowhere", values: backlogs.received.clone() });
+    let copied = Some(Limit { name: "the slower of COPY to nowhere and bare bulk load", values: slower });
+    let mut rows = Rows::default();
+    let mut add = |key, name: &str, unit, values: Vec<f64>, limit, goal| {
+        rows.add(Row { key, name: name.to_owned(), unit, values, limit, goal });
+    };
+    add("decode", "decode, to nowhere", "changes/s", backlogs.decoded, received(), Goal::Share(0.9));
+    add("encode", "encode ten columns", "rows per CPU second", copies.encode, None, Goal::AtLeast(2e6));
+    add("send", "encode ten columns, with sending", "rows per CPU second", copies.send, None, Goal::None);
+    add("copy", "copy ten columns into the null sink", "rows/s", copies.rates, copied, Goal::Share(0.8));
+    add(
+        "copy_nowhere",
+        "of its limit: COPY in binary form to nowhere",
+        "rows/s",
+        copies.to_nowhere,
+        None,
+        Goal::None,
+    );
+    add(
+        "copy_bare",
+        "of its limit: bare bulk load into the null sink",
+        "rows/s",
+        copies.bare,
+        None,
+        Goal::None,
+    );
+    add("copy_cpu", "CPU of segcdc for it", "s per million rows", copies.cpu, None, Goal::None);
+    add(
+        "apply",
+        "apply a backlog into the null sink",
+        "changes/s",
+        backlogs.applied,
+        received(),
+        Goal::Share(0.7),
+    );
+    add("apply_cpu", "CPU of segcdc for it", "s per million changes", backlogs.cpu, None, Goal::None);
+    add("memory", "memory for it, highest (VmHWM)", "MiB", backlogs.peak, None, Goal::AtMost(256.0));
+    let set_up = [copies.set_up, backlogs.set_up].concat();
+    add("set_up", "`segcdc up` with nothing to do, subtracted above", "s", set_up, None, Goal::None);
+    let wanted = f64::from(amounts.bench_rate);
+    let offered = Goal::AtLeast(wanted * 0.99);
+    add(
+        "rate",
+        "transactions that the source made at the steady rate",
+        "1/s",
+        vec![followed.rate],
+        None,
+        offered,
+    );
+    let Followed { outside, inside, .. } = followed;
+    add("p50", "COMMIT to visible in the sandbox, p50", "ms", vec![outside.p50], None, Goal::None);
+    add("p99", "COMMIT to visible in the sandbox, p99", "ms", vec![outside.p99], None, Goal::AtMost(100.0));
+    add("engine_p50", "the same as the engine reports it, p50", "ms", vec![inside.p50_ms], None, Goal::None);
+    add("engine_p99", "the same as the engine reports it, p99", "ms", vec![inside.p99_ms], None, Goal::None);
+    rows
 }
 
-/// Seconds that decoding the backlog takes.
-async fn decode_limit(source: &PostgresCluster, client: &Client) -> Result<f64> {
-    let row =
-        client.query_one("SELECT pg_current_wal_lsn()::text, min(pubname)::text FROM pg_publication", &[]);
-    let row = row.await?;
-    let (end, publication): (String, String) = (row.get(0), row.get(1));
-    let begun = Instant::now();
-    let mut command = client_program(source, "pg_recvlogical");
-    command.args(["--slot", LIMIT_SLOT, "--start", "--no-loop", "--endpos", &end, "--file", "/dev/null"]);
-    command.args(["-o", "proto_version=1", "-o", &format!("publication_names=\"{publication}\"")]);
-    ensure!(command.status().await?.success(), "pg_recvlogical failed");
-    let seconds = begun.elapsed().as_secs_f64();
-    client.batch_execute(&format!("SELECT pg_drop_replication_slot('{LIMIT_SLOT}')")).await?;
-    Ok(seconds)
-}
-
-/// Changes applied of the backlog, and seconds from the start until nothing was left.
-async fn apply(commands: &Commands, narrator: &Narrator) -> Result<(u64, f64)> {
-    let begun = Instant::now();
-    let answer = commands.run(&["up", "--until-caught-up", "--yes", "--output", "json"]).await?;
-    ensure!(answer.status.success(), "segcdc up failed: {}", answer.status);
-    let seconds = begun.elapsed().as_secs_f64();
-    let last = answer.text.lines().rev().find_map(Measure::parse).context("segcdc up said nothing")?;
-    narrator.tell(&last.line());
-    Ok((last.changes_applied, seconds))
-}
-
-/// What a run measures under a steady rate.
-async fn latency(servers: &Servers, rate: u32, seconds: u64, narrator: &Narrator) -> Result<Measure> {
-    let mut engine = Engine::<Measure>::start(&servers.commands)?;
-    engine.wait_until("it follows", LIMIT, narrator, |measure| measure.phase == "STREAMING").await?;
-    pgbench(&servers.source, Duration::from_secs(seconds), rate)?.finish().await?;
-    engine.look(narrator)?;
-    let (measure, ..) = engine.stop().await?;
-    Ok(measure)
-}
-
-/// A client program with the source's address.
-fn client_program(source: &PostgresCluster, name: &str) -> Command {
-    let mut command = Command::new(source.client_program(name));
-    command.env("PGHOST", "127.0.0.1").env("PGPORT", source.port().to_string());
-    command.env("PGUSER", "postgres").env("PGDATABASE", DATABASE);
-    command.stdin(Stdio::null()).kill_on_drop(true);
-    if name == "pg_recvlogical" {
-        command.args(["--dbname", DATABASE]);
+/// Says which ratios are worse than the stored ones.
+fn compare(path: &Path, rows: &Rows, about: &About, narrator: &Narrator) -> Result<()> {
+    let Ok(text) = std::fs::read_to_string(path) else {
+        narrator.print(&format!("  There are no stored ratios in {} to compare with.", path.display()));
+        return Ok(());
+    };
+    let value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let losses = ratios::losses(&ratios::from_json(&value), &rows.shares());
+    narrator.print(&format!("  {}", section::said_of_losses(&losses)));
+    let machine = value.get("machine").and_then(serde_json::Value::as_str).unwrap_or_default();
+    if machine != about.machine.hardware {
+        narrator.print(&format!("  The stored ratios are of another machine: {machine}."));
     }
-    command
+    Ok(())
 }
 
-/// So many in so many seconds, a second.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a rate for people, far below 2^52"
-)]
-pub(crate) fn per_second(count: u64, seconds: f64) -> String {
-    grouped((count as f64 / seconds.max(0.001)) as u64)
+/// Writes the section, the picture and the ratios.
+fn write(
+    page: &Path,
+    folder: &Path,
+    about: &About,
+    amounts: BenchArguments,
+    rows: &Rows,
+    followed: &Followed,
+) -> Result<()> {
+    let title = format!("Transactions a second that became visible, {:.0} a second committed", followed.rate);
+    let picture = figure::draw(&title, &followed.curves, followed.crash)?;
+    std::fs::write(folder.join(PICTURE), picture)?;
+    let stored = ratios::to_json(&about.machine.hardware, &about.machine.date, &rows.shares());
+    std::fs::write(folder.join(RATIOS), format!("{stored:#}\n"))?;
+    page::write(page, "make bench", &section::section(about, amounts, rows, followed, PICTURE))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What runs here.
+fn versions(program: &Path, source: &PostgresCluster) -> Result<String> {
+    let segcdc = machine::said(Command::new(program).arg("version"));
+    Ok(format!("{segcdc}, PostgreSQL {}", source.psql("postgres", "SHOW server_version")?.trim()))
+}
 
-    #[test]
-    fn a_rate_is_shown_beside_its_limit() {
-        let rate =
-            Rate { name: "copy", unit: "rows/s", done: (1000, 2.0), limit_name: "COPY", limit: (1000, 0.5) };
-        assert!((rate.ratio() - 0.25).abs() < 1e-9);
-        let latencies = vec![(100, Latency { p50_ms: 1.25, p99_ms: 7.0 })];
-        let results = Results { rates: vec![rate], latencies };
-        assert!(results.plain().contains("0.25 of the limit"), "{}", results.plain());
-        let section = results.section("0 0 0", 30);
-        assert!(section.contains("| copy of 1,000 | 500 rows/s | 2,000 rows/s, COPY | 0.25 |"), "{section}");
-        assert!(section.contains("| 100 transactions/s of 4 changes | 1.2 ms | 7.0 ms |"), "{section}");
-    }
+#[expect(clippy::cast_precision_loss, reason = "counts, far below 2^52")]
+fn to_f64(count: u64) -> f64 {
+    count as f64
 }

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tokio_postgres::Client;
 
 use crate::Arguments;
-use crate::bench::per_second;
 use crate::cluster::Connected;
 use crate::command::{Commands, PIPELINE};
 use crate::connect_report::ConnectReport;
@@ -19,6 +18,7 @@ use crate::measure::Latency;
 use crate::narrator::{Narrator, grouped};
 use crate::probe::{self, Probe};
 use crate::process;
+use crate::spread::per_second;
 use crate::story::{finish_load, follow, read_verdict, removed, wait_until_applied};
 use crate::summary::{latency, table};
 use crate::target::TargetSession;

@@ -1,7 +1,10 @@
-//! [`Machine`]: where something was measured, and with what.
+//! [`Machine`]: where something was measured, and with what; [`Others`]: who else used it meanwhile.
 
 use std::fs;
 use std::process::Command;
+use std::time::Instant;
+
+use crate::process;
 
 /// What a reader needs to know to judge a figure.
 #[derive(Debug, Clone)]
@@ -10,6 +13,14 @@ pub(crate) struct Machine {
     pub(crate) hardware: String,
     /// The day, of UTC.
     pub(crate) date: String,
+}
+
+/// Counts the CPU time of programs that this one has not started.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Others {
+    begun: Instant,
+    /// CPU seconds of the whole machine, and of this program and all that it started.
+    before: (f64, f64),
 }
 
 // === impl Machine ===
@@ -36,6 +47,29 @@ impl Machine {
     }
 }
 
+// === impl Others ===
+
+impl Others {
+    /// Begins to count.
+    pub(crate) fn begin() -> Self {
+        Others { begun: Instant::now(), before: Self::times() }
+    }
+
+    /// The share of all cores that they took since, 0 to 1.
+    pub(crate) fn share(self) -> f64 {
+        let (machine, own) = Self::times();
+        let cores =
+            std::thread::available_parallelism().ok().and_then(|cores| u32::try_from(cores.get()).ok());
+        let room = self.begun.elapsed().as_secs_f64() * f64::from(cores.unwrap_or(1));
+        let others = (machine - self.before.0) - (own - self.before.1);
+        (others / room.max(0.001)).clamp(0.0, 1.0)
+    }
+
+    fn times() -> (f64, f64) {
+        (process::machine_cpu_seconds(), process::tree_cpu_seconds(std::process::id()))
+    }
+}
+
 /// Load averages of one, five and fifteen minutes.
 pub(crate) fn load_average() -> String {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
@@ -51,6 +85,18 @@ pub(crate) fn said(command: &mut Command) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_work_is_not_that_of_others() {
+        let others = Others::begin();
+        let until = process::cpu_seconds(std::process::id()) + 0.2;
+        while process::cpu_seconds(std::process::id()) < until {
+            std::hint::black_box((0..10_000_u64).sum::<u64>());
+        }
+        let (machine, own) = Others::times();
+        assert!(own - others.before.1 >= 0.19 && machine - others.before.0 >= 0.19);
+        assert!((0.0..=1.0).contains(&others.share()));
+    }
 
     #[test]
     fn this_machine_is_known() {

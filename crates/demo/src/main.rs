@@ -12,7 +12,7 @@
 //! - [`servers`]: the two servers; [`cluster`]: Kafka beside them; [`fill`]: the source's tables; [`load`]: the changes
 //! - [`engine`]: `segcdc up` as a child process; [`command`]: the other commands
 //! - [`report`], [`measure`], [`connect_report`]: what the engines report; [`summary`]: the table at the end
-//! - [`probe`], [`target`], [`process`]: what is measured from outside
+//! - [`probe`], [`target`], [`process`]: what is measured from outside; [`mod@spread`]: figures of several runs
 //! - [`narrator`]: what is printed; [`page`]: what is written; [`machine`]: where it was measured
 //!
 //! On Kafka Connect a broker and a worker stand between, and the worker is what is killed.
@@ -36,6 +36,7 @@ mod probe;
 mod process;
 mod report;
 mod servers;
+mod spread;
 mod story;
 mod summary;
 mod target;
@@ -69,11 +70,14 @@ pub(crate) struct Arguments {
     /// Milliseconds between two transactions of the mixed load; without it 30, and 100 on Kafka Connect
     #[arg(long, default_value_t = 30, default_value_if("engine", "kafka-connect", "100"))]
     pub(crate) mixed_pause: u64,
-    /// Measure instead of showing
-    #[arg(long)]
-    pub(crate) bench: bool,
+    /// Measure the native engine beside its limits instead of showing
+    #[arg(long = "bench")]
+    pub(crate) is_bench: bool,
+    /// How much --bench does
+    #[command(flatten)]
+    pub(crate) bench: bench::BenchArguments,
     /// Measure the native engine beside Kafka Connect
-    #[arg(long, conflicts_with = "bench")]
+    #[arg(long, conflicts_with = "is_bench")]
     pub(crate) peer: bool,
     /// How much --peer does
     #[command(flatten)]
@@ -134,7 +138,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments, narrator: &Narrator) -> anyhow::Result<()> {
     match arguments.engine {
         _ if arguments.peer => peer::run(arguments, narrator).await,
-        _ if arguments.bench => bench::run(arguments, narrator).await,
+        _ if arguments.is_bench => bench::run(arguments, narrator).await,
         EngineName::Native => story::tell(arguments, narrator).await,
         EngineName::KafkaConnect => connect_story::tell(arguments, narrator).await,
     }

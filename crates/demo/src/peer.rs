@@ -17,7 +17,7 @@
 mod figures;
 mod leg;
 mod meter;
-mod workload;
+pub(crate) mod workload;
 
 use std::process::Command;
 use std::time::Duration;

@@ -2,10 +2,10 @@
 
 use anyhow::{Result, bail};
 
-use crate::bench::per_second;
 use crate::load::LoadReport;
 use crate::measure::{Latency, Measure};
 use crate::narrator::{Narrator, grouped};
+use crate::spread::per_second;
 
 /// What the demo came to.
 #[derive(Debug)]

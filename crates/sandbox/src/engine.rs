@@ -18,6 +18,7 @@ mod catalog_procedure;
 mod compile;
 mod databases;
 mod define;
+mod discard;
 mod failure;
 mod flow;
 mod key;
@@ -36,6 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use segcdc_tds::{Collation, ColumnType, Datum};
 use tokio::sync::mpsc;
 
+pub use discard::Discard;
 pub use session::Session;
 
 use crate::answer::SqlError;
@@ -54,6 +56,8 @@ pub struct EngineOptions {
     pub password: String,
     /// The login may not load in bulk (4834).
     pub refuse_bulk: bool,
+    /// Rows of users' tables are counted and thrown away.
+    pub discard: Option<Discard>,
 }
 
 /// One per sandbox: the private PostgreSQL, databases and logins.

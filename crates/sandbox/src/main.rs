@@ -6,10 +6,11 @@
 use std::io::{IsTerminal, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use segcdc_sandbox::engine::{Engine, EngineOptions};
+use segcdc_sandbox::engine::{Discard, Engine, EngineOptions};
 use segcdc_sandbox::server::certificate::Certificates;
 use segcdc_sandbox::server::{GREETING, Policy, Route, Server};
 use segcdc_testkit::{PostgresCluster, PostgresOptions, StopMode};
@@ -46,6 +47,10 @@ struct Arguments {
     /// Refuse bulk loads, as a server does whose login lacks the permission.
     #[arg(long)]
     refuse_bulk: bool,
+    /// Count the rows of users' tables and throw them away: a sink to measure what is in front of it. Answers each COMMIT so
+    /// many milliseconds late.
+    #[arg(long, value_name = "MILLISECONDS")]
+    discard: Option<u64>,
     /// Send every login on to another server, `HOST:PORT`, as Azure SQL does in redirect mode.
     #[arg(long)]
     send_on_to: Option<Route>,
@@ -87,6 +92,7 @@ async fn run(arguments: Arguments) -> Result<()> {
         user: arguments.user.clone(),
         password: password.clone(),
         refuse_bulk: arguments.refuse_bulk,
+        discard: arguments.discard.map(|delay| Discard { commit_delay: Duration::from_millis(delay) }),
     })
     .await?;
     let (policy, route) = (arguments.encryption, arguments.send_on_to.clone());

@@ -40,6 +40,8 @@ pub struct SandboxOptions {
     pub encryption: String,
     /// Whether bulk loads are refused.
     pub refuse_bulk: bool,
+    /// Rows of users' tables are counted and thrown away, and each COMMIT is answered so much later.
+    pub discard: Option<Duration>,
     /// Another server, `host:port`, to which it sends every login on.
     pub send_on_to: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Default for SandboxOptions {
             password: "Sandbox-1".to_owned(),
             encryption: "optional".to_owned(),
             refuse_bulk: false,
+            discard: None,
             send_on_to: None,
         }
     }
@@ -223,6 +226,7 @@ async fn spawn(options: &SandboxOptions, data_dir: &Path, port: u16) -> Result<(
         .args(["--listen", &format!("127.0.0.1:{port}"), "--database", &options.database])
         .args(["--encryption", &options.encryption, "--stop-at-eof"])
         .args(options.refuse_bulk.then_some("--refuse-bulk"))
+        .args(options.discard.map(|delay| format!("--discard={}", delay.as_millis())))
         .args(options.send_on_to.iter().flat_map(|server| ["--send-on-to", server]))
         .arg("--data-dir")
         .arg(data_dir)

@@ -1,5 +1,7 @@
 //! [`Figures`]: what was measured of both engines, as a table for the terminal and for the page.
 
+use crate::spread::{Spread, number};
+
 /// Which way is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Better {
@@ -27,14 +29,6 @@ pub(super) struct Figure {
 /// All figures, in their order.
 #[derive(Debug, Default)]
 pub(super) struct Figures(Vec<Figure>);
-
-/// Least, middle and greatest value.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
-    least: f64,
-    median: f64,
-    greatest: f64,
-}
 
 // === impl Figures ===
 
@@ -92,25 +86,6 @@ impl Figures {
     }
 }
 
-// === impl Spread ===
-
-impl Spread {
-    /// `None` without values.
-    fn of(values: &[f64]) -> Option<Self> {
-        let mut sorted = values.to_vec();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let (least, greatest) = (*sorted.first()?, *sorted.last()?);
-        let upper = *sorted.get(sorted.len() / 2)?;
-        let lower = *sorted.get((sorted.len() - 1) / 2)?;
-        Some(Spread { least, median: f64::midpoint(lower, upper), greatest })
-    }
-
-    fn show(self) -> String {
-        let Spread { least, median, greatest } = self;
-        format!("{} ({}–{})", number(median), number(least), number(greatest))
-    }
-}
-
 /// How many times better the native engine is; below 1 it is worse.
 fn ratio(better: Better, native: f64, peer: f64) -> String {
     let (above, below) = match better {
@@ -121,40 +96,9 @@ fn ratio(better: Better, native: f64, peer: f64) -> String {
     if below <= 0.0 { "–".to_owned() } else { format!("{}×", number(above / below)) }
 }
 
-/// Three digits that count, with commas.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a figure for people, far below 2^52"
-)]
-fn number(value: f64) -> String {
-    match value {
-        value if value < 0.995 => format!("{value:.2}"),
-        value if value < 99.95 => format!("{value:.1}"),
-        value if value < 999.5 => format!("{value:.0}"),
-        value => {
-            let unit = 10_f64.powi(value.log10().floor() as i32 - 2);
-            crate::narrator::grouped(((value / unit).round() * unit).round() as u64)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_have_three_digits() {
-        let check = |value: f64, shown: &str| assert_eq!(number(value), shown);
-        check(0.0, "0.00");
-        check(0.126, "0.13");
-        check(12.34, "12.3");
-        check(99.96, "100");
-        check(123.4, "123");
-        check(999.6, "1,000");
-        check(123_456.0, "123,000");
-        check(9_999_999.0, "10,000,000");
-    }
 
     #[test]
     fn a_figure_shows_the_median_its_spread_and_the_better_side() {

@@ -12,9 +12,9 @@ use tokio_postgres::Client;
 use crate::probe;
 
 /// Changes of a transaction: an INSERT, three UPDATEs, a DELETE.
-pub(super) const CHANGES: u64 = 5;
+pub(crate) const CHANGES: u64 = 5;
 /// Rows beside the narrow ones, that the transactions change too.
-pub(super) const DOCUMENTS: u64 = 1000;
+pub(crate) const DOCUMENTS: u64 = 1000;
 /// Narrow rows that the transactions delete one by one, while they insert others.
 const SPARE: u64 = 500;
 /// Markers in a backlog.
@@ -33,28 +33,28 @@ const WIDE_ROW: &str = "i, 'name of row ' || i, repeat('title ', 10), 'city ' ||
 
 /// A database of the source, which engines get a copy of.
 #[derive(Debug, Clone)]
-pub(super) struct Data {
+pub(crate) struct Data {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// What its rows are, for people.
-    pub(super) rows_are: &'static str,
+    pub(crate) rows_are: &'static str,
     /// Tables and their rows.
-    pub(super) tables: Vec<(&'static str, u64)>,
+    pub(crate) tables: Vec<(&'static str, u64)>,
 }
 
 /// What was done at a steady rate.
-pub(super) struct Steady {
+pub(crate) struct Steady {
     stop: watch::Sender<bool>,
     worker: JoinHandle<Result<u64>>,
 }
 
 /// Wide rows only.
-pub(super) fn wide(rows: u64) -> Data {
+pub(crate) fn wide(rows: u64) -> Data {
     Data { name: "wide", rows_are: "20 columns, about 400 bytes", tables: vec![("wide", rows)] }
 }
 
 /// Narrow rows, and what the changes need.
-pub(super) fn narrow(rows: u64) -> Data {
+pub(crate) fn narrow(rows: u64) -> Data {
     let tables = vec![("narrow", rows + SPARE), ("document", DOCUMENTS), ("probe", 1)];
     Data { name: "narrow", rows_are: "4 columns, about 30 bytes", tables }
 }
@@ -63,12 +63,12 @@ pub(super) fn narrow(rows: u64) -> Data {
 
 impl Data {
     /// Rows of all tables.
-    pub(super) fn rows(&self) -> u64 {
+    pub(crate) fn rows(&self) -> u64 {
         self.tables.iter().map(|(_, rows)| rows).sum()
     }
 
     /// Makes the database.
-    pub(super) async fn create(&self, source: &PostgresCluster) -> Result<()> {
+    pub(crate) async fn create(&self, source: &PostgresCluster) -> Result<()> {
         source.execute("postgres", &format!("CREATE DATABASE {}", self.name)).await?;
         let client = source.connect(self.name).await?;
         let rows = self.tables.first().context("a table")?.1;
@@ -79,7 +79,7 @@ impl Data {
     }
 
     /// Makes a copy of the database.
-    pub(super) async fn copy(&self, source: &PostgresCluster, name: &str) -> Result<()> {
+    pub(crate) async fn copy(&self, source: &PostgresCluster, name: &str) -> Result<()> {
         source.execute("postgres", &format!("CREATE DATABASE {name} TEMPLATE {}", self.name)).await?;
         source.execute("postgres", "CHECKPOINT").await
     }
@@ -89,7 +89,7 @@ impl Data {
 
 impl Steady {
     /// Begins to make `rate` transactions a second, the first one with the number `from`.
-    pub(super) fn start(client: Client, from: u64, rate: u32) -> Self {
+    pub(crate) fn start(client: Client, from: u64, rate: u32) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let worker = tokio::spawn(async move {
             let step = client.prepare("SELECT step($1::bigint)").await?;
@@ -109,14 +109,14 @@ impl Steady {
     }
 
     /// Ends; returns how many transactions were made.
-    pub(super) async fn finish(self) -> Result<u64> {
+    pub(crate) async fn finish(self) -> Result<u64> {
         self.stop.send(true).ok();
         self.worker.await?
     }
 }
 
 /// Makes transactions as fast as the source can, with markers between them; returns the seconds that took.
-pub(super) async fn backlog(client: &Client, transactions: u64) -> Result<f64> {
+pub(crate) async fn backlog(client: &Client, transactions: u64) -> Result<f64> {
     let begun = Instant::now();
     let sql = format!("CALL backlog({transactions}, {})", (transactions / MARKERS).max(1));
     client.batch_execute(&sql).await.context("could not make a backlog")?;

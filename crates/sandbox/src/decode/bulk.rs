@@ -59,6 +59,8 @@ struct Walk {
 /// See the module.
 #[derive(Debug, Default)]
 pub struct RowDecoder {
+    /// How many of a row's first columns are decoded; `None` for all.
+    kept: Option<usize>,
     buffer: Vec<u8>,
     consumed: usize,
     columns: Option<Vec<Declared>>,
@@ -75,6 +77,11 @@ impl RowDecoder {
             self.consumed = 0;
         }
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Decodes only the first `count` columns of each row, and walks over the others.
+    pub fn keep_columns(&mut self, count: usize) {
+        self.kept = Some(count);
     }
 
     /// Takes the next piece. DONE, and whatever a client sends behind it, counts as incomplete: the message's end is
@@ -121,7 +128,7 @@ impl RowDecoder {
         }
         let length = self.walk.position;
         self.walk = Walk::default();
-        let row = decode_row(columns, bitmap, values)?;
+        let row = decode_row(columns.iter().take(self.kept.unwrap_or(usize::MAX)), bitmap, values)?;
         self.consumed += 1 + bitmap_len + length;
         Ok(Piece::Row(row))
     }
@@ -172,10 +179,14 @@ fn walk_pieces(reader: &mut Reader<'_>, in_pieces: &mut bool) -> Result<bool, De
 }
 
 /// The values of a row that is there in full.
-fn decode_row(columns: &[Declared], bitmap: &[u8], values: &[u8]) -> Result<Vec<Datum>, BulkError> {
+fn decode_row<'c>(
+    columns: impl ExactSizeIterator<Item = &'c Declared>,
+    bitmap: &[u8],
+    values: &[u8],
+) -> Result<Vec<Datum>, BulkError> {
     let mut reader = Reader::new(values);
     let mut row = Vec::with_capacity(columns.len());
-    for (index, column) in columns.iter().enumerate() {
+    for (index, column) in columns.enumerate() {
         let bytes = if is_null(bitmap, index) { None } else { value::take(column.framing, &mut reader)? };
         let datum = value::decode(column, bytes.as_deref());
         row.push(datum.map_err(|invalid| BulkError::Value { column: index, invalid })?);

@@ -34,6 +34,11 @@ pub(super) struct BulkTarget {
 // === impl BulkTarget ===
 
 impl BulkTarget {
+    /// The table.
+    pub(super) fn table(&self) -> &Table {
+        &self.table
+    }
+
     fn shown(&self, database: &str) -> String {
         match self.table.name.starts_with('#') {
             true => format!("tempdb.dbo.{}", self.table.name),
@@ -75,6 +80,10 @@ impl Session {
             return Err(super::transaction::doomed());
         }
         check_columns(&target, columns)?;
+        let rows = match self.discard(&target, rows).await {
+            Ok(count) => return Ok(count),
+            Err(rows) => rows,
+        };
         let defaults = self.defaults(&target).await?;
         let guard = self.guard(false, false).await?;
         let result = self.copy(&target, &defaults, rows).await;

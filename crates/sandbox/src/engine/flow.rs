@@ -327,7 +327,10 @@ impl Session {
         {
             self.begin_transaction(out).await?;
         }
-        let count = self.run_plan(&plan, frame, out).await?;
+        let count = match self.discarded_count(statement, &plan)? {
+            Some(count) => count,
+            None => self.run_plan(&plan, frame, out).await?,
+        };
         self.note_identity(&plan).await;
         self.row_count = count;
         let hides = self.options.no_count && plan.columns.is_none();

@@ -8,6 +8,7 @@ use tokio_postgres::{CancelToken, Client, Statement};
 
 use super::bulk::BulkTarget;
 use super::databases::Database;
+use super::discard::Staged;
 use super::flow::Frame;
 use super::transaction::Transaction;
 use super::{BulkRows, Engine, LoginRequest, Param};
@@ -50,6 +51,8 @@ pub struct Session {
     pub(super) identity: Option<i64>,
     /// Where the rows of the next bulk load go.
     pub(super) bulk: Option<BulkTarget>,
+    /// What was staged and thrown away, by the folded name of the temporary table.
+    pub(super) staged: HashMap<String, Staged>,
 }
 
 /// SET options.
@@ -138,6 +141,7 @@ impl Session {
             last_error: 0,
             identity: None,
             bulk: None,
+            staged: HashMap::new(),
         };
         session.prepare_postgres().await?;
         Ok(session)
@@ -277,6 +281,7 @@ impl Session {
         }
         self.options = Options::default();
         self.bulk = None;
+        self.staged.clear();
         self.row_count = 0;
         self.last_error = 0;
         if !self.transaction.is_open() {

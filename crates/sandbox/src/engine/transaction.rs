@@ -106,6 +106,7 @@ impl Session {
                 return Ok(());
             }
         }
+        self.wait_for_log().await;
         // A failed COMMIT (a serialization failure) has rolled back.
         let result = self.own("COMMIT").await;
         if result.is_err() {
@@ -172,6 +173,7 @@ impl Session {
     async fn close_transaction(&mut self, committed: bool, out: &Replies) {
         let ended = std::mem::take(&mut self.transaction);
         if !committed {
+            self.staged.clear();
             if let Some(before) = ended.before {
                 self.replace_temporary(before);
             }

@@ -105,6 +105,7 @@ async fn load(
         let end = feed.drain().await?;
         return Ok(Loaded { end, driven: Driven { result: None, attention: false } });
     };
+    feed.decoder.keep_columns(session.kept_columns());
     let (sender, rows) = mpsc::channel(GROUPS);
     let (reply_sender, mut replies) = mpsc::channel(REPLIES);
     let mut work = Some(start(session, columns, rows, reply_sender));

@@ -77,6 +77,7 @@ impl Sandbox {
             user: "sa".to_owned(),
             password: "Secret-1".to_owned(),
             refuse_bulk: false,
+            discard: None,
         })
         .await
         .unwrap();

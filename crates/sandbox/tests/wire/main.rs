@@ -8,6 +8,7 @@
 )]
 
 mod bulk;
+mod discard;
 mod login;
 mod raw;
 mod requests;
