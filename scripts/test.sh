@@ -13,6 +13,9 @@ rm -f "$CLOSING"
 # The independent clients of scripts/requirements-test.txt, for tests that compare with them.
 export SEGCDC_TEST_PYTHON=${SEGCDC_TEST_PYTHON:-$PWD/.cache/venv/bin/python}
 
+# Tests wait for servers much of their time: one more at once than there are cores.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-$(($(nproc) + 1))}
+
 failed_runners=0
 
 # Shows a runner's output and keeps it for counting.
