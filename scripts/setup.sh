@@ -88,9 +88,12 @@ setup_python() {
   fi
 }
 
-# Java and Maven, which build the witness that has Microsoft's JDBC driver; and what its ODBC driver loads.
+# Java and Maven, which build the witness that has Microsoft's JDBC driver; what its ODBC driver loads; OpenSSL, which its mock
+# server is linked with.
 setup_witnesses() {
   local missing=() library ldconfig
+  command -v pkg-config >/dev/null || missing+=(pkg-config)
+  [ -e /usr/include/openssl/ssl.h ] || missing+=(libssl-dev)
   ldconfig=$(command -v ldconfig || echo /sbin/ldconfig)
   command -v javac >/dev/null || missing+=(default-jdk-headless)
   command -v mvn >/dev/null || missing+=(maven)

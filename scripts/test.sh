@@ -30,6 +30,8 @@ scope=("$@")
 # With the points at which tests make the product die; they do nothing unless one is named in the environment.
 [ ${#scope[@]} -gt 0 ] || scope=(--workspace --features segcdc/failpoints)
 runner cargo test --locked --no-fail-fast "${scope[@]}"
+# The TDS client before Microsoft's mock server, outside of the workspace for its OpenSSL.
+[ $# -gt 0 ] || runner cargo test --locked --no-fail-fast --manifest-path tests/mock-tds/Cargo.toml --target-dir target/mock-tds
 # What depends on PostgreSQL's version, on the other versions; a server that was named is the only one.
 [ $# -gt 0 ] || [ -n "${SEGCDC_TEST_PG_BIN:-}" ] || runner scripts/test-versions.sh
 

@@ -162,7 +162,11 @@ impl Connection {
         }
         outcome?;
         let Some(ack) = self.login.ack.take() else {
-            return Err(Error::protocol("the login was neither acknowledged nor refused"));
+            // Who only sends the login on has nothing to acknowledge; [MS-TDS] 2.2.7.9 wants it to, not all do.
+            return match self.login.routing {
+                Some(_) => Ok(()),
+                None => Err(Error::protocol("the login was neither acknowledged nor refused")),
+            };
         };
         tracing::debug!(program = ack.program_name, version = ?ack.version, "logged in");
         self.server.tds_version = ack.tds_version;
