@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Long runs: fuzzes every decoder, repeats the tests that kill processes, carries and compares values of hundreds of MiB.
 #
-#   scripts/soak.sh                    every target for SOAK_SECONDS (3600) each, then SOAK_LIVES (1000000) simulated lives, then the
+#   scripts/soak.sh                    every target for SOAK_SECONDS (3600) each, then SOAK_FILES (1000000) damaged pipeline files and
+#                                      SOAK_LIVES (1000000) simulated lives, then the
 #                                      kill loop with SOAK_KILLS (1000), then all tests on each version of PostgreSQL, then the
 #                                      large values, which take 10 GB of memory and of disk; SOAK_LARGE=0 leaves them out
 #   scripts/soak.sh TARGET [SECONDS]   one fuzz target
@@ -36,6 +37,8 @@ fi
 for target in fuzz/fuzz_targets/*.rs; do
   fuzz_target "$(basename "$target" .rs)" "$seconds"
 done
+printf '== damaged pipeline files\n'
+PROPTEST_CASES=${SOAK_FILES:-1000000} scripts/test.sh -p segcdc --bins pipeline_file::
 printf '== %s simulated lives\n' "$lives"
 SEGCDC_SIMULATION_LIVES=$lives scripts/test.sh -p segcdc-engine-native --lib in_any_life
 printf '== kill loop, %s kills\n' "$kills"
