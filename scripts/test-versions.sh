@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs what depends on PostgreSQL's version on the other versions that are supported: the tests of segcdc-postgres, every
 # type by copy and stream, what each version has of its own, failover, changes of schema; on the oldest and the newest besides a
-# short kill loop, tables without a key and with a chosen one, transactions that run while they are sent, partitions, kinds of tables
+# short kill loop, prepared transactions, tables without a key and with a chosen one, transactions that run while they are sent, partitions, kinds of tables
 # and copies in pieces. Version 15 is the one of scripts/test.sh, which runs everything on it and calls this.
 #
 #   scripts/test-versions.sh [VERSION...]    all of 14 16 17 18 without an argument
@@ -61,20 +61,15 @@ for version in "$@"; do
   "$SEGCDC_TEST_PG_BIN/postgres" --version || exit 1
   run postgres it
   if [ -n "${SEGCDC_VERSIONS_WHOLE:-}" ]; then
-    # 14 sends empty transactions besides, which the tests of `chunked` would count.
-    without=()
-    [ "$version" != 14 ] || without=(--skip chunked::)
-    run engine-native it "${without[@]}"
+    run engine-native it
     run segcdc e2e --skip kafka
     continue
   fi
   of_each=(matrix::every_type versions:: failover:: schema_changes::)
   # What no version changed since, if it is right on both sides of it.
-  of_ends=(kill_loop:: bags:: chosen_key:: edges::full_disk_and_limit partitions:: table_kinds:: big_tables::)
+  of_ends=(kill_loop:: prepared:: bags:: chosen_key:: edges::full_disk_and_limit partitions:: table_kinds:: big_tables::)
   case $version in
-    14) run segcdc e2e "${of_each[@]}" "${of_ends[@]}" ;;
-    # 14 sends empty transactions besides, which the tests of `chunked` would count.
-    18) run segcdc e2e "${of_each[@]}" "${of_ends[@]}"; run engine-native it chunked:: ;;
+    14 | 18) run segcdc e2e "${of_each[@]}" "${of_ends[@]}"; run engine-native it chunked:: ;;
     *) run segcdc e2e "${of_each[@]}" ;;
   esac
 done

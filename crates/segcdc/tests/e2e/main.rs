@@ -32,6 +32,7 @@ mod observer;
 mod partitions;
 mod pipeline_file;
 mod policies;
+mod prepared;
 mod product;
 mod recover;
 mod repair;

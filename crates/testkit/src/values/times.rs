@@ -94,6 +94,12 @@ pub(super) fn instant(span: Span) -> BoxedStrategy<String> {
 pub(super) fn interval() -> BoxedStrategy<String> {
     let microseconds = prop_oneof![any::<i32>().prop_map(i64::from), -(1_i64 << 52)..1_i64 << 52];
     (any::<i16>(), any::<i32>(), microseconds)
-        .prop_map(|(months, days, us)| format!("INTERVAL '{months} mons {days} days {us} us'"))
+        .prop_map(|(months, days, us)| {
+            // Before version 15 no field of the text may be beyond 32 bits.
+            let (sign, us) = (if us < 0 { "-" } else { "" }, us.unsigned_abs());
+            let (seconds, us) = (us / 1_000_000, us % 1_000_000);
+            let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+            format!("INTERVAL '{months} mons {days} days {sign}{hours}:{minutes:02}:{seconds:02}.{us:06}'")
+        })
         .boxed()
 }

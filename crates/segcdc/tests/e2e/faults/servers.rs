@@ -69,37 +69,27 @@ async fn walsenders_that_others_take_are_waited_for() -> Result<()> {
     let options = PostgresOptions::default().setting("max_wal_senders", "2");
     let (stage, mut running) = live("senders", options).await?;
     goes_on(&stage, &mut running).await?;
-    let folder = tempfile::tempdir()?;
     let source = stage.source().await?;
-    let receive = |name: &str| {
-        let place = folder.path().join(name);
-        std::fs::create_dir_all(&place).ok()?;
-        let program = Command::new(stage.source.client_program("pg_receivewal"))
-            .args([
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "postgres",
-                "--no-loop",
-                "-p",
-                &stage.source.port().to_string(),
-                "-D",
-            ])
-            .arg(place)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Some(Program(program.ok()?))
+    // A session that could replicate takes a walsender, whatever it does, and whatever the versions of the two are.
+    let address = format!(
+        "host=127.0.0.1 port={} user=postgres application_name=other replication=true",
+        stage.source.port()
+    );
+    let take = || {
+        let mut program = Command::new(stage.source.client_program("psql"));
+        program.args(["-X", &address]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        Some(Program(program.spawn().ok()?))
     };
-    let there = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'pg_receivewal'";
-    let free = receive("free").context("pg_receivewal")?;
+    let there = "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'other'";
+    let free = take().context("psql")?;
     let taken = || async { (source.query_one(there, &[]).await.ok()?.get::<_, i64>(0) == 1).then_some(()) };
     running.until("the free walsender is taken", PATIENCE, taken).await?;
     let taken = || async {
         // The walsender of the pipeline ends, and this one is sooner, or it is tried again.
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name <> 'pg_receivewal'";
+        let end =
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_replication WHERE application_name <> 'other'";
         source.execute(end, &[]).await.ok()?;
-        let mut program = receive("other")?;
+        let mut program = take()?;
         loop {
             match source.query_one(there, &[]).await.ok()?.get::<_, i64>(0) {
                 2 => return Some(program),
@@ -131,7 +121,8 @@ async fn batch_that_is_the_victim_of_a_deadlock_is_applied_again() -> Result<()>
         return Ok(());
     }
     let back_door = stage.back_door("postgres").await?;
-    back_door.batch_execute("ALTER SYSTEM SET deadlock_timeout = '4s'").await?;
+    // The batch waits first, and looks for a deadlock once: the other session has to be there by then on a busy machine too.
+    back_door.batch_execute("ALTER SYSTEM SET deadlock_timeout = '10s'").await?;
     back_door.batch_execute("SELECT pg_reload_conf()").await?;
     let row = |id: u32| format!("UPDATE {} SET [v] = [v] WHERE [id] = {id}", stage.target_table("item"));
     for round in 1..=2 {
