@@ -31,6 +31,7 @@ use segcdc_plan::{ApplyPlan, TablePlan};
 use direct::Outcome;
 
 pub use alter::Alteration;
+pub use direct::MAX_ROWS as MAX_DIRECT_ROWS;
 pub use parts::PartsApply;
 pub use repair::RepairApply;
 
@@ -100,6 +101,26 @@ pub async fn apply_staged(
         target.roll_back().await;
     }
     applied
+}
+
+/// As [`apply`], in one request whatever the number of rows: to measure up to where this way is the faster one. `None`, and
+/// nothing was sent, when the plan does not fit into one request, or has values that only staging can take.
+///
+/// # Errors
+/// As [`apply`]; [`TargetError::Answer`] where that would go on to staging to learn what is at fault.
+pub async fn apply_direct(
+    target: &mut Target,
+    plan: &ApplyPlan,
+    expected: &Checkpoint,
+) -> Result<Option<Checkpoint>, TargetError> {
+    let Some(request) = direct::build_up_to(usize::MAX, plan, target.dialect())? else { return Ok(None) };
+    match direct::run(target, &request, plan, expected).await? {
+        Outcome::Applied(checkpoint) => Ok(Some(checkpoint)),
+        Outcome::Unexplained => {
+            let detail = "a statement did not touch the rows that it should".to_owned();
+            Err(TargetError::Answer { during: "applying a batch", detail })
+        }
+    }
 }
 
 /// Settles an unknown COMMIT on a new session: waits for the in-doubt transaction and reads the checkpoint.

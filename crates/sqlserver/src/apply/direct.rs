@@ -18,8 +18,8 @@ use crate::sql::direct::{Bound, FENCE, FENCE_PARAMETERS, FENCED, FINISH, MISCOUN
 /// Rows up to which a batch goes this way. Staging costs two requests a batch and three a table (INSERT BULK, its rows,
 /// the statements), this way one in all, but each row is a statement to be compiled and run alone. On the sandbox the two
 /// ways take the same time somewhere between 16 and 32 rows of one table; more tables, or a longer way to the server,
-/// favour this one. Not measured on SQL Server.
-pub(super) const MAX_ROWS: usize = 32;
+/// favour this one. `make bench` measures it anew. Not measured on SQL Server.
+pub const MAX_ROWS: usize = 32;
 
 /// Encoded bytes up to which a batch goes this way: large values gain nothing from a single request.
 const MAX_BYTES: usize = 256 * 1024;
@@ -61,6 +61,18 @@ struct Builder {
 /// # Errors
 /// The first value that the target cannot hold.
 pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request>, TargetError> {
+    build_up_to(MAX_ROWS, plan, dialect)
+}
+
+/// As [`build`], with another bound of rows.
+///
+/// # Errors
+/// As [`build`].
+pub(super) fn build_up_to(
+    max_rows: usize,
+    plan: &ApplyPlan,
+    dialect: Dialect,
+) -> Result<Option<Request>, TargetError> {
     let rows: usize = plan.tables.iter().map(TableChanges::row_count).sum();
     let rows = rows + plan.letters.len() + plan.uses.len();
     // A parameter of varchar has the collation of the database, which may have another code page than UTF-8; JSON is
@@ -69,7 +81,7 @@ pub(super) fn build(plan: &ApplyPlan, dialect: Dialect) -> Result<Option<Request
     let needs_staging =
         columns.any(|column| matches!(column.mssql_type, MssqlType::VarChar { .. } | MssqlType::Json));
     let takes_old_values = plan.tables.iter().flat_map(|table| &table.inserts).any(|row| row.fill.is_some());
-    if rows > MAX_ROWS || takes_old_values || needs_staging {
+    if rows > max_rows || takes_old_values || needs_staging {
         return Ok(None);
     }
     let mut builder =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Fault, Lsn, PgType};
 use segcdc_plan::{ApplyPlan, TablePlan};
-use segcdc_sqlserver::apply::apply_staged;
+use segcdc_sqlserver::apply::{MAX_DIRECT_ROWS, apply_direct, apply_staged};
 use segcdc_sqlserver::{TargetError, WritePath, apply};
 
 use crate::rig::{Rig, Stream, canonical_rows, meddle, plan_one, tuple};
@@ -325,6 +325,26 @@ async fn batches_larger_than_one_request_arrive_whole() {
         assert!(found.iter().all(|row| row[3].as_deref() == Some("0") && row[2].is_some()));
         assert_eq!(rig.rows(&bag).await.len(), 0);
     }
+}
+
+#[tokio::test]
+async fn one_request_takes_more_rows_than_are_chosen_for_it_or_sends_nothing() {
+    let mut rig = Rig::new().await;
+    let table = keyed(&mut rig, 1, &[]).await;
+    let stream = Stream::new(&table);
+    let rows = |from: usize, count: usize| {
+        (from..from + count).map(|id| stream.insert(&format!("{id}|a|note|{id}"))).collect::<Vec<_>>()
+    };
+    let few = plan_one(&[&stream], 100, rows(0, MAX_DIRECT_ROWS + 1));
+    let applied = apply_direct(&mut rig.target, &few, &rig.checkpoint).await.unwrap();
+    rig.checkpoint = applied.expect("they fit");
+    let many = plan_one(&[&stream], 200, rows(1_000, 1_000));
+    assert_eq!(apply_direct(&mut rig.target, &many, &rig.checkpoint).await.unwrap(), None);
+    let twice = plan_one(&[&stream], 200, vec![stream.delete("7000|a|~|~")]);
+    let error = apply_direct(&mut rig.target, &twice, &rig.checkpoint).await.unwrap_err();
+    assert!(matches!(error, TargetError::Answer { .. }), "{error}");
+    assert_eq!(rig.rows(&table).await.len(), MAX_DIRECT_ROWS + 1);
+    assert_eq!(rig.stored().await, rig.checkpoint);
 }
 
 #[tokio::test]
