@@ -3,12 +3,13 @@
 //! | what | limit, measured beside it in the same round |
 //! |---|---|
 //! | decode: the engine's stream reader to nowhere | the same changes by `pg_recvlogical` to nowhere |
-//! | encode: rows as they come from the source into TDS | – |
+//! | decode, encode, plan: CPU time of one thread | a hash of the same bytes: a yardstick, not a limit |
 //! | copy: `segcdc up` into the null sink | the slower of COPY in binary form to nowhere and a bare bulk load of the same rows |
 //! | apply: `segcdc up` into the null sink | `pg_recvlogical` to nowhere |
 //! | latency, memory, a crash: `segcdc up` into the sandbox at a steady rate | – |
 //!
-//! - [`limits`]: the limits; [`inside`]: parts of the engine in this process; [`pipeline`]: the program into the null sink
+//! - [`limits`]: the limits; [`inside`], [`planning`]: parts of the engine in this process; [`yardstick`]: what they are compared with
+//! - [`pipeline`]: the program into the null sink
 //! - [`steady`], [`timeline`]: the steady rate; [`ten`], [`slot`]: what is copied and drained
 //! - [`ratios`]: rows, targets, and what was lost; [`section`], [`figure`]: what is written
 
@@ -16,12 +17,14 @@ mod figure;
 mod inside;
 mod limits;
 mod pipeline;
+mod planning;
 mod ratios;
 mod section;
 mod slot;
 mod steady;
 mod ten;
 mod timeline;
+mod yardstick;
 
 use std::path::Path;
 use std::process::Command;
@@ -32,6 +35,7 @@ use segcdc_testkit::PostgresCluster;
 use tokio_postgres::Client;
 
 use self::pipeline::{Ran, Sink, catch_up};
+use self::planning::Sample;
 use self::ratios::{Goal, Limit, Row, Rows};
 use self::section::About;
 use self::slot::Slots;
@@ -86,6 +90,7 @@ struct Copies {
     set_up: Vec<f64>,
     cpu: Vec<f64>,
     encode: Vec<f64>,
+    hashed: Vec<f64>,
     send: Vec<f64>,
 }
 
@@ -93,6 +98,10 @@ struct Copies {
 #[derive(Debug, Default)]
 struct Backlogs {
     decoded: Vec<f64>,
+    /// Changes per CPU second: decoded, planned, hashed.
+    decoded_alone: Vec<f64>,
+    planned: Vec<f64>,
+    hashed: Vec<f64>,
     received: Vec<f64>,
     applied: Vec<f64>,
     set_up: Vec<f64>,
@@ -168,6 +177,7 @@ async fn copies(place: &Place<'_>, amounts: BenchArguments) -> Result<Copies> {
         found.rates.push(rows_per(COPIED) / (all.seconds - nothing.seconds).max(0.01));
         found.cpu.push((all.cpu - nothing.cpu).max(0.0) / rows_per(COPIED) * 1e6);
         found.encode.push(many.encode_only()?);
+        found.hashed.push(many.hash()?);
         found.send.push(many.encode_and_send(&plain).await?);
         place.narrator.tell(&format!(
             "{} rows copied in {:.1} s, {:.1} s of it without a row",
@@ -206,17 +216,22 @@ async fn backlogs(place: &Place<'_>, amounts: BenchArguments) -> Result<Backlogs
         for ours in if round.is_multiple_of(2) { [true, false] } else { [false, true] } {
             let drain = slots.next().await?;
             if ours {
-                let (transactions, read, seconds) = inside::drain(place.source, CHANGED, &drain).await?;
+                let read = inside::drain(place.source, CHANGED, &drain).await?;
                 ensure!(
-                    transactions >= BACKLOG && read == BACKLOG * CHANGES,
-                    "{read} changes in {transactions} transactions were read"
+                    read.transactions >= BACKLOG && read.changes == BACKLOG * CHANGES,
+                    "not all was read: {read:?}"
                 );
-                found.decoded.push(changes / seconds);
+                found.decoded.push(changes / read.seconds);
+                found.decoded_alone.push(changes / read.cpu.max(0.01));
             } else {
                 let seconds = limits::receive_to_nowhere(place.source, CHANGED, &drain).await?;
                 found.received.push(changes / seconds);
             }
         }
+        let sample = Sample::read(place.source, CHANGED, &slots.next().await?).await?;
+        found.planned.push(sample.plan()?);
+        found.hashed.push(sample.hash()?);
+        drop(sample);
         let ran = catch_up(&commands).await?;
         ensure!(
             ran.last.changes_applied == BACKLOG * CHANGES,
@@ -265,7 +280,27 @@ fn rows(copies: Copies, backlogs: Backlogs, followed: &Followed, amounts: BenchA
         rows.add(Row { key, name: name.to_owned(), unit, values, limit, goal });
     };
     add("decode", "decode, to nowhere", "changes/s", backlogs.decoded, received(), Goal::Share(0.9));
-    add("encode", "encode ten columns", "rows per CPU second", copies.encode, None, Goal::AtLeast(2e6));
+    let hashed =
+        |values: &[f64]| Some(Limit { name: "yardstick, a hash of the same bytes", values: values.to_vec() });
+    let alone = hashed(&backlogs.hashed);
+    add(
+        "decode_alone",
+        "decode, CPU alone",
+        "changes per CPU second",
+        backlogs.decoded_alone,
+        alone.clone(),
+        Goal::None,
+    );
+    add(
+        "plan",
+        "plan batches of 20,000 changes",
+        "changes per CPU second",
+        backlogs.planned,
+        alone,
+        Goal::None,
+    );
+    let alone = hashed(&copies.hashed);
+    add("encode", "encode ten columns", "rows per CPU second", copies.encode, alone, Goal::AtLeast(2e6));
     add("send", "encode ten columns, with sending", "rows per CPU second", copies.send, None, Goal::None);
     add("copy", "copy ten columns into the null sink", "rows/s", copies.rates, copied, Goal::Share(0.8));
     add(

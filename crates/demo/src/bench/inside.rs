@@ -16,6 +16,7 @@ use segcdc_testkit::PostgresCluster;
 use tokio::time::Instant;
 
 use super::slot::Drain;
+use super::yardstick::{Yardstick, per_cpu_second};
 use crate::process;
 
 /// Rows that are kept in memory and used again and again.
@@ -31,15 +32,21 @@ pub(super) struct Rows {
     times: u64,
 }
 
-/// Transactions and changes of a slot, and the seconds that reading them took.
-pub(super) async fn drain(
-    source: &PostgresCluster,
-    database: &str,
-    drain: &Drain,
-) -> Result<(u64, u64, f64)> {
+/// What reading a slot came to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Drained {
+    pub(super) transactions: u64,
+    pub(super) changes: u64,
+    pub(super) seconds: f64,
+    /// CPU seconds of this process.
+    pub(super) cpu: f64,
+}
+
+/// Reads a slot to nowhere.
+pub(super) async fn drain(source: &PostgresCluster, database: &str, drain: &Drain) -> Result<Drained> {
     let config = SourceConfig::parse(&source.url(database))?;
     let options = StreamOptions { fields: drain.fields, streaming: true, ..StreamOptions::default() };
-    let begun = Instant::now();
+    let (begun, before) = (Instant::now(), process::cpu_seconds(std::process::id()));
     let replication = Replication::connect(&config).await?;
     let publications = [drain.publication.as_str()];
     let mut stream = replication.start_with(&drain.slot, drain.from, &publications, options).await?;
@@ -58,8 +65,9 @@ pub(super) async fn drain(
         }
     }
     let seconds = begun.elapsed().as_secs_f64();
+    let cpu = process::cpu_seconds(std::process::id()) - before;
     stream.close().await?;
-    Ok((transactions, changes, seconds))
+    Ok(Drained { transactions, changes, seconds, cpu })
 }
 
 // === impl Rows ===
@@ -136,6 +144,16 @@ impl Rows {
             }
         }
         Ok(self.rate(before))
+    }
+
+    /// Rows per CPU second of this process whose values are hashed.
+    #[expect(clippy::cast_precision_loss, reason = "a count, far below 2^52")]
+    pub(super) fn hash(&self) -> Result<f64> {
+        per_cpu_second(self.tuples.len() as f64, || {
+            let mut hash = Yardstick::new();
+            self.tuples.iter().for_each(|tuple| hash.add_row(tuple));
+            Ok(hash)
+        })
     }
 
     /// Rows per CPU second of this process that the engine's loader encodes and sends into one bulk load.

@@ -117,7 +117,8 @@ impl Rows {
 
     /// A table of Markdown.
     pub(super) fn markdown(&self) -> String {
-        let mut text = "| | segcdc | limit | of the limit | target |\n|---|---:|---|---:|---|\n".to_owned();
+        let mut text =
+            "| | segcdc | limit, or yardstick | of it | target |\n|---|---:|---|---:|---|\n".to_owned();
         for [name, value, limit, share, verdict] in self.0.iter().map(Row::cells) {
             text.push_str(&format!("| {name} | {value} | {limit} | {share} | {verdict} |\n"));
         }

@@ -70,6 +70,10 @@ How to read it:
   itself and one client. The CPU time a row or a change is the figure that does not depend on it.
 - *Decode* is the engine's own stream reader and assembler, up to whole transactions with their values cut into fields, which are thrown away then;
   `pg_recvlogical` with the same options cuts nothing.
+- *Plan* is the net change of batches of 20,000 changes, as the stream gave them: four of five changes are of a row of their own, the fifth is one of
+  four changes of the same document, which become one.
+- CPU rates stand beside a **yardstick**: a hash (FNV-1a, byte by byte) of the same values in this process. It does not bound them, and 1.00 means nothing in itself; it
+  says how fast the machine is, so that what remains can be compared between machines.
 - *Encode* is one thread: rows as the source sent them are converted, checked and encoded as TDS; *with sending* is the engine's loader into the
   null sink without TLS.
 - Latency is from the answer to COMMIT at the source until another session sees the change in the sandbox, of {probes} transactions; the one that the engine reports
