@@ -128,7 +128,7 @@ fn postgres_options(data_dir: PathBuf) -> PostgresOptions {
         .setting("checkpoint_timeout", "30min")
         .setting("autovacuum_max_workers", "1")
         .setting("autovacuum_naptime", "5min")
-        .setting("max_connections", "200")
+        .setting("max_connections", "600")
 }
 
 /// Ends with the first reason to stop.
