@@ -95,6 +95,58 @@ async fn an_idle_pipeline_lets_go_of_wal_of_its_neighbours() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_batch_is_applied_is_one_batch_and_else_each_transaction_is() {
+    // Servers of its own: nobody else waits for a lock.
+    let tables = "CREATE TABLE t (id int PRIMARY KEY, n int NOT NULL); INSERT INTO t VALUES (1, 0), (2, 0)";
+    let rig = Rig::private("follow_batches", tables).await;
+    let running = rig.start();
+    running.until_streaming().await;
+    let applied = || running.progress.snapshot().applied;
+    let one_by_one = async || {
+        for _ in 0..5 {
+            let before = applied();
+            rig.sql("UPDATE t SET n = n + 1 WHERE id = 2").await;
+            running.until("it is applied", |seen| seen.applied.transactions == before.transactions + 1).await;
+            assert_eq!(applied().batches, before.batches + 1);
+        }
+    };
+    one_by_one().await;
+
+    // Somebody holds a row of the target: a batch of one transaction waits for it.
+    let before = applied();
+    let mut holder = segcdc_tds::Connection::connect(&rig.config.target.to_tds()).await.unwrap();
+    let hold = "BEGIN TRANSACTION; UPDATE [follow_batches].[t] SET [n] = [n] WHERE [id] = 1";
+    holder.batch(hold).await.unwrap();
+    rig.sql("UPDATE t SET n = n + 1 WHERE id = 1").await;
+    let address =
+        format!("host=127.0.0.1 port={} user=postgres dbname=postgres", rig.servers.sandbox.postgres_port());
+    let (inside, connection) = tokio_postgres::connect(&address, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let waiting = async || {
+        let row = inside.query_one("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted", &[]).await.unwrap();
+        row.get::<_, bool>(0).then_some(())
+    };
+    until("the batch waits in the target", PATIENCE, waiting).await.unwrap();
+    // The rate goes up meanwhile.
+    for _ in 0..30 {
+        rig.sql("UPDATE t SET n = n + 1 WHERE id = 2").await;
+    }
+    let lsn = rig.ask("SELECT pg_current_wal_lsn()").await;
+    let received = format!("SELECT write_lsn >= '{lsn}' FROM pg_stat_replication");
+    let all_received = || async { (rig.ask(&received).await == "t").then_some(()) };
+    until("all of it is received", PATIENCE, all_received).await.unwrap();
+    assert_eq!(applied().batches, before.batches);
+    holder.batch("ROLLBACK").await.unwrap();
+    running.until("all is applied", |seen| seen.applied.transactions == before.transactions + 31).await;
+    assert_eq!(applied().batches, before.batches + 2);
+
+    // It is calm again.
+    one_by_one().await;
+    rig.assert_equal(&["t"]).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_slot_never_lets_go_of_what_the_checkpoint_does_not_hold() {
     let rig = Rig::shared("follow_invariant", TABLES).await;
     let running = rig.start();
