@@ -21,7 +21,7 @@ check: ## Format, lints, layers, sizes, licences, documentation, generated pages
 	@bash scripts/setup.sh check
 	cargo xtask ci
 
-bench: ## Measure the native engine beside its limits; takes minutes. PAGE=file.md writes it there, AMOUNTS='--bench-rounds 1' bounds it.
+bench: ## Measure the native engine beside its limits, and how its cost grows; takes minutes. PAGE=file.md writes it there, AMOUNTS='--bench-rounds 1' bounds it, '--bench-part growth' is one part.
 	@bash scripts/setup.sh demo
 	cargo build --release --locked -p segcdc -p segcdc-sandbox -p segcdc-demo
 	@target/release/segcdc-demo --bench $(AMOUNTS) $(if $(PAGE),--page $(PAGE))

@@ -11,9 +11,11 @@
 //! - [`limits`]: the limits; [`inside`], [`planning`]: parts of the engine in this process; [`yardstick`]: what they are compared with
 //! - [`pipeline`]: the program into the null sink
 //! - [`steady`], [`timeline`]: the steady rate; [`ten`], [`slot`]: what is copied and drained
+//! - [`growth`]: how cost grows, the second section
 //! - [`ratios`]: rows, targets, and what was lost; [`section`], [`figure`]: what is written
 
 mod figure;
+mod growth;
 mod inside;
 mod limits;
 mod pipeline;
@@ -72,6 +74,49 @@ pub(crate) struct BenchArguments {
     /// With --bench: transactions a second at which latency is taken, of five changes each
     #[arg(long, default_value_t = 1000)]
     pub(crate) bench_rate: u32,
+    /// With --bench: what is measured; a single part of what grows is printed and not written
+    #[arg(long, value_enum, default_value = "all")]
+    pub(crate) bench_part: Part,
+    /// With --bench: rows of the largest single transaction
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) bench_largest: u64,
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Everything
+    All,
+    /// The engine beside its limits
+    Limits,
+    /// How cost grows
+    Growth,
+    /// How cost grows with tables
+    Tables,
+    /// How cost grows with the width of rows
+    Widths,
+    /// How cost grows with the size of a transaction
+    Transactions,
+    /// How cost grows with pipelines in one process
+    Pipelines,
+    /// How cost grows with the size of a batch
+    Batches,
+}
+
+// === impl Part ===
+
+impl Part {
+    /// Whether this is `other` or more.
+    fn holds(self, other: Part) -> bool {
+        self == other
+            || self == Part::All
+            || (self == Part::Growth && !matches!(other, Part::All | Part::Limits))
+    }
+
+    /// Whether anything of how cost grows is measured.
+    fn is_of_growth(self) -> bool {
+        self != Part::Limits
+    }
 }
 
 /// What all parts share.
@@ -109,16 +154,48 @@ struct Backlogs {
     peak: Vec<f64>,
 }
 
-/// Runs all measurements.
+/// Runs the measurements that are asked for, and writes their sections.
 pub(crate) async fn run(arguments: Arguments, narrator: &Narrator) -> Result<()> {
     let (machine, load) = (Machine::here(), machine::load_average());
+    let part = arguments.bench.bench_part;
+    let program = servers::program(arguments.programs.clone())?;
+    narrator.tell(&format!("{}; load average before: {load}", machine.hardware));
+    if part.holds(Part::Limits) {
+        beside_limits(&arguments, &machine, &load, narrator).await?;
+    }
+    if part.is_of_growth() {
+        let others = Others::begin();
+        let grown = growth::measure(program.clone(), part, arguments.bench, narrator).await?;
+        let others = others.shown();
+        narrator.step("How cost grows");
+        narrator.print(&grown.parts());
+        narrator.print(&format!(
+            "\n  Programs that have no part in this took {others} of the machine meanwhile."
+        ));
+        if let (Some(page), true) = (&arguments.page, part.holds(Part::Growth)) {
+            let about = About { machine, load, others, versions: versions(&program)? };
+            grown.draw(folder(Some(page)))?;
+            page::write(page, page::GROWTH, &grown.section(&about, arguments.bench))?;
+            narrator.tell(&format!("written to {}", page.display()));
+        }
+    }
+    narrator.print(&format!("  {DISCLAIMER}"));
+    Ok(())
+}
+
+/// Measures the engine beside its limits, and writes that section.
+async fn beside_limits(
+    arguments: &Arguments,
+    machine: &Machine,
+    load: &str,
+    narrator: &Narrator,
+) -> Result<()> {
     let amounts = arguments.bench;
     narrator.step("Starting the source, the sandbox and the null sink");
-    narrator.tell(&format!("{}; load average before: {load}", machine.hardware));
     let program = servers::program(arguments.programs.clone())?;
     let servers = Servers::start(arguments.programs.clone()).await?;
     let place = Place { source: &servers.source, sink: Sink::start(program.clone()).await?, narrator };
-    let versions = versions(&program, &servers.source)?;
+    let versions = versions(&program)?;
 
     narrator.step("Filling the source");
     for (name, rows) in [(TEN, COPIED), (EMPTY, 0)] {
@@ -140,22 +217,26 @@ pub(crate) async fn run(arguments: Arguments, narrator: &Narrator) -> Result<()>
     let wanted = Wanted { rate: amounts.bench_rate, time, from };
     let followed =
         steady::measure(program, &servers.source, &servers.target, CHANGED, wanted, narrator).await?;
-    let others = format!("{:.0} %", others.share() * 100.0);
+    let others = others.shown();
 
     let rows = rows(copies, backlogs, &followed, amounts);
     narrator.step("Results: median (least–greatest)");
     narrator.print(&rows.plain());
     narrator
         .print(&format!("\n  Programs that have no part in this took {others} of the machine meanwhile."));
-    narrator.print(&format!("  {DISCLAIMER}"));
-    let about = About { machine, load, others, versions };
-    let folder = arguments.page.as_deref().and_then(Path::parent).unwrap_or(Path::new("docs/reference"));
+    let about = About { machine: machine.clone(), load: load.to_owned(), others, versions };
+    let folder = folder(arguments.page.as_deref());
     compare(&folder.join(RATIOS), &rows, &about, narrator)?;
     if let Some(page) = &arguments.page {
         write(page, folder, &about, amounts, &rows, &followed)?;
         narrator.tell(&format!("written to {}", page.display()));
     }
     Ok(())
+}
+
+/// Where pictures and ratios are.
+fn folder(page: Option<&Path>) -> &Path {
+    page.and_then(Path::parent).unwrap_or(Path::new("docs/reference"))
 }
 
 /// Copies into the null sink, and encodes, in rounds.
@@ -384,9 +465,11 @@ fn write(
 }
 
 /// What runs here.
-fn versions(program: &Path, source: &PostgresCluster) -> Result<String> {
+fn versions(program: &Path) -> Result<String> {
     let segcdc = machine::said(Command::new(program).arg("version"));
-    Ok(format!("{segcdc}, PostgreSQL {}", source.psql("postgres", "SHOW server_version")?.trim()))
+    let server =
+        machine::said(Command::new(segcdc_testkit::postgres::bin_dir()?.join("postgres")).arg("--version"));
+    Ok(format!("{segcdc}, {}", server.replace("postgres (PostgreSQL)", "PostgreSQL")))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts, far below 2^52")]

@@ -65,6 +65,11 @@ impl Others {
         (others / room.max(0.001)).clamp(0.0, 1.0)
     }
 
+    /// That share for people.
+    pub(crate) fn shown(self) -> String {
+        format!("{:.0} %", self.share() * 100.0)
+    }
+
     fn times() -> (f64, f64) {
         (process::machine_cpu_seconds(), process::tree_cpu_seconds(std::process::id()))
     }

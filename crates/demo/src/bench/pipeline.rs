@@ -56,12 +56,32 @@ impl Sink {
 
     /// A pipeline from a database of the source into one of its own.
     pub(super) async fn pipeline(&self, source: &PostgresCluster, database: &str) -> Result<Commands> {
+        self.pipeline_into(source, database, database).await
+    }
+
+    /// A pipeline from a database of the source into this one.
+    pub(super) async fn pipeline_into(
+        &self,
+        source: &PostgresCluster,
+        database: &str,
+        target: &str,
+    ) -> Result<Commands> {
         Ok(Commands {
             program: self.program.clone(),
             source_url: source.url(database),
-            target_url: self.database(database).await?,
+            target_url: self.database(target).await?,
             variables: Vec::new(),
         })
+    }
+
+    /// A session in a database.
+    pub(super) async fn session(&self, database: &str) -> Result<TargetSession> {
+        TargetSession::connect_to(&self.sandbox, database).await
+    }
+
+    /// The server itself.
+    pub(super) fn server(&self) -> &Sandbox {
+        &self.sandbox
     }
 }
 

@@ -17,6 +17,21 @@ pub(super) struct About {
     pub(super) versions: String,
 }
 
+/// The table that says where, when and with what.
+pub(super) fn about_table(about: &About, command: &str) -> String {
+    let About { machine: Machine { hardware, date }, load, others, versions } = about;
+    format!(
+        "| | |
+|---|---|
+| command | {command} |
+| date | {date} |
+| machine | {hardware} |
+| load | load average {load} before the run; programs that have no part in it took {others} of the machine while it measured |
+| versions | {versions} |
+"
+    )
+}
+
 /// Lines that say which ratios were lost; one that says so when none was.
 pub(super) fn said_of_losses(losses: &[Loss]) -> String {
     if losses.is_empty() {
@@ -36,7 +51,12 @@ pub(super) fn section(
     followed: &Followed,
     picture: &str,
 ) -> String {
-    let About { machine, load, others, versions } = about;
+    let command = format!(
+        "`make bench` with {copied} rows of ten columns (about 400 bytes each) to copy, and for each round a backlog of {backlog} transactions of {changes} changes",
+        copied = grouped(COPIED),
+        backlog = grouped(BACKLOG),
+        changes = workload::CHANGES,
+    );
     format!(
         "## The native engine beside its limits (`make bench`)
 
@@ -51,14 +71,7 @@ Median (least–greatest) of {rounds} rounds; latency and memory at the steady r
 The steady rate at the sandbox: {rate:.0} transactions a second, of {changes} changes each. The engine is killed (SIGKILL) at {killed:.0} s and started again
 at {started:.0} s; what gathered meanwhile is applied in larger batches.
 
-| | |
-|---|---|
-| command | `make bench` with {copied} rows of ten columns (about 400 bytes each) to copy, and for each round a backlog of {backlog} transactions of {changes} changes |
-| date | {date} |
-| machine | {hardware} |
-| load | load average {load} before the run; programs that have no part in it took {others} of the machine while it measured |
-| versions | {versions} |
-
+{about}
 How to read it:
 
 - The **null sink** is the sandbox, started so that it keeps its catalog and the pipeline's state but walks over the rows of bulk loads, counts them and
@@ -88,10 +101,7 @@ How to read it:
         probes = followed.probes,
         killed = followed.crash.0,
         started = followed.crash.1,
-        copied = grouped(COPIED),
-        backlog = grouped(BACKLOG),
-        date = machine.date,
-        hardware = machine.hardware,
+        about = about_table(about, &command),
         delay = pipeline::COMMIT_DELAY.as_millis(),
         cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     )
