@@ -68,6 +68,7 @@ impl Tuple {
     }
 
     /// The field at `index`, `None` past the end.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Field<'_>> {
         Some(match *self.spans.get(index)? {
             Span::Null => Field::Null,
@@ -114,6 +115,7 @@ impl Tuple {
         builder.build()
     }
 
+    #[inline]
     fn slice(&self, start: u32, length: u32) -> &[u8] {
         // Builders check every span against the buffer, so the range always holds.
         let start = start as usize;

@@ -112,6 +112,7 @@ impl Fault for ValueError {
 ///
 /// # Errors
 /// [`ValueError::NotSent`] for an unchanged TOAST field, else when the bytes are not those of the type.
+#[inline]
 pub fn decode<'a>(pg_type: &PgType, field: Field<'a>) -> Result<Value<'a>, ValueError> {
     match field {
         Field::Null => Ok(Value::Null),

@@ -70,7 +70,7 @@ pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
-pub use fit::{Fitted, Misfit, fit};
+pub use fit::{Fitted, Misfit, fit, is_plain};
 pub use known_table::{Known, KnownColumn, KnownTable, TargetColumn};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
 pub use plan::{first_unknown, plan, plan_part};

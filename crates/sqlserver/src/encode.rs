@@ -69,8 +69,9 @@ pub fn bulk_column(name: &str, mssql_type: MssqlType, nullable: bool, dialect: D
 ///
 /// # Errors
 /// When the column cannot hold the value exactly. The row must then be cancelled.
-pub fn write(encoder: &mut RowEncoder, value: Value<'_>) -> Result<(), RefusedValue> {
-    match value {
+#[inline]
+pub fn write(encoder: &mut RowEncoder, value: &Value<'_>) -> Result<(), RefusedValue> {
+    match *value {
         Value::Null => encoder.null()?,
         Value::Bool(value) => encoder.bit(value)?,
         Value::Int(value) => encoder.int(value)?,
@@ -239,7 +240,7 @@ mod tests {
         let column = bulk_column("c", mssql_type, true, Dialect::new(Collation::LATIN1_GENERAL_100_BIN2));
         let mut encoder = RowEncoder::new(&[column]);
         encoder.begin_row();
-        write(&mut encoder, value)
+        write(&mut encoder, &value)
     }
 
     #[test]

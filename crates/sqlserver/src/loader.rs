@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use segcdc_model::{Field, Lsn, Tuple, Value};
 use segcdc_plan::letters::{self, LetterChange};
-use segcdc_plan::{Binding, Fitted, Held, PolicyUse, RowImage, TablePlan, ValuePolicy, fit};
+use segcdc_plan::{
+    Binding, ColumnPlan, Fitted, Held, PolicyUse, RowImage, TablePlan, ValuePolicy, convert, fit, is_plain,
+};
 use segcdc_tds::{BulkColumn, BulkOptions, Connection, Error as TdsError};
 
 use crate::dialect::Dialect;
@@ -268,20 +270,25 @@ impl<'t> Loader<'t> {
         replaced.clear();
         for (index, column) in table.columns.iter().enumerate() {
             let field = row.get(index).unwrap_or(Field::UnchangedToast);
-            let written = match fit(column, field).map_err(RefusedValue::from) {
-                // A staging table would let it through.
-                Ok(Fitted::Exact(Value::Null)) if !column.nullable => Err(RefusedValue::Null),
-                Ok(Fitted::Exact(value)) => buffer.value(value),
-                Ok(Fitted::Replaced(value)) => {
-                    replaced.push(index);
-                    buffer.value(value)
+            let written = if is_plain(column) {
+                match &convert::decode(&column.pg_type, field) {
+                    Ok(value) => write(buffer, column, value),
+                    Err(error) => Err(error.clone().into()),
                 }
-                Ok(Fitted::Aside(misfit)) => {
-                    buffer.cancel_row();
-                    let code = misfit.of_key(table.is_key(index)).code();
-                    return Ok(Encoded::Aside { column: index, code });
+            } else {
+                match fit(column, field) {
+                    Ok(Fitted::Exact(value)) => write(buffer, column, &value),
+                    Ok(Fitted::Replaced(value)) => {
+                        replaced.push(index);
+                        buffer.value(&value)
+                    }
+                    Ok(Fitted::Aside(misfit)) => {
+                        buffer.cancel_row();
+                        let code = misfit.of_key(table.is_key(index)).code();
+                        return Ok(Encoded::Aside { column: index, code });
+                    }
+                    Err(error) => Err(error.into()),
                 }
-                Err(refused) => Err(refused),
             };
             if let Err(refused) = written {
                 buffer.cancel_row();
@@ -307,6 +314,16 @@ impl<'t> Loader<'t> {
             *count += 1;
         }
         Ok(())
+    }
+}
+
+/// Adds a value that is the source's own.
+#[inline]
+fn write(buffer: &mut RowBuffer, column: &ColumnPlan, value: &Value<'_>) -> Result<(), RefusedValue> {
+    match value {
+        // A staging table would let it through.
+        Value::Null if !column.nullable => Err(RefusedValue::Null),
+        value => buffer.value(value),
     }
 }
 

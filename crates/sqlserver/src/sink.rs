@@ -81,15 +81,16 @@ impl RowBuffer {
     }
 
     /// Adds the value of the next column.
-    pub(crate) fn value(&mut self, value: Value<'_>) -> Result<(), RefusedValue> {
+    #[inline]
+    pub(crate) fn value(&mut self, value: &Value<'_>) -> Result<(), RefusedValue> {
         let limit = self.limits.get(self.next).copied().flatten();
         self.next += 1;
-        if let (Value::Text(text), Some(limit)) = (value, limit.map(usize::from))
+        if let (Value::Text(text), Some(limit)) = (*value, limit.map(usize::from))
             && text.len() > limit
         {
             return Err(RefusedValue::TooLong { length: text.len(), limit });
         }
-        if let (Value::Large(large), true) = (value, self.values.is_some()) {
+        if let (Value::Large(large), true) = (*value, self.values.is_some()) {
             return self.value_in_memory(large);
         }
         encode::write(&mut self.encoder, value)

@@ -81,7 +81,7 @@ fn encode_probes(dialect: Dialect) -> Result<(Vec<BulkColumn>, RowEncoder), Refu
     let mut encoder = RowEncoder::new(&columns);
     encoder.begin_row();
     for time_us in PROBES_US {
-        encode::write(&mut encoder, segcdc_model::Value::Time(time_us))?;
+        encode::write(&mut encoder, &segcdc_model::Value::Time(time_us))?;
     }
     encoder.end_row()?;
     Ok((columns, encoder))

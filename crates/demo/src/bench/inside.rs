@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use segcdc_model::{Field, Tuple};
-use segcdc_plan::{Fitted, Naming, TablePlan, fit, table_plan};
+use segcdc_plan::{Fitted, Naming, TablePlan, convert, fit, is_plain, table_plan};
 use segcdc_postgres::snapshot::copy;
 use segcdc_postgres::{
     CopyRequest, Pattern, Replication, SourceConfig, StreamEvent, StreamOptions, catalog, session,
@@ -180,8 +180,14 @@ impl Rows {
     fn encode(&self, tuple: &Tuple, encoder: &mut RowEncoder) -> Result<()> {
         encoder.begin_row();
         for (index, column) in self.plan.columns.iter().enumerate() {
-            match fit(column, tuple.get(index).unwrap_or(Field::Null))? {
-                Fitted::Exact(value) | Fitted::Replaced(value) => encode::write(encoder, value)?,
+            let field = tuple.get(index).unwrap_or(Field::Null);
+            // As the engine's loader does.
+            if is_plain(column) {
+                encode::write(encoder, &convert::decode(&column.pg_type, field)?)?;
+                continue;
+            }
+            match fit(column, field)? {
+                Fitted::Exact(value) | Fitted::Replaced(value) => encode::write(encoder, &value)?,
                 Fitted::Aside(_) => bail!("a row of the benchmark does not fit its table"),
             }
         }

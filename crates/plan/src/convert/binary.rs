@@ -9,6 +9,7 @@ use crate::convert::temporal::MICROSECONDS_PER_DAY;
 const JSONB_VERSION: u8 = 1;
 
 /// Decodes the send function's form.
+#[inline]
 pub(super) fn decode<'a>(pg_type: &PgType, bytes: &'a [u8]) -> Result<Value<'a>, ValueError> {
     let value = match pg_type {
         PgType::Bool => match bytes {

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use segcdc_model::{Field, LargeFacts, LargeStore, LargeValue, Length, MssqlType, PgType, Value};
+use segcdc_model::{
+    ArrayElement, Field, LargeFacts, LargeStore, LargeValue, Length, MssqlType, PgType, Value,
+};
 
-use super::{Fitted, Misfit, fit};
+use super::{Fitted, Misfit, fit, is_plain};
 use crate::canonical;
 use crate::convert::ValueError;
 use crate::rules::ValuePolicy;
@@ -44,6 +46,39 @@ fn fitted(column: &ColumnPlan, text: &str) -> String {
         Ok(Fitted::Aside(misfit)) => format!("{misfit:?}"),
         Err(error) => format!("{error:?}"),
     }
+}
+
+/// Who asks [`is_plain`] first gets the same.
+#[test]
+fn plain_columns_take_what_is_decoded() {
+    let types = [
+        (PgType::Int4, MssqlType::Int, "7", true),
+        (NUMERIC, MssqlType::Int, "7", false),
+        (PgType::Timestamp, MssqlType::DATETIME2, "2001-02-03 04:05:06", true),
+        (PgType::TimestampTz, MssqlType::DATETIME2, "2001-02-03 04:05:06+00", false),
+        (PgType::Date, MssqlType::DATETIME2, "2001-02-03", false),
+        (PgType::TimestampTz, MssqlType::DATETIMEOFFSET, "2001-02-03 04:05:06+00", true),
+        (PgType::Float4, MssqlType::Float, "0.5", false),
+        (PgType::Float8, MssqlType::Float, "0.5", true),
+        (NUMERIC, decimal(38, 18), "1.50", true),
+        (PgType::Text, MssqlType::Json, "{}", false),
+        (PgType::Uuid, MssqlType::UniqueIdentifier, "00112233-4455-6677-8899-aabbccddeeff", true),
+    ];
+    for (pg_type, mssql_type, text, plain) in types {
+        let halting = column(pg_type.clone(), mssql_type, ValuePolicy::Halt);
+        assert_eq!(is_plain(&halting), plain, "{pg_type:?} as {mssql_type:?}");
+        assert!(!is_plain(&column(pg_type.clone(), mssql_type, ValuePolicy::Clamp)));
+        let field = Field::Text(text.as_bytes());
+        let (by_rules, decoded) =
+            (super::fit_by_rules(&halting, field), crate::convert::decode(&pg_type, field));
+        // Of the others some values are the same, none of these.
+        assert_eq!(by_rules == decoded.map(Fitted::Exact), plain, "{pg_type:?} as {mssql_type:?}");
+    }
+    let array = ColumnPlan {
+        array: Some(ArrayElement::Text),
+        ..column(PgType::Other, decimal(9, 0), ValuePolicy::Halt)
+    };
+    assert!(!is_plain(&array));
 }
 
 #[test]

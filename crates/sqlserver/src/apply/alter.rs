@@ -123,7 +123,7 @@ async fn set_all(
     encoder.begin_row();
     match value {
         Value::Large(_) => return Err(refused(RefusedValue::Unrepresentable("a value of that size"))),
-        value => encode::write(&mut encoder, value).map_err(refused)?,
+        value => encode::write(&mut encoder, &value).map_err(refused)?,
     }
     encoder.end_row().map_err(|error| refused(error.into()))?;
     let range = encoder.value_ranges().next().unwrap_or_default();

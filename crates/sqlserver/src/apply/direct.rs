@@ -172,7 +172,7 @@ impl Values {
         }
         let mut encoder = RowEncoder::new(std::slice::from_ref(&column));
         encoder.begin_row();
-        encode::write(&mut encoder, value)?;
+        encode::write(&mut encoder, &value)?;
         encoder.end_row()?;
         let range = encoder.value_ranges().next().unwrap_or_default();
         let bytes = encoder.encoded().get(range).unwrap_or_default().to_vec();

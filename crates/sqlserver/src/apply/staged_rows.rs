@@ -228,23 +228,23 @@ fn encode_row(
     let refused = |column: usize| move |refused| TargetError::refused(refused, table, column, place);
     let group = i64::try_from(row.group).unwrap_or(i64::MAX);
     buffer.begin_row();
-    buffer.value(Value::Int(i64::from(row.op))).map_err(refused(usize::MAX))?;
-    buffer.value(Value::Int(group)).map_err(refused(usize::MAX))?;
+    buffer.value(&Value::Int(i64::from(row.op))).map_err(refused(usize::MAX))?;
+    buffer.value(&Value::Int(group)).map_err(refused(usize::MAX))?;
     for column in table.key_columns() {
         let written = match row.key {
             Some(image) => {
-                image.value(*column).map_err(RefusedValue::from).and_then(|value| buffer.value(value))
+                image.value(*column).map_err(RefusedValue::from).and_then(|value| buffer.value(&value))
             }
-            None => buffer.value(Value::Null),
+            None => buffer.value(&Value::Null),
         };
         written.map_err(refused(*column))?;
     }
     for index in 0..table.columns.len() {
         let written = match row.values {
             Some((image, values)) if values.contains(index) => {
-                planned_value(table, image, index).and_then(|value| buffer.value(value))
+                planned_value(table, image, index).and_then(|value| buffer.value(&value))
             }
-            _ => buffer.value(Value::Null),
+            _ => buffer.value(&Value::Null),
         };
         written.map_err(refused(index))?;
     }

@@ -153,9 +153,9 @@ async fn load(target: &mut Target, staged: &[(usize, &LetterChange)]) -> Result<
 fn encode(buffer: &mut RowBuffer, group: usize, change: &LetterChange) -> Result<(), TargetError> {
     let encoded = (|| {
         buffer.begin_row();
-        buffer.value(Value::Int(i64::try_from(group).unwrap_or(i64::MAX)))?;
+        buffer.value(&Value::Int(i64::try_from(group).unwrap_or(i64::MAX)))?;
         for field in values(change) {
-            buffer.value(field.value())?;
+            buffer.value(&field.value())?;
         }
         buffer.end_row()
     })();

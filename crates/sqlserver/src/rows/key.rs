@@ -52,7 +52,7 @@ fn encode_one(column: &ColumnPlan, canonical: &str, bulk: &BulkColumn) -> Option
     let value = convert::decode(&column.pg_type, Field::Text(text.as_bytes())).ok()?;
     let mut encoder = RowEncoder::new(std::slice::from_ref(bulk));
     encoder.begin_row();
-    encode::write(&mut encoder, value).ok()?;
+    encode::write(&mut encoder, &value).ok()?;
     encoder.end_row().ok()?;
     let range = encoder.value_ranges().next()?;
     encoder.encoded().get(range).map(<[u8]>::to_vec)
