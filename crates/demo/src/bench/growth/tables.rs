@@ -72,7 +72,9 @@ impl Tables {
             "tables",
             "first `up`, no row, s",
             "`up`, nothing to do, s",
+            "first `up`, all rows, s",
             "copy, rows/s",
+            "`up`, all changes, s",
             "apply, changes/s",
             "memory of the copy, MiB",
             "memory of applying, MiB",
@@ -82,7 +84,9 @@ impl Tables {
                 grouped(*tables),
                 cell(&trips.first),
                 cell(&trips.again),
+                cell(&trips.copy),
                 cell(&trips.copied()),
+                cell(&trips.apply),
                 cell(&trips.applied()),
                 cell(&trips.copy_peak),
                 cell(&trips.apply_peak),
@@ -94,8 +98,8 @@ impl Tables {
 {rows} narrow rows, and the {rows} INSERTs that make them ({transaction} to a transaction, each into the next table), spread over so many tables, into the null sink.
 
 {table}
-- Rates leave out the time of the same command with no row, or with nothing to do, which is shown. Where that is most of the whole, what is left is
-  uncertain.
+- Rates leave out the time of the same command with no row, or with nothing to do. A dash: less than a tenth of the time was left, which cannot be told from chance; the
+  whole time is what counts then.
 - From {once} tables on of one round.
 ",
             rows = grouped(ROWS),

@@ -14,6 +14,9 @@ use super::Ground;
 pub(super) const FLUSH: &str =
     "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'bench', '')";
 
+/// The part of a command's time that has to be left for a rate to be told.
+const LEAST_SHARE: f64 = 0.1;
+
 /// What is taken on the trip.
 pub(super) struct Load<'a> {
     /// Name of its database, like no other's.
@@ -95,6 +98,27 @@ impl Trips {
     }
 
     fn rates(&self, whole: &[f64], without: &[f64]) -> Vec<f64> {
-        whole.iter().zip(without).map(|(whole, without)| self.rows / (whole - without).max(0.01)).collect()
+        let rounds = whole.iter().zip(without);
+        rounds.filter_map(|(whole, without)| rate(self.rows, *whole, *without)).collect()
+    }
+}
+
+/// Rows a second of what a command took beyond the time that it takes without them; `None` where that is too small a part
+/// of the whole to be told from chance.
+fn rate(rows: f64, whole: f64, without: f64) -> Option<f64> {
+    let left = whole - without;
+    (left >= whole * LEAST_SHARE).then(|| rows / left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_told_only_where_enough_time_is_left() {
+        assert_eq!(rate(100.0, 3.0, 1.0), Some(50.0));
+        assert_eq!(rate(100.0, 80.0, 79.0), None);
+        // The command with rows was the faster one by chance.
+        assert_eq!(rate(100.0, 73.3, 79.2), None);
     }
 }

@@ -95,6 +95,7 @@ Rows of four columns, of which a text makes up the width ({rows} rows), copied, 
 {table}
 ![MiB/s and rows/s against bytes a row]({picture})
 
+- Rates leave out the time of the same command with no row, or with nothing to do; a dash where less than a tenth of the time was left.
 - Bytes are those of the values at the source. The target gets a text as UTF-16, two bytes for each of its characters.
 - A value of more than 2 kB is stored apart at the source (TOAST), compressed where that gains something, and put together again by its server for each reader.
 ",
