@@ -167,14 +167,15 @@ proptest::proptest! {
     fn a_damaged_file_is_told_of(
         edits in proptest::collection::vec((0..EXAMPLE.len(), 0..EXAMPLE.len(), 0..EXAMPLE.len(), "[\\-\\[\\]{},:#&*!|>'\"$~\\n\\t 0-9a-zé]{0,4}"), 1..6)
     ) {
-        let mut text = EXAMPLE.to_owned();
+        let mut text: Vec<char> = EXAMPLE.chars().collect();
         for (from, length, to, written) in edits {
-            let piece: String = text.chars().skip(from).take(length % 40).collect();
-            let at = text.char_indices().nth(to).map_or(text.len(), |(at, _)| at);
-            text.insert_str(at, &piece);
-            let end = text[at..].char_indices().nth(written.chars().count()).map_or(text.len(), |(end, _)| at + end);
-            text.replace_range(at..end, &written);
+            let piece: Vec<char> = text.iter().skip(from).take(length % 40).copied().collect();
+            let at = to.min(text.len());
+            text.splice(at..at, piece);
+            let end = (at + written.chars().count()).min(text.len());
+            text.splice(at..end, written.chars());
         }
+        let text: String = text.into_iter().collect();
         let problems = match document::read("p.yaml", &text) {
             Ok(node) => {
                 read(&node, Path::new("/etc/segcdc"), &|name| (name == "SECRET").then(|| "p@ss".to_owned())).problems
