@@ -60,6 +60,9 @@ const NARROW: u64 = 20_000;
 const BACKLOG: u64 = 40_000;
 /// The database with the narrow rows.
 const CHANGED: &str = "narrow";
+/// Commits, and waits until all that was committed before is in the log, which those COMMITs did not wait for. A message, because a
+/// table or view would be one more thing for the pipeline to look at.
+const FLUSH: &str = "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'bench', '')";
 /// The picture, beside the page.
 const PICTURE: &str = "bench-steady.svg";
 /// The ratios, beside the page.
@@ -346,9 +349,7 @@ async fn make_backlog(client: &Client, numbers: std::ops::Range<u64>) -> Result<
         .batch_execute(&format!("CALL more({}, {})", numbers.start, numbers.end))
         .await
         .context("could not make a backlog")?;
-    // Its COMMIT waits until all of it is in the log; a table or view would be one more thing for the pipeline to look at.
-    let flush = "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'bench', '')";
-    Ok(client.batch_execute(flush).await?)
+    Ok(client.batch_execute(FLUSH).await?)
 }
 
 /// All rows, with what is wanted.

@@ -140,7 +140,7 @@ async fn run(ground: &Ground<'_>, name: &str, client: &Client, pipelines: u64) -
     // Committed as fast as the source can; what is last is waited for.
     client.batch_execute("SET synchronous_commit = off").await?;
     client.batch_execute("CALL spread()").await?;
-    client.batch_execute(super::trip::FLUSH).await?;
+    client.batch_execute(super::super::FLUSH).await?;
     let made = begun.elapsed().as_secs_f64();
     let applied = "SELECT SUM([changes_applied]) FROM [segcdc].[pipeline]";
     served.wait(&mut target, applied, CHANGES, "all changes are applied").await?;

@@ -7,12 +7,9 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::super::FLUSH;
 use super::super::pipeline::{Ran, catch_up};
 use super::Ground;
-
-/// Commits what was made before, so that all of it is in the log: commits before it are not waited for.
-pub(super) const FLUSH: &str =
-    "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'bench', '')";
 
 /// The part of a command's time that has to be left for a rate to be told.
 const LEAST_SHARE: f64 = 0.1;
