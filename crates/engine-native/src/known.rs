@@ -4,9 +4,11 @@
 //! snapshot that the table is copied from, and, for a pipeline whose state is of a version that kept nothing, when it is
 //! first followed. From then on the stream leads, and the state keeps what it has shown.
 
+use std::collections::HashMap;
+
 use segcdc_model::{CatalogTable, PgType, SourceTable, TablePhase};
 use segcdc_plan::{KnownTable, Naming, PlanError, TablePlan, TableSet, table_plan};
-use segcdc_postgres::{Session, catalog};
+use segcdc_postgres::{Session, SourceError, catalog};
 use segcdc_sqlserver::{TableState, Target};
 
 use crate::context::{Context, Memory};
@@ -42,6 +44,19 @@ pub(crate) fn current_plan(
         Some(followed) if is_money_as_known(&followed.source, table) => followed.plan(naming, &state.target),
         _ => table_plan(table, naming),
     }
+}
+
+/// What the source's catalog says now of the tables of a pipeline, by OID; those that were dropped are left out. A pipeline
+/// may have thousands of tables: they are asked for at once.
+///
+/// # Errors
+/// The source's.
+pub(crate) async fn tables_now<'a>(
+    source: &Session,
+    tables: impl IntoIterator<Item = &'a TableState>,
+) -> Result<HashMap<u32, SourceTable>, SourceError> {
+    let oids: Vec<u32> = tables.into_iter().map(|table| table.source_oid).collect();
+    Ok(catalog::tables_by_oid(source, &oids).await?.into_iter().map(|table| (table.oid, table)).collect())
 }
 
 /// Whether changes of a table are applied, or will be from where it stands.

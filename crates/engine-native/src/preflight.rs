@@ -14,7 +14,7 @@ use crate::config::{EngineConfig, Recover, SnapshotMode};
 use crate::context::naming;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
-use crate::known::current_plan;
+use crate::known::{current_plan, tables_now};
 use crate::provision;
 use crate::provision::decide::{begins_anew, is_copy_only, is_given_up};
 use crate::rules_in_force;
@@ -259,13 +259,14 @@ pub(crate) async fn select_known(
     followed: &HashMap<u32, KnownTable>,
 ) -> Result<Selection, EngineError> {
     let mut selection = Selection { plans: Vec::new(), left_out: Vec::new() };
+    let tables = tables_now(source, &state.tables).await?;
     for known in &state.tables {
-        let Some(table) = catalog::table(source, known.source_oid).await? else {
+        let Some(table) = tables.get(&known.source_oid) else {
             let error = EngineError::TableDropped { oid: known.source_oid, table: known.source.clone() };
             selection.left_out.push(left_out(&known.source, &error));
             continue;
         };
-        match current_plan(known, &table, followed.get(&known.source_oid), naming) {
+        match current_plan(known, table, followed.get(&known.source_oid), naming) {
             Ok(plan) => selection.plans.push(Arc::new(plan)),
             Err(error) => selection.left_out.push(left_out(&known.source, &error)),
         }

@@ -15,12 +15,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use segcdc_model::{Finding, Lineage, Lsn, Severity, TablePhase};
+use segcdc_model::{Finding, Lineage, Lsn, QualifiedName, Severity, TablePhase};
 use segcdc_plan::{TableKey, TablePlan};
 use segcdc_postgres::{
     ExportedSnapshot, Publication, Replication, Session, SlotSnapshot, SlotState, SourceError,
     SourceIdentity, catalog, publication, session, slot,
 };
+use segcdc_sqlserver::catalog::ExistingTable;
 use segcdc_sqlserver::state::MAX_PIPELINE_NAME;
 use segcdc_sqlserver::{ExistingRows, NewPipeline, PipelineState, TableState, Target, TargetError};
 
@@ -195,14 +196,10 @@ impl Setup<'_> {
         target: &mut Target,
         plans: Vec<Arc<TablePlan>>,
     ) -> Result<Provisioned, EngineError> {
-        let mut tables = Vec::with_capacity(plans.len());
-        for plan in plans {
-            let state = self.table_state(target, &plan).await?;
-            tables.push((plan, state));
-        }
-        let states: Vec<TableState> = tables.iter().map(|(_, state)| state.clone()).collect();
+        let states = self.table_states(target, &plans).await?;
         target.set_tables(memory.checkpoint()?, &states).await?;
         self.context.show_tables(&states);
+        let mut tables: Vec<(Arc<TablePlan>, TableState)> = plans.into_iter().zip(states).collect();
         hit(Failpoint::AfterTableRows);
         let mode = self.context.config.snapshot;
         let publication_oid = match mode {
@@ -210,14 +207,18 @@ impl Setup<'_> {
             SnapshotMode::Initial | SnapshotMode::None => self.publication(&tables).await?.oid,
         };
         hit(Failpoint::AfterPublication);
-        for (plan, state) in &tables {
-            let known = self.known.iter().any(|known| known.source_oid == state.source_oid);
-            let rows = match mode {
-                SnapshotMode::Initial | SnapshotMode::Only if !known => ExistingRows::Refuse,
-                SnapshotMode::Initial | SnapshotMode::Only | SnapshotMode::None => ExistingRows::Allow,
-            };
-            target.prepare_table(plan, rows).await?;
-        }
+        let prepared: Vec<(&TablePlan, ExistingRows)> = tables
+            .iter()
+            .map(|(plan, state)| {
+                let known = self.known.iter().any(|known| known.source_oid == state.source_oid);
+                let rows = match mode {
+                    SnapshotMode::Initial | SnapshotMode::Only if !known => ExistingRows::Refuse,
+                    SnapshotMode::Initial | SnapshotMode::Only | SnapshotMode::None => ExistingRows::Allow,
+                };
+                (plan.as_ref(), rows)
+            })
+            .collect();
+        target.prepare_tables(&prepared).await?;
         hit(Failpoint::AfterTargetTables);
         let (start, snapshot) = self.slot(mode).await?;
         hit(Failpoint::AfterSlot);
@@ -230,11 +231,19 @@ impl Setup<'_> {
         Ok(Provisioned { tables, snapshot })
     }
 
-    /// The row of a table that is to be copied. It says that the target table is ours before that is made.
-    async fn table_state(&self, target: &mut Target, plan: &TablePlan) -> Result<TableState, EngineError> {
-        let known = self.known.iter().find(|known| known.source_oid == plan.source.oid);
-        let missing = target.existing_table(&plan.target).await?.is_none();
-        Ok(shape::queued(plan, missing || known.is_some_and(|known| known.table_is_ours)))
+    /// The rows of tables that are to be copied. They say that the target tables are ours before those are made.
+    async fn table_states(
+        &self,
+        target: &mut Target,
+        plans: &[Arc<TablePlan>],
+    ) -> Result<Vec<TableState>, EngineError> {
+        let names: Vec<&QualifiedName> = plans.iter().map(|plan| &plan.target).collect();
+        let existing = target.existing_tables(&names).await?;
+        let state = |(plan, existing): (&Arc<TablePlan>, Option<ExistingTable>)| {
+            let known = self.known.iter().find(|known| known.source_oid == plan.source.oid);
+            shape::queued(plan, existing.is_none() || known.is_some_and(|known| known.table_is_ours))
+        };
+        Ok(plans.iter().zip(existing).map(state).collect())
     }
 
     /// The publication: made, or found to fit.

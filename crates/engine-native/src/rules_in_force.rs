@@ -8,7 +8,7 @@
 use segcdc_model::{SourceTable, TablePhase};
 use segcdc_plan::table_plan::table_plan;
 use segcdc_plan::{Naming, RuleTexts, Rules};
-use segcdc_postgres::{Session, catalog};
+use segcdc_postgres::Session;
 use segcdc_sqlserver::{PipelineState, TableState};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +17,7 @@ use crate::engine_kind::EngineKind;
 use crate::error::{
     EngineError, FIRST_RULES_VERSION as FIRST_VERSION, RULES_VERSION as VERSION, RulesError, Unreadable,
 };
+use crate::known::tables_now;
 use crate::shape;
 
 /// The part of a specification that this module reads and writes.
@@ -98,13 +99,13 @@ pub(crate) async fn check_shapes(
     }
     let naming = |rules: &Rules| Naming::new(config.target.default_schema.clone()).with_rules(rules.clone());
     let (before, after) = (naming(&old), naming(new));
-    let mut tables = Vec::new();
-    for known in state.tables.iter().filter(|known| concerned(known)) {
-        let Some(table) = catalog::table(source, known.source_oid).await? else { continue };
-        if reshapes(&table, &before, &after) {
-            tables.push(known.source.clone());
-        }
-    }
+    let concerned: Vec<&TableState> = state.tables.iter().filter(|known| concerned(known)).collect();
+    let now = tables_now(source, concerned.iter().copied()).await?;
+    let is_reshaped = |known: &&TableState| {
+        now.get(&known.source_oid).is_some_and(|table| reshapes(table, &before, &after))
+    };
+    let tables: Vec<_> =
+        concerned.into_iter().filter(is_reshaped).map(|known| known.source.clone()).collect();
     if tables.is_empty() { Ok(()) } else { Err(RulesError::ChangeShape { tables }.into()) }
 }
 

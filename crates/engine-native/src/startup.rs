@@ -20,7 +20,7 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{Disposition, Fault, Lineage, TablePhase};
+use segcdc_model::{Disposition, Fault, Lineage, QualifiedName, TablePhase};
 use segcdc_plan::TablePlan;
 use segcdc_postgres::{
     Replication, Session, SourceConfig, SourceError, catalog, publication, row_filter, slot,
@@ -29,7 +29,7 @@ use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::context::{Context, Memory};
 use crate::error::EngineError;
-use crate::known::current_plan;
+use crate::known::{current_plan, tables_now};
 use crate::provision::decide::is_copy_only;
 use crate::provision::{self, Provisioned};
 use crate::quarantine;
@@ -182,24 +182,28 @@ async fn table_facts(
     target: &mut Target,
     state: &PipelineState,
 ) -> Result<Vec<TableFacts>, EngineError> {
-    let mut facts = Vec::with_capacity(state.tables.len());
     let followed = target.known_tables(&context.config.name).await?;
     let naming = context.naming();
-    for known in &state.tables {
-        let table = catalog::table(source, known.source_oid).await?;
-        let followed = followed.get(&known.source_oid);
-        let plan = table.map(|table| current_plan(known, &table, followed, &naming).map(Arc::new));
-        let target_differences = match &plan {
-            Some(Ok(plan)) if !matches!(known.phase, TablePhase::Paused | TablePhase::Quarantined) => {
-                differences(target, plan).await?
-            }
-            _ => String::new(),
-        };
-        let printed_filter = match &plan {
-            Some(Ok(plan)) => printed_filter(source, plan).await?,
-            _ => None,
-        };
-        facts.push(TableFacts { state: known.clone(), plan, target_differences, printed_filter });
+    let now = tables_now(source, &state.tables).await?;
+    let plan = |known: &TableState| {
+        let table = now.get(&known.source_oid)?;
+        Some(current_plan(known, table, followed.get(&known.source_oid), &naming).map(Arc::new))
+    };
+    let mut facts: Vec<TableFacts> = state
+        .tables
+        .iter()
+        .map(|known| TableFacts {
+            state: known.clone(),
+            plan: plan(known),
+            target_differences: String::new(),
+            printed_filter: None,
+        })
+        .collect();
+    note_differences(target, &mut facts).await?;
+    for facts in &mut facts {
+        if let Some(Ok(plan)) = &facts.plan {
+            facts.printed_filter = printed_filter(source, plan).await?;
+        }
     }
     Ok(facts)
 }
@@ -218,11 +222,25 @@ async fn printed_filter(source: &Session, plan: &TablePlan) -> Result<Option<Str
     }
 }
 
-/// How the target table differs from what was made for the plan; empty when it does not.
-async fn differences(target: &mut Target, plan: &TablePlan) -> Result<String, EngineError> {
-    let Some(existing) = target.existing_table(&plan.target).await? else {
-        return Ok("it is not there".to_owned());
-    };
-    let differences = segcdc_sqlserver::tables::differences(&existing, plan);
-    Ok(differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+/// Notes how target tables differ from what was made for the plans, of those tables that take part.
+async fn note_differences(target: &mut Target, facts: &mut [TableFacts]) -> Result<(), EngineError> {
+    let mut looked_at: Vec<(&TablePlan, &mut String)> = facts
+        .iter_mut()
+        .filter(|facts| !matches!(facts.state.phase, TablePhase::Paused | TablePhase::Quarantined))
+        .filter_map(|facts| {
+            Some((facts.plan.as_ref()?.as_ref().ok()?.as_ref(), &mut facts.target_differences))
+        })
+        .collect();
+    let names: Vec<&QualifiedName> = looked_at.iter().map(|(plan, _)| &plan.target).collect();
+    let existing = target.existing_tables(&names).await?;
+    for ((plan, differences), existing) in looked_at.iter_mut().zip(existing) {
+        **differences = match existing {
+            None => "it is not there".to_owned(),
+            Some(existing) => {
+                let found = segcdc_sqlserver::tables::differences(&existing, plan);
+                found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+            }
+        };
+    }
+    Ok(())
 }

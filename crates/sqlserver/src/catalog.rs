@@ -1,4 +1,6 @@
-//! What the target's catalog says of a table.
+//! What the target's catalog says of tables.
+
+use std::collections::HashMap;
 
 use segcdc_model::QualifiedName;
 use segcdc_tds::Datum;
@@ -6,6 +8,13 @@ use segcdc_tds::Datum;
 use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
+
+/// What is being done, for errors.
+const DURING: &str = "reading the catalog";
+
+/// Tables that are asked for in one request: a pipeline may have thousands, and each request costs the way to the server and
+/// back. The texts of so many questions take some ten kilobytes.
+pub const AT_ONCE: usize = 50;
 
 /// A column as `sys.columns` describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,6 +95,15 @@ impl ExistingColumn {
     }
 }
 
+// === impl ExistingTable ===
+
+impl ExistingTable {
+    /// Whether it is a table of its users, and not a view or another object.
+    fn is_table(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("U")
+    }
+}
+
 // === impl Target ===
 
 impl Target {
@@ -97,59 +115,127 @@ impl Target {
         &mut self,
         table: &QualifiedName,
     ) -> Result<Option<ExistingTable>, TargetError> {
-        let during = "reading the catalog";
-        let rows = self.query(during, &sql::catalog::object(table)).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let object_id = row.first().and_then(Datum::as_int).ok_or_else(|| unfit("the object id"))?;
-        let kind = text(row, 1).ok_or_else(|| unfit("the kind of object"))?.trim().to_owned();
-        let spelled = |index: usize| text(row, index).ok_or_else(|| unfit("the name of an object"));
-        let name = QualifiedName::new(spelled(2)?, spelled(3)?);
-        let rows = self.query(during, &sql::catalog::columns(object_id)).await?;
-        let columns = rows.iter().map(|row| read_column(row)).collect::<Result<_, _>>()?;
-        let mut table_found = ExistingTable {
-            object_id,
-            name,
-            kind,
-            columns,
-            key: Vec::new(),
-            key_name: None,
-            triggers: Vec::new(),
-            foreign_keys: Vec::new(),
-            referring_keys: Vec::new(),
-            has_rows: false,
-        };
-        if table_found.kind.eq_ignore_ascii_case("U") {
-            self.read_details(table, &mut table_found).await?;
-        }
-        Ok(Some(table_found))
+        Ok(self.existing_tables(&[table]).await?.pop().flatten())
     }
 
-    /// What only tables have.
-    async fn read_details(
+    /// The objects of these names, in their order; `None` for a name that there is none of. Costs three requests for
+    /// every [`AT_ONCE`] tables.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn existing_tables(
         &mut self,
-        name: &QualifiedName,
-        table: &mut ExistingTable,
-    ) -> Result<(), TargetError> {
-        let during = "reading the catalog";
-        let names = |rows: Vec<Vec<Datum>>| {
-            rows.iter().filter_map(|row| text(row, 0).map(str::to_owned)).collect::<Vec<_>>()
+        tables: &[&QualifiedName],
+    ) -> Result<Vec<Option<ExistingTable>>, TargetError> {
+        let mut found = Vec::with_capacity(tables.len());
+        for tables in tables.chunks(AT_ONCE) {
+            found.extend(self.read_tables(tables).await?);
+        }
+        Ok(found)
+    }
+
+    async fn read_tables(
+        &mut self,
+        names: &[&QualifiedName],
+    ) -> Result<Vec<Option<ExistingTable>>, TargetError> {
+        let objects = self.query_each(DURING, names.iter().map(|name| sql::catalog::object(name))).await?;
+        let mut found: Vec<Option<ExistingTable>> = objects
+            .iter()
+            .map(|rows| rows.first().map(|row| read_object(row)).transpose())
+            .collect::<Result<_, _>>()?;
+        let ids: Vec<i64> = found.iter().flatten().map(|table| table.object_id).collect();
+        if ids.is_empty() {
+            return Ok(found);
+        }
+        let questions = [
+            sql::catalog::columns(&ids),
+            sql::catalog::primary_keys(&ids),
+            sql::catalog::triggers(&ids),
+            sql::catalog::foreign_keys(&ids),
+            sql::catalog::referring_keys(&ids),
+        ];
+        let details = self.query_each(DURING, questions.into_iter()).await?;
+        let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
+        for (place, table) in found.iter().enumerate() {
+            if let Some(table) = table {
+                places.entry(table.object_id).or_default().push(place);
+            }
+        }
+        for ((rows, add), of_tables_only) in details.iter().zip(ADD).zip([false, true, true, true, true]) {
+            for row in rows {
+                let (id, row) = row.split_first().ok_or_else(|| unfit("the object id"))?;
+                let id = id.as_int().ok_or_else(|| unfit("the object id"))?;
+                // Two names may be one to the server.
+                for place in places.get(&id).into_iter().flatten() {
+                    if let Some(Some(table)) = found.get_mut(*place)
+                        && (table.is_table() || !of_tables_only)
+                    {
+                        add(table, row)?;
+                    }
+                }
+            }
+        }
+        let is_table = |place: &usize| {
+            found.get(*place).is_some_and(|found| found.as_ref().is_some_and(ExistingTable::is_table))
         };
-        let rows = self.query(during, &sql::catalog::primary_key(table.object_id)).await?;
-        table.key_name = rows.first().and_then(|row| text(row, 1)).map(str::to_owned);
-        table.key = names(rows);
-        let rows = self.query(during, &sql::catalog::triggers(table.object_id)).await?;
-        let trigger = |row: &Vec<Datum>| {
-            let instead_of = row.get(1).and_then(Datum::as_int).is_some_and(|instead_of| instead_of != 0);
-            Some(Trigger { name: text(row, 0)?.to_owned(), instead_of })
-        };
-        table.triggers = rows.iter().filter_map(trigger).collect();
-        table.foreign_keys = names(self.query(during, &sql::catalog::foreign_keys(table.object_id)).await?);
-        table.referring_keys =
-            names(self.query(during, &sql::catalog::referring_keys(table.object_id)).await?);
-        table.has_rows = !self.query(during, &sql::catalog::any_row(name)).await?.is_empty();
-        Ok(())
+        let places: Vec<usize> = (0..found.len()).filter(is_table).collect();
+        let questions =
+            places.iter().filter_map(|place| names.get(*place)).map(|name| sql::catalog::any_row(name));
+        let rows = self.query_each(DURING, questions).await?;
+        for (place, rows) in places.into_iter().zip(rows) {
+            if let Some(Some(table)) = found.get_mut(place) {
+                table.has_rows = !rows.is_empty();
+            }
+        }
+        Ok(found)
     }
 }
+
+/// What the row of an object says; the details are empty still.
+fn read_object(row: &[Datum]) -> Result<ExistingTable, TargetError> {
+    let spelled = |index: usize| text(row, index).ok_or_else(|| unfit("the name of an object"));
+    Ok(ExistingTable {
+        object_id: row.first().and_then(Datum::as_int).ok_or_else(|| unfit("the object id"))?,
+        name: QualifiedName::new(spelled(2)?, spelled(3)?),
+        kind: text(row, 1).ok_or_else(|| unfit("the kind of object"))?.trim().to_owned(),
+        columns: Vec::new(),
+        key: Vec::new(),
+        key_name: None,
+        triggers: Vec::new(),
+        foreign_keys: Vec::new(),
+        referring_keys: Vec::new(),
+        has_rows: false,
+    })
+}
+
+/// Takes a row of the answer to one of the questions of `read_tables`, behind the id of its table.
+type Add = fn(&mut ExistingTable, &[Datum]) -> Result<(), TargetError>;
+
+/// One for each question, in their order.
+const ADD: [Add; 5] = [
+    |table, row| {
+        table.columns.push(read_column(row)?);
+        Ok(())
+    },
+    |table, row| {
+        table.key.extend(text(row, 0).map(str::to_owned));
+        table.key_name = text(row, 1).map(str::to_owned);
+        Ok(())
+    },
+    |table, row| {
+        let instead_of = row.get(1).and_then(Datum::as_int).is_some_and(|instead_of| instead_of != 0);
+        table.triggers.extend(text(row, 0).map(|name| Trigger { name: name.to_owned(), instead_of }));
+        Ok(())
+    },
+    |table, row| {
+        table.foreign_keys.extend(text(row, 0).map(str::to_owned));
+        Ok(())
+    },
+    |table, row| {
+        table.referring_keys.extend(text(row, 0).map(str::to_owned));
+        Ok(())
+    },
+];
 
 fn read_column(row: &[Datum]) -> Result<ExistingColumn, TargetError> {
     let int =
@@ -173,5 +259,5 @@ fn text(row: &[Datum], index: usize) -> Option<&str> {
 }
 
 fn unfit(what: &str) -> TargetError {
-    TargetError::Answer { during: "reading the catalog", detail: format!("{what} is missing") }
+    TargetError::Answer { during: DURING, detail: format!("{what} is missing") }
 }

@@ -88,15 +88,19 @@ pub async fn check(target: &mut Target, request: &PreflightRequest) -> Result<Ve
         return Ok(findings);
     }
     findings.extend(alike::check(target, &request.tables).await?);
-    let mut found = Vec::with_capacity(request.tables.len());
-    for table in &request.tables {
-        found.push(target.existing_table(&table.target).await?);
-    }
+    let wanted: Vec<&QualifiedName> = request.tables.iter().map(|table| &table.target).collect();
+    let found = target.existing_tables(&wanted).await?;
+    let existing: Vec<&TablePlan> = request
+        .tables
+        .iter()
+        .zip(&found)
+        .filter(|(_, found)| found.is_some())
+        .map(|(table, _)| table.as_ref())
+        .collect();
+    rights::check_tables(target, &existing, &names, &mut findings).await?;
     let mut schemas = vec![sql::state::SCHEMA];
     for (table, existing) in request.tables.iter().zip(&found) {
-        if existing.is_some() {
-            rights::check_table(target, table, &names, &mut findings).await?;
-        } else if !schemas.contains(&table.target.schema.as_str()) {
+        if existing.is_none() && !schemas.contains(&table.target.schema.as_str()) {
             schemas.push(&table.target.schema);
         }
     }

@@ -161,6 +161,27 @@ impl Target {
         Ok(response.sets.into_iter().next().map(|set| set.rows).unwrap_or_default())
     }
 
+    /// The rows of the result set of each of these questions, all asked in one request; none for no question.
+    ///
+    /// # Errors
+    /// The server's, of whichever question: then nothing of the others is known.
+    pub(crate) async fn query_each(
+        &mut self,
+        during: &'static str,
+        questions: impl Iterator<Item = String>,
+    ) -> Result<Vec<Vec<Vec<Datum>>>, TargetError> {
+        let questions: Vec<String> = questions.collect();
+        if questions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let response = self.batch(during, &questions.join(";\n")).await?;
+        if response.sets.len() != questions.len() {
+            let detail = format!("{} questions had {} answers", questions.len(), response.sets.len());
+            return Err(TargetError::Answer { during, detail });
+        }
+        Ok(response.sets.into_iter().map(|set| set.rows).collect())
+    }
+
     /// The protocol connection, for loads.
     pub(crate) fn connection(&mut self) -> &mut Connection {
         &mut self.connection

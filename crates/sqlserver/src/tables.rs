@@ -9,9 +9,13 @@
 mod compare;
 mod shadow;
 
+use std::collections::BTreeSet;
+
+use segcdc_model::QualifiedName;
 use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;
 
+use crate::catalog::ExistingTable;
 use crate::error::TargetError;
 use crate::quote;
 use crate::session::Target;
@@ -81,27 +85,46 @@ impl Target {
         rows: ExistingRows,
     ) -> Result<Prepared, TargetError> {
         self.ensure_schema(&table.target.schema).await?;
-        let Some(existing) = self.existing_table(&table.target).await? else {
+        let existing = self.existing_table(&table.target).await?;
+        self.prepare(table, rows, existing.as_ref()).await
+    }
+
+    /// The same for many tables. Those that are there are looked at before the first one is made.
+    ///
+    /// # Errors
+    /// As [`Target::prepare_table`].
+    pub async fn prepare_tables(&mut self, tables: &[(&TablePlan, ExistingRows)]) -> Result<(), TargetError> {
+        let mut schemas = BTreeSet::new();
+        for (table, _) in tables {
+            if schemas.insert(&table.target.schema) {
+                self.ensure_schema(&table.target.schema).await?;
+            }
+        }
+        let names: Vec<&QualifiedName> = tables.iter().map(|(table, _)| &table.target).collect();
+        let existing = self.existing_tables(&names).await?;
+        for ((table, rows), existing) in tables.iter().zip(&existing) {
+            if let Some(existing) = existing {
+                check_existing(table, *rows, existing)?;
+            }
+        }
+        for ((table, rows), existing) in tables.iter().zip(&existing) {
+            self.prepare(table, *rows, existing.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepare(
+        &mut self,
+        table: &TablePlan,
+        rows: ExistingRows,
+        existing: Option<&ExistingTable>,
+    ) -> Result<Prepared, TargetError> {
+        let Some(existing) = existing else {
             let created = self.batch("creating a table", &sql::create_table::create_table(table)).await;
             created.map_err(|error| error.at_table(table, "before the copy"))?;
             return Ok(Prepared { created: true, has_rows: false, has_key: false });
         };
-        let differences = differences(&existing, table);
-        if !differences.is_empty() {
-            let texts: Vec<String> = differences.iter().map(Difference::to_string).collect();
-            return Err(TargetError::TableMismatch {
-                table: Box::new(table.target.clone()),
-                source_table: Box::new(table.source.name.clone()),
-                difference: texts.join("; "),
-                oid: table.source.oid,
-            });
-        }
-        if existing.has_rows && rows == ExistingRows::Refuse {
-            return Err(TargetError::TableNotEmpty {
-                table: Box::new(table.target.clone()),
-                oid: table.source.oid,
-            });
-        }
+        check_existing(table, rows, existing)?;
         Ok(Prepared { created: false, has_rows: existing.has_rows, has_key: !existing.key.is_empty() })
     }
 
@@ -135,7 +158,7 @@ impl Target {
     ///
     /// # Errors
     /// The server's refusal.
-    pub async fn empty_named(&mut self, table: &segcdc_model::QualifiedName) -> Result<(), TargetError> {
+    pub async fn empty_named(&mut self, table: &QualifiedName) -> Result<(), TargetError> {
         self.batch("emptying a table", &sql::create_table::empty(table)).await.map(drop)
     }
 
@@ -143,7 +166,7 @@ impl Target {
     ///
     /// # Errors
     /// The server's refusal, such as 3726 for a table that foreign keys refer to.
-    pub async fn drop_table(&mut self, table: &segcdc_model::QualifiedName) -> Result<(), TargetError> {
+    pub async fn drop_table(&mut self, table: &QualifiedName) -> Result<(), TargetError> {
         if self.query("looking for a table", &sql::catalog::object(table)).await?.is_empty() {
             return Ok(());
         }
@@ -186,4 +209,29 @@ impl Target {
             detail: "the count is missing".to_owned(),
         })
     }
+}
+
+/// Whether a table that is there can be used.
+fn check_existing(
+    table: &TablePlan,
+    rows: ExistingRows,
+    existing: &ExistingTable,
+) -> Result<(), TargetError> {
+    let differences = differences(existing, table);
+    if !differences.is_empty() {
+        let texts: Vec<String> = differences.iter().map(Difference::to_string).collect();
+        return Err(TargetError::TableMismatch {
+            table: Box::new(table.target.clone()),
+            source_table: Box::new(table.source.name.clone()),
+            difference: texts.join("; "),
+            oid: table.source.oid,
+        });
+    }
+    if existing.has_rows && rows == ExistingRows::Refuse {
+        return Err(TargetError::TableNotEmpty {
+            table: Box::new(table.target.clone()),
+            oid: table.source.oid,
+        });
+    }
+    Ok(())
 }

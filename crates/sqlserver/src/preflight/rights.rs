@@ -8,6 +8,7 @@ use segcdc_plan::TablePlan;
 use segcdc_tds::Datum;
 
 use super::Names;
+use crate::catalog;
 use crate::error::TargetError;
 use crate::quote;
 use crate::session::Target;
@@ -49,15 +50,20 @@ pub(super) async fn check_create_table(
     Ok(())
 }
 
-/// Checks the rights on a table that is there, however they were granted.
-pub(super) async fn check_table(
+/// Checks the rights on tables that are there, however they were granted.
+pub(super) async fn check_tables(
     target: &mut Target,
-    table: &TablePlan,
+    tables: &[&TablePlan],
     names: &Names,
     findings: &mut Vec<Finding>,
 ) -> Result<(), TargetError> {
-    let row = target.query(DURING, &sql::session::table_rights(&table.target)).await?;
-    findings.push(table_rights(&table.target, &flags(&row), names));
+    for tables in tables.chunks(catalog::AT_ONCE) {
+        let questions = tables.iter().map(|table| sql::session::table_rights(&table.target));
+        let rows = target.query_each(DURING, questions).await?;
+        let of_table =
+            |(table, rows): (&&TablePlan, &Vec<Vec<Datum>>)| table_rights(&table.target, &flags(rows), names);
+        findings.extend(tables.iter().zip(&rows).map(of_table));
+    }
     Ok(())
 }
 

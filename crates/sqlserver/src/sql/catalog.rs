@@ -1,4 +1,4 @@
-//! Questions to the target's catalog.
+//! Questions to the target's catalog. Those about several tables are one statement each.
 
 use segcdc_model::QualifiedName;
 
@@ -15,13 +15,14 @@ pub fn object(table: &QualifiedName) -> String {
     )
 }
 
-/// Columns of a table, in order.
-pub fn columns(object_id: i64) -> String {
+/// Columns of tables, in order; the first column says of which table.
+pub fn columns(object_ids: &[i64]) -> String {
     format!(
-        "SELECT c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], c.[collation_name], \
-         c.[is_identity], c.[is_computed], c.[default_object_id] FROM [sys].[columns] AS c \
+        "SELECT c.[object_id], c.[name], t.[name], c.[max_length], c.[precision], c.[scale], c.[is_nullable], \
+         c.[collation_name], c.[is_identity], c.[is_computed], c.[default_object_id] FROM [sys].[columns] AS c \
          JOIN [sys].[types] AS t ON t.[user_type_id] = c.[user_type_id] \
-         WHERE c.[object_id] = {object_id} ORDER BY c.[column_id]"
+         WHERE c.[object_id] IN ({}) ORDER BY c.[object_id], c.[column_id]",
+        list(object_ids)
     )
 }
 
@@ -30,10 +31,12 @@ pub fn any_row(table: &QualifiedName) -> String {
     format!("SELECT TOP (1) 1 FROM {}", quote::qualified(table))
 }
 
-/// Names of the enabled triggers on a table, and whether they act instead of the statement.
-pub fn triggers(object_id: i64) -> String {
+/// Tables, names of their enabled triggers, and whether they act instead of the statement.
+pub fn triggers(object_ids: &[i64]) -> String {
     format!(
-        "SELECT [name], [is_instead_of_trigger] FROM [sys].[triggers] WHERE [parent_id] = {object_id} AND [is_disabled] = 0"
+        "SELECT [parent_id], [name], [is_instead_of_trigger] FROM [sys].[triggers] \
+         WHERE [parent_id] IN ({}) AND [is_disabled] = 0",
+        list(object_ids)
     )
 }
 
@@ -42,24 +45,34 @@ pub fn schema(name: &str) -> String {
     format!("SELECT [schema_id] FROM [sys].[schemas] WHERE [name] = {}", quote::text(name))
 }
 
-/// Columns of the primary key, in key order, and the key's name.
-pub fn primary_key(object_id: i64) -> String {
+/// Tables, columns of their primary keys, in key order, and the key's name.
+pub fn primary_keys(object_ids: &[i64]) -> String {
     format!(
-        "SELECT c.[name], i.[name] FROM [sys].[indexes] AS i \
+        "SELECT i.[object_id], c.[name], i.[name] FROM [sys].[indexes] AS i \
          JOIN [sys].[index_columns] AS ic ON ic.[object_id] = i.[object_id] AND ic.[index_id] = i.[index_id] \
          JOIN [sys].[columns] AS c ON c.[object_id] = ic.[object_id] AND c.[column_id] = ic.[column_id] \
-         WHERE i.[object_id] = {object_id} AND i.[is_primary_key] = 1 ORDER BY ic.[key_ordinal]"
+         WHERE i.[object_id] IN ({}) AND i.[is_primary_key] = 1 ORDER BY i.[object_id], ic.[key_ordinal]",
+        list(object_ids)
     )
 }
 
-/// Names of foreign keys of other tables that refer to a table: they forbid TRUNCATE.
-pub fn referring_keys(object_id: i64) -> String {
-    format!("SELECT [name] FROM [sys].[foreign_keys] WHERE [referenced_object_id] = {object_id}")
-}
-
-/// Names of foreign keys of a table that are enforced.
-pub fn foreign_keys(object_id: i64) -> String {
+/// Tables, and names of foreign keys of other tables that refer to them: they forbid TRUNCATE.
+pub fn referring_keys(object_ids: &[i64]) -> String {
+    let ids = list(object_ids);
     format!(
-        "SELECT [name] FROM [sys].[foreign_keys] WHERE [parent_object_id] = {object_id} AND [is_disabled] = 0"
+        "SELECT [referenced_object_id], [name] FROM [sys].[foreign_keys] WHERE [referenced_object_id] IN ({ids})"
     )
+}
+
+/// Tables, and names of their foreign keys that are enforced.
+pub fn foreign_keys(object_ids: &[i64]) -> String {
+    format!(
+        "SELECT [parent_object_id], [name] FROM [sys].[foreign_keys] \
+         WHERE [parent_object_id] IN ({}) AND [is_disabled] = 0",
+        list(object_ids)
+    )
+}
+
+fn list(object_ids: &[i64]) -> String {
+    object_ids.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -465,13 +465,13 @@ fn questions_to_the_catalog() {
         sql::session::schema_rights("we]ird'"),
         sql::session::table_rights(&hostile.target),
         sql::catalog::object(&hostile.target),
-        sql::catalog::columns(5),
+        sql::catalog::columns(&[5]),
         sql::catalog::any_row(&hostile.target),
-        sql::catalog::triggers(5),
+        sql::catalog::triggers(&[5, 6]),
         sql::catalog::schema("we]ird'"),
-        sql::catalog::primary_key(5),
-        sql::catalog::foreign_keys(5),
-        sql::catalog::referring_keys(5),
+        sql::catalog::primary_keys(&[5, 6]),
+        sql::catalog::foreign_keys(&[5, 6]),
+        sql::catalog::referring_keys(&[5, 6]),
     ];
     insta::assert_snapshot!(paragraphs(&statements));
 }
