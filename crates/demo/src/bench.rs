@@ -83,6 +83,9 @@ pub(crate) struct BenchArguments {
     /// With --bench: rows of the largest single transaction
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) bench_largest: u64,
+    /// With --bench: minutes of the longest backlog, 1, 10 or 60
+    #[arg(long, default_value_t = 10)]
+    pub(crate) bench_minutes: u64,
 }
 
 /// What is measured.
@@ -100,6 +103,8 @@ pub(crate) enum Part {
     Widths,
     /// How cost grows with the size of a transaction
     Transactions,
+    /// How cost grows with what has gathered while nothing ran
+    Backlog,
     /// How cost grows with pipelines in one process
     Pipelines,
     /// How cost grows with the size of a batch

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use crate::large::LargeValue;
 
@@ -21,11 +22,14 @@ pub enum Field<'a> {
     Large(&'a LargeValue),
 }
 
-/// A row: a shared buffer and where each field lies in it.
+/// Fields of most rows: where those lie is collected without an allocation.
+const USUAL_FIELDS: usize = 24;
+
+/// A row: a shared buffer and where each field lies in it. A clone shares both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tuple {
     buffer: Bytes,
-    spans: Box<[Span]>,
+    spans: Arc<[Span]>,
     /// Fields outside of the buffer; `None` for nearly every row.
     large: Option<Arc<[LargeValue]>>,
 }
@@ -34,7 +38,7 @@ pub struct Tuple {
 #[derive(Debug)]
 pub struct TupleBuilder {
     buffer: Bytes,
-    spans: Vec<Span>,
+    spans: SmallVec<[Span; USUAL_FIELDS]>,
     large: Vec<LargeValue>,
 }
 
@@ -128,7 +132,7 @@ impl Tuple {
 impl TupleBuilder {
     /// Starts a row of about `fields` fields over `buffer`.
     pub fn new(buffer: Bytes, fields: usize) -> Self {
-        TupleBuilder { buffer, spans: Vec::with_capacity(fields), large: Vec::new() }
+        TupleBuilder { buffer, spans: SmallVec::with_capacity(fields), large: Vec::new() }
     }
 
     /// Adds a NULL.
@@ -162,7 +166,7 @@ impl TupleBuilder {
     /// The row.
     pub fn build(self) -> Tuple {
         let large = (!self.large.is_empty()).then(|| self.large.into());
-        Tuple { buffer: self.buffer, spans: self.spans.into_boxed_slice(), large }
+        Tuple { buffer: self.buffer, spans: Arc::from(self.spans.as_slice()), large }
     }
 
     // PostgreSQL's messages are below 1 GiB and so fit 32 bits; a clipped span can only come from a caller's bug

@@ -165,7 +165,7 @@ impl KeyedNet {
         let table = Arc::clone(&self.table);
         let other_columns: Vec<usize> =
             (0..table.columns.len()).filter(|column| !table.is_key(*column)).collect();
-        let mut groups: HashMap<Vec<usize>, usize, RandomState> = HashMap::default();
+        let mut groups = UpdateGroups::default();
         for entry in self.entries {
             let mut rows = entry.rows.into_iter();
             let row = rows.next();
@@ -184,7 +184,7 @@ impl KeyedNet {
                         continue;
                     }
                     match ledger.kept(&image, &other_columns, entry.lsn)? {
-                        Kept::Update => add_update(changes, &mut groups, &other_columns, image),
+                        Kept::Update => groups.add(changes, &other_columns, image),
                         Kept::Insert => changes.inserts.push(InsertRow::whole(image)),
                         Kept::Aside => {}
                     }
@@ -357,24 +357,30 @@ fn is_only_key(image: &RowImage, other_columns: &[usize]) -> bool {
     other_columns.iter().all(|column| image.field(*column) == Field::UnchangedToast)
 }
 
-/// Adds a row to the group of updates that set the same columns.
-fn add_update(
-    changes: &mut TableChanges,
-    groups: &mut HashMap<Vec<usize>, usize, RandomState>,
-    other_columns: &[usize],
-    image: RowImage,
-) {
-    let present: Vec<usize> = other_columns
-        .iter()
-        .copied()
-        .filter(|column| image.field(*column) != Field::UnchangedToast)
-        .collect();
-    if let Some(group) = groups.get(&present).and_then(|index| changes.updates.get_mut(*index)) {
-        group.rows.push(image);
-        return;
+/// Which group of updates sets which columns.
+#[derive(Default)]
+struct UpdateGroups {
+    by_columns: HashMap<Vec<usize>, usize, RandomState>,
+    /// The columns of the row at hand; kept, so that no row needs memory of its own for them.
+    present: Vec<usize>,
+}
+
+// === impl UpdateGroups ===
+
+impl UpdateGroups {
+    /// Adds a row to the group of updates that set the same columns.
+    fn add(&mut self, changes: &mut TableChanges, other_columns: &[usize], image: RowImage) {
+        let is_present = |column: &usize| image.field(*column) != Field::UnchangedToast;
+        self.present.clear();
+        self.present.extend(other_columns.iter().copied().filter(is_present));
+        let known = self.by_columns.get(self.present.as_slice());
+        if let Some(group) = known.and_then(|index| changes.updates.get_mut(*index)) {
+            group.rows.push(image);
+            return;
+        }
+        self.by_columns.insert(self.present.clone(), changes.updates.len());
+        changes.updates.push(UpdateGroup { present: self.present.clone(), rows: vec![image] });
     }
-    groups.insert(present.clone(), changes.updates.len());
-    changes.updates.push(UpdateGroup { present, rows: vec![image] });
 }
 
 /// A row to add, with what is to be taken from where it was at the start.

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use crate::bind::Binding;
 use crate::convert::{self, ValueError};
-use crate::fit::{Fitted, fit};
+use crate::fit::{Fitted, fit, is_plain};
 use crate::table_plan::ColumnPlan;
 
 /// A row, as tuples on top of each other: a field that a newer tuple does not carry (unchanged TOAST) shows through
@@ -69,6 +69,9 @@ impl RowImage {
     pub fn value(&self, column: usize) -> Result<Value<'_>, ValueError> {
         let plan = self.column(column).ok_or(ValueError::NotSent)?;
         let field = self.field(column);
+        if is_plain(plan) {
+            return convert::decode(&plan.pg_type, field);
+        }
         match fit(plan, field)?.value() {
             Some(value) => Ok(value),
             None => convert::decode(&plan.pg_type, field),

@@ -1,10 +1,12 @@
 //! How cost grows: with tables, with the width of rows, with the size of transactions and batches, with pipelines in one process.
 //!
-//! - [`tables`], [`widths`]: each `segcdc up` from nothing to nothing, by [`trip`]; [`transactions`]: under a running engine
+//! - [`tables`], [`widths`]: each `segcdc up` from nothing to nothing, by [`trip`]; [`transactions`]: under a running engine;
+//!   [`backlog`]: after hours without one
 //! - [`pipelines`]: `segcdc serve`, asked by [`http`]
 //! - [`batches`]: both ways of applying, in this process, near the server and behind a [`distance`]
 //! - [`markdown`], [`mod@chart`]: what is written
 
+mod backlog;
 mod batches;
 mod chart;
 mod distance;
@@ -22,6 +24,7 @@ use anyhow::Result;
 use segcdc_testkit::sandbox::{Sandbox, SandboxOptions};
 use segcdc_testkit::{PostgresCluster, PostgresOptions};
 
+use self::backlog::Backlog;
 use self::batches::Batches;
 use self::pipelines::Pipelines;
 use self::tables::Tables;
@@ -51,6 +54,7 @@ pub(super) struct Growth {
     tables: Option<Tables>,
     widths: Option<Widths>,
     transactions: Option<Transactions>,
+    backlog: Option<Backlog>,
     pipelines: Option<Pipelines>,
     batches: Option<Batches>,
 }
@@ -88,6 +92,9 @@ pub(super) async fn measure(
     if part.holds(Part::Transactions) {
         growth.transactions = Some(transactions::measure(&ground, rounds, amounts.bench_largest).await?);
     }
+    if part.holds(Part::Backlog) {
+        growth.backlog = Some(backlog::measure(&ground, amounts.bench_minutes).await?);
+    }
     if part.holds(Part::Pipelines) {
         growth.pipelines = Some(pipelines::measure(&ground).await?);
     }
@@ -106,6 +113,7 @@ impl Growth {
             self.tables.as_ref().map(Tables::section),
             self.widths.as_ref().map(|widths| widths.section(WIDTHS_PICTURE)),
             self.transactions.as_ref().map(Transactions::section),
+            self.backlog.as_ref().map(Backlog::section),
             self.pipelines.as_ref().map(Pipelines::section),
             self.batches.as_ref().map(|batches| batches.section(BATCHES_PICTURE)),
         ];
@@ -117,7 +125,7 @@ impl Growth {
         format!(
             "## How cost grows (`make bench`)
 
-What one more table, byte, row of a transaction or pipeline costs. Numbers are medians (least–greatest) of {rounds} rounds, or of one where there is one number only.
+What one more table, byte, row of a transaction, minute of standstill or pipeline costs. Numbers are medians (least–greatest) of {rounds} rounds, or of one where there is one number only.
 The target is the null sink of the section above, a COMMIT of {delay} ms included, unless it says otherwise; source, engine and target share this machine's {cores} cores.
 
 {parts}
