@@ -3,7 +3,7 @@
 use segcdc_model::fault::{Disposition, Fault};
 use segcdc_model::{Lsn, QualifiedName};
 use segcdc_plan::{TablePlan, rules};
-use segcdc_tds::{Error as TdsError, ServerErrors};
+use segcdc_tds::{Error as TdsError, ServerErrors, ServerMessage};
 
 pub use refused_value::RefusedValue;
 
@@ -220,9 +220,7 @@ impl TargetError {
     /// Wraps what the client says.
     pub fn from_tds(during: &'static str, source: TdsError) -> Self {
         match source {
-            TdsError::Login(errors) => {
-                TargetError::Login { number: errors.main().map_or(0, |error| error.number), source: errors }
-            }
+            TdsError::Login(errors) => Self::from_login(errors),
             TdsError::Server(errors) => Self::from_server(during, &errors),
             source => TargetError::Connection { during, source },
         }
@@ -291,6 +289,24 @@ impl TargetError {
             reason: refused.to_string(),
             place: place.to_owned(),
             oid: table.source.oid,
+        }
+    }
+
+    /// A login that failed: for want of the server's resources, which passes, or for who asked.
+    fn from_login(errors: ServerErrors) -> Self {
+        // A database that cannot be opened (4060) may be one that is being moved, but more often is a wrong name.
+        let passes =
+            |error: &&ServerMessage| error.number != 4060 && Meaning::of(error.number) == Meaning::Passing;
+        match errors.errors.iter().find(passes) {
+            // No words of a login hold a row's value.
+            Some(error) => TargetError::Server {
+                during: "logging in".to_owned(),
+                number: error.number,
+                detail: format!(": {}", error.message),
+            },
+            None => {
+                TargetError::Login { number: errors.main().map_or(0, |error| error.number), source: errors }
+            }
         }
     }
 
@@ -402,10 +418,13 @@ impl Fault for TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use segcdc_tds::ServerMessage;
 
     fn server(number: i32, message: &str) -> TdsError {
-        let error = ServerMessage {
+        TdsError::Server(ServerErrors { errors: vec![said(number, message)] })
+    }
+
+    fn said(number: i32, message: &str) -> ServerMessage {
+        ServerMessage {
             number,
             state: 1,
             class: 16,
@@ -413,8 +432,32 @@ mod tests {
             server: String::new(),
             procedure: String::new(),
             line: 1,
+        }
+    }
+
+    #[test]
+    fn a_server_that_is_full_does_not_make_a_password_wrong() {
+        let login = |numbers: &[i32]| {
+            let errors = numbers.iter().map(|number| said(*number, "as it is")).collect();
+            TargetError::from_tds("connecting", TdsError::Login(ServerErrors { errors }))
         };
-        TdsError::Server(ServerErrors { errors: vec![error] })
+        for number in [17803, 17809, 18401, 40613, 49918] {
+            let error = login(&[number]);
+            assert_eq!((error.code(), error.disposition()), ("TARGET_ERROR", Disposition::Retry), "{number}");
+            assert!(!error.hint().contains("password"), "{}", error.hint());
+            assert_eq!(
+                error.to_string(),
+                format!("the target reported error {number} during logging in: as it is")
+            );
+        }
+        for numbers in [&[18456][..], &[4060, 18456], &[18452], &[]] {
+            let error = login(numbers);
+            assert_eq!(
+                (error.code(), error.disposition()),
+                ("AUTH_FAILED", Disposition::Halt),
+                "{numbers:?}"
+            );
+        }
     }
 
     #[test]
