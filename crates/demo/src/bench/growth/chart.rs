@@ -70,6 +70,23 @@ impl Chart {
             (left.min(*x), right.max(*x), low.min(*y), high.max(*y))
         })
     }
+
+    /// The corner at the left where no curve begins: most curves rise, or fall, all the way.
+    fn free_corner(&self) -> SeriesLabelPosition {
+        let first = |curve: &Curve| curve.points.first().map(|point| point.1);
+        let last = |curve: &Curve| curve.points.last().map(|point| point.1);
+        let falls = |curve: &&Curve| first(curve) > last(curve);
+        if self.curves.iter().filter(falls).count() * 2 > self.curves.len() {
+            SeriesLabelPosition::LowerLeft
+        } else {
+            SeriesLabelPosition::UpperLeft
+        }
+    }
+}
+
+/// A number beside an axis.
+fn tick(value: f64) -> String {
+    if value.fract() == 0.0 && value < 100.0 { format!("{value:.0}") } else { number(value) }
 }
 
 fn draw_chart<B, Y>(area: &DrawingArea<B, Shift>, chart: &Chart, y: Y) -> Result<()>
@@ -83,6 +100,7 @@ where
     let mut context = ChartBuilder::on(area)
         .caption(&chart.title, (FONT, 15))
         .margin(6)
+        .margin_right(30)
         .x_label_area_size(34)
         .y_label_area_size(80)
         .build_cartesian_2d((left / 1.1..right * 1.1).log_scale(), y)?;
@@ -91,8 +109,8 @@ where
         .light_line_style(WHITE)
         .x_desc(chart.x)
         .y_desc(chart.y)
-        .x_label_formatter(&|value| number(*value))
-        .y_label_formatter(&|value| number(*value))
+        .x_label_formatter(&|value| tick(*value))
+        .y_label_formatter(&|value| tick(*value))
         .label_style((FONT, 12))
         .draw()?;
     for (curve, ink) in chart.curves.iter().zip(INKS.iter().cycle()) {
@@ -102,10 +120,9 @@ where
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], ink.stroke_width(2)));
         context.draw_series(curve.points.iter().map(|point| Circle::new(*point, 3, ink.filled())))?;
     }
-    let position = SeriesLabelPosition::UpperLeft;
     context
         .configure_series_labels()
-        .position(position)
+        .position(chart.free_corner())
         .background_style(WHITE.mix(0.8))
         .label_font((FONT, 12))
         .draw()?;
@@ -115,6 +132,20 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_stand_where_no_curve_begins() {
+        let chart = |first: f64, last: f64| Chart {
+            title: String::new(),
+            x: "",
+            y: "",
+            is_y_log: false,
+            curves: vec![Curve { name: String::new(), points: vec![(1.0, first), (2.0, last)] }],
+        };
+        assert!(matches!(chart(1.0, 2.0).free_corner(), SeriesLabelPosition::UpperLeft));
+        assert!(matches!(chart(2.0, 1.0).free_corner(), SeriesLabelPosition::LowerLeft));
+        assert_eq!([tick(1.0), tick(10.0), tick(0.5), tick(100_000.0)], ["1", "10", "0.50", "100,000"]);
+    }
 
     #[test]
     fn charts_are_drawn_below_each_other_with_their_curves() {
