@@ -18,7 +18,7 @@
 //! - [`wish`]: what a person asks of single tables meanwhile
 //! - `examine`: what a description of a table in the stream means
 //! - `known`: what tables were when they were copied, and are at the checkpoint
-//! - `rules_in_force`: what the user says of tables and columns, now and before
+//! - `rules_in_force`: what the user says of tables and columns, now and before; `stored`: the same, for whoever writes it down
 //! - `ports`: what the apply loop does to the outside
 //! - `claim`, `quarantine`, `retry`: when it is still ours, what is set aside, what is waited out
 //! - `wal`, `slot_view`, `slot_watch`: the WAL that the source keeps meanwhile, and when that is too much
@@ -68,6 +68,7 @@ mod slot_view;
 mod slot_watch;
 mod source_clock;
 mod startup;
+mod stored;
 mod table_sync;
 mod throttle;
 mod wal;
@@ -93,6 +94,7 @@ pub use status::{
     Health, LargeReport, PipelineStateWord, PolicyUseReport, SchemaChangeReport, SlotReport, StatusReport,
     TableReport, slot, status,
 };
+pub use stored::{StoredSettings, stored_settings};
 pub use throttle::Throttle;
 pub use verify::replay::{ReplayReport, ReplayedTable, replay};
 pub use verify::{

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::logs::LogFormat;
+use crate::pipeline_file::Given;
 use crate::text;
 use segcdc_engine_native::Throttle;
 
@@ -23,7 +24,7 @@ pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 pub(crate) use crate::arguments::table::{
     ByChoice, RemoveArguments, ResyncArguments, TableArguments, TableCommand,
 };
-pub(crate) use crate::arguments::up::{LargeTransactionsChoice, RecoverChoice, UpArguments};
+pub(crate) use crate::arguments::up::{ApplyArguments, LargeTransactionsChoice, RecoverChoice, UpArguments};
 pub(crate) use crate::arguments::verify::VerifyArguments;
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
 
@@ -141,6 +142,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  segcdc plan --tables 'public.*'\n  segcdc plan -o json\n  segcdc plan --post-load > post-load.sql"
     )]
     Plan(PlanArguments),
+    /// Print a pipeline file that says what the options, variables and the pipeline's state say; changes nothing
+    #[command(after_help = examples::EXPORT)]
+    Export(ExportArguments),
     /// Check both servers for everything that `up` needs, with the SQL that mends what is missing; changes nothing
     #[command(
         after_help = "Examples:\n  segcdc doctor\n  segcdc doctor -v --tables 'sales.*'\n  segcdc doctor --scan-keys"
@@ -300,6 +304,20 @@ pub(crate) struct PlanArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub(crate) post_load: bool,
+}
+
+/// `segcdc export`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ExportArguments {
+    /// The pipeline.
+    #[command(flatten)]
+    pub(crate) setup: SetupArguments,
+    /// How changes are applied.
+    #[command(flatten)]
+    pub(crate) apply: ApplyArguments,
+    /// What is given of all this, by the keys of a pipeline file.
+    #[arg(skip)]
+    pub(crate) given: Vec<Given>,
 }
 
 /// `segcdc doctor`

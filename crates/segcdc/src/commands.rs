@@ -17,6 +17,7 @@ mod connect;
 mod deadletter;
 mod doctor;
 mod down;
+mod export;
 mod migrate;
 mod plan;
 mod reset;
@@ -54,6 +55,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Slot(arguments) => slot::run(arguments, console).await,
         Command::Plan(arguments) => plan::run(arguments, console).await,
+        Command::Export(arguments) => export::run(arguments, console).await,
         Command::Doctor(arguments) => Box::pin(doctor::run(arguments, console)).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
         Command::Table { command } => table::run(command, console).await,

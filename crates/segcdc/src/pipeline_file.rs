@@ -24,5 +24,7 @@ mod rule_form;
 mod schema;
 mod secrets;
 mod settings;
+mod write;
 
 pub(crate) use matches::{Understood, Unread, understand};
+pub(crate) use write::{Given, Written, write};

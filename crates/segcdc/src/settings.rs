@@ -119,7 +119,8 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
     Ok(Rules::parse(&texts)?)
 }
 
-fn split_patterns(text: &str) -> Vec<String> {
+/// The patterns or rules of a text: commas separate them outside of quotes and brackets.
+pub(crate) fn split_patterns(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     let mut depth = 0_usize;

@@ -22,6 +22,15 @@ Exit codes:
   2  wrong usage or URL, servers not fit     130  stopped by ctrl-C
   3  source or target unreachable            143  stopped by SIGTERM";
 
+/// What `segcdc export --help` ends with.
+pub(super) const EXPORT: &str = "\
+Examples:
+  segcdc export > pipeline.yaml
+  segcdc plan -f pipeline.yaml      nothing changes
+
+Rules and tables that are not given are those that the target's state holds. Settings that count for one run only, such
+as --readers, are kept nowhere: they are in the file if they are given. Passwords never are: variables stand for them.";
+
 /// What `segcdc up --help` ends with.
 pub(super) const UP: &str = "\
 Examples:

@@ -17,6 +17,20 @@ pub(crate) struct UpArguments {
         value_parser = BoolishValueParser::new()
     )]
     pub(crate) until_caught_up: bool,
+    /// How changes are applied.
+    #[command(flatten)]
+    pub(crate) apply: ApplyArguments,
+    /// Do not ask before anything is created; needed without a terminal
+    #[arg(
+        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
+        value_parser = BoolishValueParser::new()
+    )]
+    pub(crate) yes: bool,
+}
+
+/// How changes are applied, and what happens when they are not to be had.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ApplyArguments {
     /// How a source transaction that is too large for memory becomes visible in the target
     #[arg(
         long,
@@ -37,12 +51,6 @@ pub(crate) struct UpArguments {
         hide_env_values = true
     )]
     pub(crate) recover: RecoverChoice,
-    /// Do not ask before anything is created; needed without a terminal
-    #[arg(
-        long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,
-        value_parser = BoolishValueParser::new()
-    )]
-    pub(crate) yes: bool,
 }
 
 /// What to do when changes that the target needs are gone.

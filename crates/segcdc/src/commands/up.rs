@@ -53,7 +53,7 @@ pub(crate) async fn run(
     console.confirmable(arguments.yes, "up")?;
     let (_, mut config) = commands::setup(&arguments.setup, console)?;
     if arguments.setup.engine.engine == Engine::KafkaConnect {
-        if arguments.large_transactions == LargeTransactionsChoice::Chunked {
+        if arguments.apply.large_transactions == LargeTransactionsChoice::Chunked {
             let message =
                 "--large-transactions is the native engine's; connectors apply every change by itself";
             return Err(CliError::usage(
@@ -66,11 +66,11 @@ pub(crate) async fn run(
         return connect::up(&arguments, &config, &rest, console, &signals).await;
     }
     config.until_caught_up = arguments.until_caught_up;
-    config.large_transactions = match arguments.large_transactions {
+    config.large_transactions = match arguments.apply.large_transactions {
         LargeTransactionsChoice::Atomic => LargeTransactions::Atomic,
         LargeTransactionsChoice::Chunked => LargeTransactions::Chunked,
     };
-    config.recover = match arguments.recover {
+    config.recover = match arguments.apply.recover {
         RecoverChoice::Stop => Recover::Stop,
         RecoverChoice::Copy => Recover::Copy,
         RecoverChoice::Repair => Recover::Repair,

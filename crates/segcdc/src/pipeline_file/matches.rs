@@ -11,9 +11,10 @@ use segcdc_engine_kafka_connect::overrides;
 
 use super::error::{FileError, one_error};
 use super::read::{Assignment, Read, folder, read};
-use super::settings::{Form, of_path};
+use super::settings::{Form, SETTINGS, Setting, of_path};
+use super::write::Given;
 use super::{document, load};
-use crate::arguments::{Arguments, Global, RuleArguments};
+use crate::arguments::{Arguments, Command as Wanted, Global, RuleArguments};
 use crate::error::CliError;
 use crate::settings;
 
@@ -49,16 +50,40 @@ pub(crate) fn understand(
     let arguments = Arguments::from_arg_matches(&matches).map_err(Unread::CommandLine)?;
     let (names, leaf) = leaf(&matches);
     let Ok(Some(file)) = leaf.try_get_one::<PathBuf>("file") else {
-        return Ok(Understood { arguments, notes: Vec::new() });
+        return Ok(Understood { arguments: with_given(arguments, leaf, &[]), notes: Vec::new() });
     };
     let wrong = |error: CliError| Unread::File(Box::new(error), Box::new(arguments.global.clone()));
     let assignments = assignments(file, input, variable, &command).map_err(wrong)?;
     let notes =
         assignments.iter().filter_map(|assignment| note(assignment, leaf, &command, &names)).collect();
     let with_file = with_defaults(command, &names, &assignments);
-    let matches = with_file.try_get_matches_from(words).map_err(Unread::CommandLine)?;
-    let arguments = Arguments::from_arg_matches(&matches).map_err(Unread::CommandLine)?;
-    Ok(Understood { arguments, notes })
+    let read = with_file.try_get_matches_from(words).map_err(Unread::CommandLine)?;
+    let arguments = Arguments::from_arg_matches(&read).map_err(Unread::CommandLine)?;
+    Ok(Understood { arguments: with_given(arguments, leaf, &assignments), notes })
+}
+
+/// Tells the command that writes files what is given; others need not know by whom.
+fn with_given(mut arguments: Arguments, leaf: &ArgMatches, assignments: &[Assignment]) -> Arguments {
+    if let Wanted::Export(export) = &mut arguments.command {
+        export.given = SETTINGS.iter().filter_map(|setting| given(setting, leaf, assignments)).collect();
+    }
+    arguments
+}
+
+/// What a flag or a variable says of a setting, or else the file.
+fn given(setting: &Setting, leaf: &ArgMatches, assignments: &[Assignment]) -> Option<Given> {
+    let is_given = matches!(
+        leaf.value_source(setting.argument),
+        Some(ValueSource::CommandLine | ValueSource::EnvVariable)
+    );
+    let values = if is_given {
+        let raw = leaf.try_get_raw(setting.argument).ok()??;
+        raw.map(|value| value.to_string_lossy().into_owned()).collect()
+    } else {
+        let of_file = assignments.iter().find(|assignment| assignment.path == setting.path)?;
+        of_file.values.iter().map(|said| said.text.clone()).collect()
+    };
+    Some(Given { path: setting.path, values })
 }
 
 /// What a file says.

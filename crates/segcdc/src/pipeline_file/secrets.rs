@@ -21,6 +21,20 @@ pub(super) fn with_password(url: &str, password: &str) -> Option<String> {
     Some(format!("{scheme}://{user}:{}{rest}", encoded(password)))
 }
 
+/// A URL without the password of its user, and whether there was one.
+pub(super) fn without_password(url: &str) -> (String, bool) {
+    // Without a user there is nothing that a password could be added to again.
+    let with = user_info(url).and_then(|info| Some((info, info.split_once(':')?.0)));
+    let with = with.filter(|(_, user)| !user.is_empty());
+    match with.zip(url.split_once("://")) {
+        Some(((info, user), (scheme, rest))) => {
+            let behind = rest.strip_prefix(info).unwrap_or_default();
+            (format!("{scheme}://{user}{behind}"), true)
+        }
+        None => (url.to_owned(), false),
+    }
+}
+
 /// What stands in front of the `@` of a URL.
 fn user_info(url: &str) -> Option<&str> {
     let (_, rest) = url.split_once("://")?;

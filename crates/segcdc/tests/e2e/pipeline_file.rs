@@ -75,5 +75,19 @@ async fn a_pipeline_lives_by_its_file() -> Result<()> {
     let renamed = format!("SELECT COUNT(*) FROM {} WHERE [Remark] = N'b'", stage.target_table("orders"));
     ensure!(stage.target_number(&renamed).await? == 1);
     ensure!(stage.target_count("items").await? == 1);
+
+    // Written by the pipeline itself, from its name and its servers alone.
+    fs::write(&path, HEAD)?;
+    let exported = stage.product.succeed(&["export", "-f", &file]).await?;
+    let behind = target.split_once("://sa:").context("a password")?.1;
+    let password = behind.split_once('@').context("a server")?.0;
+    ensure!(!exported.stdout.contains(password) && exported.stderr.contains("TARGET_PASSWORD"), "{exported}");
+    let rules = "rename:\n  public.orders.note: Remark\n";
+    ensure!(exported.stdout.contains(rules) && exported.stdout.contains("- public.items\n"), "{exported}");
+    fs::write(&path, &exported.stdout)?;
+    stage.product.set("TARGET_PASSWORD", password);
+    let (effects, plan) = planned(&mut stage, &file).await?;
+    ensure!(effects.is_null(), "the file says what the pipeline is: {plan}");
+    stage.product.succeed(&["up", "-f", &file, "--yes", "--until-caught-up"]).await?;
     Ok(())
 }
