@@ -81,7 +81,7 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind {
         setting: "columns.include",
         texts: |t| &t.columns,
@@ -102,6 +102,11 @@ const KINDS: [Kind; 9] = [
         take: |to, from| to.append_only.clone_from(&from.append_only),
     },
     Kind { setting: "on_value", texts: |t| &t.values, take: |to, from| to.values.clone_from(&from.values) },
+    Kind {
+        setting: "dead_letter_limit",
+        texts: |t| &t.letter_limits,
+        take: |to, from| to.letter_limits.clone_from(&from.letter_limits),
+    },
     Kind {
         setting: "on_schema_change",
         texts: |t| &t.changes,

@@ -182,11 +182,11 @@ impl<'a> Ledger<'a> {
     /// [`PlanError::DeadLetterLimit`].
     pub(crate) fn finish(mut self, changes: &TableChanges) -> Result<Notes, PlanError> {
         let open = (self.open.len() + self.opened).saturating_sub(self.closed);
-        if self.opened > 0 && open > letters::MAX_OPEN {
+        if self.opened > 0 && open > self.table.letter_limit {
             return Err(PlanError::DeadLetterLimit {
                 oid: self.table.source.oid,
                 table: self.table.source.name.clone(),
-                limit: letters::MAX_OPEN,
+                limit: self.table.letter_limit,
             });
         }
         let mut counts = std::mem::take(&mut self.aside_uses);

@@ -35,9 +35,6 @@ mod content;
 /// the memory of a batch.
 const MAX_PAYLOAD: usize = 32 * 1024;
 
-/// Open letters that a table may have: beyond it something else is wrong than a row here and there, and the table halts.
-pub const MAX_OPEN: u64 = 1000;
-
 /// Digest of a letter's key: SHA-256 of what tells the key from any other of its table, however long it is.
 pub type KeyDigest = [u8; 32];
 

@@ -11,6 +11,7 @@
 //! --append-only public.log                  --append-only public.log=ignore
 //! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
 //! --where     "public.orders: region = 'EU'"
+//! --dead-letter-limit 50                    --dead-letter-limit 'public.orders=0'
 //! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
 //! ```
 //!
@@ -22,6 +23,7 @@
 mod append_only;
 mod change_policy;
 mod flag;
+mod letter_limit;
 mod read;
 mod row_filter;
 mod selector;
@@ -34,7 +36,8 @@ use crate::target_type::TargetType;
 
 pub use append_only::OnChange;
 pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
-pub use flag::{append_only_ignoring, of_column, on_schema_change, rename_column, rename_table};
+pub use flag::{append_only_ignoring, of_column, of_table, on_schema_change, rename_column, rename_table};
+pub use letter_limit::{MOST_LETTER_LIMIT, USUAL_LETTER_LIMIT};
 pub use row_filter::RowFilter;
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
@@ -60,6 +63,8 @@ pub struct Rules {
     pub exclude_columns: Vec<Rule<LeaveOut>>,
     /// The rows of tables that are replicated, and no others.
     pub filters: Vec<Rule<RowFilter>>,
+    /// How many rows of a table may be set aside.
+    pub letter_limits: Vec<Rule<u64>>,
 }
 
 /// One rule.
@@ -126,6 +131,9 @@ pub struct RuleTexts {
     /// Of [`Rules::filters`].
     #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+    /// Of [`Rules::letter_limits`].
+    #[serde(default, rename = "dead_letter_limit", skip_serializing_if = "Vec::is_empty")]
+    pub letter_limits: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -164,6 +172,7 @@ impl Rules {
             columns: all(&texts.columns, read::columns_rule)?,
             exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
             filters: all(&texts.filters, read::filter_rule)?,
+            letter_limits: all(&texts.letter_limits, read::limit_rule)?,
         })
     }
 
@@ -182,6 +191,7 @@ impl Rules {
             columns: all(&self.columns),
             exclude_columns: all(&self.exclude_columns),
             filters: all(&self.filters),
+            letter_limits: all(&self.letter_limits),
         }
     }
 
@@ -206,6 +216,7 @@ impl Rules {
             columns: either(&self.columns, &stored.columns),
             exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
             filters: either(&self.filters, &stored.filters),
+            letter_limits: either(&self.letter_limits, &stored.letter_limits),
         }
     }
 
@@ -262,6 +273,12 @@ impl Rules {
         most_specific(&self.filters, |selector| selector.matches_table(table)).map(|rule| &rule.says)
     }
 
+    /// How many rows of a table may be set aside; [`USUAL_LETTER_LIMIT`] where nothing is said.
+    pub fn letter_limit(&self, table: &QualifiedName) -> u64 {
+        let rule = most_specific(&self.letter_limits, |selector| selector.matches_table(table));
+        rule.map_or(USUAL_LETTER_LIMIT, |rule| rule.says)
+    }
+
     /// The option that leaves a column out; `None` for one that is replicated.
     pub fn leaves_out(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&'static str> {
         if self.columns(table).is_some_and(|columns| !columns.contains(&column.name)) {
@@ -296,6 +313,7 @@ impl Rules {
             .chain(all("--columns", &self.columns))
             .chain(all("--exclude-columns", &self.exclude_columns))
             .chain(all("--where", &self.filters))
+            .chain(all("--dead-letter-limit", &self.letter_limits))
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -323,7 +341,8 @@ impl Fault for RuleError {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
          --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
-         --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\""
+         --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\", \
+         --dead-letter-limit 'public.orders=50'"
             .to_owned()
     }
 }

@@ -47,6 +47,8 @@ pub struct TablePlan {
     pub key: TableKey,
     /// SQL condition of the source that rows have to meet; `None` for all rows.
     pub filter: Option<String>,
+    /// How many rows may be set aside.
+    pub letter_limit: u64,
 }
 
 /// One column of a [`TablePlan`].
@@ -255,7 +257,8 @@ pub fn table_plan_without(
     let key = identity.in_plan(&columns);
     key::fit_width(source, &mut columns, key.columns())?;
     let filter = naming.rules.filter(&source.name).map(|filter| filter.sql().to_owned());
-    Ok(TablePlan { source: source.clone(), target, columns, key, filter })
+    let letter_limit = naming.rules.letter_limit(&source.name);
+    Ok(TablePlan { source: source.clone(), target, columns, key, filter, letter_limit })
 }
 
 /// What becomes of a column's values that the target cannot hold.

@@ -66,6 +66,7 @@ struct RulesView {
     exclude_columns: Vec<String>,
     #[serde(rename = "where")]
     filters: Vec<String>,
+    dead_letter_limit: Vec<String>,
 }
 
 /// One table of a plan.
@@ -284,6 +285,7 @@ impl RulesView {
             columns,
             exclude_columns,
             filters,
+            letter_limits,
         } = rules.texts();
         RulesView {
             on_value: values,
@@ -295,6 +297,7 @@ impl RulesView {
             columns,
             exclude_columns,
             filters,
+            dead_letter_limit: letter_limits,
         }
     }
 
@@ -313,6 +316,7 @@ impl RulesView {
             of("--columns", &self.columns),
             of("--exclude-columns", &self.exclude_columns),
             of("--where", &self.filters),
+            of("--dead-letter-limit", &self.dead_letter_limit),
         ]
         .concat()
     }

@@ -115,6 +115,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         exclude_columns: split(&arguments.exclude_columns),
         // A condition may have commas of its own.
         filters: arguments.filters.clone(),
+        letter_limits: split(&arguments.dead_letter_limit),
     };
     Ok(Rules::parse(&texts)?)
 }

@@ -52,6 +52,11 @@ async fn what_is_asked_of_a_pipeline_is_stored_and_shown() {
     assert_eq!(stale.problem(), (412, "VERSION_CONFLICT".to_owned()), "commands are changes too");
     let changed = server.send(&ada.with("if-match", "*"), "PATCH", &path, Some(json!({"readers": 8}))).await;
     assert_eq!((changed.status.as_u16(), &changed.json()["readers"]), (200, &json!(8)), "{}", changed.text);
+    let limits = json!(["50", "public.t=0"]);
+    let change = json!({"dead_letter_limit": limits});
+    let changed = server.send(&ada.with("if-match", "*"), "PATCH", &path, Some(change)).await;
+    let changed = changed.json();
+    assert_eq!((&changed["dead_letter_limit"], &changed["readers"]), (&limits, &json!(8)), "{changed:#}");
     let used = server.send(&ada, "DELETE", &format!("/api/v1/connections/{from}"), None).await;
     assert_eq!(used.problem(), (409, "CONNECTION_IN_USE".to_owned()));
 

@@ -136,16 +136,18 @@ fn hint(plan: &TablePlan, column: &ColumnPlan, numbers: &NumericProfile) -> Stri
     let rule = rules::of_column("--on-value", &plan.source.name, &column.source_name, "text");
     let halts = match column.policy {
         ValuePolicy::Halt | ValuePolicy::Text => {
-            "nothing is rounded: such a value halts the table when it is copied"
+            "nothing is rounded: such a value halts the table when it is copied".to_owned()
         }
-        ValuePolicy::Null => "by its policy such a value becomes NULL, counted",
+        ValuePolicy::Null => "by its policy such a value becomes NULL, counted".to_owned(),
         ValuePolicy::Clamp => {
             "by its policy a number that is too large becomes the largest one, counted; NaN, and more digits behind the \
              point, halt the table"
+                .to_owned()
         }
-        ValuePolicy::SetAside => {
-            "by its policy the row of such a value is set aside, and at most 1000 of them are"
-        }
+        ValuePolicy::SetAside => format!(
+            "by its policy the row of such a value is set aside, and at most {} of them are",
+            plan.letter_limit
+        ),
     };
     let text = format!("{rule} carries the column as text");
     if numbers.specials == 0 && numbers.whole_digits + numbers.fraction_digits <= MAX_DIGITS {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segcdc_model::Checkpoint;
-use segcdc_plan::{PlanError, TablePlan, letters};
+use segcdc_plan::{PlanError, TablePlan};
 use segcdc_postgres::snapshot::{Reader, copy};
 use segcdc_postgres::{CopyRange, CopyRequest, RowStream, session};
 use segcdc_sqlserver::{LoadNotes, LoadProgress, Loader, TableProgress, Target, WritePath};
@@ -204,11 +204,11 @@ async fn pump(
         for row in &batch {
             loader.push(row).await?;
         }
-        if assignment.progress.set_aside() > letters::MAX_OPEN {
+        if assignment.progress.set_aside() > plan.letter_limit {
             return Err(PlanError::DeadLetterLimit {
                 oid: plan.source.oid,
                 table: plan.source.name.clone(),
-                limit: letters::MAX_OPEN,
+                limit: plan.letter_limit,
             }
             .into());
         }

@@ -4,7 +4,8 @@ use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use super::PlanError;
 use crate::rules::{
-    ChangePolicy, append_only_ignoring, of_column, on_schema_change, rename_column, rename_table,
+    ChangePolicy, MOST_LETTER_LIMIT, append_only_ignoring, of_column, of_table, on_schema_change,
+    rename_column, rename_table,
 };
 use crate::target_name;
 
@@ -169,9 +170,13 @@ impl Fault for PlanError {
                 "set REPLICA IDENTITY FULL, with which PostgreSQL sends long values that an UPDATE did not touch; then copy the table \
                  again with segcdc table resync"
             }
-            PlanError::DeadLetterLimit { .. } => {
-                "look at what segcdc deadletter lists; correct the rows at the source, or give the column another \
-                 policy (text holds everything), then copy the table again"
+            PlanError::DeadLetterLimit { table, limit, .. } => {
+                let more = limit.saturating_mul(10).clamp(1, MOST_LETTER_LIMIT).to_string();
+                let rule = of_table("--dead-letter-limit", table, &more);
+                return format!(
+                    "look at what segcdc deadletter lists; correct the rows at the source, give the column another policy \
+                     (text holds everything), or let more rows be set aside, {rule}; then copy the table again"
+                );
             }
             PlanError::Contradiction { .. } => {
                 "copy the table again, and report this: it is a fault of the product or of the stream"

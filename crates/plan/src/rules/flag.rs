@@ -24,9 +24,14 @@ pub fn of_column(option: &str, table: &QualifiedName, column: &str, says: &str) 
     flag(option, &[&table.schema, &table.name, column], says)
 }
 
+/// A rule about one table, `--dead-letter-limit 'public.t=50'`.
+pub fn of_table(option: &str, table: &QualifiedName, says: &str) -> String {
+    flag(option, &[&table.schema, &table.name], says)
+}
+
 /// `--append-only 'public.t=ignore'`.
 pub fn append_only_ignoring(table: &QualifiedName) -> String {
-    flag("--append-only", &[&table.schema, &table.name], OnChange::Ignore.word())
+    of_table("--append-only", table, OnChange::Ignore.word())
 }
 
 /// `--on-schema-change 'public.t:drop-column=apply'`.

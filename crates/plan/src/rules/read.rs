@@ -4,8 +4,8 @@ use segcdc_model::NamePattern;
 use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
-    ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, NewName, OnChange, RowFilter, Rule, RuleError,
-    Selector, ValuePolicy,
+    ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, NewName, OnChange,
+    RowFilter, Rule, RuleError, Selector, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -102,6 +102,17 @@ pub(super) fn exclude_rule(text: &str) -> Result<Rule<LeaveOut>, RuleError> {
     Ok(Rule { selector, says: LeaveOut, text: text.to_owned() })
 }
 
+/// `N` or `TABLE=N`.
+pub(super) fn limit_rule(text: &str) -> Result<Rule<u64>, RuleError> {
+    let bad = |reason| rule_error("--dead-letter-limit", text, reason);
+    let (selector, says) = for_tables(text).map_err(bad)?;
+    let digits = !says.is_empty() && says.bytes().all(|byte| byte.is_ascii_digit());
+    let says = Some(says).filter(|_| digits).and_then(|says| says.parse().ok());
+    let says = says.filter(|limit| *limit <= MOST_LETTER_LIMIT);
+    let says = says.ok_or_else(|| bad("the limit is a whole number from 0 to 10000"))?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
 /// `TABLE:CONDITION`.
 pub(super) fn filter_rule(text: &str) -> Result<Rule<RowFilter>, RuleError> {
     let bad = |reason| rule_error("--where", text, reason);
@@ -139,6 +150,15 @@ pub(super) fn change_rule(text: &str) -> Result<Rule<ChangeRule>, RuleError> {
 /// What is wrong with a kind of change.
 const BAD_KIND: &str = "the kinds are add-column, drop-column, rename-column, change-type, rewrite-column, set-not-null, drop-not-null, \
      rename-table and set-schema";
+
+/// What is said of all tables, or behind an equals sign of those of a pattern.
+fn for_tables(text: &str) -> Result<(Selector, &str), &'static str> {
+    let Some((selector, says)) = split(text) else { return Ok((Selector::Everything, text.trim())) };
+    let selector = Selector::parse(selector).filter(Selector::is_table);
+    let selector =
+        selector.ok_or("in front of the equals sign stands schema.table; * and ? are wildcards")?;
+    Ok((selector, says))
+}
 
 /// One table without wildcards.
 fn one_table(text: &str) -> Option<Selector> {

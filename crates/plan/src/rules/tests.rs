@@ -109,6 +109,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
         columns: vec!["public.a=(id, \"b,c\")".to_owned()],
         exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
+        letter_limits: vec!["0".to_owned(), "public.\"d=e\" = 7".to_owned()],
         filters: vec!["public.a:x > 1".to_owned(), "public.\"b:c\" : \"d:e\" IN ('f', 'g:h')".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
@@ -117,6 +118,28 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
     assert_eq!(over.texts().values, ["halt"]);
     assert_eq!(over.types, stored.types);
     assert_eq!(Rules::parse(&over.texts()).unwrap(), over);
+}
+
+#[test]
+fn limits_of_letters_are_of_all_tables_or_of_some() {
+    let limits = |texts: &[&str]| {
+        let letter_limits = texts.iter().map(|text| (*text).to_owned()).collect();
+        Rules::parse(&RuleTexts { letter_limits, ..RuleTexts::default() })
+    };
+    let of = |texts: &[&str], table: &str| {
+        limits(texts).unwrap().letter_limit(&QualifiedName::new("public", table))
+    };
+    assert_eq!(of(&[], "a"), 1000);
+    assert_eq!((of(&["0"], "a"), of(&["0", "7"], "a")), (0, 7));
+    let some = ["5", "public.a=0", "public.*=9"];
+    assert_eq!((of(&some, "a"), of(&some, "b")), (0, 9));
+    assert_eq!(of(&["public.x=0", "10000"], "a"), 10_000);
+    for wrong in
+        ["", "-1", "+1", "1.5", "10001", "many", "public.a", "public.a=", "public.a.b=1", "integer=1", "=1"]
+    {
+        let error = limits(&[wrong]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--dead-letter-limit"), "{wrong}");
+    }
 }
 
 #[test]

@@ -254,6 +254,37 @@ fn too_many_letters_halt_the_table() {
 }
 
 #[test]
+fn the_limit_of_letters_is_the_users() {
+    let table = keyed(ReplicaIdentity::Default);
+    let stream = Stream::new(&table);
+    let inserts = |rows: usize| (0..rows).map(|id| stream.insert(&format!("{id}|NaN|~"))).collect::<Vec<_>>();
+    let with = |limit: u64| -> TableSet {
+        let mut entry = table.entry();
+        let plan = TablePlan { letter_limit: limit, ..(*entry.plan).clone() };
+        entry.plan = std::sync::Arc::new(plan);
+        [entry].into_iter().collect()
+    };
+    let code = |rows: usize, limit: u64| {
+        plan(&[transaction(10, inserts(rows))], &with(limit)).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(code(0, 0), Ok(()));
+    assert_eq!(code(1, 0), Err("DEAD_LETTER_LIMIT"));
+    assert_eq!((code(3, 3), code(4, 3)), (Ok(()), Err("DEAD_LETTER_LIMIT")));
+    assert_eq!(code(1001, 1001), Ok(()));
+    let error = plan(&[transaction(10, inserts(4))], &with(3)).unwrap_err();
+    assert!(error.hint().contains("--dead-letter-limit 'public.t1=30'"), "{}", error.hint());
+
+    // One that was open before stays when the limit has become lower, and may be renewed.
+    let mut set = with(1);
+    set.note_letters(&plan(&[transaction(10, inserts(1))], &set).unwrap().letters);
+    let mut entry = set.get(1).unwrap().clone();
+    entry.plan = std::sync::Arc::clone(&with(0).get(1).unwrap().plan);
+    set.insert(entry);
+    assert!(plan(&[transaction(20, vec![stream.update("0|NaN|x")])], &set).is_ok());
+    assert!(plan(&[transaction(20, vec![stream.insert("9|NaN|~")])], &set).is_err());
+}
+
+#[test]
 fn letters_outlive_the_policy_that_opened_them() {
     let table = keyed(ReplicaIdentity::Default);
     let stream = Stream::new(&table);

@@ -12,6 +12,11 @@ pub(crate) struct RuleArguments {
     /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
+    /// How many rows of a table may be set aside; with one more the table halts (DEAD_LETTER_LIMIT), because then something else is
+    /// wrong than a row here and there. 0 halts it at the first. N for all tables, 1000 where nothing is said, or schema.table=N; up
+    /// to 10000; may be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_DEAD_LETTER_LIMIT", hide_env_values = true)]
+    pub(crate) dead_letter_limit: Vec<String>,
     /// Type in the target of columns: see [`type_help`].
     #[arg(
         long = "type", value_name = "RULE", env = "SEGCDC_TYPE", hide_env_values = true, help = type_help(), long_help = None

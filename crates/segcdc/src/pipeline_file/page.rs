@@ -102,6 +102,7 @@ fn takes(setting: &Setting, words: &[(String, String)]) -> String {
         Form::List => "a list",
         Form::Rules(Rules::Equals) => "`WHAT: SAYS`",
         Form::Rules(Rules::EqualsOrAll) => "`WHAT: POLICY`; `default: POLICY` for all",
+        Form::Rules(Rules::CountOrAll) => "`TABLE: NUMBER`; `default: NUMBER` for all",
         Form::Rules(Rules::Condition) => "`TABLE: CONDITION`",
         Form::Rules(Rules::Columns) => "`TABLE: [COLUMN, COLUMN]`",
         Form::Rules(Rules::IndexOrColumns) => "`TABLE: INDEX` or `TABLE: [COLUMN, COLUMN]`",

@@ -14,10 +14,11 @@ pub(super) fn rules(
     let is_default = name == DEFAULT;
     let wrong = |reason: &'static str| vec![Err((reason, value.clone()))];
     match (form, &value.content) {
-        (Rules::EqualsOrAll, Content::Scalar(..)) if is_default => one(text(value)),
-        (Rules::Equals | Rules::EqualsOrAll, Content::Scalar(..)) => {
+        (Rules::EqualsOrAll | Rules::CountOrAll, Content::Scalar(..)) if is_default => one(text(value)),
+        (Rules::Equals | Rules::EqualsOrAll | Rules::CountOrAll, Content::Scalar(..)) => {
             one(text(value).map(|says| format!("{name}={says}")))
         }
+        (Rules::CountOrAll, _) => wrong("a number is expected behind each key"),
         (Rules::Equals | Rules::EqualsOrAll, _) => wrong("a text is expected behind each key"),
         (Rules::Condition, Content::Scalar(..)) => one(text(value).map(|says| format!("{name}: {says}"))),
         (Rules::Condition, _) => wrong("a condition in SQL is expected behind each table"),

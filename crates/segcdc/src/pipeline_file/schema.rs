@@ -88,10 +88,12 @@ fn of_form(setting: &Setting, argument: &Arg) -> Value {
         Form::List => json!({"type": ["array", "null"], "items": {"type": "string"}}),
         Form::Rules(rules) => {
             let policy = json!({"type": ["string", "null"]});
+            let count = json!({"anyOf": [{"type": "integer", "minimum": 0}, reference]});
             let columns = json!({"type": "array", "items": text, "minItems": 1});
             let value = match rules {
                 Rules::Equals | Rules::Condition => text,
                 Rules::EqualsOrAll => policy,
+                Rules::CountOrAll => count.clone(),
                 Rules::Columns => columns,
                 Rules::IndexOrColumns => json!({"anyOf": [text, columns]}),
                 Rules::Changes => {
@@ -99,10 +101,14 @@ fn of_form(setting: &Setting, argument: &Arg) -> Value {
                 }
             };
             let mut schema = json!({"type": ["object", "null"], "additionalProperties": value});
-            if matches!(rules, Rules::EqualsOrAll | Rules::Changes)
+            if matches!(rules, Rules::EqualsOrAll | Rules::CountOrAll | Rules::Changes)
                 && let Value::Object(keys) = &mut schema
             {
-                let everything = json!({"type": ["string", "null"], "description": "Everything of which nothing else is said"});
+                let description = "Everything of which nothing else is said";
+                let everything = match rules {
+                    Rules::CountOrAll => json!({"anyOf": count["anyOf"], "description": description}),
+                    _ => json!({"type": ["string", "null"], "description": description}),
+                };
                 keys.insert("properties".to_owned(), json!({DEFAULT: everything}));
             }
             schema

@@ -45,6 +45,8 @@ pub(super) enum Rules {
     Equals,
     /// The same, and `default: VALUE` is `VALUE`, for everything.
     EqualsOrAll,
+    /// The same with whole numbers from 0 on.
+    CountOrAll,
     /// `TABLE: CONDITION` is `TABLE: CONDITION`.
     Condition,
     /// `TABLE: [a, b]` is `TABLE=(a, b)`.
@@ -66,7 +68,7 @@ const fn setting(path: &'static str, argument: &'static str, form: Form, example
 }
 
 /// All keys, in the order of the reference page.
-pub(super) const SETTINGS: [Setting; 40] = [
+pub(super) const SETTINGS: [Setting; 41] = [
     setting("name", "name", Form::Text, "shop"),
     setting("engine", "engine", Form::Choice, "native"),
     setting("source.url", "source", Form::Url, "postgres://app@db1:5432/shop?sslmode=verify-full"),
@@ -104,6 +106,12 @@ pub(super) const SETTINGS: [Setting; 40] = [
         "on_value",
         Form::Rules(Rules::EqualsOrAll),
         "{default: halt, public.orders.total: set_aside, timestamptz: null}",
+    ),
+    setting(
+        "dead_letter_limit",
+        "dead_letter_limit",
+        Form::Rules(Rules::CountOrAll),
+        "{default: 1000, public.orders: 0}",
     ),
     setting(
         "on_schema_change",

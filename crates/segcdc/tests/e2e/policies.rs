@@ -338,6 +338,56 @@ async fn more_rows_than_may_be_set_aside_halt_their_table() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_letters_trips_the_limit_that_was_asked_for() -> Result<()> {
+    let mut stage = Stage::start("policies_burst").await?;
+    let create =
+        "CREATE TABLE strict (id int PRIMARY KEY, n numeric); CREATE TABLE price (LIKE strict INCLUDING ALL);
+        CREATE TABLE good (id int PRIMARY KEY); INSERT INTO price VALUES (1, 1), (2, 'NaN')";
+    stage.source.execute(DATABASE, create).await?;
+    stage.product.set("SEGCDC_ON_VALUE", "set_aside");
+    let up = ["up", "--yes", "--until-caught-up"];
+    stage.product.succeed(&[&up[..], &["--dead-letter-limit", "3,public.strict=0"]].concat()).await?;
+    ensure!(stage.quarantined().await?.is_empty(), "one row may be set aside");
+    let burst = "INSERT INTO price SELECT i, CASE i WHEN 3 THEN 3 ELSE 'NaN'::numeric END FROM generate_series(3, 5) i";
+    stage.source.execute(DATABASE, burst).await?;
+    // Without it, the limit of before counts.
+    stage.product.succeed(&up).await?;
+    ensure!(stage.quarantined().await?.is_empty(), "three rows may be set aside");
+    let burst = "INSERT INTO price VALUES (6, 6), (7, 'NaN'), (8, 8); INSERT INTO strict VALUES (1, 'NaN');
+        INSERT INTO good VALUES (1)";
+    stage.source.execute(DATABASE, burst).await?;
+    stage.product.succeed(&up).await?;
+    let limit = |table: &str| (table.to_owned(), "DEAD_LETTER_LIMIT".to_owned());
+    assert_eq!(stage.quarantined().await?, [limit("price"), limit("strict")]);
+    ensure!(stage.compare(&["good"]).await?.equal, "the good table went on");
+    let status = json(&mut stage, "status").await?.to_string();
+    ensure!(status.contains("more than 3 rows of public.price"), "{status}");
+
+    // A higher limit is a setting of the pipeline, and takes nothing away from what came meanwhile.
+    stage
+        .source
+        .execute(DATABASE, "UPDATE price SET n = 10 WHERE id = 1; DELETE FROM price WHERE id = 3")
+        .await?;
+    let higher = ["--dead-letter-limit", "4"];
+    let plan = stage.product.succeed(&[&["plan", "-o", "json"][..], &higher].concat()).await?.stdout;
+    let effect = serde_json::json!([{"setting": "dead_letter_limit", "effect": "restart"}]);
+    ensure!(serde_json::from_str::<Value>(&plan)?["effects"] == effect, "{plan}");
+    let resync = [&["table", "resync", "--yes"][..], &higher].concat();
+    stage.product.succeed(&resync).await?;
+    stage.product.succeed(&up).await?;
+    ensure!(stage.quarantined().await?.is_empty(), "a higher limit lets the tables go on");
+    let verify = json(&mut stage, "verify").await?;
+    ensure!(verify["equal"] == true, "{verify:#}");
+    let aside = ["price", "strict", "good"].map(|name| table(&verify, name)["set_aside"].as_u64());
+    assert_eq!(aside, [Some(4), Some(1), Some(0)], "{verify:#}");
+    // And the next one trips it again.
+    stage.source.execute(DATABASE, "INSERT INTO price VALUES (9, 'NaN')").await?;
+    stage.product.succeed(&up).await?;
+    assert_eq!(stage.quarantined().await?, [limit("price")]);
+    Ok(())
+}
+
 /// Tables whose rows come to fit and cease to.
 const RESTLESS: &str = "
     CREATE TABLE price (id int PRIMARY KEY, n numeric, at timestamptz, note text);

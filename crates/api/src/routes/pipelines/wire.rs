@@ -41,6 +41,8 @@ pub(crate) struct Pipeline {
     keys: Vec<String>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Vec<String>,
+    /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
+    dead_letter_limit: Vec<String>,
     /// What is copied before changes are followed.
     snapshot: Snapshot,
     /// A publication that exists and is used.
@@ -101,6 +103,8 @@ pub(crate) struct NewPipeline {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Option<Vec<String>>,
+    /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
+    dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used; one is made without it.
@@ -145,6 +149,8 @@ pub(crate) struct NewPlan {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Option<Vec<String>>,
+    /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
+    dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used; one is made without it.
@@ -169,6 +175,8 @@ pub(crate) struct ChangedPipeline {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target.
     append_only: Option<Vec<String>>,
+    /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
+    dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed.
     snapshot: Option<Snapshot>,
     /// A publication that exists and is used.
@@ -243,6 +251,7 @@ impl Pipeline {
             renames: spec.renames,
             keys: spec.keys,
             append_only: spec.append_only,
+            dead_letter_limit: spec.dead_letter_limit,
             snapshot: spec.snapshot.into(),
             publication: spec.publication,
             slot: spec.slot,
@@ -276,6 +285,7 @@ impl NewPipeline {
             renames: self.renames.unwrap_or_default(),
             keys: self.keys.unwrap_or_default(),
             append_only: self.append_only.unwrap_or_default(),
+            dead_letter_limit: self.dead_letter_limit.unwrap_or_default(),
             snapshot: self.snapshot.map_or(SnapshotChoice::Initial, Into::into),
             publication: self.publication,
             slot: self.slot,
@@ -312,6 +322,7 @@ impl NewPlan {
             renames,
             keys,
             append_only,
+            dead_letter_limit,
             snapshot,
             publication,
             slot,
@@ -326,6 +337,7 @@ impl NewPlan {
             renames,
             keys,
             append_only,
+            dead_letter_limit,
             snapshot,
             publication,
             slot,
@@ -350,6 +362,7 @@ impl ChangedPipeline {
             renames: self.renames.unwrap_or(before.renames),
             keys: self.keys.unwrap_or(before.keys),
             append_only: self.append_only.unwrap_or(before.append_only),
+            dead_letter_limit: self.dead_letter_limit.unwrap_or(before.dead_letter_limit),
             snapshot: self.snapshot.map_or(before.snapshot, Into::into),
             publication: self.publication.of(before.publication),
             slot: self.slot.of(before.slot),

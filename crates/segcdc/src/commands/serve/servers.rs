@@ -126,6 +126,7 @@ impl Servers {
             rename: spec.renames.clone(),
             key: spec.keys.clone(),
             append_only: spec.append_only.clone(),
+            dead_letter_limit: spec.dead_letter_limit.clone(),
             ..RuleArguments::default()
         };
         let rules = settings::rules(&rules).map_err(|error| report_of(&error))?;
