@@ -39,6 +39,8 @@ pub struct PipelineSpec {
     pub keys: Vec<String>,
     /// Tables that only grow in the target, as `--append-only`.
     pub append_only: Vec<String>,
+    /// What becomes of rows that the target's tables refuse, as `--on-refused`.
+    pub on_refused: Vec<String>,
     /// How many rows of a table may be set aside, as `--dead-letter-limit`.
     pub dead_letter_limit: Vec<String>,
     /// What is copied first.
@@ -69,6 +71,7 @@ impl PipelineSpec {
             ("renames", &self.renames),
             ("keys", &self.keys),
             ("append_only", &self.append_only),
+            ("on_refused", &self.on_refused),
             ("dead_letter_limit", &self.dead_letter_limit),
         ] {
             if rules.len() > MAX_RULES || rules.iter().any(|rule| rule.len() > 1024) {

@@ -48,6 +48,7 @@ mod hand_over;
 mod intake;
 mod large_report;
 mod parts;
+mod refused;
 mod resume;
 #[cfg(test)]
 mod simulation;

@@ -81,7 +81,7 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind {
         setting: "columns.include",
         texts: |t| &t.columns,
@@ -102,6 +102,11 @@ const KINDS: [Kind; 10] = [
         take: |to, from| to.append_only.clone_from(&from.append_only),
     },
     Kind { setting: "on_value", texts: |t| &t.values, take: |to, from| to.values.clone_from(&from.values) },
+    Kind {
+        setting: "on_refused",
+        texts: |t| &t.refused,
+        take: |to, from| to.refused.clone_from(&from.refused),
+    },
     Kind {
         setting: "dead_letter_limit",
         texts: |t| &t.letter_limits,

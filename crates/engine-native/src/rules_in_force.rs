@@ -166,6 +166,7 @@ mod tests {
             renames: vec!["public.t=x".to_owned()],
             keys: vec!["public.t=t_k".to_owned()],
             append_only: vec!["public.log=ignore".to_owned()],
+            refused: vec!["set_aside".to_owned(), "public.t=halt".to_owned()],
             letter_limits: vec!["50".to_owned(), "public.t=0".to_owned()],
             changes: vec!["halt".to_owned(), "public.*:drop-column=apply".to_owned()],
             ..RuleTexts::default()

@@ -12,6 +12,7 @@ use crate::convert::ValueError;
 use crate::error::PlanError;
 use crate::fit::{Fitted, Misfit};
 use crate::letters::{self, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
+use crate::refusals::RefusedKeys;
 use crate::row_image::RowImage;
 use crate::rules::ValuePolicy;
 use crate::table_plan::TablePlan;
@@ -23,6 +24,8 @@ pub(crate) struct Ledger<'a> {
     open: &'a OpenLetters,
     /// The columns whose values may set their row aside.
     aside: Vec<usize>,
+    /// Rows that the target was seen to refuse.
+    refused: Option<&'a RefusedKeys>,
     changes: Vec<LetterChange>,
     /// Rows set aside, by the column that is to blame.
     aside_uses: BTreeMap<usize, u64>,
@@ -63,6 +66,7 @@ impl<'a> Ledger<'a> {
             table,
             open,
             aside,
+            refused: None,
             changes: Vec::new(),
             aside_uses: BTreeMap::new(),
             opened: 0,
@@ -76,6 +80,11 @@ impl<'a> Ledger<'a> {
             ledger.open = OpenLetters::NONE;
         }
         ledger
+    }
+
+    /// The same with rows that the target was seen to refuse.
+    pub(crate) fn refusing(self, refused: Option<&'a RefusedKeys>) -> Self {
+        Ledger { refused, ..self }
     }
 
     /// A row that is gone for good; returns whether the target has a version of it to remove.
@@ -198,20 +207,20 @@ impl<'a> Ledger<'a> {
                 counts.insert(column, replaced);
             }
         }
-        let uses = counts.into_iter().filter_map(|(index, count)| {
-            let column = self.table.columns.get(index)?;
+        let uses = counts.into_iter().map(|(index, count)| {
+            let column = self.table.columns.get(index);
             // A row may be held back by a column that has another policy, or none.
-            let policy = match column.policy {
-                policy @ (ValuePolicy::Null | ValuePolicy::Clamp) => policy,
-                ValuePolicy::Halt | ValuePolicy::Text | ValuePolicy::SetAside => ValuePolicy::SetAside,
+            let policy = match column.map(|column| column.policy) {
+                Some(policy @ (ValuePolicy::Null | ValuePolicy::Clamp)) => policy,
+                _ => ValuePolicy::SetAside,
             };
-            Some(PolicyUse {
+            PolicyUse {
                 oid: self.table.source.oid,
                 table: self.table.source.name.clone(),
-                column: column.source_name.clone(),
+                column: column.map_or(WHOLE_ROW, |column| column.source_name.as_str()).to_owned(),
                 policy: policy.word(),
                 count,
-            })
+            }
         });
         Ok(Notes { uses: uses.collect(), letters: self.changes })
     }
@@ -243,7 +252,9 @@ impl<'a> Ledger<'a> {
                 return Ok(Some(Blame { column, code: self.code(column, misfit) }));
             }
         }
-        Ok(None)
+        let Some(refused) = self.refused else { return Ok(None) };
+        let code = refused.get(&self.key(image)?.digest);
+        Ok(code.map(|&code| Blame { column: NO_COLUMN, code }))
     }
 
     /// A column of a row that moves which neither the stream nor the target's version under its old key has.
@@ -328,6 +339,12 @@ impl<'a> Ledger<'a> {
         }
     }
 }
+
+/// The column to blame for a row that the target refuses: none of them.
+const NO_COLUMN: usize = usize::MAX;
+
+/// What such rows are counted as, in the place of a column.
+const WHOLE_ROW: &str = "*";
 
 /// Why a row stays aside that would fit, but of which not all is known.
 const NOT_SENT: &str = "VALUE_NOT_SENT";

@@ -62,9 +62,9 @@ pub struct DeadLetter {
     pub key: LetterKey,
     /// Commit end of the source transaction that last touched the row; of a copied row the position of the copy.
     pub lsn: Lsn,
-    /// Why, as an error's code: `VALUE_UNREPRESENTABLE`, `KEY_TOO_LONG` and so on.
+    /// Why, as an error's code: `VALUE_UNREPRESENTABLE`, `KEY_TOO_LONG`, `CONSTRAINT_VIOLATION` and so on.
     pub code: String,
-    /// The first column whose value has no place.
+    /// The first column whose value has no place; empty for a row that the target refuses.
     pub column: String,
     /// The row as a JSON object of column names and PostgreSQL's texts, as far as it is known: a column that the stream did
     /// not send is missing, and of a long value only its length is kept. The one place of the product that holds a row's
@@ -136,7 +136,7 @@ pub struct PolicyUse {
     pub oid: u32,
     /// The source table.
     pub table: QualifiedName,
-    /// The column; of changes that were left out `UPDATE`, `DELETE` or `TRUNCATE`.
+    /// The column; of changes that were left out `UPDATE`, `DELETE` or `TRUNCATE`, of rows that the target refuses `*`.
     pub column: String,
     /// The policy, as it is written in a rule: that of [`ValuePolicy::Null`](crate::ValuePolicy::Null),
     /// [`ValuePolicy::Clamp`](crate::ValuePolicy::Clamp), [`ValuePolicy::SetAside`](crate::ValuePolicy::SetAside) or

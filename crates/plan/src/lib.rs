@@ -26,6 +26,7 @@
 //! - [`json_document`]: JSON in one form for each value, for columns of the type `json`
 //! - [`canonical`]: one text for each value, to compare source and target
 //! - [`letters`]: rows that are set aside, and uses of value policies
+//! - [`bisection`], [`suspects`], [`refusals`]: which changes of a table the target refuses, and planning without them
 //! - [`row_image`]: a row as several changes of it left it
 //! - [`mod@plan`]: a batch of transactions to its net effect, an [`ApplyPlan`]
 //! - [`batch`]: how many transactions go into one batch
@@ -36,6 +37,7 @@ pub mod apply_plan;
 mod attnums;
 pub mod batch;
 pub mod bind;
+pub mod bisection;
 pub mod canonical;
 mod column_choice;
 pub mod convert;
@@ -52,10 +54,12 @@ mod ledger;
 pub mod letters;
 mod net_change;
 pub mod plan;
+pub mod refusals;
 pub mod row_image;
 pub mod rules;
 pub mod schema_change;
 mod spelling;
+pub mod suspects;
 pub mod table_plan;
 pub mod table_set;
 pub mod target_name;
@@ -68,14 +72,17 @@ pub use acknowledge::{Acknowledgement, StreamState, acknowledgeable};
 pub use apply_plan::{ApplyPlan, Fill, InsertRow, TableChanges, UpdateGroup};
 pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
+pub use bisection::{Bisection, End, Refusal};
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
 pub use fit::{Fitted, Misfit, fit, is_plain};
 pub use known_table::{Known, KnownColumn, KnownTable, TargetColumn};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
-pub use plan::{first_unknown, plan, plan_part};
+pub use plan::{first_unknown, plan, plan_part, plan_with};
+pub use refusals::Refusals;
 pub use row_image::RowImage;
-pub use rules::{ChangeKind, ChangePolicy, KeyChoice, OnChange, RuleTexts, Rules, ValuePolicy};
+pub use rules::{ChangeKind, ChangePolicy, KeyChoice, OnChange, OnRefused, RuleTexts, Rules, ValuePolicy};
 pub use schema_change::{Action, Decision, Described, Outcome, SchemaChange, Step, decide};
+pub use suspects::{RefusedChange, RefusedChanges, Suspects};
 pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};
 pub use table_set::{TableEntry, TableSet};

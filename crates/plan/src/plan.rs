@@ -12,6 +12,7 @@ use crate::error::PlanError;
 use crate::ledger::{Ledger, Notes};
 use crate::letters::{OpenLetters, PolicyUse};
 use crate::net_change::KeyedNet;
+use crate::refusals::{Refusals, RefusedKeys};
 use crate::row_image::RowImage;
 use crate::rules::OnChange;
 use crate::table_plan::{TableKey, TablePlan};
@@ -27,8 +28,20 @@ use crate::whole_row::WholeRowNet;
 /// The first table that cannot be planned; [`PlanError::table_oid`] names it, and the batch can be planned again
 /// without it. Nothing is planned for a batch with an error.
 pub fn plan(batch: &[Transaction], tables: &TableSet) -> Result<ApplyPlan, PlanError> {
+    plan_with(batch, tables, &Refusals::new())
+}
+
+/// As [`plan`], with the rows set aside that the target was seen to refuse.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_with(
+    batch: &[Transaction],
+    tables: &TableSet,
+    refusals: &Refusals,
+) -> Result<ApplyPlan, PlanError> {
     let last = batch.last().ok_or(PlanError::EmptyBatch)?;
-    let mut planner = Planner::new(tables);
+    let mut planner = Planner::new(tables, refusals);
     let mut previous = None;
     for transaction in batch {
         if transaction.spilled.is_some() {
@@ -57,7 +70,8 @@ pub fn plan_part(
     transaction: &Transaction,
     tables: &TableSet,
 ) -> Result<ApplyPlan, PlanError> {
-    let mut planner = Planner::new(tables);
+    let refusals = Refusals::new();
+    let mut planner = Planner::new(tables, &refusals);
     for change in changes {
         planner.add(change, transaction.end_lsn)?;
     }
@@ -90,6 +104,7 @@ pub fn first_unknown(changes: &[Change], end_lsn: Lsn, tables: &TableSet) -> Opt
 /// The state of one call of [`plan`].
 struct Planner<'a> {
     tables: &'a TableSet,
+    refusals: &'a Refusals,
     /// Tables in the order in which the batch first touched them.
     nets: Vec<TableNet<'a>>,
     net_by_oid: HashMap<u32, usize>,
@@ -147,9 +162,9 @@ const CHANGES: [&str; 3] = ["UPDATE", "DELETE", "TRUNCATE"];
 // === impl Planner ===
 
 impl<'a> Planner<'a> {
-    fn new(tables: &'a TableSet) -> Self {
+    fn new(tables: &'a TableSet, refusals: &'a Refusals) -> Self {
         let (nets, net_by_oid, routes) = (Vec::new(), HashMap::new(), HashMap::default());
-        Planner { tables, nets, net_by_oid, routes, changes: 0 }
+        Planner { tables, refusals, nets, net_by_oid, routes, changes: 0 }
     }
 
     /// Adds a change.
@@ -186,7 +201,8 @@ impl<'a> Planner<'a> {
         let mut tables = Vec::with_capacity(self.nets.len());
         let (mut letters, mut uses) = (Vec::new(), Vec::new());
         for net in self.nets {
-            let (table, notes) = net.finish()?;
+            let refused = self.refusals.of(net.table.source.oid);
+            let (table, notes) = net.finish(refused)?;
             letters.extend(notes.letters);
             uses.extend(notes.uses);
             if !table.is_empty() {
@@ -327,8 +343,8 @@ impl<'a> TableNet<'a> {
         self.truncated = Some(self.position);
     }
 
-    fn finish(self) -> Result<(TableChanges, Notes), PlanError> {
-        let mut ledger = Ledger::new(&self.table, self.letters, self.truncated);
+    fn finish(self, refused: Option<&RefusedKeys>) -> Result<(TableChanges, Notes), PlanError> {
+        let mut ledger = Ledger::new(&self.table, self.letters, self.truncated).refusing(refused);
         let mut changes = TableChanges::new(Arc::clone(&self.table));
         changes.truncate = self.truncated.is_some();
         let mut left_out = Vec::new();

@@ -11,6 +11,7 @@
 //! --append-only public.log                  --append-only public.log=ignore
 //! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
 //! --where     "public.orders: region = 'EU'"
+//! --on-refused set_aside                    --on-refused 'public.orders=halt'
 //! --dead-letter-limit 50                    --dead-letter-limit 'public.orders=0'
 //! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
 //! ```
@@ -24,6 +25,7 @@ mod append_only;
 mod change_policy;
 mod flag;
 mod letter_limit;
+mod on_refused;
 mod read;
 mod row_filter;
 mod selector;
@@ -38,6 +40,7 @@ pub use append_only::OnChange;
 pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
 pub use flag::{append_only_ignoring, of_column, of_table, on_schema_change, rename_column, rename_table};
 pub use letter_limit::{MOST_LETTER_LIMIT, USUAL_LETTER_LIMIT};
+pub use on_refused::OnRefused;
 pub use row_filter::RowFilter;
 pub use selector::Selector;
 pub use value_policy::ValuePolicy;
@@ -65,6 +68,8 @@ pub struct Rules {
     pub filters: Vec<Rule<RowFilter>>,
     /// How many rows of a table may be set aside.
     pub letter_limits: Vec<Rule<u64>>,
+    /// What becomes of rows that the target's tables refuse.
+    pub refused: Vec<Rule<OnRefused>>,
 }
 
 /// One rule.
@@ -134,6 +139,9 @@ pub struct RuleTexts {
     /// Of [`Rules::letter_limits`].
     #[serde(default, rename = "dead_letter_limit", skip_serializing_if = "Vec::is_empty")]
     pub letter_limits: Vec<String>,
+    /// Of [`Rules::refused`].
+    #[serde(default, rename = "on_refused", skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -173,6 +181,7 @@ impl Rules {
             exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
             filters: all(&texts.filters, read::filter_rule)?,
             letter_limits: all(&texts.letter_limits, read::limit_rule)?,
+            refused: all(&texts.refused, read::refused_rule)?,
         })
     }
 
@@ -192,6 +201,7 @@ impl Rules {
             exclude_columns: all(&self.exclude_columns),
             filters: all(&self.filters),
             letter_limits: all(&self.letter_limits),
+            refused: all(&self.refused),
         }
     }
 
@@ -217,6 +227,7 @@ impl Rules {
             exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
             filters: either(&self.filters, &stored.filters),
             letter_limits: either(&self.letter_limits, &stored.letter_limits),
+            refused: either(&self.refused, &stored.refused),
         }
     }
 
@@ -279,6 +290,12 @@ impl Rules {
         rule.map_or(USUAL_LETTER_LIMIT, |rule| rule.says)
     }
 
+    /// What becomes of rows that the target's table refuses.
+    pub fn on_refused(&self, table: &QualifiedName) -> OnRefused {
+        let rule = most_specific(&self.refused, |selector| selector.matches_table(table));
+        rule.map_or(OnRefused::default(), |rule| rule.says)
+    }
+
     /// The option that leaves a column out; `None` for one that is replicated.
     pub fn leaves_out(&self, table: &QualifiedName, column: &SourceColumn) -> Option<&'static str> {
         if self.columns(table).is_some_and(|columns| !columns.contains(&column.name)) {
@@ -314,6 +331,7 @@ impl Rules {
             .chain(all("--exclude-columns", &self.exclude_columns))
             .chain(all("--where", &self.filters))
             .chain(all("--dead-letter-limit", &self.letter_limits))
+            .chain(all("--on-refused", &self.refused))
             .filter(|(_, selector, _)| !means_something(selector))
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
@@ -342,7 +360,7 @@ impl Fault for RuleError {
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
          --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
          --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\", \
-         --dead-letter-limit 'public.orders=50'"
+         --on-refused 'public.orders=set_aside', --dead-letter-limit 'public.orders=50'"
             .to_owned()
     }
 }

@@ -10,7 +10,7 @@ use segcdc_model::{
 use crate::column_choice;
 use crate::error::PlanError;
 use crate::key;
-use crate::rules::{OnChange, Rules, ValuePolicy};
+use crate::rules::{OnChange, OnRefused, Rules, ValuePolicy};
 use crate::target_name;
 use crate::type_map;
 use crate::type_override::{self, Override};
@@ -49,6 +49,8 @@ pub struct TablePlan {
     pub filter: Option<String>,
     /// How many rows may be set aside.
     pub letter_limit: u64,
+    /// What becomes of rows that the target's table refuses.
+    pub on_refused: OnRefused,
 }
 
 /// One column of a [`TablePlan`].
@@ -258,7 +260,8 @@ pub fn table_plan_without(
     key::fit_width(source, &mut columns, key.columns())?;
     let filter = naming.rules.filter(&source.name).map(|filter| filter.sql().to_owned());
     let letter_limit = naming.rules.letter_limit(&source.name);
-    Ok(TablePlan { source: source.clone(), target, columns, key, filter, letter_limit })
+    let on_refused = naming.rules.on_refused(&source.name);
+    Ok(TablePlan { source: source.clone(), target, columns, key, filter, letter_limit, on_refused })
 }
 
 /// What becomes of a column's values that the target cannot hold.

@@ -67,6 +67,7 @@ struct RulesView {
     #[serde(rename = "where")]
     filters: Vec<String>,
     dead_letter_limit: Vec<String>,
+    on_refused: Vec<String>,
 }
 
 /// One table of a plan.
@@ -286,6 +287,7 @@ impl RulesView {
             exclude_columns,
             filters,
             letter_limits,
+            refused,
         } = rules.texts();
         RulesView {
             on_value: values,
@@ -298,6 +300,7 @@ impl RulesView {
             exclude_columns,
             filters,
             dead_letter_limit: letter_limits,
+            on_refused: refused,
         }
     }
 
@@ -317,6 +320,7 @@ impl RulesView {
             of("--exclude-columns", &self.exclude_columns),
             of("--where", &self.filters),
             of("--dead-letter-limit", &self.dead_letter_limit),
+            of("--on-refused", &self.on_refused),
         ]
         .concat()
     }

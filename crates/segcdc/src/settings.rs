@@ -116,6 +116,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         // A condition may have commas of its own.
         filters: arguments.filters.clone(),
         letter_limits: split(&arguments.dead_letter_limit),
+        refused: split(&arguments.on_refused),
     };
     Ok(Rules::parse(&texts)?)
 }

@@ -2,7 +2,7 @@
 
 use segcdc_model::fault::{Disposition, Fault};
 use segcdc_model::{Lsn, QualifiedName};
-use segcdc_plan::{TablePlan, rules};
+use segcdc_plan::{OnRefused, Refusal, RefusedChanges, TablePlan, rules};
 use segcdc_tds::{Error as TdsError, ServerErrors, ServerMessage};
 
 pub use refused_value::RefusedValue;
@@ -120,6 +120,15 @@ pub enum TargetError {
         /// OID of the source table.
         oid: u32,
     },
+    /// Changes of a table that the target refuses, told from those that it takes.
+    #[error("{changes}")]
+    Refused {
+        /// Which.
+        changes: Box<RefusedChanges>,
+        /// Why.
+        #[source]
+        error: Box<TargetError>,
+    },
     /// A table of the target that is there already is not what the source's table becomes.
     #[error("{table} is there already, but {difference}")]
     TableMismatch {
@@ -233,6 +242,7 @@ impl TargetError {
             | TargetError::Server { number, .. }
             | TargetError::Table { number, .. }
             | TargetError::KeyCollision { number, .. } => Some(*number),
+            TargetError::Refused { error, .. } => error.number(),
             _ => None,
         }
     }
@@ -246,6 +256,18 @@ impl TargetError {
             | TargetError::TableMismatch { oid, .. }
             | TargetError::TableNotEmpty { oid, .. }
             | TargetError::Value { oid, .. } => Some(*oid),
+            TargetError::Refused { error, .. } => error.table_oid(),
+            _ => None,
+        }
+    }
+
+    /// Why a row of the table with this OID may be what the target refuses; `None` where it is about something else.
+    pub fn refusal(&self, oid: u32) -> Option<Refusal> {
+        match self {
+            TargetError::Table { number, oid: of, .. }
+            | TargetError::KeyCollision { number, oid: of, .. } => {
+                Meaning::refusal(*number).filter(|_| *of == oid)
+            }
             _ => None,
         }
     }
@@ -332,6 +354,7 @@ impl Fault for TargetError {
             TargetError::KeyCollision { .. } => "KEY_COLLISION",
             TargetError::Value { code, .. } => code,
             TargetError::Table { number, .. } => Meaning::of(*number).code(),
+            TargetError::Refused { error, .. } => error.code(),
             TargetError::TableMismatch { .. } => "TARGET_TABLE_MISMATCH",
             TargetError::TableNotEmpty { .. } => "TARGET_TABLE_NOT_EMPTY",
             TargetError::StateMissing { .. } => "STATE_MISSING",
@@ -357,6 +380,7 @@ impl Fault for TargetError {
             TargetError::KeyCollision { .. }
             | TargetError::Value { .. }
             | TargetError::Table { .. }
+            | TargetError::Refused { .. }
             | TargetError::TableMismatch { .. }
             | TargetError::TableNotEmpty { .. } => Disposition::HaltTable,
             TargetError::Fenced { .. }
@@ -394,6 +418,11 @@ impl Fault for TargetError {
                 format!("{}, or give the table another name, {flag}", Meaning::of(*number).hint())
             }
             TargetError::Table { number, .. } => Meaning::of(*number).hint().to_owned(),
+            TargetError::Refused { changes, error } if !changes.can_be_set_aside => error.hint(),
+            TargetError::Refused { changes, error } => {
+                let flag = rules::of_table("--on-refused", &changes.table, OnRefused::SetAside.word());
+                format!("{}; {flag} keeps such rows as dead letters instead", error.hint())
+            }
             TargetError::TableMismatch { table, source_table, .. } => {
                 let flag = rules::rename_table(source_table, Some(&table.schema), &format!("{}_2", table.name));
                 format!(
@@ -468,5 +497,23 @@ mod tests {
         let named = error.at_table(&table, "batch");
         assert_eq!((named.code(), named.disposition()), ("KEY_COLLISION", Disposition::HaltTable));
         assert_eq!(named.table_oid(), Some(7));
+    }
+
+    #[test]
+    fn refused_changes_offer_what_keeps_them_out() {
+        let table = crate::fixture::table(7, "t", 1, &[("id", segcdc_model::PgType::Int4, true)]);
+        let refused = |number, can_be_set_aside| {
+            let error = TargetError::from_tds("apply", server(number, "words")).at_table(&table, "batch");
+            assert!(error.refusal(7).is_some() && error.refusal(8).is_none());
+            let name = QualifiedName::new("public", "t");
+            let (refused, may_be_more) = (Vec::new(), false);
+            let changes = RefusedChanges { table: name, changes: 3, refused, may_be_more, can_be_set_aside };
+            TargetError::Refused { changes: Box::new(changes), error: Box::new(error) }
+        };
+        let error = refused(547, true);
+        assert_eq!((error.code(), error.disposition()), ("CONSTRAINT_VIOLATION", Disposition::HaltTable));
+        assert_eq!((error.table_oid(), error.number()), (Some(7), Some(547)));
+        assert!(error.hint().contains("--on-refused 'public.t=set_aside'"), "{}", error.hint());
+        assert!(!refused(2627, false).hint().contains("--on-refused"));
     }
 }

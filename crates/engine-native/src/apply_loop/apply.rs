@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase, Transaction};
-use segcdc_plan::{ApplyPlan, PlanError, TableSet, plan};
+use segcdc_plan::{ApplyPlan, PlanError, Refusals, TableSet, plan_with};
 use segcdc_sqlserver::Lag;
 
 use super::intake::{Intake, Next};
+use super::refused::Verdict;
 use super::{LAST_BATCH, Loop};
 use crate::context::Context;
 use crate::error::EngineError;
@@ -54,6 +55,7 @@ impl<P: Ports> Loop<'_, P> {
     ) -> Result<(), EngineError> {
         self.show_waiting(transactions);
         let mut tries = 0;
+        let mut refusals = Refusals::new();
         loop {
             let error = match planned {
                 Err(ref error) => error.clone().into(),
@@ -68,12 +70,27 @@ impl<P: Ports> Loop<'_, P> {
                     Err(error) => error,
                 },
             };
-            if let Some(oid) = table_at_fault(&error) {
-                self.set_aside(oid, &error).await?;
-                planned = plan(transactions, &self.tables);
+            let Some(oid) = table_at_fault(&error) else {
+                self.wait_out(error, &mut tries).await?;
                 continue;
+            };
+            let verdict = match &planned {
+                Ok(plan) => Box::pin(self.look_for_refused((transactions, plan), oid, error)).await,
+                Err(_) => Verdict::Table(error),
+            };
+            match verdict {
+                Verdict::Rows(rows, error) => {
+                    if !refusals.extend(rows) {
+                        self.set_aside(oid, &error).await?;
+                    }
+                }
+                Verdict::Table(error) => self.set_aside(oid, &error).await?,
+                Verdict::Unknown(error) => {
+                    self.wait_out(error, &mut tries).await?;
+                    continue;
+                }
             }
-            self.wait_out(error, &mut tries).await?;
+            planned = plan_with(transactions, &self.tables, &refusals);
         }
     }
 

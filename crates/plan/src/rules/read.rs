@@ -5,7 +5,7 @@ use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
     ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, NewName, OnChange,
-    RowFilter, Rule, RuleError, Selector, ValuePolicy,
+    OnRefused, RowFilter, Rule, RuleError, Selector, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -150,6 +150,14 @@ pub(super) fn change_rule(text: &str) -> Result<Rule<ChangeRule>, RuleError> {
 /// What is wrong with a kind of change.
 const BAD_KIND: &str = "the kinds are add-column, drop-column, rename-column, change-type, rewrite-column, set-not-null, drop-not-null, \
      rename-table and set-schema";
+
+/// `POLICY` or `TABLE=POLICY`.
+pub(super) fn refused_rule(text: &str) -> Result<Rule<OnRefused>, RuleError> {
+    let bad = |reason| rule_error("--on-refused", text, reason);
+    let (selector, word) = for_tables(text).map_err(bad)?;
+    let says = OnRefused::from_word(word).ok_or_else(|| bad("the policies are halt and set_aside"))?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
 
 /// What is said of all tables, or behind an equals sign of those of a pattern.
 fn for_tables(text: &str) -> Result<(Selector, &str), &'static str> {

@@ -109,6 +109,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
         columns: vec!["public.a=(id, \"b,c\")".to_owned()],
         exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
+        refused: vec!["set_aside".to_owned(), "public.\"d=e\" = halt".to_owned()],
         letter_limits: vec!["0".to_owned(), "public.\"d=e\" = 7".to_owned()],
         filters: vec!["public.a:x > 1".to_owned(), "public.\"b:c\" : \"d:e\" IN ('f', 'g:h')".to_owned()],
     };
@@ -139,6 +140,24 @@ fn limits_of_letters_are_of_all_tables_or_of_some() {
     {
         let error = limits(&[wrong]).unwrap_err();
         assert_eq!((error.code(), error.option), ("RULE_INVALID", "--dead-letter-limit"), "{wrong}");
+    }
+}
+
+#[test]
+fn what_becomes_of_refused_rows_is_said_of_all_tables_or_of_some() {
+    let rules = |texts: &[&str]| {
+        let refused = texts.iter().map(|text| (*text).to_owned()).collect();
+        Rules::parse(&RuleTexts { refused, ..RuleTexts::default() })
+    };
+    let of = |texts: &[&str], table: &str| {
+        rules(texts).unwrap().on_refused(&QualifiedName::new("public", table)).word()
+    };
+    assert_eq!((of(&[], "a"), of(&["set_aside"], "a")), ("halt", "set_aside"));
+    let some = ["public.a=set_aside", "public.*=halt", "set_aside"];
+    assert_eq!((of(&some, "a"), of(&some, "b")), ("set_aside", "halt"));
+    for wrong in ["", "null", "clamp", "public.a", "public.a=", "public.a.b=halt", "integer=halt", "=halt"] {
+        let error = rules(&[wrong]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--on-refused"), "{wrong}");
     }
 }
 

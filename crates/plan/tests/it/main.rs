@@ -14,6 +14,8 @@ mod letters;
 #[cfg(test)]
 mod offered_rules;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod schema_changes;
 #[cfg(test)]
 mod table_rules;

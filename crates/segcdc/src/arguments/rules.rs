@@ -12,6 +12,12 @@ pub(crate) struct RuleArguments {
     /// for all, or schema.table=POLICY, schema.table.column=POLICY or TYPE=POLICY; may be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_VALUE", hide_env_values = true)]
     pub(crate) on_value: Vec<String>,
+    /// What becomes of rows that a table of the target refuses, by a constraint, a unique index or a trigger that was added to it, or
+    /// because a column of it was made shorter or NOT NULL: halt (the table, naming which changes), or set_aside (the row is kept as a
+    /// dead letter until a version of it is taken, and the rest is applied). POLICY for all, or schema.table=POLICY; may be given
+    /// several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_ON_REFUSED", hide_env_values = true)]
+    pub(crate) on_refused: Vec<String>,
     /// How many rows of a table may be set aside; with one more the table halts (DEAD_LETTER_LIMIT), because then something else is
     /// wrong than a row here and there. 0 halts it at the first. N for all tables, 1000 where nothing is said, or schema.table=N; up
     /// to 10000; may be given several times

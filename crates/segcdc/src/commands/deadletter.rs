@@ -179,11 +179,14 @@ fn row(letter: &DeadLetterReport, wide: bool) -> Vec<String> {
 
 /// A letter for people.
 fn render(letter: &DeadLetterReport, paint: Paint) -> String {
-    let column = letter.column.as_deref().unwrap_or("unknown");
+    let place = match &letter.column {
+        Some(column) => format!("in column {}", text::visible(column)),
+        None => "of the row as a whole".to_owned(),
+    };
     let mut lines = vec![
         format!("letter   {}, {}", paint.bold(&letter.number.to_string()), letter.state.to_lowercase()),
         format!("table    {}", text::visible(&letter.source.to_string())),
-        format!("reason   {} in column {}", letter.code, text::visible(column)),
+        format!("reason   {} {place}", letter.code),
         format!("commit   {}", letter.commit_lsn),
         format!("opened   {}", seconds(&letter.opened_at)),
         format!("changed  {}", seconds(&letter.updated_at)),

@@ -165,6 +165,7 @@ fn wrong_rule(argument: &str, text: &str) -> Option<CliError> {
         "tables" | "exclude" => return settings::patterns(&one).err(),
         "connect_properties" => return overrides::parse(text).err().map(CliError::from),
         "on_value" => RuleArguments { on_value: one, ..RuleArguments::default() },
+        "on_refused" => RuleArguments { on_refused: one, ..RuleArguments::default() },
         "dead_letter_limit" => RuleArguments { dead_letter_limit: one, ..RuleArguments::default() },
         "types" => RuleArguments { types: one, ..RuleArguments::default() },
         "rename" => RuleArguments { rename: one, ..RuleArguments::default() },

@@ -68,7 +68,7 @@ const fn setting(path: &'static str, argument: &'static str, form: Form, example
 }
 
 /// All keys, in the order of the reference page.
-pub(super) const SETTINGS: [Setting; 41] = [
+pub(super) const SETTINGS: [Setting; 42] = [
     setting("name", "name", Form::Text, "shop"),
     setting("engine", "engine", Form::Choice, "native"),
     setting("source.url", "source", Form::Url, "postgres://app@db1:5432/shop?sslmode=verify-full"),
@@ -106,6 +106,12 @@ pub(super) const SETTINGS: [Setting; 41] = [
         "on_value",
         Form::Rules(Rules::EqualsOrAll),
         "{default: halt, public.orders.total: set_aside, timestamptz: null}",
+    ),
+    setting(
+        "on_refused",
+        "on_refused",
+        Form::Rules(Rules::EqualsOrAll),
+        "{default: halt, public.orders: set_aside}",
     ),
     setting(
         "dead_letter_limit",

@@ -57,6 +57,10 @@ const ALTERED: &str = "after_commit_before_ack";
 /// Points that are passed when a table is set aside.
 const QUARANTINE: [&str; 2] = ["before_quarantine", "after_quarantine"];
 
+/// The point that is passed when a part of a refused batch is tried, and points behind the search.
+const TRIAL: &str = "in_trial";
+const SEARCHED: [&str; 3] = ["in_trial:3", "before_apply:2", "after_commit_before_ack"];
+
 /// The point that is passed when a set-up was interrupted behind [`SLOT_MADE`].
 const SLOT_DROPPED: &str = "after_slot_dropped";
 const SLOT_MADE: &str = "after_slot";
@@ -139,7 +143,7 @@ async fn policies_are_exact(stage: &Stage) -> Result<()> {
 /// # Fault F60
 #[test]
 fn every_point_of_the_engine_is_died_at() {
-    let single = [SLOT_DROPPED, GIVEN_UP, PARTS];
+    let single = [SLOT_DROPPED, GIVEN_UP, PARTS, TRIAL];
     let single = single.into_iter().chain(super::tables_online::POINTS.map(|(point, _)| point));
     let ours: BTreeSet<&str> =
         SETUP.into_iter().chain(STREAM).chain(ALTER).chain(QUARANTINE).chain(single).chain(RESYNC).collect();
@@ -310,4 +314,31 @@ async fn death_in_a_resync_leaves_no_table_behind() -> Result<()> {
         ensure!(stage.compare_pairs(&pairs).await?.equal, "after {point}");
     }
     stage.remove().await
+}
+
+/// Rows that the target refuses have their letters once, and the others are there once, wherever the search for them was cut off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn death_while_refused_rows_are_searched_for_is_recovered_from() -> Result<()> {
+    let mut stage = Stage::start("die_in_search").await?;
+    stage.source.execute(DATABASE, "CREATE TABLE item (id int PRIMARY KEY, n int)").await?;
+    stage.product.succeed(&["up", "--yes", "--until-caught-up", "--on-refused", "set_aside"]).await?;
+    let item = stage.target_table("item");
+    let constrain = format!("ALTER TABLE {item} ADD CONSTRAINT [positive] CHECK ([n] > 0)");
+    stage.target().await?.batch(&constrain).await?;
+    for (round, point) in (1_i64..).zip(SEARCHED) {
+        let rows = format!(
+            "INSERT INTO item SELECT {round} * 100 + i, CASE WHEN i IN (9, 31) THEN -1 ELSE i END FROM generate_series(1, 50) i"
+        );
+        dies_at(&mut stage, point, Some(&rows)).await?;
+        let committed = point == SEARCHED[2];
+        let before = 48 * (round - 1 + i64::from(committed));
+        ensure!(stage.target_count("item").await? == before, "a part of a batch, after dying at {point}");
+        stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+        ensure!(stage.target_count("item").await? == 48 * round, "after dying at {point}");
+        let open = "SELECT COUNT(*) FROM [segcdc].[dead_letter] WHERE [closed_at] IS NULL AND [source_column] IS NULL";
+        ensure!(stage.target_number(open).await? == 2 * round, "letters after dying at {point}");
+        let uses = "SELECT [uses] FROM [segcdc].[policy_use] WHERE [source_column] = N'*'";
+        ensure!(stage.target_number(uses).await? == 2 * round, "uses after dying at {point}");
+    }
+    Ok(())
 }

@@ -35,6 +35,7 @@ mod policies;
 mod prepared;
 mod product;
 mod recover;
+mod refused;
 mod repair;
 mod replay;
 mod row_filters;

@@ -2,6 +2,7 @@
 //! looked at, because servers speak many languages.
 
 use segcdc_model::Disposition;
+use segcdc_plan::Refusal;
 
 /// What the number of a server's error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(crate) enum Meaning {
     NameTaken,
     /// A table or a column is not there, or not as it was made (errors 207, 208, 213, 3701, 4701, 4902).
     Drift,
+    /// A trigger of the target refuses the row, by an error of its own (from 50000 on).
+    Raised,
     /// Foreign keys refer to a table that has to be emptied (error 4712).
     Referenced,
     /// The target's table cannot be written as it is: a view, a computed column, a column that numbers itself.
@@ -65,6 +68,7 @@ impl Meaning {
                 Meaning::Unrepresentable
             }
             295 | 296 | 511 | 517 | 535 | 8134 | 8169 | 9803 | 9833 | 13639 => Meaning::Row,
+            50_000.. => Meaning::Raised,
             1946 => Meaning::KeyTooLong,
             2601 | 2627 => Meaning::KeyCollision,
             2705 => Meaning::ColumnClash,
@@ -103,6 +107,7 @@ impl Meaning {
             Meaning::ColumnClash => "COLUMN_NAME_CLASH",
             Meaning::NameTaken => "TARGET_NAME_TAKEN",
             Meaning::Drift => "TARGET_SCHEMA_DRIFT",
+            Meaning::Raised => "TARGET_RAISED",
             Meaning::Permission => "TARGET_PERMISSION",
             Meaning::LogFull | Meaning::SpaceFull => "TARGET_LOG_FULL",
             Meaning::Deadlock => "TARGET_DEADLOCK",
@@ -137,10 +142,25 @@ impl Meaning {
             | Meaning::ColumnClash
             | Meaning::NameTaken
             | Meaning::Drift
+            | Meaning::Raised
             | Meaning::Referenced
             | Meaning::Table => Disposition::HaltTable,
             Meaning::Permission | Meaning::Schema | Meaning::ReadOnly | Meaning::Other => Disposition::Halt,
         }
+    }
+
+    /// Why one row may be what the server refuses with this number; `None` where it is about more than rows.
+    pub(crate) fn refusal(number: i32) -> Option<Refusal> {
+        let meaning = Meaning::of(number);
+        let may_depend = match meaning {
+            Meaning::Constraint | Meaning::KeyCollision | Meaning::Raised => true,
+            Meaning::Null | Meaning::TooLong | Meaning::Unrepresentable | Meaning::Row => false,
+            _ => return None,
+        };
+        // The key's own: the target has a row of that key that it should not have, or two keys are one for it. A unique index is
+        // 2601.
+        let of_the_row = number != 2627;
+        Some(Refusal { code: meaning.code(), may_depend, of_the_row })
     }
 
     /// What a person can do.
@@ -165,6 +185,9 @@ impl Meaning {
                 "something else in the target's schema has the name of the table or of its key, PK_<schema>_<table>: rename it"
             }
             Meaning::Drift => "somebody changed the target's tables: `segcdc doctor` shows the differences",
+            Meaning::Raised => {
+                "a trigger of the target refuses the row: mend or disable it, or correct the row at the source; then copy the table again"
+            }
             Meaning::Referenced => {
                 "foreign keys refer to the table: drop them in the target, where replicated tables need none"
             }
@@ -202,10 +225,10 @@ mod tests {
         for number in [1204, 1205, 1222, 40613, 9002, 1105, 3257, 10054, 49918, 3960, 4060] {
             check(number, Disposition::Retry);
         }
-        for number in [515, 547, 2601, 2627, 2628, 8115, 8152, 207, 208, 4816, 4712, 8134, 13639] {
+        for number in [515, 547, 2601, 2627, 2628, 8115, 8152, 207, 208, 4816, 4712, 8134, 13639, 50000] {
             check(number, Disposition::HaltTable);
         }
-        for number in [102, 229, 262, 2760, 18456, 3906, 50000, 0] {
+        for number in [102, 229, 262, 2760, 18456, 3906, 49999, 0] {
             check(number, Disposition::Halt);
         }
     }
@@ -229,8 +252,22 @@ mod tests {
             (1222, "TARGET_LOCK_TIMEOUT"),
             (3906, "TARGET_READ_ONLY"),
             (4712, "TARGET_ERROR"),
+            (50000, "TARGET_RAISED"),
         ] {
             assert_eq!(Meaning::of(number).code(), code, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_rows_can_be_searched_for_among_them() {
+        for number in [515, 547, 2601, 2627, 2628, 8152, 8115, 8134, 50001] {
+            let refusal = Meaning::refusal(number).unwrap();
+            assert_eq!(refusal.code, Meaning::of(number).code());
+            assert_eq!(refusal.of_the_row, number != 2627, "{number}");
+            assert_eq!(refusal.may_depend, [547, 2601, 2627, 50001].contains(&number), "{number}");
+        }
+        for number in [207, 208, 229, 1205, 1222, 1946, 2714, 3906, 4712, 4816, 9002, 0] {
+            assert_eq!(Meaning::refusal(number), None, "{number}");
         }
     }
 

@@ -96,7 +96,7 @@ pub(crate) fn of_letter(letter: &DeadLetter) -> [Field; VALUES.len()] {
         Field::Text(json(&letter.key.texts)),
         lsn,
         text(&letter.code),
-        text(&letter.column),
+        if letter.column.is_empty() { Field::Null } else { text(&letter.column) },
         text(&letter.payload),
         Field::Bit(letter.held.in_target()),
         behind,

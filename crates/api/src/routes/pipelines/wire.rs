@@ -41,6 +41,8 @@ pub(crate) struct Pipeline {
     keys: Vec<String>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Vec<String>,
+    /// What becomes of rows that the target's tables refuse, as `--on-refused`.
+    on_refused: Vec<String>,
     /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
     dead_letter_limit: Vec<String>,
     /// What is copied before changes are followed.
@@ -103,6 +105,8 @@ pub(crate) struct NewPipeline {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Option<Vec<String>>,
+    /// What becomes of rows that the target's tables refuse, as `--on-refused`.
+    on_refused: Option<Vec<String>>,
     /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
     dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
@@ -149,6 +153,8 @@ pub(crate) struct NewPlan {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target, as `--append-only`.
     append_only: Option<Vec<String>>,
+    /// What becomes of rows that the target's tables refuse, as `--on-refused`.
+    on_refused: Option<Vec<String>>,
     /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
     dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed; `initial` without it.
@@ -175,6 +181,8 @@ pub(crate) struct ChangedPipeline {
     keys: Option<Vec<String>>,
     /// Tables that only grow in the target.
     append_only: Option<Vec<String>>,
+    /// What becomes of rows that the target's tables refuse, as `--on-refused`.
+    on_refused: Option<Vec<String>>,
     /// How many rows of a table may be set aside, as `--dead-letter-limit`: `N`, or `schema.table=N`.
     dead_letter_limit: Option<Vec<String>>,
     /// What is copied before changes are followed.
@@ -251,6 +259,7 @@ impl Pipeline {
             renames: spec.renames,
             keys: spec.keys,
             append_only: spec.append_only,
+            on_refused: spec.on_refused,
             dead_letter_limit: spec.dead_letter_limit,
             snapshot: spec.snapshot.into(),
             publication: spec.publication,
@@ -285,6 +294,7 @@ impl NewPipeline {
             renames: self.renames.unwrap_or_default(),
             keys: self.keys.unwrap_or_default(),
             append_only: self.append_only.unwrap_or_default(),
+            on_refused: self.on_refused.unwrap_or_default(),
             dead_letter_limit: self.dead_letter_limit.unwrap_or_default(),
             snapshot: self.snapshot.map_or(SnapshotChoice::Initial, Into::into),
             publication: self.publication,
@@ -322,6 +332,7 @@ impl NewPlan {
             renames,
             keys,
             append_only,
+            on_refused,
             dead_letter_limit,
             snapshot,
             publication,
@@ -337,6 +348,7 @@ impl NewPlan {
             renames,
             keys,
             append_only,
+            on_refused,
             dead_letter_limit,
             snapshot,
             publication,
@@ -362,6 +374,7 @@ impl ChangedPipeline {
             renames: self.renames.unwrap_or(before.renames),
             keys: self.keys.unwrap_or(before.keys),
             append_only: self.append_only.unwrap_or(before.append_only),
+            on_refused: self.on_refused.unwrap_or(before.on_refused),
             dead_letter_limit: self.dead_letter_limit.unwrap_or(before.dead_letter_limit),
             snapshot: self.snapshot.map_or(before.snapshot, Into::into),
             publication: self.publication.of(before.publication),

@@ -126,6 +126,7 @@ impl Servers {
             rename: spec.renames.clone(),
             key: spec.keys.clone(),
             append_only: spec.append_only.clone(),
+            on_refused: spec.on_refused.clone(),
             dead_letter_limit: spec.dead_letter_limit.clone(),
             ..RuleArguments::default()
         };

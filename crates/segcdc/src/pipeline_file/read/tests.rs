@@ -48,6 +48,7 @@ fn mappings_become_rules() {
             &["types=public.t.n=decimal(28,6)", "types=timestamptz=datetime2(6)"][..],
         ),
         ("on_value: {default: text, public.t: null}", &["on_value=text", "on_value=public.t=null"]),
+        ("on_refused: {default: halt, a.b: set_aside}", &["on_refused=halt", "on_refused=a.b=set_aside"]),
         ("dead_letter_limit: {default: 50, a.b: 0}", &["dead_letter_limit=50", "dead_letter_limit=a.b=0"]),
         ("rename: {'public.\"Order\"': dbo.Orders}", &["rename=public.\"Order\"=dbo.Orders"]),
         ("keys: {a.b: i, a.c: [x, '\"y,z\"']}", &["key=a.b=i", "key=a.c=(x, \"y,z\")"]),
