@@ -10,7 +10,6 @@ use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::pipeline_file::{Given, Written, write};
-use crate::settings::split_patterns;
 
 /// Prints a pipeline file: what is said by options, variables and a file, and besides what the target's state knows.
 ///
@@ -35,8 +34,7 @@ pub(crate) async fn run(arguments: ExportArguments, console: Console) -> Result<
 }
 
 /// What is given, and what is stored where nothing is given. Each kind of rules counts as a whole, as it does for `up`.
-fn merged(name: &str, given: Vec<Given>, stored: Option<StoredSettings>) -> Vec<Given> {
-    let mut said: Vec<Given> = given.into_iter().map(apart).collect();
+fn merged(name: &str, mut said: Vec<Given>, stored: Option<StoredSettings>) -> Vec<Given> {
     let mut add = |path: &'static str, values: Vec<String>| {
         if !said.iter().any(|known| known.path == path) {
             said.push(Given { path, values });
@@ -48,14 +46,27 @@ fn merged(name: &str, given: Vec<Given>, stored: Option<StoredSettings>) -> Vec<
         add("engine", vec![engine.as_str().to_owned()]);
     }
     add("tables.include", tables.iter().map(pattern).collect());
-    let RuleTexts { values, types, renames, keys, append_only, changes, columns, exclude_columns, filters } =
-        rules;
+    let RuleTexts {
+        refused,
+        letter_limits,
+        values,
+        types,
+        renames,
+        keys,
+        append_only,
+        changes,
+        columns,
+        exclude_columns,
+        filters,
+    } = rules;
     for (path, rules) in [
         ("on_value", values),
         ("types", types),
         ("rename", renames),
         ("keys", keys),
         ("append_only", append_only),
+        ("on_refused", refused),
+        ("dead_letter_limit", letter_limits),
         ("on_schema_change", changes),
         ("columns.include", columns),
         ("columns.exclude", exclude_columns),
@@ -64,29 +75,6 @@ fn merged(name: &str, given: Vec<Given>, stored: Option<StoredSettings>) -> Vec<
         add(path, rules);
     }
     said
-}
-
-/// Several patterns or rules that an option holds between commas, each by itself. A condition has commas of its own.
-fn apart(given: Given) -> Given {
-    let Given { path, values } = given;
-    let holds_several = matches!(
-        path.split('.').next(),
-        Some(
-            "tables"
-                | "columns"
-                | "rename"
-                | "types"
-                | "keys"
-                | "append_only"
-                | "on_value"
-                | "on_schema_change"
-        )
-    );
-    let values = match holds_several {
-        true => values.iter().flat_map(|value| split_patterns(value)).collect(),
-        false => values,
-    };
-    Given { path, values }
 }
 
 /// The pattern that means this table and no other.
@@ -118,7 +106,7 @@ mod tests {
     fn what_is_given_counts_and_the_state_says_the_rest() {
         let said = merged(
             "shop",
-            vec![given("on_value", &["halt,public.item=text"]), given("where", &["a.b: c IN (1, 2)"])],
+            vec![given("on_value", &["halt", "public.item=text"]), given("where", &["a.b: c IN (1, 2)"])],
             Some(stored()),
         );
         let of =

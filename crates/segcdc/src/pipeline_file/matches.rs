@@ -78,10 +78,10 @@ fn given(setting: &Setting, leaf: &ArgMatches, assignments: &[Assignment]) -> Op
     );
     let values = if is_given {
         let raw = leaf.try_get_raw(setting.argument).ok()??;
-        raw.map(|value| value.to_string_lossy().into_owned()).collect()
+        raw.flat_map(|value| setting.apart(&value.to_string_lossy())).collect()
     } else {
         let of_file = assignments.iter().find(|assignment| assignment.path == setting.path)?;
-        of_file.values.iter().map(|said| said.text.clone()).collect()
+        of_file.values.iter().flat_map(|said| setting.apart(&said.text)).collect()
     };
     Some(Given { path: setting.path, values })
 }

@@ -1,6 +1,8 @@
 //! [`SETTINGS`]: every key of a pipeline file, and the argument that it stands for. Reading, the JSON schema, the reference page and
 //! `export` all go by this table; what a key means, takes and is by default says the argument.
 
+use crate::settings::split_patterns;
+
 /// One key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Setting {
@@ -13,6 +15,20 @@ pub(super) struct Setting {
     /// Its value in the example of the reference page, as YAML on one line.
     #[cfg_attr(not(test), expect(dead_code, reason = "the reference page is written by a test"))]
     pub(super) example: &'static str,
+}
+
+// === impl Setting ===
+
+impl Setting {
+    /// The values that one of its argument holds: of patterns and rules several, between commas. A condition has commas of its own,
+    /// and a connector's property may.
+    pub(super) fn apart(&self, text: &str) -> Vec<String> {
+        match self.form {
+            Form::Rules(Rules::Condition) => vec![text.to_owned()],
+            Form::List | Form::Rules(_) if self.argument != "connect_properties" => split_patterns(text),
+            _ => vec![text.to_owned()],
+        }
+    }
 }
 
 /// How a value is written.

@@ -166,9 +166,9 @@ fn entries(form: Rules, rules: &[String]) -> Vec<(String, Value)> {
 fn entry(form: Rules, rule: &str) -> (String, Value) {
     let text = |text: &str| Value::Text(text.trim().to_owned());
     match form {
-        Rules::Equals | Rules::EqualsOrAll => match (split(rule, '='), form) {
+        Rules::Equals | Rules::EqualsOrAll | Rules::CountOrAll => match (split(rule, '='), form) {
             (Some((name, says)), _) => (name.to_owned(), text(says)),
-            (None, Rules::EqualsOrAll) => (DEFAULT.to_owned(), text(rule)),
+            (None, Rules::EqualsOrAll | Rules::CountOrAll) => (DEFAULT.to_owned(), text(rule)),
             // The policy that a rule has which names none.
             (None, _) => (rule.trim().to_owned(), text("halt")),
         },
