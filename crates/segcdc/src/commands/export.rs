@@ -93,7 +93,7 @@ mod tests {
     fn stored() -> StoredSettings {
         StoredSettings {
             engine: EngineKind::Native,
-            tables: vec![QualifiedName::new("public", "Order"), QualifiedName::new("public", "item")],
+            tables: vec![QualifiedName::new("public", "Or der"), QualifiedName::new("public", "item")],
             rules: RuleTexts {
                 values: vec!["public.item.total=null".to_owned()],
                 renames: vec!["public.item=dbo.Item".to_owned()],
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(of("on_value").as_deref(), Some("halt | public.item=text"));
         assert_eq!(of("where").as_deref(), Some("a.b: c IN (1, 2)"));
         assert_eq!(of("rename").as_deref(), Some("public.item=dbo.Item"));
-        assert_eq!(of("tables.include").as_deref(), Some("public.\"Order\" | public.item"));
+        assert_eq!(of("tables.include").as_deref(), Some("public.\"Or der\" | public.item"));
         assert_eq!(of("name").as_deref(), Some("shop"));
         assert_eq!(of("engine"), None);
     }
