@@ -33,6 +33,9 @@ const BULK_ROWS: u32 = 40_000;
 /// Kills that come while the tables are being copied, as long as they are.
 const COPY_KILLS: u32 = 4;
 
+/// Kills after which the product may catch up.
+const REST_AFTER: u32 = 50;
+
 /// The table of [`BULK_ROWS`].
 const BULK: &str = "bulk";
 
@@ -95,8 +98,13 @@ async fn run(seed: u64, kills: u32) -> Result<()> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut score = Score::default();
     let mut audit = None;
+    let mut rested = 0;
     while score.kills < kills {
         watched(&mut observers, round(&mut stage, &mut random, &mut score, &mut audit)).await?;
+        if score.kills - rested >= REST_AFTER {
+            rested = score.kills;
+            watched(&mut observers, rest(&mut stage)).await?;
+        }
     }
     let mut running = stage.product.up()?;
     watched(&mut observers, stage.live(&mut running)).await?;
@@ -211,6 +219,15 @@ async fn round(
     // What had been sent and is not applied has to come again, or the end of the loop finds it missing.
     score.resent += u32::from(sent.is_some_and(|sent| sent > applied));
     Ok(())
+}
+
+/// Lets the product catch up with the writers, who do not wait for it: else what it is behind by grows with the kills, and so
+/// does everything that is left to the end.
+async fn rest(stage: &mut Stage) -> Result<()> {
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    stage.caught_up_within(&mut running, workload::TOUCH, 2 * PATIENCE).await?;
+    running.kill().await.map(drop)
 }
 
 /// A server that is away when `up` looks at it first is an error of its user's; once it works, it waits.

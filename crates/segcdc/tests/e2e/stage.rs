@@ -176,11 +176,21 @@ impl Stage {
     /// Waits until everything that has committed by now is applied. `touch` changes a row of a live table: a position
     /// that no change reaches is only applied with the next heartbeat.
     pub(crate) async fn caught_up(&self, running: &mut Running, touch: &str) -> Result<()> {
+        self.caught_up_within(running, touch, PATIENCE).await
+    }
+
+    /// As [`Stage::caught_up`], where much is to be applied.
+    pub(crate) async fn caught_up_within(
+        &self,
+        running: &mut Running,
+        touch: &str,
+        limit: Duration,
+    ) -> Result<()> {
         let wanted = self.source_lsn().await?;
         self.source().await?.batch_execute(touch).await?;
         let what = format!("everything up to {wanted} is applied");
         running
-            .until(&what, PATIENCE, || async {
+            .until(&what, limit, || async {
                 let state = self.state().await.ok()??;
                 (state.applied_lsn >= wanted).then_some(())
             })
