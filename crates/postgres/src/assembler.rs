@@ -29,8 +29,15 @@ use crate::wire::{lost, protocol};
 /// have a thousand files open, by default.
 const MAX_LARGE_FILES: usize = 64;
 
-/// Memory of a change beside its tuples: the enum itself and its place in the vector.
-const CHANGE_OVERHEAD_BYTES: usize = size_of::<TaggedChange>();
+/// What each message has around it: CopyData and XLogData. All of it stays as long as any part of what was read at once is in use.
+const FRAME_BYTES: usize = 30;
+
+/// Memory of a change beside its tuples: its place in the vector, what of its message is no field, and how the places of fields are kept.
+const CHANGE_OVERHEAD_BYTES: usize = size_of::<TaggedChange>() + FRAME_BYTES + 34;
+
+/// Memory of a transaction beside its changes: its place in a queue, which doubles as it grows, Begin and Commit. For a backlog of
+/// small transactions it is most of what they take.
+const TRANSACTION_OVERHEAD_BYTES: usize = 2 * size_of::<Transaction>() + 2 * FRAME_BYTES + 64;
 
 /// What a message completed.
 #[derive(Debug, PartialEq, Eq)]
@@ -303,6 +310,9 @@ impl Assembler {
         self.memory_bytes -= open.memory_bytes;
         self.large_bytes -= open.large_bytes;
         self.large_files -= open.large_files;
+        let mut changes: Vec<Change> = open.changes.into_iter().map(|tagged| tagged.change).collect();
+        // A vector of one has room for four, and most transactions are small.
+        changes.shrink_to_fit();
         Assembled::Transaction(Transaction {
             xid,
             commit_lsn: position.lsn,
@@ -310,8 +320,8 @@ impl Assembler {
             commit_time_us: position.time_us,
             large_bytes: open.large_bytes + open.log.as_ref().map_or(0, ChangeLog::bytes),
             spilled: open.log.map(ChangeLog::finish),
-            changes: open.changes.into_iter().map(|tagged| tagged.change).collect(),
-            memory_bytes: open.memory_bytes,
+            changes,
+            memory_bytes: open.memory_bytes + TRANSACTION_OVERHEAD_BYTES,
         })
     }
 }

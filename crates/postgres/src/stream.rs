@@ -121,6 +121,16 @@ struct State {
     end: Option<SourceError>,
 }
 
+/// The memory of an event that waits in the queue.
+pub(crate) fn event_bytes(event: &StreamEvent) -> usize {
+    match event {
+        StreamEvent::Transaction(transaction) => transaction.memory_bytes,
+        StreamEvent::Message { prefix, .. } => size_of::<StreamEvent>() + prefix.len(),
+        // There is one of them at most behind each other event.
+        StreamEvent::Idle { .. } => 0,
+    }
+}
+
 // === impl StreamOptions ===
 
 impl Default for StreamOptions {
@@ -177,8 +187,8 @@ impl TransactionStream {
             {
                 let mut state = self.shared.lock();
                 if let Some(event) = state.queue.pop_front() {
+                    state.queue_bytes = state.queue_bytes.saturating_sub(event_bytes(&event));
                     if let StreamEvent::Transaction(transaction) = &event {
-                        state.queue_bytes = state.queue_bytes.saturating_sub(transaction.memory_bytes);
                         state.queue_large_bytes =
                             state.queue_large_bytes.saturating_sub(transaction.large_bytes);
                     }
@@ -248,6 +258,16 @@ impl TransactionStream {
 impl Drop for TransactionStream {
     fn drop(&mut self) {
         self.reader.abort();
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// Puts an event into the queue, and counts its memory.
+    fn queue_event(&mut self, event: StreamEvent) {
+        self.queue_bytes += event_bytes(&event);
+        self.queue.push_back(event);
     }
 }
 

@@ -117,6 +117,57 @@ fn transaction(assembler: &mut Assembler, messages: impl IntoIterator<Item = Byt
     }
 }
 
+/// What a queue of transactions keeps alive, and what is counted of it: transactions of so many rows of so many bytes each, in messages
+/// that are cut out of one buffer, as they come from the wire.
+fn kept_and_counted(transactions: u32, rows: u32, length: usize) -> (usize, usize) {
+    let text = "x".repeat(length);
+    let mut wire = BytesMut::new();
+    let mut places = Vec::new();
+    for xid in 0..transactions {
+        let rows = (0..rows).map(|_| insert(None, 7, &text));
+        for message in [begin(xid)].into_iter().chain(rows).chain([commit(u64::from(xid) + 10)]) {
+            // The heads of CopyData and of XLogData.
+            wire.put_bytes(0, 30);
+            places.push(wire.len()..wire.len() + message.len());
+            wire.put_slice(&message);
+        }
+    }
+    let wire = wire.freeze();
+    let mut assembler = in_memory();
+    push(&mut assembler, [begin(1), relation(None, 7, &["a"]), commit(2)]);
+    let mut queue = std::collections::VecDeque::new();
+    let used = allocation_counter::measure(|| {
+        for place in &places {
+            let message = wire.slice(place.clone());
+            if let Some(Assembled::Transaction(transaction)) = assembler.push(message).unwrap() {
+                queue.push_back(crate::stream::StreamEvent::Transaction(transaction));
+            }
+        }
+    });
+    let counted = queue.iter().map(crate::stream::event_bytes).sum();
+    assert_eq!(queue.len(), usize::try_from(transactions).unwrap());
+    (usize::try_from(used.bytes_current).unwrap() + wire.len(), counted)
+}
+
+#[test]
+fn what_is_counted_is_what_is_kept() {
+    for (transactions, rows, length) in [
+        (20_000, 0, 0),
+        (20_000, 1, 0),
+        (20_000, 1, 20),
+        (20_000, 2, 100),
+        (5_000, 5, 20),
+        (200, 300, 20),
+        (50, 20, 10_000),
+    ] {
+        let (kept, counted) = kept_and_counted(transactions, rows, length);
+        assert!(
+            counted >= kept && counted <= kept * 2,
+            "{transactions} transactions of {rows} rows of {length} bytes: {counted} counted, {kept} kept"
+        );
+    }
+}
+
 /// All changes of a transaction, those on disk first.
 fn all_changes(transaction: &Transaction) -> Vec<Change> {
     let store = transaction.spilled.iter().map(|spilled| spilled.store());
@@ -153,7 +204,7 @@ fn transaction_is_whole_at_its_commit() {
     let held = assembler.memory_bytes();
     let whole = transaction(&mut assembler, [commit(50)]);
     assert_eq!((whole.xid, whole.commit_lsn, whole.end_lsn), (9, Lsn::new(49), Lsn::new(50)));
-    assert_eq!((whole.commit_time_us, whole.memory_bytes), (7, held));
+    assert_eq!((whole.commit_time_us, whole.memory_bytes), (7, held + TRANSACTION_OVERHEAD_BYTES));
     assert_eq!(texts(&whole), ["a", "b"]);
     assert!(assembler.is_idle());
     assert_eq!(assembler.memory_bytes(), 0);
@@ -309,7 +360,9 @@ fn what_is_beyond_the_memory_that_is_allowed_goes_to_disk_the_largest_first() {
     assert_eq!((small.spilled.is_some(), texts(&small)), (false, vec!["first".to_owned()]));
     let large = transaction(&mut assembler, [stream_commit(6, 30)]);
     assert_eq!((large.spilled.is_some(), texts(&large)), (true, vec![row; 20]));
-    assert!(large.memory_bytes <= 2000 && large.spilled.unwrap().store().parts() > 1);
+    assert!(
+        large.memory_bytes <= 2000 + TRANSACTION_OVERHEAD_BYTES && large.spilled.unwrap().store().parts() > 1
+    );
     assert_eq!((assembler.memory_bytes(), assembler.largest()), (0, None));
 }
 

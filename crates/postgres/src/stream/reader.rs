@@ -202,13 +202,10 @@ impl Reader {
         match assembled {
             Assembled::Transaction(transaction) => {
                 self.told = self.told.max(transaction.end_lsn);
-                state.queue_bytes += transaction.memory_bytes;
                 state.queue_large_bytes += transaction.large_bytes;
-                state.queue.push_back(StreamEvent::Transaction(transaction));
+                state.queue_event(StreamEvent::Transaction(transaction));
             }
-            Assembled::Message { prefix, lsn } => {
-                state.queue.push_back(StreamEvent::Message { prefix, lsn });
-            }
+            Assembled::Message { prefix, lsn } => state.queue_event(StreamEvent::Message { prefix, lsn }),
         }
         state.server_wal_end = self.received;
         drop(state);
