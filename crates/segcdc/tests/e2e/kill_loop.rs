@@ -21,7 +21,7 @@ use segcdc_testkit::{PostgresOptions, StopMode};
 use super::load::Load;
 use super::observer::{Audit, Observers, watched};
 use super::product::Running;
-use super::stage::{DATABASE, PATIENCE, Stage};
+use super::stage::{DATABASE, PATIENCE, Stage, StateSeen};
 use super::workload::{self, TABLES};
 
 /// Kills of a short run.
@@ -164,15 +164,17 @@ async fn round(
     score: &mut Score,
     audit: &mut Option<Audit>,
 ) -> Result<()> {
-    let mut running = stage.product.up()?;
     let in_copy = score.kills < COPY_KILLS;
+    // Read before it starts: it may be fast.
+    let before = stage.state().await?;
+    let mut running = stage.product.up()?;
     if in_copy {
         copying(stage, &mut running).await?;
         pass(random.random_range(0..300)).await;
     } else if score.kills == COPY_KILLS {
         stage.live(&mut running).await?;
     } else if random.random_bool(0.7) {
-        applying(stage, &mut running).await?;
+        applying(stage, &mut running, before.context("the pipeline's state")?).await?;
         pass(random.random_range(0..1_000)).await;
     } else {
         pass(random.random_range(50..1_500)).await;
@@ -254,9 +256,8 @@ async fn copying(stage: &Stage, running: &mut Running) -> Result<()> {
         .await
 }
 
-/// Waits until the new process has applied a batch.
-async fn applying(stage: &Stage, running: &mut Running) -> Result<()> {
-    let before = stage.state().await?.context("the pipeline's state")?;
+/// Waits until the new process has applied a batch; `before` is the state that it found.
+async fn applying(stage: &Stage, running: &mut Running, before: StateSeen) -> Result<()> {
     running
         .until("a batch is applied", PATIENCE, || async {
             let now = stage.state().await.ok()??;
