@@ -7,7 +7,6 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::logs::LogFormat;
-use crate::pipeline_file::Given;
 use crate::text;
 use segcdc_engine_native::Throttle;
 
@@ -318,6 +317,15 @@ pub(crate) struct ExportArguments {
     /// What is given of all this, by the keys of a pipeline file.
     #[arg(skip)]
     pub(crate) given: Vec<Given>,
+}
+
+/// What is given for one key of a pipeline file, as the argument takes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// The key's path.
+    pub(crate) path: &'static str,
+    /// One value, or those of a list or mapping.
+    pub(crate) values: Vec<String>,
 }
 
 /// `segcdc doctor`

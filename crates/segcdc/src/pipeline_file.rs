@@ -17,6 +17,7 @@ mod matches;
 #[cfg(test)]
 mod page;
 mod place;
+mod quote;
 mod read;
 mod references;
 mod rule_form;
@@ -27,4 +28,4 @@ mod settings;
 mod write;
 
 pub(crate) use matches::{Understood, Unread, understand};
-pub(crate) use write::{Given, Written, write};
+pub(crate) use write::{Written, write};

@@ -4,12 +4,12 @@ use segcdc_engine_native::{EngineKind, StoredSettings, stored_settings};
 use segcdc_model::{NamePattern, QualifiedName};
 use segcdc_plan::RuleTexts;
 
-use crate::arguments::{ExportArguments, Output};
+use crate::arguments::{ExportArguments, Given, Output};
 use crate::commands;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::pipeline_file::{Given, Written, write};
+use crate::pipeline_file::{Written, write};
 
 /// Prints a pipeline file: what is said by options, variables and a file, and besides what the target's state knows.
 ///

@@ -12,9 +12,8 @@ use segcdc_engine_kafka_connect::overrides;
 use super::error::{FileError, one_error};
 use super::read::{Assignment, Read, folder, read};
 use super::settings::{Form, SETTINGS, Setting, of_path};
-use super::write::Given;
 use super::{document, load};
-use crate::arguments::{Arguments, Command as Wanted, Global, RuleArguments};
+use crate::arguments::{Arguments, Command as Wanted, Given, Global, RuleArguments};
 use crate::error::CliError;
 use crate::settings;
 

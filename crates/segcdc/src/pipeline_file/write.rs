@@ -5,17 +5,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::quote::quoted;
 use super::secrets;
 use super::settings::{DEFAULT, Form, Rules, SETTINGS, Setting};
-
-/// What is said of one key, as the argument takes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Given {
-    /// The key's path.
-    pub(crate) path: &'static str,
-    /// One value, or those of a list or mapping.
-    pub(crate) values: Vec<String>,
-}
+use crate::arguments::Given;
 
 /// A file, and the variables that have to be set for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -227,24 +220,6 @@ fn key(text: &str) -> String {
 /// A text, in which dollar signs and braces are what they are.
 fn scalar(text: &str) -> String {
     quoted(&text.replace("${", "$${"))
-}
-
-/// A text as YAML: plain where nothing could take it for anything else, in quotes otherwise.
-fn quoted(text: &str) -> String {
-    let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_'));
-    let is_safe = |c: char| c.is_ascii_alphanumeric() || "/._-:=?&$%+@(".contains(c);
-    // A colon ends a key where a blank follows, or nothing.
-    let is_plain = begins && text.chars().all(|c| is_safe(c) || c == ')') && !text.ends_with(':');
-    let is_word =
-        matches!(text.to_ascii_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off");
-    if is_plain && !is_word {
-        text.to_owned()
-    } else if text.chars().any(char::is_control) {
-        // A string of JSON is one of YAML.
-        serde_json::Value::from(text).to_string()
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
-    }
 }
 
 #[cfg(test)]
