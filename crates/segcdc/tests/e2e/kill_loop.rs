@@ -165,8 +165,8 @@ async fn round(
     audit: &mut Option<Audit>,
 ) -> Result<()> {
     let in_copy = score.kills < COPY_KILLS;
-    // Read before it starts: it may be fast.
-    let before = stage.state().await?;
+    // Read before it starts, which may be fast; there is none before the first one.
+    let before = stage.state().await.ok().flatten();
     let mut running = stage.product.up()?;
     if in_copy {
         copying(stage, &mut running).await?;
