@@ -65,12 +65,7 @@ impl Written {
                 };
                 self.line(depth, &format!("{key}: {text}"));
             }
-            Form::List => {
-                self.line(depth, &format!("{key}:"));
-                for value in values {
-                    self.line(depth + 1, &format!("- {}", scalar(value)));
-                }
-            }
+            Form::List => self.list(depth, key, values),
             Form::Rules(form) => {
                 self.line(depth, &format!("{key}:"));
                 for (name, value) in entries(form, values) {
@@ -83,18 +78,20 @@ impl Written {
         }
     }
 
+    fn list(&mut self, depth: usize, key: &str, items: &[String]) {
+        self.line(depth, &format!("{key}:"));
+        items.iter().for_each(|item| self.line(depth + 1, &format!("- {}", scalar(item))));
+    }
+
     fn entry(&mut self, depth: usize, name: &str, value: &Value) {
-        let name = key(name);
+        let name = quoted(name);
         match value {
             Value::Text(text) => self.line(depth, &format!("{name}: {}", scalar(text))),
-            Value::List(items) => {
-                self.line(depth, &format!("{name}:"));
-                items.iter().for_each(|item| self.line(depth + 1, &format!("- {}", scalar(item))));
-            }
+            Value::List(items) => self.list(depth, &name, items),
             Value::Map(entries) => {
                 self.line(depth, &format!("{name}:"));
                 for (name, text) in entries {
-                    self.line(depth + 1, &format!("{}: {}", key(name), scalar(text)));
+                    self.line(depth + 1, &format!("{}: {}", quoted(name), scalar(text)));
                 }
             }
         }
@@ -212,12 +209,7 @@ fn items(mut text: &str) -> Vec<String> {
     items
 }
 
-/// A key, which holds no references.
-fn key(text: &str) -> String {
-    quoted(text)
-}
-
-/// A text, in which dollar signs and braces are what they are.
+/// A value, in which dollar signs and braces are what they are; in keys they are always.
 fn scalar(text: &str) -> String {
     quoted(&text.replace("${", "$${"))
 }
