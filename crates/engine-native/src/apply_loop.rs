@@ -52,6 +52,8 @@ mod refused;
 mod resume;
 #[cfg(test)]
 mod simulation;
+mod skip;
+mod skips;
 mod slot_watch;
 mod source;
 mod timeline;
@@ -135,6 +137,7 @@ impl Follow<'_> {
         target.ensure_partial_transactions().await?;
         target.ensure_table_wishes().await?;
         let partial = target.partial_transaction(&checkpoint).await?;
+        let skips = skip::read(target, &checkpoint, partial).await?;
         let applied = begin_at(&checkpoint, memory);
         let (slot, publication) = (&checkpoint.lineage.slot, &checkpoint.lineage.publication);
         let watch = Watch::new(source, publication).await?;
@@ -165,7 +168,7 @@ impl Follow<'_> {
         let write_path = target.write_path();
         let examiner = Examiner::new(source, naming, form, write_path.most_large_bytes());
         let mut following = Loop::<Live> {
-            intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial)),
+            intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial), skips),
             context,
             memory,
             source,

@@ -218,7 +218,7 @@ fn report(letter: &Letter) -> DeadLetterReport {
 }
 
 /// Microseconds since 2000 as ISO 8601.
-fn time(at_us: i64) -> String {
+pub(crate) fn time(at_us: i64) -> String {
     let mut text = String::new();
     canonical::write_text(&Value::TimestampTz(at_us), &mut text);
     text

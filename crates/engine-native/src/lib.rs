@@ -15,7 +15,7 @@
 //! - [`mod@preflight`], [`mod@run`], [`mod@status`], [`mod@down`]: the four things that an engine does
 //! - `provision`, `startup`: how a pipeline comes to be, and what must hold before it goes on
 //! - `table_sync`, `apply_loop`: copying and following; `beside`: copying while the others are followed
-//! - [`wish`]: what a person asks of single tables meanwhile
+//! - [`wish`], [`transactions`]: what a person asks of single tables meanwhile, and of single transactions
 //! - `examine`: what a description of a table in the stream means
 //! - `known`: what tables were when they were copied, and are at the checkpoint
 //! - `rules_in_force`: what the user says of tables and columns, now and before; `stored`: the same, for whoever writes it down
@@ -43,6 +43,7 @@ pub mod progress;
 pub mod resync;
 pub mod run;
 pub mod status;
+pub mod transactions;
 pub mod verify;
 pub mod wish;
 

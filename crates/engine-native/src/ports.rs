@@ -8,7 +8,9 @@ use std::sync::Arc;
 use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 use segcdc_plan::{ApplyPlan, TablePlan, TableSet};
 use segcdc_postgres::{OpenSummary, Session, SourceError, StreamEvent, TransactionStream};
-use segcdc_sqlserver::{Alteration, Lag, PartialTransaction, PartsApply, SlotWatch, Target, TargetError};
+use segcdc_sqlserver::{
+    Alteration, Lag, PartialTransaction, PartsApply, SkippedTransaction, SlotWatch, Target, TargetError,
+};
 
 use crate::error::EngineError;
 use crate::source_clock::SourceClock;
@@ -118,6 +120,21 @@ pub(crate) trait TargetPort: TablesPort {
     /// Stores an idle advance.
     async fn advance(&mut self, checkpoint: &Checkpoint, lsn: Lsn) -> Result<Checkpoint, TargetError>;
 
+    /// Moves the checkpoint over a transaction and records that it was left out. `None` when nobody asks for that any more.
+    async fn skip_transaction(
+        &mut self,
+        expected: &Checkpoint,
+        skipped: &SkippedTransaction,
+    ) -> Result<Option<Checkpoint>, TargetError>;
+
+    /// Stores that a transaction that was to be skipped is applied after all.
+    async fn refuse_skip(
+        &mut self,
+        checkpoint: &Checkpoint,
+        end_lsn: Lsn,
+        why: &str,
+    ) -> Result<(), TargetError>;
+
     /// Stores the lineage, and the position that belongs to it.
     async fn set_lineage(
         &mut self,
@@ -223,6 +240,23 @@ impl TargetPort for Target {
 
     async fn advance(&mut self, checkpoint: &Checkpoint, lsn: Lsn) -> Result<Checkpoint, TargetError> {
         Target::advance(self, checkpoint, lsn).await
+    }
+
+    async fn skip_transaction(
+        &mut self,
+        expected: &Checkpoint,
+        skipped: &SkippedTransaction,
+    ) -> Result<Option<Checkpoint>, TargetError> {
+        Target::skip_transaction(self, expected, skipped).await
+    }
+
+    async fn refuse_skip(
+        &mut self,
+        checkpoint: &Checkpoint,
+        end_lsn: Lsn,
+        why: &str,
+    ) -> Result<(), TargetError> {
+        Target::refuse_skip(self, checkpoint, end_lsn, why).await
     }
 
     async fn set_lineage(

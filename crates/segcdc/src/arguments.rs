@@ -23,6 +23,7 @@ pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 pub(crate) use crate::arguments::table::{
     ByChoice, RemoveArguments, ResyncArguments, TableArguments, TableCommand,
 };
+pub(crate) use crate::arguments::transaction::{KeepArguments, SkipArguments, TransactionCommand};
 pub(crate) use crate::arguments::up::{ApplyArguments, LargeTransactionsChoice, RecoverChoice, UpArguments};
 pub(crate) use crate::arguments::verify::VerifyArguments;
 pub(crate) use crate::arguments::wal::{WalArguments, WalPolicyChoice};
@@ -35,6 +36,7 @@ mod rules;
 mod serve;
 mod steer;
 mod table;
+mod transaction;
 mod up;
 mod verify;
 mod wal;
@@ -157,6 +159,12 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: TableCommand,
+    },
+    /// Leave single transactions of the source out: by their position, once, and recorded
+    Transaction {
+        /// What to do.
+        #[command(subcommand)]
+        command: TransactionCommand,
     },
     /// Hand the running pipeline to another engine, at a position: nothing is copied again, nothing is missed
     #[command(after_help = examples::MIGRATE)]
@@ -435,12 +443,14 @@ mod tests {
 
     #[test]
     fn every_option_has_its_variable() {
-        for command in Arguments::command().get_subcommands() {
+        fn check(command: &clap::Command) {
             for option in command.get_opts() {
                 let variable = option.get_env().and_then(|name| name.to_str()).unwrap_or_default();
                 assert!(variable.starts_with("SEGCDC_"), "{} {option}", command.get_name());
             }
+            command.get_subcommands().for_each(check);
         }
+        check(&Arguments::command());
     }
 
     #[test]

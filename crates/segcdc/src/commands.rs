@@ -26,6 +26,7 @@ mod slot;
 mod status;
 mod steer;
 mod table;
+mod transaction;
 mod up;
 mod verify;
 mod version;
@@ -59,6 +60,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Doctor(arguments) => Box::pin(doctor::run(arguments, console)).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
         Command::Table { command } => table::run(command, console).await,
+        Command::Transaction { command } => transaction::run(command, console).await,
         Command::Migrate(arguments) => migrate::run(arguments, console).await,
         Command::Deadletter { command } => deadletter::run(command, console).await,
         Command::Down(arguments) => down::run(arguments, console).await,

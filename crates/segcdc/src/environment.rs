@@ -27,10 +27,18 @@ pub(crate) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<String> {
 
 /// The variables of all options.
 fn known() -> Vec<String> {
-    let command = Arguments::command();
-    let options = command.get_subcommands().flat_map(|command| command.get_arguments());
-    let all = command.get_arguments().chain(options);
-    all.filter_map(|option| Some(option.get_env()?.to_str()?.to_owned())).collect()
+    let mut known = Vec::new();
+    collect(&Arguments::command(), &mut known);
+    known
+}
+
+/// Adds the variables of a command and of those below it.
+fn collect(command: &clap::Command, known: &mut Vec<String>) {
+    let variables = command.get_arguments().filter_map(|option| option.get_env()?.to_str());
+    known.extend(variables.map(str::to_owned));
+    for below in command.get_subcommands() {
+        collect(below, known);
+    }
 }
 
 #[cfg(test)]
@@ -44,6 +52,9 @@ mod tests {
         };
         check("SEGCDC_SOURCE_URL", &[]);
         check("SEGCDC_OUTPUT", &[]);
+        // Of commands below commands: `table resync --by`, `deadletter list --closed`.
+        check("SEGCDC_BY", &[]);
+        check("SEGCDC_CLOSED", &[]);
         check("SEGCDC_TEST_SQLSERVER_URL", &[]);
         check("PATH", &[]);
         check(

@@ -47,6 +47,7 @@ pub use session::{Target, WritePath};
 pub use sql::shadow::name_of as shadow_name;
 pub use state::{
     Lag, LargeTransaction, NewPipeline, PartialTransaction, PipelineState, RecordedChange, Replacement,
-    SaidOfLarge, SlotWatch, TableProgress, TableState, TableWish, WishOutcome, check_fence,
+    SaidOfLarge, SkipWish, SkippedTransaction, SlotWatch, TableProgress, TableState, TableWish, WishOutcome,
+    check_fence,
 };
 pub use tables::{Difference, ExistingRows, Prepared};

@@ -15,6 +15,7 @@ pub mod rows;
 pub mod schema_changes;
 pub mod session;
 pub mod shadow;
+pub mod skipped_transaction;
 pub mod slot_watch;
 pub mod staging;
 pub mod state;

@@ -16,6 +16,7 @@ mod partial_transaction;
 mod read;
 mod remove;
 mod schema_changes;
+mod skipped_transaction;
 mod slot_watch;
 mod table_wish;
 mod write;
@@ -31,6 +32,7 @@ pub use schema_changes::RecordedChange;
 pub(crate) use schema_changes::written;
 
 pub use large_transaction::SaidOfLarge;
+pub use skipped_transaction::{SkipWish, SkippedTransaction};
 pub use table_wish::{TableWish, WishOutcome};
 
 /// Longest name of a pipeline, in characters.

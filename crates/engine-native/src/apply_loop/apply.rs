@@ -37,6 +37,7 @@ pub(super) struct Applied {
 impl<P: Ports> Loop<'_, P> {
     /// Applies what comes next, if there is anything, without the tables that turn out to be at fault.
     pub(super) async fn apply_next(&mut self) -> Result<(), EngineError> {
+        self.refuse_passed().await?;
         let Some(next) = self.intake.next(&self.tables).await? else { return Ok(()) };
         match next {
             Next::Batch(transactions, planned) => self.apply_transactions(&transactions, planned).await,
@@ -44,6 +45,7 @@ impl<P: Ports> Loop<'_, P> {
                 self.note_missed(std::slice::from_ref(&*transaction)).await?;
                 Box::pin(self.apply_parts(*transaction, Some(spilled))).await
             }
+            Next::Skipped(transaction) => Box::pin(self.skip(*transaction)).await,
         }
     }
 

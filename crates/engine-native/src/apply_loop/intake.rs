@@ -16,6 +16,7 @@ use segcdc_postgres::{SourceError, StreamEvent, heartbeat};
 use tokio::task::JoinHandle;
 
 use super::resume::Resume;
+use super::skips::Skips;
 use crate::error::EngineError;
 use crate::ports::StreamPort;
 
@@ -28,6 +29,8 @@ pub(super) enum Next {
     Batch(Vec<Transaction>, Result<ApplyPlan, PlanError>),
     /// A transaction that is too large for memory, and its first changes.
     Large(Box<Transaction>, SpilledChanges),
+    /// A transaction that is not to be applied.
+    Skipped(Box<Transaction>),
 }
 
 /// What comes out of the stream.
@@ -45,6 +48,10 @@ pub(super) struct Intake<S> {
     known: Lsn,
     /// What is applied in part has to come first.
     resume: Resume,
+    /// What is not to be applied.
+    pub(super) skips: Skips,
+    /// A transaction that is not to be applied. What came before it is handed out first.
+    to_skip: Option<Transaction>,
     /// Transactions that were left out because they are known.
     pub(super) skipped: u64,
     /// See [`segcdc_plan::StreamState::idle_wal_end`].
@@ -59,7 +66,7 @@ pub(super) struct Intake<S> {
 
 impl<S: StreamPort> Intake<S> {
     /// An intake of a stream that begins behind `applied`.
-    pub(super) fn new(stream: S, applied: Lsn, batch: BatchLimits, resume: Resume) -> Self {
+    pub(super) fn new(stream: S, applied: Lsn, batch: BatchLimits, resume: Resume, skips: Skips) -> Self {
         Intake {
             stream,
             batch: Batch::new(batch),
@@ -68,6 +75,8 @@ impl<S: StreamPort> Intake<S> {
             stale: false,
             known: applied,
             resume,
+            skips,
+            to_skip: None,
             skipped: 0,
             idle_wal_end: None,
             asked: None,
@@ -80,11 +89,12 @@ impl<S: StreamPort> Intake<S> {
         self.batch.transactions().len()
             + usize::from(self.waiting.is_some())
             + usize::from(self.ahead.is_some())
+            + usize::from(self.to_skip.is_some())
     }
 
     /// Whether there is room for another event.
     pub(super) fn has_room(&self) -> bool {
-        self.waiting.is_none() && self.end.is_none()
+        self.waiting.is_none() && self.to_skip.is_none() && self.end.is_none()
     }
 
     /// Waits for the next event and takes it in. Cancel-safe.
@@ -136,7 +146,7 @@ impl<S: StreamPort> Intake<S> {
             return Ok(Some(Next::Batch(transactions, planned)));
         }
         if self.batch.is_empty() {
-            return Ok(None);
+            return Ok(self.to_skip.take().map(|transaction| Next::Skipped(Box::new(transaction))));
         }
         let mut transactions = self.batch.take();
         self.refill();
@@ -164,12 +174,16 @@ impl<S: StreamPort> Intake<S> {
             Ok(StreamEvent::Transaction(mut transaction)) => {
                 self.idle_wal_end = None;
                 match self.resume.pass(&mut transaction) {
+                    Ok(()) if self.skips.pass(transaction.end_lsn) => self.to_skip = Some(transaction),
                     Ok(()) => self.accept(transaction),
                     Err(error) => self.end = Some(error),
                 }
             }
             Ok(StreamEvent::Idle { wal_end }) => match self.resume.pass_idle(wal_end) {
-                Ok(()) => self.idle_wal_end = Some(wal_end),
+                Ok(()) => {
+                    self.skips.pass_idle(wal_end);
+                    self.idle_wal_end = Some(wal_end);
+                }
                 Err(error) => self.end = Some(error),
             },
             Ok(StreamEvent::Message { prefix, lsn }) => {

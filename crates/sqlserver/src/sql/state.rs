@@ -5,7 +5,10 @@ use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
 
 use crate::quote;
-use crate::sql::{large_transaction, letters, partial_transaction, schema_changes, slot_watch, table_wish};
+use crate::sql::{
+    large_transaction, letters, partial_transaction, schema_changes, skipped_transaction, slot_watch,
+    table_wish,
+};
 use crate::state::{Lag, NewPipeline, TableProgress, TableState};
 
 /// Version of the layout below. A row with a higher one is refused.
@@ -367,13 +370,18 @@ pub fn finish_copy(pipeline: &str, progress: &TableProgress, sync_lsn: Lsn) -> S
 pub fn remove(pipeline: &str) -> String {
     let name = quote::text(pipeline);
     let [letters, uses] = letters::TABLES.map(|(table, _)| letters::remove_if_there(table, pipeline));
-    let [watch, large, partial, wishes] =
-        [slot_watch::TABLE, large_transaction::TABLE, partial_transaction::TABLE, table_wish::TABLE]
-            .map(|table| letters::remove_if_there(table, pipeline));
+    let [watch, large, partial, wishes, skipped] = [
+        slot_watch::TABLE,
+        large_transaction::TABLE,
+        partial_transaction::TABLE,
+        table_wish::TABLE,
+        skipped_transaction::TABLE,
+    ]
+    .map(|table| letters::remove_if_there(table, pipeline));
     let [known, changes] = [schema_changes::KNOWN_TABLE, schema_changes::SCHEMA_CHANGE]
         .map(|(table, _)| letters::remove_if_there(table, pipeline));
     format!(
-        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {partial}; {wishes}; {known}; {changes}; \
+        "BEGIN TRANSACTION; {letters}; {uses}; {watch}; {large}; {partial}; {wishes}; {skipped}; {known}; {changes}; \
          DELETE FROM [segcdc].[pipeline_table] WHERE [pipeline] = {name}; \
          DELETE FROM [segcdc].[pipeline] WHERE [pipeline] = {name}; COMMIT TRANSACTION"
     )
@@ -383,7 +391,8 @@ pub fn remove(pipeline: &str) -> String {
 pub const COUNT_LOCKED: &str = "SELECT COUNT_BIG(*) FROM [segcdc].[pipeline] WITH (UPDLOCK, HOLDLOCK)";
 
 /// Remove the tables. Those that older versions did not have may be missing.
-pub const DROP_TABLES: [&str; 10] = [
+pub const DROP_TABLES: [&str; 11] = [
+    "DROP TABLE IF EXISTS [segcdc].[skipped_transaction]",
     "DROP TABLE IF EXISTS [segcdc].[table_wish]",
     "DROP TABLE IF EXISTS [segcdc].[partial_transaction]",
     "DROP TABLE IF EXISTS [segcdc].[known_table]",

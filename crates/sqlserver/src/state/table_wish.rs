@@ -61,7 +61,7 @@ impl WishOutcome {
         matches!(self, WishOutcome::Done | WishOutcome::Refused)
     }
 
-    fn from_word(word: &str) -> Option<Self> {
+    pub(super) fn from_word(word: &str) -> Option<Self> {
         [WishOutcome::Asked, WishOutcome::Begun, WishOutcome::Done, WishOutcome::Refused]
             .into_iter()
             .find(|outcome| outcome.as_str() == word)

@@ -37,6 +37,7 @@ impl Target {
             (sql::slot_watch::TABLE, sql::slot_watch::CREATE_SLOT_WATCH),
             (sql::large_transaction::TABLE, sql::large_transaction::CREATE_LARGE_TRANSACTION),
             (sql::partial_transaction::TABLE, sql::partial_transaction::CREATE_PARTIAL_TRANSACTION),
+            (sql::skipped_transaction::TABLE, sql::skipped_transaction::CREATE_SKIPPED_TRANSACTION),
             sql::schema_changes::KNOWN_TABLE,
             sql::schema_changes::SCHEMA_CHANGE,
         ] {

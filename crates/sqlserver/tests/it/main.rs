@@ -30,6 +30,8 @@ mod rows;
 #[cfg(test)]
 mod shadow;
 #[cfg(test)]
+mod skips;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod tables;

@@ -18,6 +18,7 @@ use super::target::SimTarget;
 use super::world::{Database, Shared, TROUBLES, Trouble, World};
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
+use crate::apply_loop::skips::Skips;
 use crate::apply_loop::timeline::TimelineGuard;
 use crate::apply_loop::{Loop, begin_at};
 use crate::config::{EngineConfig, LargeTransactions};
@@ -246,7 +247,7 @@ async fn follow(
     let timeline = TimelineGuard::new(&context.config.source, "s", false).await?;
     let naming = context.naming();
     let mut following = Loop::<Simulated> {
-        intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial)),
+        intake: Intake::new(stream, applied, context.config.batch, Resume::new(partial), Skips::default()),
         context,
         memory,
         source: &source,

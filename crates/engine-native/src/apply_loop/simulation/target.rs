@@ -7,7 +7,9 @@ use std::time::Duration;
 use segcdc_model::{Checkpoint, Lineage, Lsn, TablePhase};
 use segcdc_plan::{ApplyPlan, TablePlan};
 use segcdc_sqlserver::sql::state::{self as sql, Totals};
-use segcdc_sqlserver::{Alteration, Lag, PartialTransaction, SlotWatch, TargetError, check_fence};
+use segcdc_sqlserver::{
+    Alteration, Lag, PartialTransaction, SkippedTransaction, SlotWatch, TargetError, check_fence,
+};
 use segcdc_tds::Error as TdsError;
 
 use super::statement::execute;
@@ -167,6 +169,18 @@ impl TargetPort for SimTarget {
             Ok(behind(checkpoint, lsn))
         })
         .await
+    }
+
+    async fn skip_transaction(
+        &mut self,
+        _expected: &Checkpoint,
+        _skipped: &SkippedTransaction,
+    ) -> Result<Option<Checkpoint>, TargetError> {
+        unreachable!("nobody asks for it in a simulation")
+    }
+
+    async fn refuse_skip(&mut self, _: &Checkpoint, _: Lsn, _: &str) -> Result<(), TargetError> {
+        unreachable!("nobody asks for it in a simulation")
     }
 
     async fn set_lineage(
