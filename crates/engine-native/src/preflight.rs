@@ -27,8 +27,8 @@ mod filters;
 mod numbers;
 mod source;
 
-/// The code of what is no table whose changes are streamed.
-const NOT_STREAMABLE: &str = "TABLE_NOT_STREAMABLE";
+/// The code of a partition of a table that is replicated itself.
+const PARTITION_OF_ROOT: &str = "PARTITION_OF_ROOT";
 
 /// Whether a pipeline can start, and what it would do.
 #[derive(Debug, Clone)]
@@ -117,7 +117,8 @@ pub async fn preflight(config: &EngineConfig) -> Result<Preflight, EngineError> 
         Ok(()) => {
             let request = source::request(config, &source, existing.as_ref(), anew, &plans).await?;
             findings.extend(existing.as_ref().and_then(|state| check_copied_again(config, state, anew)));
-            findings.extend(segcdc_postgres::preflight::check(&source, &request).await?);
+            let found = segcdc_postgres::preflight::check(&source, &request).await?;
+            findings = with_source(findings, found);
             findings.push(segcdc_postgres::preflight::check_replication(&config.source).await);
             if let Some(state) = known {
                 findings.extend(check_shapes(&source, state, config).await?);
@@ -241,7 +242,7 @@ async fn leave_out_partitions(source: &Session, selection: &mut Selection) -> Re
             None => selection.plans.push(plan),
             Some(root) => selection.left_out.push(LeftOut {
                 table: plan.source.name.clone(),
-                code: "PARTITION_OF_ROOT".to_owned(),
+                code: PARTITION_OF_ROOT.to_owned(),
                 detail: format!("it is a partition of {root}, whose rows and changes hold its own"),
                 hint: "name either the partitioned table or its partitions in --tables".to_owned(),
                 fix_sql: None,
@@ -358,11 +359,21 @@ async fn check_shapes(
     }
 }
 
+/// Adds what the source's own check has found. That no table is left says nothing where the tables that were named are findings
+/// themselves.
+fn with_source(mut findings: Vec<Finding>, found: Vec<Finding>) -> Vec<Finding> {
+    let is_explained = findings.iter().any(|finding| finding.severity == Severity::Failure);
+    findings
+        .extend(found.into_iter().filter(|finding| !(is_explained && finding.code == "NO_TABLES_MATCHED")));
+    findings
+}
+
 /// Findings of the tables together.
 fn check_tables(plans: &[Arc<TablePlan>]) -> Vec<Finding> {
     const CHECK: &str = "engine.tables";
     if plans.is_empty() {
-        return vec![failure(CHECK, &EngineError::NoTables)];
+        // The source's own check says so.
+        return Vec::new();
     }
     match table_plan::check_targets(plans.iter().map(AsRef::as_ref)) {
         Ok(()) => {
@@ -378,14 +389,14 @@ fn failure(check: &'static str, error: &dyn Fault) -> Finding {
     Finding::failure(check, Side::Source, error.code(), error.to_string()).hint(error.hint())
 }
 
-/// A failure for each table that was named and can never be replicated: whoever names it misses it. What a wildcard means is
-/// only left out.
+/// A failure for each table that was named and cannot be replicated as it is: whoever names it misses it. What a wildcard means
+/// is only left out, and so are partitions, which come with their table.
 fn named_in_vain(patterns: &[Pattern], left_out: &[LeftOut]) -> Vec<Finding> {
     let is_named = |left: &&LeftOut| {
-        left.code == NOT_STREAMABLE && patterns.iter().any(|it| it.literal().as_ref() == Some(&left.table))
+        left.code != PARTITION_OF_ROOT && patterns.iter().any(|it| it.literal().as_ref() == Some(&left.table))
     };
     let findings = left_out.iter().filter(is_named).map(|left| {
-        let finding = Finding::failure("engine.tables", Side::Source, NOT_STREAMABLE, left.detail.clone());
+        let finding = Finding::failure("engine.tables", Side::Source, &left.code, left.detail.clone());
         let finding = finding.hint(left.hint.clone());
         left.fix_sql.iter().fold(finding, |finding, sql| finding.fix(sql.clone()))
     });
@@ -436,9 +447,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_has_tables() {
-        let codes: Vec<String> = check_tables(&[]).into_iter().map(|finding| finding.code).collect();
-        assert_eq!(codes, ["NO_TABLES"]);
+    fn that_no_table_is_left_is_said_where_nothing_else_says_why() {
+        let finding = |code| Finding::failure("c", Side::Source, code, "d");
+        let codes = |before: Vec<Finding>| {
+            let found = vec![finding("NO_TABLES_MATCHED"), finding("WAL_LEVEL")];
+            with_source(before, found).into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(check_tables(&[])), ["NO_TABLES_MATCHED", "WAL_LEVEL"]);
+        assert_eq!(codes(vec![Finding::warning("c", Side::Source, "PATTERN_EMPTY", "d")]).len(), 3);
+        assert_eq!(codes(vec![finding("TABLE_NOT_FOUND")]), ["TABLE_NOT_FOUND", "WAL_LEVEL"]);
+    }
+
+    #[test]
+    fn a_table_that_was_named_and_cannot_be_replicated_is_a_failure() {
+        let left = |name: &str, code: &str| LeftOut {
+            table: QualifiedName::new("public", name),
+            code: code.to_owned(),
+            detail: "d".to_owned(),
+            hint: String::new(),
+            fix_sql: None,
+        };
+        let all = [left("a", "TYPE_NARROWS"), left("b", "NO_REPLICA_IDENTITY"), left("p", PARTITION_OF_ROOT)];
+        let codes = |patterns: &[&str]| {
+            let patterns: Vec<Pattern> = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+            named_in_vain(&patterns, &all).into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(&["public.*"]), [""; 0]);
+        assert_eq!(codes(&["a", "public.p"]), ["TYPE_NARROWS"]);
+        assert_eq!(codes(&["public.*", "b"]), ["NO_REPLICA_IDENTITY"]);
     }
 
     #[test]
