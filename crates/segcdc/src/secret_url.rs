@@ -128,6 +128,10 @@ pub(crate) fn resolve(flag: &str, value: &str, input: &mut dyn BufRead) -> Resul
     } else {
         (value.to_owned(), "the command line".to_owned())
     };
+    if text.len() as u64 == MAX_URL_BYTES {
+        let message = format!("the URL of {flag} from {place} is {MAX_URL_BYTES} bytes long or longer");
+        return Err(CliError::usage("URL_FILE", message, "give one URL, on a line of its own"));
+    }
     let url = text.trim();
     if url.is_empty() {
         let message = format!("the URL of {flag} from {place} is empty");

@@ -182,6 +182,10 @@ impl TargetConfig {
     /// # Errors
     /// A [`ConfigError`] that names the part at fault, never its value where that could be a secret.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        if text.trim().contains(char::is_control) {
+            // The URL standard would have them left out without a word.
+            return Err(ConfigError::NotUrl);
+        }
         let url = Url::parse(text.trim()).map_err(|error| match error {
             url::ParseError::InvalidPort => ConfigError::Part { part: "port" },
             url::ParseError::EmptyHost => ConfigError::Part { part: "host" },
@@ -201,7 +205,7 @@ impl TargetConfig {
             Some((host, instance)) => (host.to_owned(), Some(instance.to_owned())),
             None => (host, None),
         };
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == ';') {
+        if !is_possible_host(&host) {
             return Err(ConfigError::Part { part: "host" });
         }
         let port = url.port().unwrap_or(1433);
@@ -210,13 +214,17 @@ impl TargetConfig {
             return Err(ConfigError::Part { part: "database" });
         }
         let user = decode("user", url.username())?;
-        if user.is_empty() {
+        if user.is_empty() || is_too_long(&user) {
             return Err(ConfigError::Part { part: "user" });
         }
         if port == 0 {
             return Err(ConfigError::Part { part: "port" });
         }
-        let password = Secret::new(decode("password", url.password().unwrap_or_default())?);
+        let password = decode("password", url.password().unwrap_or_default())?;
+        if is_too_long(&password) {
+            return Err(ConfigError::Part { part: "password" });
+        }
+        let password = Secret::new(password);
         let mut config = TargetConfig {
             host,
             port,
@@ -331,6 +339,18 @@ impl TargetConfig {
     }
 }
 
+/// Whether a name or an address can be that of a host: at most 253 bytes, with nothing in it that has a meaning elsewhere.
+fn is_possible_host(host: &str) -> bool {
+    let is_name = host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
+    let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
+    (1..=253).contains(&host.len()) && (is_name || is_address)
+}
+
+/// Whether a user or a password has more characters than a login can carry. ([MS-TDS] 2.2.6.4)
+fn is_too_long(text: &str) -> bool {
+    text.encode_utf16().count() > 128
+}
+
 /// The parameter that a name means: as it is written here, or as Microsoft's drivers write it.
 fn known(name: &str) -> Result<&'static str, ConfigError> {
     let plain: String =
@@ -387,6 +407,13 @@ mod tests {
         check("sqlserver://u:sekret@h:0/d", "PORT_RANGE");
         check("sqlserver://u:sekret@h/", "DATABASE_INVALID");
         check("sqlserver://u:sekret@/d", "HOST_INVALID");
+        for host in ["%20", "a%20b", "a%3Bb", "a%00b", "a%40b", "a%0Ab", "a%2Fb", &"h.".repeat(127)] {
+            check(&format!("sqlserver://u:sekret@{host}/d"), "HOST_INVALID");
+        }
+        check("sqlserver://u:sekret@a\nb/d", "TARGET_URL_INVALID");
+        check("sqlserver://u:sekret@::1:1433/d", "HOST_INVALID");
+        check(&format!("sqlserver://u:{}@h/d", "sekret".repeat(22)), "TARGET_URL_INVALID");
+        check(&format!("sqlserver://{}:sekret@h/d", "u".repeat(129)), "TARGET_URL_INVALID");
         check("sqlserver://h/d", "TARGET_URL_INVALID");
         check("sqlserver://u:sekret@h/d?encrypt=maybe", "ENUM");
         check("sqlserver://u:sekret@h/d?encrypted=true", "UNKNOWN_FIELD");
@@ -398,6 +425,16 @@ mod tests {
         check("sqlserver://u:sekret@h/d?ApplicationIntent=ReadOnly", "ENUM");
         check("sqlserver://u:sekret@h/d?failoverPartner=sekret", "URL_PARAMETER_UNSUPPORTED");
         check("sqlserver://u:sekret@h/d?Authentication=sekret", "URL_PARAMETER_UNSUPPORTED");
+    }
+
+    #[test]
+    fn hosts_may_be_written_as_people_do() {
+        for host in ["db-1.example.com.", "my_db", "192.0.2.7", "[2001:db8::7]", "LOCALHOST"] {
+            assert!(TargetConfig::parse(&format!("sqlserver://u:p@{host}/d")).is_ok(), "{host}");
+        }
+        let password = "'%22%5C;%7B%7D%F0%9F%98%80";
+        let config = TargetConfig::parse(&format!("sqlserver://u:{password}@h/d")).unwrap();
+        assert_eq!(config.password.expose(), "'\"\\;{}😀");
     }
 
     #[test]

@@ -76,7 +76,9 @@ struct Verifier {
 pub(crate) async fn connect(config: &Config, tcp: TcpStream) -> Result<TlsStream<Wrapped>, Error> {
     let expected = config.host_name_in_certificate.as_deref().unwrap_or(&config.host);
     let failed = |source: io::Error| Error::Tls { host: expected.to_owned(), source };
-    let name = ServerName::try_from(expected.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
+    // The dot that makes a name absolute is none of the certificate's.
+    let name = ServerName::try_from(expected.trim_end_matches('.').to_owned())
+        .map_err(|error| failed(io::Error::other(error)))?;
     let connector = TlsConnector::from(Arc::new(client_config(config)?));
     let wrapping = (config.encryption != Encryption::Strict).then(Wrapping::default);
     let mut stream = connector.connect(name, Wrapped { tcp, wrapping }).await.map_err(failed)?;

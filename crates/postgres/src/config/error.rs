@@ -123,7 +123,7 @@ impl Fault for ConfigError {
                  have to come to one and the same server"
             }
             ConfigError::RefusedParameter { instead, .. } => instead,
-            ConfigError::Port => "the usual port is 5432; encode a \":\" in user or password as %3A",
+            ConfigError::Port => "the usual port is 5432; encode a \":\" in user or password as %3A, and write an IPv6 address in brackets: [::1]:5432",
             ConfigError::NameTooLong { .. } => "PostgreSQL names have at most 63 bytes",
             ConfigError::UnknownParameter { .. } => {
                 return format!(

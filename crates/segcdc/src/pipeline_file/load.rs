@@ -48,6 +48,9 @@ pub(super) fn secret(path: &Path) -> Result<String, String> {
     File::open(path)
         .and_then(|file| file.take(MAX_SECRET_BYTES).read_to_string(&mut text))
         .map_err(|error| format!("{shown} cannot be read: {error}"))?;
+    if text.len() as u64 == MAX_SECRET_BYTES {
+        return Err(format!("{shown} has {MAX_SECRET_BYTES} bytes or more, which no password has"));
+    }
     let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
     if text.is_empty() { Err(format!("{shown} is empty")) } else { Ok(text.to_owned()) }
 }
