@@ -62,8 +62,37 @@ pub struct ExistingTable {
     pub foreign_keys: Vec<String>,
     /// Names of foreign keys that refer to it.
     pub referring_keys: Vec<String>,
+    /// Names of its unique indexes and constraints beside the primary key.
+    pub unique_indexes: Vec<String>,
+    /// What it is beside a table, if the server lets less be done with it than with others.
+    pub special: Option<Special>,
     /// Whether it holds rows.
     pub has_rows: bool,
+}
+
+/// A table with which less can be done than with others: no TRUNCATE, and for some no writing at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Special {
+    /// Its rows are kept in memory.
+    MemoryOptimized,
+    /// The server keeps the versions of its rows in another table.
+    SystemVersioned,
+    /// It holds the versions of another table's rows.
+    History,
+}
+
+// === impl Special ===
+
+impl Special {
+    /// By the fields of `sys.tables`.
+    fn read(is_memory_optimized: bool, temporal_type: i64) -> Option<Self> {
+        match (is_memory_optimized, temporal_type) {
+            (true, _) => Some(Special::MemoryOptimized),
+            (false, 2) => Some(Special::SystemVersioned),
+            (false, 1) => Some(Special::History),
+            (false, _) => None,
+        }
+    }
 }
 
 /// An enabled trigger.
@@ -153,6 +182,8 @@ impl Target {
             sql::catalog::triggers(&ids),
             sql::catalog::foreign_keys(&ids),
             sql::catalog::referring_keys(&ids),
+            sql::catalog::unique_indexes(&ids),
+            sql::catalog::kinds(&ids),
         ];
         let details = self.query_each(DURING, questions.into_iter()).await?;
         let mut places: HashMap<i64, Vec<usize>> = HashMap::new();
@@ -161,7 +192,9 @@ impl Target {
                 places.entry(table.object_id).or_default().push(place);
             }
         }
-        for ((rows, add), of_tables_only) in details.iter().zip(ADD).zip([false, true, true, true, true]) {
+        for (index, (rows, add)) in details.iter().zip(ADD).enumerate() {
+            // Views have columns too.
+            let of_tables_only = index > 0;
             for row in rows {
                 let (id, row) = row.split_first().ok_or_else(|| unfit("the object id"))?;
                 let id = id.as_int().ok_or_else(|| unfit("the object id"))?;
@@ -204,6 +237,8 @@ fn read_object(row: &[Datum]) -> Result<ExistingTable, TargetError> {
         triggers: Vec::new(),
         foreign_keys: Vec::new(),
         referring_keys: Vec::new(),
+        unique_indexes: Vec::new(),
+        special: None,
         has_rows: false,
     })
 }
@@ -212,7 +247,7 @@ fn read_object(row: &[Datum]) -> Result<ExistingTable, TargetError> {
 type Add = fn(&mut ExistingTable, &[Datum]) -> Result<(), TargetError>;
 
 /// One for each question, in their order.
-const ADD: [Add; 5] = [
+const ADD: [Add; 7] = [
     |table, row| {
         table.columns.push(read_column(row)?);
         Ok(())
@@ -233,6 +268,16 @@ const ADD: [Add; 5] = [
     },
     |table, row| {
         table.referring_keys.extend(text(row, 0).map(str::to_owned));
+        Ok(())
+    },
+    |table, row| {
+        table.unique_indexes.extend(text(row, 0).map(str::to_owned));
+        Ok(())
+    },
+    |table, row| {
+        let int =
+            |index: usize| row.get(index).and_then(Datum::as_int).ok_or_else(|| unfit("the kind of a table"));
+        table.special = Special::read(int(0)? != 0, int(1)?);
         Ok(())
     },
 ];
@@ -260,4 +305,18 @@ fn text(row: &[Datum], index: usize) -> Option<&str> {
 
 fn unfit(what: &str) -> TargetError {
     TargetError::Answer { during: DURING, detail: format!("{what} is missing") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_tables_are_told_apart() {
+        assert_eq!(Special::read(false, 0), None);
+        assert_eq!(Special::read(true, 0), Some(Special::MemoryOptimized));
+        assert_eq!(Special::read(true, 2), Some(Special::MemoryOptimized));
+        assert_eq!(Special::read(false, 2), Some(Special::SystemVersioned));
+        assert_eq!(Special::read(false, 1), Some(Special::History));
+    }
 }

@@ -4,7 +4,7 @@ use segcdc_model::{Finding, Severity, Side};
 use segcdc_plan::{ColumnPlan, TablePlan, rules, type_override};
 
 use super::PreflightRequest;
-use crate::catalog::ExistingTable;
+use crate::catalog::{ExistingTable, Special};
 use crate::sql::create_table;
 use crate::tables::{Difference, ExistingRows, differences};
 
@@ -64,6 +64,13 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         Difference::NotATable { .. } => {
             (&*format!("rename or drop it, or give the replicated table another name, {rename}"), None)
         }
+        Difference::Special { special: Special::SystemVersioned } => (
+            "turn its versioning off as long as it is replicated into, or drop it",
+            Some(create_table::versioning_off(&table.target)),
+        ),
+        Difference::Special { special: Special::MemoryOptimized | Special::History } => {
+            (&*format!("rename or drop it, or give the replicated table another name, {rename}"), None)
+        }
         Difference::Missing { column: name, .. } => {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))
         }
@@ -112,6 +119,15 @@ fn helpers(table: &TablePlan, existing: &ExistingTable, findings: &mut Vec<Findi
                 .fix(create_table::disable_trigger(&table.target, &trigger.name)),
         );
     }
+    for index in &existing.unique_indexes {
+        let detail = format!("unique index \"{index}\" of {} is enforced", table.target);
+        findings.push(
+            Finding::warning("ms.unique_indexes", Side::Target, "TARGET_UNIQUE_INDEX", detail).hint(
+                "rows are written set by set, so it may refuse for a moment what the source allowed one after the other, which \
+                 halts the table unless --on-refused sets such rows aside: drop it, or make it one that is not unique",
+            ),
+        );
+    }
     for key in &existing.foreign_keys {
         let detail = format!("foreign key \"{key}\" of {} is enforced", table.target);
         findings.push(
@@ -151,6 +167,8 @@ mod tests {
             triggers: vec![Trigger { name: "audit".to_owned(), instead_of: false }],
             foreign_keys: vec!["to_a".to_owned()],
             referring_keys: vec!["from_b".to_owned()],
+            unique_indexes: vec!["by_mail".to_owned()],
+            special: None,
             has_rows: false,
         };
         let mut findings = Vec::new();
@@ -160,6 +178,7 @@ mod tests {
             found,
             [
                 ("TARGET_TRIGGER", &["DISABLE TRIGGER [audit] ON [dbo].[t]".to_owned()][..]),
+                ("TARGET_UNIQUE_INDEX", &[]),
                 ("TARGET_FOREIGN_KEY", &["ALTER TABLE [dbo].[t] NOCHECK CONSTRAINT [to_a]".to_owned()]),
                 ("TARGET_FOREIGN_KEY", &[]),
             ]

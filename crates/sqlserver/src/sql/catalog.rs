@@ -64,6 +64,24 @@ pub fn referring_keys(object_ids: &[i64]) -> String {
     )
 }
 
+/// Tables of a kind of their own, among these: in memory, and with a history or being one. (T-SQL manual, "sys.tables")
+pub fn kinds(object_ids: &[i64]) -> String {
+    format!(
+        "SELECT [object_id], [is_memory_optimized], [temporal_type] FROM [sys].[tables] \
+         WHERE [object_id] IN ({}) AND ([is_memory_optimized] = 1 OR [temporal_type] <> 0)",
+        list(object_ids)
+    )
+}
+
+/// Tables, and names of their unique indexes and constraints beside the primary key.
+pub fn unique_indexes(object_ids: &[i64]) -> String {
+    format!(
+        "SELECT [object_id], [name] FROM [sys].[indexes] \
+         WHERE [object_id] IN ({}) AND [is_unique] = 1 AND [is_primary_key] = 0 AND [is_disabled] = 0",
+        list(object_ids)
+    )
+}
+
 /// Tables, and names of their foreign keys that are enforced.
 pub fn foreign_keys(object_ids: &[i64]) -> String {
     format!(

@@ -145,6 +145,11 @@ pub fn disable_constraint(table: &QualifiedName, constraint: &str) -> String {
     format!("ALTER TABLE {} NOCHECK CONSTRAINT {}", quote::qualified(table), quote::name(constraint))
 }
 
+/// Has the server keep no history of a table any more: printed for a person, never run.
+pub fn versioning_off(table: &QualifiedName) -> String {
+    format!("ALTER TABLE {} SET (SYSTEM_VERSIONING = OFF)", quote::qualified(table))
+}
+
 /// Removes the key that [`add_key`] made.
 pub fn drop_key(table: &TablePlan) -> String {
     format!(

@@ -5,7 +5,7 @@ use std::fmt;
 use segcdc_model::{MssqlType, QualifiedName};
 use segcdc_plan::{ColumnPlan, TablePlan, target_name};
 
-use crate::catalog::{ExistingColumn, ExistingTable};
+use crate::catalog::{ExistingColumn, ExistingTable, Special};
 use crate::sql::create_table::KEY_COLLATION;
 
 /// What the catalog of Babelfish shows for a column that was created with any binary collation, ours among them. No
@@ -24,6 +24,11 @@ pub enum Difference {
     NotATable {
         /// `sys.objects.type`
         kind: String,
+    },
+    /// A table with which less can be done than with others.
+    Special {
+        /// What it is.
+        special: Special,
     },
     /// A wanted column is missing.
     Missing {
@@ -98,6 +103,13 @@ impl fmt::Display for Difference {
                 write!(f, "it is {found}, which is the same name to the collation of the database")
             }
             Difference::NotATable { kind } => write!(f, "it is not a table (type {kind})"),
+            Difference::Special { special: Special::MemoryOptimized } => write!(f, "it is memory-optimised"),
+            Difference::Special { special: Special::SystemVersioned } => {
+                write!(f, "it is system-versioned: the server keeps its history")
+            }
+            Difference::Special { special: Special::History } => {
+                write!(f, "it holds the history of another table")
+            }
             Difference::Missing { column, wanted } => write!(f, "column \"{column}\" ({wanted}) is missing"),
             Difference::Type { column, found, wanted } => {
                 write!(f, "column \"{column}\" is {found} and should be {wanted}")
@@ -138,6 +150,9 @@ pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Differen
     }
     if !existing.kind.eq_ignore_ascii_case("U") {
         return vec![Difference::NotATable { kind: existing.kind.clone() }];
+    }
+    if let Some(special) = existing.special {
+        return vec![Difference::Special { special }];
     }
     let mut differences = Vec::new();
     for (index, column) in wanted.columns.iter().enumerate() {
@@ -241,6 +256,8 @@ mod tests {
             triggers: vec![Trigger { name: "audit".to_owned(), instead_of: false }],
             foreign_keys: Vec::new(),
             referring_keys: Vec::new(),
+            unique_indexes: Vec::new(),
+            special: None,
             has_rows: false,
         }
     }
@@ -289,6 +306,13 @@ mod tests {
             &["it is DBO.t🦀, which is the same name to the collation of the database"],
         );
         check(|table| table.kind = "V".to_owned(), &["it is not a table (type V)"]);
+        for (special, expected) in [
+            (Special::MemoryOptimized, "it is memory-optimised"),
+            (Special::SystemVersioned, "it is system-versioned: the server keeps its history"),
+            (Special::History, "it holds the history of another table"),
+        ] {
+            check(|table| table.special = Some(special), &[expected]);
+        }
         check(|table| drop(table.columns.remove(2)), &["column \"note\" (nvarchar(max)) is missing"]);
         check(
             |table| table.columns[0].type_name = "bigint".to_owned(),
