@@ -99,6 +99,18 @@ pub enum FieldError {
     /// A slot that exists has no snapshot to copy by.
     #[error("the position of an existing slot has no snapshot to copy by")]
     SlotWithSnapshot,
+    /// A name that PostgreSQL refuses for a slot.
+    #[error("\"{name}\" is not a name for a replication slot")]
+    SlotName {
+        /// The name, shortened.
+        name: String,
+    },
+    /// Not `schema.table`.
+    #[error("\"{pattern}\" is not a pattern for tables")]
+    TablePattern {
+        /// The pattern, shortened.
+        pattern: String,
+    },
     /// There is no such connection in the tenant.
     #[error("there is no such connection")]
     NoConnection,
@@ -165,6 +177,8 @@ impl FieldError {
             FieldError::NotOfKind { .. } => "FIELD_NOT_OF_KIND",
             FieldError::PipelineName => "NAME_INVALID",
             FieldError::SlotWithSnapshot => "SLOT_WITH_SNAPSHOT",
+            FieldError::SlotName { .. } => "SLOT_NAME",
+            FieldError::TablePattern { .. } => "TABLE_PATTERN",
             FieldError::NoConnection => "CONNECTION_MISSING",
             FieldError::ConnectionKind { .. } => "CONNECTION_KIND",
             FieldError::NotTheCurrent => "PASSWORD_NOT_CURRENT",
@@ -210,6 +224,13 @@ impl FieldError {
             }
             FieldError::SlotWithSnapshot => {
                 "Say \"snapshot\": \"none\" if the target holds the rows already, or leave the slot away.".to_owned()
+            }
+            FieldError::SlotName { .. } => {
+                "A slot has 1 to 63 characters, all of them a-z, 0-9 or _, and does not begin with pg_.".to_owned()
+            }
+            FieldError::TablePattern { .. } => {
+                "Write schema.table, or table for one of public; * and ? are wildcards, and what has other characters is in double quotes."
+                    .to_owned()
             }
             FieldError::NoConnection => "List the connections of the tenant; it may have been deleted.".to_owned(),
             FieldError::ConnectionKind { .. } => {

@@ -1,5 +1,6 @@
 //! [`PipelineSpec`]: what a pipeline replicates and how, as its user asks for it. The words are those of `segcdc up`.
 
+use segcdc_model::name_pattern::parse_dotted;
 use serde::{Deserialize, Serialize};
 
 use crate::field::{FieldError, FieldProblems, Findings};
@@ -78,8 +79,20 @@ impl PipelineSpec {
                 findings.add(field, FieldError::Range { min: 0, max: 10_000 });
             }
         }
-        if self.slot.is_some() && self.snapshot != SnapshotChoice::None {
+        // As PostgreSQL has it, so that a pipeline that can never start is not stored. (ReplicationSlotValidateName)
+        let may_be_in_slot = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        if let Some(name) = &self.slot
+            && !((1..=63).contains(&name.len())
+                && name.bytes().all(may_be_in_slot)
+                && !name.starts_with("pg_"))
+        {
+            findings.add("slot", FieldError::SlotName { name: name.chars().take(80).collect() });
+        } else if self.slot.is_some() && self.snapshot != SnapshotChoice::None {
             findings.add("slot", FieldError::SlotWithSnapshot);
+        }
+        let is_pattern = |text: &str| parse_dotted(text).is_some_and(|parts| parts.len() <= 2);
+        if let Some(wrong) = self.tables.iter().find(|pattern| !is_pattern(pattern)) {
+            findings.add("tables", FieldError::TablePattern { pattern: wrong.chars().take(80).collect() });
         }
         if self.readers.is_some_and(|readers| !(1..=32).contains(&readers)) {
             findings.add("readers", FieldError::Range { min: 1, max: 32 });
@@ -129,6 +142,24 @@ mod tests {
         assert_eq!(wrong(PipelineSpec { readers: Some(33), ..PipelineSpec::default() }), Some("RANGE"));
         let many = vec![String::from("a"); MAX_RULES + 1];
         assert_eq!(wrong(PipelineSpec { tables: many, ..PipelineSpec::default() }), Some("RANGE"));
+    }
+
+    #[test]
+    fn what_postgresql_would_refuse_is_not_stored() {
+        let spec = |slot: Option<&str>, tables: &[&str]| {
+            let tables = tables.iter().map(|pattern| (*pattern).to_owned()).collect();
+            let snapshot = SnapshotChoice::None;
+            let spec =
+                PipelineSpec { slot: slot.map(str::to_owned), tables, snapshot, ..PipelineSpec::default() };
+            spec.check().err().map(|problems| problems.first.error.code())
+        };
+        for name in ["", "My-Slot", "pg_x", "größe", "a b", &"s".repeat(64)] {
+            assert_eq!(spec(Some(name), &[]), Some("SLOT_NAME"), "{name}");
+        }
+        assert_eq!(spec(Some(&"s".repeat(63)), &["t", "s.*", "\"a.b\".c"]), None);
+        for pattern in ["", "a..b", "a.b.c", "\"a", "a."] {
+            assert_eq!(spec(None, &["ok", pattern]), Some("TABLE_PATTERN"), "{pattern}");
+        }
     }
 
     #[test]

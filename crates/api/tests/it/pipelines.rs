@@ -87,6 +87,8 @@ async fn what_cannot_become_a_pipeline_is_refused_by_name() {
         ("source_id", json!("x"), "CONNECTION_MISSING"),
         ("target_id", json!("0192f0c4-7b7e-7c3a-8f00-000000000000"), "CONNECTION_MISSING"),
         ("slot", json!("s"), "SLOT_WITH_SNAPSHOT"),
+        ("slot", json!("My-Slot"), "SLOT_NAME"),
+        ("tables", json!(["a..b"]), "TABLE_PATTERN"),
         ("readers", json!(0), "RANGE"),
         ("snapshot", json!("some"), "ENUM"),
         ("tables", json!("public.*"), "TYPE"),
