@@ -21,6 +21,7 @@ fn check(arguments: &[&str], source: &str, target: &str, expected: (i32, &str)) 
 #[test]
 fn source_urls() {
     let long = format!("postgres://app:sekret@h/{}", "d".repeat(64));
+    let host = format!("postgres://app:sekret@{}/d", "h.".repeat(127));
     for (url, code) in [
         ("postgres://app:sekret@h:5432", "URL_INCOMPLETE"),
         ("postgres://app:sek%zzret@h/d", "URL_ENCODING"),
@@ -30,6 +31,16 @@ fn source_urls() {
         ("postgres://app:sekret@h/d?service=x", "URL_PARAMETER_UNSUPPORTED"),
         ("postgres://app:sekret@h/d?sslmode=require&sslcert=/x", "CLIENT_CERTIFICATE_INCOMPLETE"),
         ("mysql://app:sekret@h/d", "URL_SCHEME"),
+        ("postgres://app:sekret@/d", "URL_INCOMPLETE"),
+        ("postgres://app:sekret@%20/d", "HOST_INVALID"),
+        ("postgres://app:sekret@a%0Ab/d", "HOST_INVALID"),
+        ("postgres://app:sekret@a%40b/d", "HOST_INVALID"),
+        ("postgres://app:sekret@a;b/d", "HOST_INVALID"),
+        ("postgres://app:sekret@::1:5432/d", "PORT_RANGE"),
+        ("postgres://:sekret@h/d", "URL_INCOMPLETE"),
+        ("postgres://app:sekret@h/d?sslmode=verify_full", "URL_PARAMETER_VALUE"),
+        ("postgres://app:sekret@h/d?sslmode=true", "URL_PARAMETER_VALUE"),
+        (host.as_str(), "HOST_INVALID"),
         (long.as_str(), "NAME_TOO_LONG"),
     ] {
         check(&["status"], url, TARGET, (2, code));
@@ -38,6 +49,8 @@ fn source_urls() {
 
 #[test]
 fn target_urls() {
+    let password = format!("sqlserver://app:{}@h/d", "sekret".repeat(1700));
+    let database = format!("sqlserver://app:sekret@h/{}", "d".repeat(129));
     for (url, code) in [
         ("sqlserver://app:sekret@h", "DATABASE_INVALID"),
         ("sqlserver://app:sekret@h/d?encrypt=true&encrypt=true", "DUPLICATE_KEY"),
@@ -45,6 +58,15 @@ fn target_urls() {
         ("sqlserver://app:sekret@h/d?failoverPartner=x", "URL_PARAMETER_UNSUPPORTED"),
         ("sqlserver://app:sekret@h/d?application_intent=ReadOnly", "ENUM"),
         ("tds://app:sekret@h/d", "TARGET_URL_INVALID"),
+        ("sqlserver://app:sekret@/d", "HOST_INVALID"),
+        ("sqlserver://app:sekret@a%3Bb/d", "HOST_INVALID"),
+        ("sqlserver://app:sekret@a%20b/d", "HOST_INVALID"),
+        ("sqlserver://app:sekret@::1:1433/d", "HOST_INVALID"),
+        ("sqlserver://:sekret@h/d", "TARGET_URL_INVALID"),
+        ("sqlserver://app:sekret@h/d?connect_timeout=0", "ENUM"),
+        ("sqlserver://app:sekret@h/d?encrypt=verify_full", "ENUM"),
+        (password.as_str(), "TARGET_URL_INVALID"),
+        (database.as_str(), "DATABASE_INVALID"),
     ] {
         check(&["status"], SOURCE, url, (2, code));
     }
@@ -72,10 +94,12 @@ fn servers_that_say_nothing() {
 fn authorities_that_cannot_be_read() {
     let folder = tempfile::tempdir().unwrap();
     let (missing, empty) = (folder.path().join("missing.pem"), folder.path().join("empty.pem"));
+    let key = folder.path().join("key.pem");
     fs::write(&empty, "no certificate").unwrap();
+    fs::write(&key, "-----BEGIN PRIVATE KEY-----\nc2VrcmV0\n-----END PRIVATE KEY-----\n").unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    for file in [&missing, &empty] {
+    for file in [&missing, &empty, &key] {
         let file = file.display();
         let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=strict&ca_file={file}");
         check(&["status"], SOURCE, &target, (2, "TARGET_CA_FILE"));
@@ -103,6 +127,37 @@ fn a_system_without_authorities() {
     keeps_secrets(&ended);
 }
 
+/// What a MySQL server says before it is asked anything.
+const GREETING: &[u8] =
+    b"\x4a\x00\x00\x00\x0a8.0.36\x00\x08\x00\x00\x00abcdefgh\x00\xff\xff\xff\x02\x00\xff\xdf\x15";
+
+/// Answers each connection with these bytes, and ends it.
+fn answers(count: usize, answer: &'static [u8]) -> (u16, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let served = std::thread::spawn(move || {
+        for _ in 0..count {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(answer).ok();
+            stream.shutdown(Shutdown::Write).ok();
+            stream.read_to_end(&mut Vec::new()).ok();
+        }
+    });
+    (port, served)
+}
+
+#[test]
+fn servers_that_speak_first_are_another_databases() {
+    let (port, served) = answers(3, GREETING);
+    for mode in ["disable", "verify-full"] {
+        let source = format!("postgres://app:sekret@127.0.0.1:{port}/d?sslmode={mode}");
+        check(&["doctor"], &source, TARGET, (3, "PROTOCOL_MISMATCH"));
+    }
+    let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=false");
+    check(&["status"], SOURCE, &target, (3, "TARGET_PROTOCOL"));
+    served.join().unwrap();
+}
+
 #[test]
 fn targets_that_are_no_sql_server() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -121,6 +176,16 @@ fn targets_that_are_no_sql_server() {
     let target = format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=false");
     check(&["status"], SOURCE, &target, (3, "TARGET_PROTOCOL"));
     check(&["status"], SOURCE, &target, (3, "TARGET_CONNECTION_LOST"));
+    served.join().unwrap();
+}
+
+/// A server before 2022 does not know TLS before everything else, and hangs up.
+#[test]
+fn targets_that_do_not_know_strict() {
+    let (port, served) = answers(1, b"");
+    let target =
+        format!("sqlserver://app:sekret@127.0.0.1:{port}/d?encrypt=strict&trust_server_certificate=false");
+    check(&["status"], SOURCE, &target, (3, "TARGET_STRICT_REFUSED"));
     served.join().unwrap();
 }
 

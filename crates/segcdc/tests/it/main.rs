@@ -48,6 +48,19 @@ fn wrong_usage_ends_with_2() {
         &["up", "--no-such-flag"],
         &["up", "--readers", "0"],
         &["up", "--readers", "1e3"],
+        &["up", "--readers", "33"],
+        &["up", "--readers=-1"],
+        &["up", "--spill-limit", "12XB"],
+        &["up", "--throttle", "20"],
+        &["up", "--max-retained-wal", "10 minutes"],
+        &["verify", "--memory", "0"],
+        &["up", "--source"],
+        &["table"],
+        &["table", "resynk"],
+        &["deadletter", "discard"],
+        &["transaction", "skip"],
+        &["transaction", "skip", "ZZ/1", "--yes"],
+        &["transaction", "skip", "0/0", "--yes"],
         &["up", "--snapshot", "some"],
         &["status", "-o", "yaml"],
         &["up", "--yes", "-o", "name"],
@@ -74,10 +87,21 @@ fn a_url_in_the_wrong_place_does_not_show_its_password() {
 }
 
 #[test]
-fn without_a_terminal_up_and_down_need_a_yes() {
-    for arguments in [&["up"][..], &["down", "--drop"]] {
+fn without_a_terminal_what_changes_something_needs_a_yes() {
+    for arguments in [
+        &["up"][..],
+        &["down", "--drop"],
+        &["verify", "--repair"],
+        &["table", "remove", "--tables", "a"],
+        &["table", "resync"],
+        &["deadletter", "replay"],
+        &["deadletter", "discard", "1"],
+        &["transaction", "skip", "0/1"],
+        &["reset", "--drop"],
+        &["migrate", "--engine", "kafka-connect"],
+    ] {
         let ended = with_urls(arguments, SOURCE, TARGET);
-        assert_eq!(ended.code, Some(2));
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
         assert!(
             ended.stderr.contains("CONFIRMATION_REQUIRED") && ended.stderr.contains("--yes"),
             "{}",
@@ -109,6 +133,14 @@ fn urls_come_from_standard_input() {
     let ended = Ended::of(command, &format!("{SOURCE}\n{TARGET}\n"));
     assert_eq!(ended.code, Some(3), "{}", ended.stderr);
     keeps_secrets(&ended);
+    let long = format!("postgres://app:{}@h/d", "sekret".repeat(3000));
+    for (input, code) in [("", "URL_MISSING"), ("\n\n", "URL_MISSING"), (&*long, "URL_FILE")] {
+        let mut command = program();
+        command.args(["doctor", "--source", "-", "--target", TARGET, "-o", "json"]);
+        let ended = Ended::of(command, input);
+        assert_eq!((ended.code, &ended.json()["error"]["code"]), (Some(2), &code.into()), "{}", ended.stderr);
+        keeps_secrets(&ended);
+    }
 }
 
 #[test]
@@ -220,6 +252,26 @@ fn a_signal_ends_with_its_number() {
         assert_eq!(child.wait().unwrap().code(), Some(code));
         drop(stream);
     }
+}
+
+/// Turkish has another small letter for I, an empty TZ is UTC, and paths may have any character.
+#[test]
+fn surroundings_may_be_unusual() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a folder with blanks, 数据 and 'quotes'");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("pass wörd"), "sekret\n").unwrap();
+    let file = path.join("pipeline ü.yaml");
+    let text = "version: 1\nname: pipeline_i\nsource: {url: 'postgres://app@127.0.0.1:1/INFO?sslmode=disable', password_file: 'pass wörd'}\n\
+                target: {url: 'sqlserver://app@127.0.0.1:1/INFO?encrypt=false', password_file: 'pass wörd'}\n";
+    std::fs::write(&file, text).unwrap();
+    let mut command = program();
+    command.args(["status", "-o", "json", "-f"]).arg(&file);
+    command.env("LC_ALL", "tr_TR.UTF-8").env("LANG", "tr_TR.UTF-8").env("TZ", "");
+    let ended = Ended::of(command, "");
+    let error = &ended.json()["error"];
+    assert_eq!((ended.code, &error["code"]), (Some(3), &"TARGET_UNREACHABLE".into()), "{}", ended.stderr);
+    keeps_secrets(&ended);
 }
 
 #[test]

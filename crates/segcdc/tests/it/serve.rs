@@ -98,7 +98,7 @@ fn the_guide_does_what_it_says() {
 #[test]
 fn what_was_made_is_there_after_a_kill() {
     let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("data");
+    let data = folder.path().join("a folder with blanks, ü and 数据");
     let server = Running::start(&data, &[]);
     let curl = |arguments: &[&str]| {
         let mut command = Command::new("curl");
@@ -121,6 +121,7 @@ fn what_was_made_is_there_after_a_kill() {
         Ended::of(command, "")
     };
     assert_eq!(second.json()["error"]["code"], "STORE_IN_USE", "{}", second.stdout);
+    assert_eq!(second.code, Some(2));
     assert_eq!(server.end(Signal::KILL).0, None);
 
     let server = Running::start(&data, &[]);
@@ -232,4 +233,9 @@ fn an_address_that_is_taken_is_named() {
     let ended = Ended::of(command, "");
     assert_eq!((ended.code, &ended.json()["error"]["code"]), (Some(1), &Value::from("BIND_FAILED")));
     assert!(!folder.path().join("data").exists(), "nothing was made");
+    // An address of nobody's, which is reserved for documentation (RFC 5737).
+    let mut command = program();
+    command.args(["serve", "-o", "json", "--listen", "192.0.2.1:0", "--data-dir"]).arg(folder.path());
+    let ended = Ended::of(command, "");
+    assert_eq!((ended.code, &ended.json()["error"]["code"]), (Some(1), &Value::from("BIND_FAILED")));
 }
