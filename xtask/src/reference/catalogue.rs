@@ -5,9 +5,10 @@
 //! /// The connection to the source breaks in the middle of a transaction.
 //! /// - Happens: nothing of it is applied; the pipeline connects again and goes on from its checkpoint.
 //! /// - Do: nothing.
+//! /// - Not run: a cable that is really cut.
 //! ```
 //!
-//! One test describes a fault; others that provoke it too have the heading alone: `# Fault F8, F9`. No number is left out.
+//! What is not run stands where a part of the fault takes something that tests do not have. One test describes a fault; others that provoke it too have the heading alone: `# Fault F8, F9`. No number is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,6 +31,17 @@ column saw; `cargo test NAME` runs one. The source is a real PostgreSQL; the tar
 stops a pipeline nothing more is written, and the tests look. What a code means stands in [errors.md](errors.md).
 ";
 
+/// What stands above what was not run.
+const NOT_RUN: &str = "
+## Not run
+
+There was no SQL Server, no disk of the source's own and no second machine. What is to be expected here follows from the code and the
+numbers of errors alone.
+
+| | what no test has seen |
+|---|---|
+";
+
 /// The faults by what they befall: heading, first and last number.
 const PARTS: &[(&str, u8, u8)] = &[("The source", 1, 31), ("The target", 40, 55), ("SEG CDC itself", 60, 70)];
 
@@ -39,6 +51,8 @@ struct Described {
     fault: String,
     happens: String,
     advice: String,
+    /// What of it no test has seen; empty for nothing.
+    not_run: String,
 }
 
 /// One fault: what it is, and the tests that provoke it.
@@ -47,6 +61,9 @@ struct Fault {
     described: Option<Described>,
     tests: BTreeSet<String>,
 }
+
+/// What the parts of a description begin with; before them is the fault itself.
+const PARTS_OF_ONE: [&str; 3] = ["- Happens: ", "- Do: ", "- Not run: "];
 
 /// The page; `codes` are all codes of errors that there are.
 pub(super) fn page(workspace: &Workspace, codes: &BTreeSet<String>) -> Result<String> {
@@ -58,6 +75,12 @@ pub(super) fn page(workspace: &Workspace, codes: &BTreeSet<String>) -> Result<St
         ));
         for number in *first..=*last {
             page.push_str(&row(number, faults.get(&number), codes)?);
+        }
+    }
+    page.push_str(NOT_RUN);
+    for (number, fault) in &faults {
+        if let Some(described) = fault.described.as_ref().filter(|described| !described.not_run.is_empty()) {
+            page.push_str(&format!("| F{number} | {} |\n", escape(&described.not_run)));
         }
     }
     Ok(page)
@@ -74,7 +97,7 @@ fn row(number: u8, fault: Option<&Fault>, codes: &BTreeSet<String>) -> Result<St
         }
     }
     let tests: Vec<String> = fault.tests.iter().map(|test| format!("`{test}`")).collect();
-    let Described { fault, happens, advice } = described;
+    let Described { fault, happens, advice, .. } = described;
     let cells = [fault, happens, advice].map(|cell| escape(cell));
     Ok(format!("| F{number} | {} | {} |\n", cells.join(" | "), tests.join("<br>")))
 }
@@ -150,21 +173,14 @@ fn sections(documentation: &[String]) -> Result<Vec<(Vec<u8>, Option<Described>)
         let mut described = Described::default();
         let mut part = 0_usize;
         while let Some(line) = lines.next_if(|line| !line.starts_with("# ")) {
-            let text = match (line.strip_prefix("- Happens: "), line.strip_prefix("- Do: ")) {
-                (Some(text), _) => {
-                    part = 1;
-                    text
-                }
-                (_, Some(text)) => {
-                    part = 2;
-                    text
-                }
-                _ => line,
-            };
+            let beginning = PARTS_OF_ONE.iter().position(|word| line.starts_with(word));
+            part = beginning.map_or(part, |index| index + 1);
+            let text = beginning.and_then(|index| line.strip_prefix(PARTS_OF_ONE[index])).unwrap_or(line);
             let field = match part {
                 0 => &mut described.fault,
                 1 => &mut described.happens,
-                _ => &mut described.advice,
+                2 => &mut described.advice,
+                _ => &mut described.not_run,
             };
             if !text.is_empty() {
                 let gap = if field.is_empty() { "" } else { " " };
@@ -194,11 +210,12 @@ mod tests {
 
     #[test]
     fn a_section_is_read_with_its_lines_joined() {
-        let text = "A test.\n\n # Fault F8\n The line is\n cut.\n - Happens: it goes\n on.\n - Do: nothing.\n # Fault F9, F10";
+        let text = "A test.\n\n # Fault F8\n The line is\n cut.\n - Happens: it goes\n on.\n - Do: nothing.\n - Not run: a\n saw.\n # Fault F9, F10";
         let described = Described {
             fault: "The line is cut.".to_owned(),
             happens: "it goes on.".to_owned(),
             advice: "nothing.".to_owned(),
+            not_run: "a saw.".to_owned(),
         };
         assert_eq!(sections(&lines(text)).unwrap(), [(vec![8], Some(described)), (vec![9, 10], None)]);
     }

@@ -213,6 +213,7 @@ fn listed(stage: &Stage, report: &Value, table: &str) -> Result<usize> {
 /// Keys that differ at the source are one to the target's collation.
 /// - Happens: preflight looks for them where the key has text; at run time the table is set aside as `KEY_COLLISION`.
 /// - Do: give the column a binary collation, or mend the rows, then `segcdc table resync`.
+/// - Not run: other collations than the ones that the sandbox knows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_that_are_one_to_the_target_halt_their_table() -> Result<()> {
     let mut stage = Stage::start("keys_alike").await?;

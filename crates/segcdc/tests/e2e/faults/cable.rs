@@ -23,10 +23,12 @@ const CHANGE: &str = "BEGIN; UPDATE item SET v = 'changed' WHERE id = 1; \
 /// - Happens: within a minute the connection is given up (`COMMIT_UNKNOWN`). A new one waits for the locks, 30 s at a time
 ///   (`TARGET_LOCK_TIMEOUT`), until the target has ended the old session; then it reads whether the batch was committed.
 /// - Do: nothing; ending the old session at the target (`KILL`) makes it sooner.
+/// - Not run: locks that an orphaned session of SQL Server holds, and `KILL`.
 /// # Fault F51
 /// A batch was sent and no answer comes.
 /// - Happens: the connection is never used again; the next one reads the checkpoint, and the batch takes effect once.
 /// - Do: nothing.
+/// - Not run: what SQL Server keeps of a session whose client gave up: the sandbox's sessions are PostgreSQL's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn peers_that_vanish_in_the_middle_of_a_batch_are_given_up() -> Result<()> {
     let mut stage = Stage::start_with("cable", PostgresOptions::default()).await?;

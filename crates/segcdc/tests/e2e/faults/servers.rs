@@ -15,6 +15,7 @@ use super::{
 /// - Happens: sessions that are open go on. With the first one that has to be made anew the pipeline stops as `AUTH_FAILED`,
 ///   at once and without a second try, which would lock an account.
 /// - Do: give the new password, and start again.
+/// - Not run: a change of `pg_hba.conf`, and a client certificate that expires.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn password_that_changed_at_the_source_stops_the_pipeline() -> Result<()> {
     let mut stage = Stage::start("password").await?;
@@ -64,6 +65,7 @@ impl Drop for Program {
 /// Others use up the walsenders of the source.
 /// - Happens: `SOURCE_TOO_MANY_CONNECTIONS`; it tries again with growing pauses and goes on when one is free.
 /// - Do: raise `max_wal_senders`, or end what takes them (`pg_stat_replication`).
+/// - Not run: a source whose disk is full, and one whose slots are used up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn walsenders_that_others_take_are_waited_for() -> Result<()> {
     let options = PostgresOptions::default().setting("max_wal_senders", "2");
@@ -114,6 +116,8 @@ async fn walsenders_that_others_take_are_waited_for() -> Result<()> {
 /// - Happens: `TARGET_DEADLOCK` or `TARGET_LOCK_TIMEOUT`; the whole batch was rolled back and is applied again, until the locks
 ///   are gone.
 /// - Do: nothing; if it lasts, end the session that holds them.
+/// - Not run: a deadlock between SQL Server's own set-based statements: the one here is made by the sandbox's
+///   locks, which are PostgreSQL's.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batch_that_is_the_victim_of_a_deadlock_is_applied_again() -> Result<()> {
     let (mut stage, mut running) = live("deadlock", PostgresOptions::default()).await?;
@@ -144,6 +148,7 @@ async fn batch_that_is_the_victim_of_a_deadlock_is_applied_again() -> Result<()>
 /// The target's database is made read-only while the pipeline runs.
 /// - Happens: the pipeline stops as `TARGET_READ_ONLY`.
 /// - Do: make it writable again, or give the address of the primary; then start again.
+/// - Not run: single-user mode, a database that is offline, a login that is disabled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_that_becomes_read_only_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("read_only", PostgresOptions::default()).await?;
@@ -201,6 +206,7 @@ async fn unique_index_of_the_targets_own_sets_its_table_aside() -> Result<()> {
 /// The target shows a certificate that the given authority has not signed.
 /// - Happens: `TARGET_TLS_UNTRUSTED`, before a password is sent.
 /// - Do: give the authority's certificate (`ca_file`), or have the server's renewed.
+/// - Not run: a certificate that expires while the pipeline runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn certificate_of_another_authority_stops_the_pipeline() -> Result<()> {
     let (mut stage, mut running) = live("authority", PostgresOptions::default()).await?;
@@ -233,6 +239,7 @@ async fn certificate_of_another_authority_stops_the_pipeline() -> Result<()> {
 /// The target's database has `DELAYED_DURABILITY = FORCED`: what it says is committed may be lost when it crashes.
 /// - Happens: preflight refuses it as `DELAYED_DURABILITY`, and nothing is made.
 /// - Do: the SQL that is printed: `ALTER DATABASE … SET DELAYED_DURABILITY = ALLOWED`.
+/// - Not run: a crash of a server whose durability is delayed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delayed_durability_is_refused_before_anything_is_made() -> Result<()> {
     let mut stage = Stage::start("durability").await?;

@@ -19,6 +19,7 @@ const FILL: &str = "INSERT INTO item SELECT i, (SELECT string_agg(md5(i::text ||
 /// - Happens: `TARGET_LOG_FULL`; the whole batch was rolled back and is applied again with growing pauses, 30 s apart in the end,
 ///   until there is room. The source keeps the WAL; `status` says how much.
 /// - Do: make room: back the log up, let the file grow; `log_reuse_wait_desc` in `sys.databases` says what a full log waits for.
+/// - Not run: a log, a filegroup or a tempdb that is full: a trigger of the sandbox raises the numbers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn target_without_room_is_waited_for() -> Result<()> {
     let what = "target_without_room_is_waited_for";
