@@ -65,7 +65,7 @@ const UNREACHABLE: [&str; 39] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 106] = [
+const USAGE: [&str; 107] = [
     "RULE_INVALID",
     "CONFIG_UNREADABLE",
     "CONFIG_SYNTAX",
@@ -112,23 +112,22 @@ const USAGE: [&str; 106] = [
     "CONFIRMATION_REQUIRED",
     "OUTPUT_FORMAT",
     "PREFLIGHT_FAILED",
-    "LOOP_DETECTED",
     "STATE_MISSING",
-    "PIPELINE_MISSING",
     "WAL_LEVEL",
     "NO_FREE_SLOTS",
     "SOURCE_VERSION_UNSUPPORTED",
     "SOURCE_IS_STANDBY",
     "PERMISSION_REPLICATION",
+    "REPLICATION_CONNECTION_REFUSED",
     "PERMISSION_SELECT",
     "PUBLICATION_MISSING",
     "SLOT_MISSING",
     "SLOT_WRONG_PLUGIN",
     "SLOT_WRONG_DATABASE",
-    "TARGET_NOT_EMPTY",
-    "TARGET_SCHEMA_MISMATCH",
+    "TARGET_TABLE_NOT_EMPTY",
+    "TARGET_TABLE_MISMATCH",
     "NO_REPLICA_IDENTITY",
-    "PERMISSION_OWNER",
+    "PERMISSION_PUBLICATION",
     "PIPELINE_NAME",
     "PIPELINE_CONFLICT",
     "PUBLICATION_EXISTS",
@@ -172,6 +171,8 @@ const USAGE: [&str; 106] = [
     "STORE_IN_USE",
     "STORE_NOT_A_DATABASE",
     "STORE_NEWER",
+    "STORE_MIGRATION",
+    "STORE_REFUSED",
 ];
 
 // === impl Exit ===
@@ -220,6 +221,11 @@ mod tests {
         check("TARGET_UNREACHABLE", 3);
         check("PORT_RANGE", 2);
         check("CONFIRMATION_REQUIRED", 2);
+        check("TARGET_TABLE_NOT_EMPTY", 2);
+        check("TARGET_TABLE_MISMATCH", 2);
+        check("REPLICATION_CONNECTION_REFUSED", 2);
+        check("STORE_MIGRATION", 2);
+        check("STORE_REFUSED", 2);
         check("TARGET_DIVERGED", 1);
         check("anything new", 1);
     }
