@@ -467,5 +467,5 @@ fn is_full_or_busy(error: &EngineError) -> bool {
 
 /// Whether another copy may be of a table that stays as it is.
 fn is_a_change(error: &EngineError) -> bool {
-    matches!(error.code(), "SCHEMA_CHANGED" | "TABLE_RECREATED" | "TABLE_DROPPED")
+    matches!(error.code(), "SCHEMA_CHANGED" | "TABLE_RECREATED")
 }
