@@ -33,11 +33,9 @@ const END: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted, which is most often for want of files.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves requests until the token is cancelled, and lets those that are being answered come to their end.
-///
-/// # Errors
-/// Never yet: trouble with one connection ends that connection.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+/// Serves requests until the token is cancelled, and lets those that are being answered come to their end. Trouble with one
+/// connection ends that connection.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) {
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -78,7 +76,6 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
     if tokio::time::timeout(END, graceful.shutdown()).await.is_err() {
         tracing::warn!("requests were still being answered when the server ended");
     }
-    Ok(())
 }
 
 /// The next connection, when there is a place for it.

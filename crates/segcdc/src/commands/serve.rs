@@ -64,12 +64,11 @@ pub(crate) async fn run(
     let router = segcdc_api::router(Arc::clone(&control), options);
     let reconciler = Reconciler::new(Arc::clone(&control)).run(signals.first.clone());
     let served = segcdc_api::listen::serve(listener, router, signals.first.clone());
-    let outcome = tokio::select! {
-        (outcome, ()) = async { tokio::join!(served, reconciler) } => outcome,
-        () = signals.second.cancelled() => Ok(()),
-    };
+    tokio::select! {
+        ((), ()) = async { tokio::join!(served, reconciler) } => {}
+        () = signals.second.cancelled() => {}
+    }
     control.close().await;
-    outcome.map_err(|error| CliError::runtime("LISTEN_FAILED", "the server cannot go on", &error))?;
     Ok(signals.exit())
 }
 
