@@ -236,6 +236,8 @@ mod tests {
     use segcdc_engine_native::PlannedSql;
     use segcdc_model::PgType;
     use segcdc_plan::Rules;
+    use segcdc_postgres::{SourceConfig, session};
+    use segcdc_testkit::{PostgresCluster, PostgresOptions};
 
     #[test]
     fn a_table_with_such_a_value_is_left_out_by_name() {
@@ -252,6 +254,24 @@ mod tests {
             "column \"day\" holds values in 7 rows of a sample that this route does not carry: infinities and years above \
              9999 stop the sink (VALUE_OUT_OF_RANGE)"
         );
+    }
+
+    #[tokio::test]
+    async fn values_that_the_role_may_not_see_are_told_of() {
+        let server = PostgresCluster::start(PostgresOptions::default()).await.unwrap();
+        server
+            .execute("postgres", "CREATE TABLE t (id int, day date); CREATE ROLE blind LOGIN")
+            .await
+            .unwrap();
+        let mut config = SourceConfig::parse(&server.url("postgres")).unwrap();
+        let plans = [plan("public", "t", &[("day", PgType::Date)])];
+        let codes = async |config: &SourceConfig| {
+            let found = check(&session::connect(config).await.unwrap(), &plans).await.unwrap();
+            found.findings.into_iter().map(|finding| finding.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(&config).await, [] as [&str; 0]);
+        config.user = "blind".to_owned();
+        assert_eq!(codes(&config).await, ["VALUES_UNSEEN"]);
     }
 
     #[test]

@@ -104,6 +104,13 @@ fn nothing_is_sealed_without_a_key() {
 }
 
 #[test]
+fn want_of_randomness_is_told_from_a_defect() {
+    let error = crate::error::ControlError::from(CryptoError::NoRandomness);
+    assert_eq!(segcdc_model::Fault::code(&error), "NO_RANDOMNESS");
+    assert!(segcdc_model::Fault::hint(&error).contains("/dev/urandom"));
+}
+
+#[test]
 fn a_keyring_prints_no_key() {
     let line = line("k1");
     let printed = format!("{:?}", ring(&[&line]));

@@ -24,6 +24,8 @@ mod setup;
 #[cfg(test)]
 mod start_up;
 #[cfg(test)]
+mod unseen;
+#[cfg(test)]
 mod wal;
 #[cfg(test)]
 mod workload;

@@ -112,6 +112,46 @@ fn names_that_would_leave_their_place_in_a_path_are_refused() {
     }
 }
 
+#[test]
+fn a_worker_that_is_not_named_is_asked_for() {
+    let mut command = program();
+    command.args(["plan", "-o", "json", "--engine", "kafka-connect", "--connect-secrets", "env:SHOP"]);
+    command.args(["--source", SOURCE, "--target", TARGET]);
+    ends(&Ended::of(command, ""), "CONNECT_URL_MISSING", 2, "without --connect-url");
+}
+
+#[test]
+fn credentials_and_files_in_another_form_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.pem").display().to_string();
+    for (arguments, code) in [
+        (&["--connect-auth", "sekret"][..], "CONNECT_AUTH_FORM"),
+        (&["--connect-ca-file", &missing], "CONNECT_CA_FILE"),
+        (&["--kafka-auth", "sekret"], "KAFKA_AUTH_FORM"),
+        (&["--kafka-ca-file", &missing], "KAFKA_TLS_FILE"),
+        (&["--kafka-cert-file", &missing, "--kafka-key-file", &missing], "KAFKA_TLS_FILE"),
+    ] {
+        ends(&plan(NOWHERE, arguments), code, 2, &format!("{arguments:?}"));
+    }
+}
+
+#[test]
+fn what_only_the_native_engine_does_is_refused() {
+    for (arguments, code) in [
+        (&["--append-only", "public.log=ignore"][..], "RULES_WITH_ENGINE"),
+        (&["--where", "public.orders: id > 1"], "RULES_WITH_ENGINE"),
+        (&["--max-retained-wal", "1GiB"], "WAL_LIMIT_WITH_ENGINE"),
+        (&["--wal-policy", "give-up"], "WAL_LIMIT_WITH_ENGINE"),
+    ] {
+        ends(&plan(NOWHERE, arguments), code, 2, &format!("{arguments:?}"));
+    }
+    let mut command = program();
+    command.args(["up", "--yes", "-o", "json", "--engine", "kafka-connect", "--connect-secrets", "env:SHOP"]);
+    command.args(["--connect-url", NOWHERE, "--large-transactions", "chunked"]);
+    command.args(["--source", SOURCE, "--target", TARGET]);
+    ends(&Ended::of(command, ""), "LARGE_TRANSACTIONS_WITH_ENGINE", 2, "--large-transactions chunked");
+}
+
 /// A worker that answers to these requests, and to no others.
 async fn worker(answers: &[(&'static str, &str, Vec<Fault>)]) -> HttpProxy {
     let proxy = HttpProxy::start(1).await.expect("a port of loopback is free");

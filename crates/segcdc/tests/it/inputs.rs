@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
+use std::process::Command;
 
 use crate::program::{Ended, program};
 use crate::{SOURCE, TARGET, keeps_secrets, with_urls};
@@ -236,4 +237,33 @@ fn folders_and_stores() {
     let ended = serve(&data, None);
     let code = ended.json()["error"]["code"].as_str().unwrap_or_default().to_owned();
     assert_eq!((ended.code, code.as_str()), (Some(2), "STORE_NOT_A_DATABASE"), "{}", ended.stderr);
+}
+
+#[test]
+fn forms_and_levels_that_there_are_not() {
+    check(&["status", "--log-level", "segcdc=loud"], SOURCE, TARGET, (2, "LOG_LEVEL"));
+    let ended = with_urls(&["up", "--yes", "-o", "name"], SOURCE, TARGET);
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[OUTPUT_FORMAT]"), "{}", ended.stderr);
+}
+
+/// Linux takes an argument of less than 128 KiB, and no variable that is longer by its name.
+#[test]
+fn a_password_that_cannot_be_hidden_is_not_used() {
+    let source = format!("postgres://app:sekret@127.0.0.1:1/shop?application_name={}", "x".repeat(131_010));
+    let mut command = program();
+    command.args(["status", "--source", &source, "--target", TARGET]);
+    let ended = Ended::of(command, "");
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(ended.stderr.contains("[EXECUTE_AGAIN]"), "{}", ended.stderr);
+    keeps_secrets(&ended);
+}
+
+#[test]
+fn a_machine_without_another_file_to_open_is_named() {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", r#"ulimit -n 4; exec "$0" status -o json"#, env!("CARGO_BIN_EXE_segcdc")]);
+    let ended = Ended::of(command, "");
+    assert_eq!(ended.code, Some(1), "{} {}", ended.stdout, ended.stderr);
+    assert_eq!(ended.json()["error"]["code"], "RUNTIME");
 }

@@ -202,6 +202,7 @@ mod tests {
         assert_eq!(severity("17.0.700.9", 2), Severity::Ok);
         assert_eq!(severity("12.0.2000.8", 5), Severity::Ok);
         assert_eq!(severity("", 3), Severity::Failure);
+        assert_eq!(version("13.0.5026.0", "Standard", 3).code, "TARGET_VERSION");
     }
 
     #[test]
