@@ -3,7 +3,7 @@
 //! - `layers`: which crate and which module may know which other, and who may do what
 //! - `size`: the wall of 500 lines a file
 //! - `words`: words that have no place in the product
-//! - `codes`: that each code of the register is named by a test
+//! - `codes`: that each code of the register is named by a test, and that the product says no other
 //! - `reference`: the generated pages of `docs/reference`
 //! - `ci`: all of them, with formatter, clippy, licences and documentation
 
@@ -41,7 +41,7 @@ enum Command {
     Size,
     /// Check that no file says what has no place in the product.
     Words,
-    /// Check that each code of the register is named by a test.
+    /// Check that each code of the register is named by a test, and that the product says no other.
     Codes,
     /// Check that the generated pages of docs/reference are current.
     Reference {

@@ -3,11 +3,13 @@
 
 mod catalogue;
 mod faults;
-mod findings;
+mod form;
 mod help;
 mod literals;
 mod page;
 mod placeholder;
+mod places;
+mod scope;
 mod syntax;
 
 use std::fs;
@@ -16,6 +18,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
+use self::form::Said;
+pub(crate) use self::syntax::is_code;
 use crate::Complaint;
 use crate::source::Workspace;
 
@@ -36,7 +40,7 @@ const PAGE_TESTS: [&[&str]; 3] = [
     &["--bins", "--", "pipeline_pages"],
 ];
 /// The crates whose errors users see.
-const CRATES: &[&str] = &[
+pub(crate) const CRATES: &[&str] = &[
     "segcdc-model",
     "segcdc-plan",
     "segcdc-postgres",
@@ -96,18 +100,26 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<Complaint>> {
 /// The pages as they should be.
 fn pages(workspace: &Workspace) -> Result<Vec<(PathBuf, String)>> {
     let mut faults = Vec::new();
-    let mut checks = Vec::new();
+    let mut said = Said::default();
     for name in CRATES {
         let member = workspace.crates.get(*name).with_context(|| format!("there is no crate {name}"))?;
         let parsed = syntax::parse_all(&workspace.sources(member)?)?;
-        let constants = placeholder::constants(&parsed);
-        let named = |entry: Entry| Entry { fix: placeholder::resolve(&entry.fix, &constants), ..entry };
-        faults.extend(faults::collect(&parsed).into_iter().map(named));
-        checks.extend(findings::collect(&parsed).into_iter().map(named));
+        let constants = placeholder::constants(parsed.iter().map(|file| &file.tree));
+        let named = |entry: Entry| Entry {
+            meaning: placeholder::resolve(&entry.meaning, &constants),
+            fix: placeholder::resolve(&entry.fix, &constants),
+            ..entry
+        };
+        faults.extend(faults::collect(&parsed, &constants)?.into_iter().map(named));
+        let of_crate = places::collect(&parsed, &constants)?;
+        said.checks.extend(of_crate.checks.into_iter().map(named));
+        said.commands.extend(of_crate.commands.into_iter().map(named));
+        said.reports.extend(of_crate.reports.into_iter().map(named));
     }
-    let codes = faults.iter().chain(&checks).map(|entry| entry.code.clone()).collect();
+    let tables = [&faults, &said.checks, &said.commands, &said.reports];
+    let codes = tables.into_iter().flatten().map(|entry| entry.code.clone()).collect();
     let mut pages = vec![
-        (workspace.root.join(ERRORS), page::errors(faults, checks)),
+        (workspace.root.join(ERRORS), page::errors(faults, said)),
         (workspace.root.join(FAULTS), catalogue::page(workspace, &codes)?),
     ];
     let commands = help::page(&workspace.root.join(GOLDEN_HELP))?;

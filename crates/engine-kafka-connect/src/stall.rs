@@ -9,7 +9,7 @@ use segcdc_engine_native::{PipelineStateWord, StatusNote};
 
 use crate::property::Properties;
 
-/// Code of the note.
+/// The note's code.
 pub(crate) const STALLED: &str = "CONNECT_STALLED";
 
 /// How old the newest heartbeat in the target may become. One is written every five seconds, if nothing else is asked for.

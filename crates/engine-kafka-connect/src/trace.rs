@@ -12,7 +12,7 @@ mod known;
 /// Longest trace that is looked at, bytes. Causes stand at its beginning and behind each "Caused by".
 const MAX_TRACE: usize = 64 << 10;
 
-/// Code of a trace that is not in the table.
+/// What a trace that is not in the table is called.
 pub(crate) const UNKNOWN: &str = "CONNECTOR_TASK_FAILED";
 
 /// Classes of exceptions that are named of an unknown trace.

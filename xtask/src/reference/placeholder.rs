@@ -22,9 +22,9 @@ pub(super) fn message(call: &syn::Macro) -> Option<String> {
 
 /// The values of a crate's constants that a message may name: numbers, texts, and lists of texts. A name that has two
 /// values has none.
-pub(super) fn constants(files: &[syn::File]) -> BTreeMap<String, String> {
+pub(super) fn constants<'f>(files: impl IntoIterator<Item = &'f syn::File>) -> BTreeMap<String, String> {
     let mut found: BTreeMap<String, Option<String>> = BTreeMap::new();
-    for item in files.iter().flat_map(|file| &file.items) {
+    for item in files.into_iter().flat_map(|file| &file.items) {
         if let syn::Item::Const(constant) = item
             && let Some(value) = value_of(&constant.expr)
         {

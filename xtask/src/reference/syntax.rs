@@ -5,13 +5,29 @@ use syn::visit::Visit;
 
 use crate::source::SourceFile;
 
-/// The syntax trees of a crate's files, tests left out.
-pub(super) fn parse_all(files: &[SourceFile]) -> Result<Vec<syn::File>> {
-    files
-        .iter()
-        .filter(|file| !file.is_test())
-        .map(|file| syn::parse_file(&file.text).with_context(|| format!("could not parse {}", file.path)))
-        .collect()
+/// A file as the generators see it.
+pub(super) struct Parsed {
+    /// Its path relative to the workspace.
+    pub(super) path: String,
+    /// Its syntax tree.
+    pub(super) tree: syn::File,
+}
+
+/// A crate's files, tests left out.
+pub(super) fn parse_all(files: &[SourceFile]) -> Result<Vec<Parsed>> {
+    let parsed = files.iter().filter(|file| !file.is_test()).map(|file| {
+        let tree = syn::parse_file(&file.text).with_context(|| format!("could not parse {}", file.path))?;
+        Ok(Parsed { path: file.path.clone(), tree })
+    });
+    parsed.collect()
+}
+
+/// Whether an item is compiled for tests only.
+pub(super) fn is_test(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        syn::Meta::List(list) => list.path.is_ident("cfg") && list.tokens.to_string() == "test",
+        syn::Meta::NameValue(_) | syn::Meta::Path(_) => false,
+    })
 }
 
 /// The lines of an item's documentation.
@@ -74,9 +90,24 @@ pub(super) fn variants_of(pattern: &syn::Pat) -> Vec<String> {
     }
 }
 
+/// The type and the variant in a variant, where a pattern names them: `F` and `X` of `E::A(F::X)`.
+pub(super) fn inner_of(pattern: &syn::Pat) -> Option<(String, String)> {
+    let syn::Pat::TupleStruct(outer) = pattern else { return None };
+    let path = match outer.elems.first()? {
+        syn::Pat::Path(path) => &path.path,
+        syn::Pat::Struct(pattern) => &pattern.path,
+        syn::Pat::TupleStruct(pattern) => &pattern.path,
+        _ => return None,
+    };
+    let mut names = path.segments.iter().rev().map(|segment| segment.ident.to_string());
+    let (variant, named) = (names.next()?, names.next()?);
+    Some((named, variant))
+}
+
 /// Whether a text is written like a code: `SLOT_LOST`.
-pub(super) fn is_code(text: &str) -> bool {
+pub(crate) fn is_code(text: &str) -> bool {
     text.len() > 3
+        && !text.ends_with('_')
         && text.starts_with(|first: char| first.is_ascii_uppercase())
         && text.chars().all(|char| char.is_ascii_uppercase() || char.is_ascii_digit() || char == '_')
 }

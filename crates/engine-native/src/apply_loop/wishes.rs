@@ -11,7 +11,9 @@ use crate::failpoint::{Failpoint, hit};
 use crate::ports::{Ports, SourcePort, TablesPort, TargetPort};
 use crate::wish::Wish;
 
-/// What the state says of a paused table of which changes were left out.
+/// Code of a table that rests on request, of which changes were left out.
+///
+/// - Do: `segcdc table resume` copies it again and lets it go on.
 pub(crate) const PAUSED: &str = "TABLE_PAUSED";
 
 // === impl Loop ===

@@ -21,7 +21,7 @@ use crate::worker;
 /// Time between two reports of `--watch`.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Code of a pipeline that another engine runs.
+/// The code of a pipeline that another engine runs.
 const MISMATCH: &str = "ENGINE_MISMATCH";
 
 /// Moves the cursor to the upper left corner and clears what is below it.

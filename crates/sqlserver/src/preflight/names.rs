@@ -9,7 +9,7 @@ use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
 
-/// Code of the finding.
+/// The code of the finding.
 pub(super) const REFUSED: &str = "TARGET_NAME_REFUSED";
 
 /// Looks whether names with a closing bracket are understood, if there are some. `None` if there are none.
