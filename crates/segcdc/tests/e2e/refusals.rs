@@ -60,8 +60,13 @@ async fn what_cannot_be_is_refused_by_its_code() -> Result<()> {
             wrong.push(format!("{rules:?} {code}: {ended}"));
         }
     }
+    let none = stage.product.run(&["plan", "--post-load", "--tables", "nowhere.*"]).await?;
+    if (none.status.code(), none.error_code()) != (Some(2), Some("NO_TABLES")) {
+        wrong.push(format!("NO_TABLES: {none}"));
+    }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-    ensure!(stage.slots().await?.is_empty() && stage.state().await?.is_none(), "nothing was made");
+    let made = stage.target_number("SELECT COUNT(*) FROM [sys].[schemas] WHERE [name] = N'segcdc'").await?;
+    ensure!(stage.slots().await?.is_empty() && made == 0, "nothing was made");
     let publications = stage.source().await?.query("SELECT pubname FROM pg_publication", &[]).await?;
     ensure!(publications.len() == 3, "no publication was made");
     Ok(())
