@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use segcdc_model::QualifiedName;
-use segcdc_plan::{BatchLimits, Rules};
+use segcdc_plan::{BatchLimits, MaskSalt, Rules};
 use segcdc_postgres::{Pattern, SourceConfig};
 use segcdc_sqlserver::TargetConfig;
 
@@ -104,6 +104,9 @@ pub struct EngineConfig {
     /// What the user says about tables and columns. For a pipeline that exists, a kind of rules of which nothing is said
     /// here stays as its state has it.
     pub rules: Rules,
+    /// What hashes of masked columns are made with. It is stored nowhere: of a pipeline with such columns it has to be given each
+    /// time, and be the same.
+    pub mask_salt: Option<MaskSalt>,
     /// What is copied first.
     pub snapshot: SnapshotMode,
     /// A publication that exists and is used; one is made when there is none. A given one is never dropped.
@@ -172,6 +175,7 @@ impl EngineConfig {
             patterns: Vec::new(),
             exclude: Vec::new(),
             rules: Rules::default(),
+            mask_salt: None,
             snapshot: SnapshotMode::default(),
             publication: None,
             slot: None,

@@ -188,7 +188,9 @@ fn shown(table: &TableState, changes_applied: u64) -> TableProgress {
 
 /// How names of the source become names of the target.
 pub(crate) fn naming(config: &EngineConfig) -> Naming {
-    Naming::new(config.target.default_schema.clone()).with_rules(config.rules.clone())
+    Naming::new(config.target.default_schema.clone())
+        .with_rules(config.rules.clone())
+        .with_salt(config.mask_salt.clone())
 }
 
 /// Whether a table is still to be copied.

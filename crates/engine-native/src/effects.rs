@@ -81,7 +81,7 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 13] = [
     Kind {
         setting: "columns.include",
         texts: |t| &t.columns,
@@ -93,6 +93,12 @@ const KINDS: [Kind; 11] = [
         take: |to, from| to.exclude_columns.clone_from(&from.exclude_columns),
     },
     Kind { setting: "where", texts: |t| &t.filters, take: |to, from| to.filters.clone_from(&from.filters) },
+    Kind { setting: "masks", texts: |t| &t.masks, take: |to, from| to.masks.clone_from(&from.masks) },
+    Kind {
+        setting: "constants",
+        texts: |t| &t.constants,
+        take: |to, from| to.constants.clone_from(&from.constants),
+    },
     Kind { setting: "rename", texts: |t| &t.renames, take: |to, from| to.renames.clone_from(&from.renames) },
     Kind { setting: "types", texts: |t| &t.types, take: |to, from| to.types.clone_from(&from.types) },
     Kind { setting: "keys", texts: |t| &t.keys, take: |to, from| to.keys.clone_from(&from.keys) },
@@ -132,7 +138,7 @@ pub async fn effects(config: &EngineConfig, state: &PipelineState) -> Result<Vec
     let meant = if config.patterns.is_empty() && config.exclude.is_empty() {
         None
     } else {
-        let selection = select(&rules_in_force::with_rules(config, Some(state))?, &source).await?;
+        let selection = select(&rules_in_force::to_plan(config, Some(state))?, &source).await?;
         Some(Meant {
             replicable: selection.plans.iter().map(|plan| plan.source.name.clone()).collect(),
             others: selection.left_out.into_iter().map(|left| left.table).collect(),

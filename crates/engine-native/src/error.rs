@@ -12,7 +12,7 @@ use segcdc_postgres::SourceError;
 use segcdc_postgres::slot::Loss;
 use segcdc_sqlserver::TargetError;
 
-pub(crate) use rules_error::{FIRST_VERSION as FIRST_RULES_VERSION, VERSION as RULES_VERSION};
+pub(crate) use rules_error::version;
 pub use rules_error::{RulesError, Unreadable};
 
 /// Why a pipeline does not start, or stopped. Nothing was written after it was found.

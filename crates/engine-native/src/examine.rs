@@ -79,7 +79,7 @@ impl<'a, S: SourcePort> Examiner<'a, S> {
 
     /// Checks that the stream can carry the columns of a table as it is now.
     fn check_form(&self, change: &SchemaChange) -> Result<(), EngineError> {
-        let odd = change.plan.columns.iter().find(|column| !column.pg_type.has_exact_binary_form());
+        let odd = change.plan.columns.iter().find(|column| !column.sent_type().has_exact_binary_form());
         match odd {
             Some(column) if self.form == FieldForm::Binary => Err(EngineError::StreamFormChanged {
                 table: change.plan.source.name.clone(),

@@ -18,7 +18,12 @@ pub async fn scan_keys(config: &EngineConfig, plans: &[Arc<TablePlan>]) -> Resul
     let mut findings = Vec::new();
     for plan in plans {
         let key = plan.key_columns().iter().filter_map(|index| plan.columns.get(*index));
-        let columns = key.map(|column| (column.source_index, form(column.mssql_type))).collect();
+        // Hashes are of one length, and as different as what they stand for.
+        let columns = key.map(|column| match column.mask {
+            Some(_) => (column.source_index, KeyForm::Exact),
+            None => (column.source_index, form(column.mssql_type)),
+        });
+        let columns = columns.collect();
         let filter = plan.filter.as_deref();
         findings.extend(key_scan::scan(&source, &KeyScan { table: &plan.source, columns, filter }).await?);
     }

@@ -91,7 +91,7 @@ pub(crate) async fn create(
         slot_is_ours: follows && config.slot.is_none(),
         publication_is_ours: follows && config.publication.is_none(),
         start_lsn: Lsn::ZERO,
-        spec: rules_in_force::specification(&config.rules),
+        spec: rules_in_force::specification(&config.rules, config.mask_salt.as_ref()),
     };
     let checkpoint = target.create_pipeline(&new).await.map_err(|error| match error.number() {
         // 2627: another process has made the pipeline since we looked. It has it.
@@ -160,11 +160,11 @@ pub(crate) async fn store_rules(
     target: &mut Target,
     state: &PipelineState,
 ) -> Result<(), EngineError> {
-    let rules = &context.config.rules;
+    let EngineConfig { rules, mask_salt, .. } = &*context.config;
     if rules_in_force::stored(state)? == *rules {
         return Ok(());
     }
-    let spec = rules_in_force::specification(rules).unwrap_or_default();
+    let spec = rules_in_force::specification(rules, mask_salt.as_ref()).unwrap_or_default();
     Ok(target.set_spec(memory.checkpoint()?, &spec).await?)
 }
 

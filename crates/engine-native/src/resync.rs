@@ -85,7 +85,8 @@ pub async fn resync(config: &EngineConfig, patterns: &[Pattern]) -> Result<Resyn
     check_names(&state, &wanted)?;
     let checkpoint = target.take_over(&config.name, "resync").await?;
     if rules_in_force::stored(&state)? != config.rules {
-        let spec = rules_in_force::specification(&config.rules).unwrap_or_default();
+        let spec =
+            rules_in_force::specification(&config.rules, config.mask_salt.as_ref()).unwrap_or_default();
         target.set_spec(&checkpoint, &spec).await?;
     }
     let published = publish(&source, &state, &wanted, &config.rules).await?;

@@ -7,16 +7,14 @@
 
 use segcdc_model::{SourceTable, TablePhase};
 use segcdc_plan::table_plan::table_plan;
-use segcdc_plan::{Naming, RuleTexts, Rules};
+use segcdc_plan::{MaskSalt, Naming, RuleTexts, Rules};
 use segcdc_postgres::Session;
 use segcdc_sqlserver::{PipelineState, TableState};
 use serde::{Deserialize, Serialize};
 
 use crate::config::EngineConfig;
 use crate::engine_kind::EngineKind;
-use crate::error::{
-    EngineError, FIRST_RULES_VERSION as FIRST_VERSION, RULES_VERSION as VERSION, RulesError, Unreadable,
-};
+use crate::error::{EngineError, RulesError, Unreadable, version};
 use crate::known::tables_now;
 use crate::shape;
 
@@ -33,15 +31,45 @@ struct Specification {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     version: u32,
+    /// By what the salt of hashes is known again; left out where nothing is hashed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask_salt_digest: Option<String>,
     #[serde(flatten)]
     texts: RuleTexts,
+}
+
+/// The configuration with the rules that count, for whoever reads rows: values that are to be hashed can be.
+///
+/// # Errors
+/// As [`to_plan`], [`RulesError::SaltMissing`] and [`RulesError::SaltChanged`].
+pub(crate) fn with_rules(
+    config: &EngineConfig,
+    state: Option<&PipelineState>,
+) -> Result<EngineConfig, RulesError> {
+    let with_rules = to_plan(config, state)?;
+    let digest = state.map(salt_digest).transpose()?.flatten();
+    check_salt(&with_rules, digest.as_deref())?;
+    Ok(with_rules)
+}
+
+/// Checks that values which are to be hashed are so by the salt of before, if there was one.
+fn check_salt(config: &EngineConfig, stored: Option<&str>) -> Result<(), RulesError> {
+    let pipeline = || config.name.clone();
+    if !config.rules.hashes() {
+        return Ok(());
+    }
+    let Some(salt) = &config.mask_salt else { return Err(RulesError::SaltMissing { pipeline: pipeline() }) };
+    match stored {
+        Some(stored) if stored != salt.digest() => Err(RulesError::SaltChanged { pipeline: pipeline() }),
+        _ => Ok(()),
+    }
 }
 
 /// The configuration with the rules that count: those of `config`, and those of the state for what it says nothing of.
 ///
 /// # Errors
 /// [`RulesError::Stored`].
-pub(crate) fn with_rules(
+pub(crate) fn to_plan(
     config: &EngineConfig,
     state: Option<&PipelineState>,
 ) -> Result<EngineConfig, RulesError> {
@@ -54,29 +82,50 @@ pub(crate) fn with_rules(
 /// # Errors
 /// [`RulesError::Stored`].
 pub(crate) fn stored(state: &PipelineState) -> Result<Rules, RulesError> {
+    let Some(stored) = read(state)? else { return Ok(Rules::default()) };
+    let pipeline = || state.checkpoint.pipeline.clone();
+    Rules::parse(&stored.texts)
+        .map_err(|error| RulesError::Stored { pipeline: pipeline(), reason: Unreadable::Rule(error) })
+}
+
+/// By what the salt is known again that the pipeline has hashed values with.
+fn salt_digest(state: &PipelineState) -> Result<Option<String>, RulesError> {
+    Ok(read(state)?.and_then(|stored| stored.mask_salt_digest))
+}
+
+/// What the state holds of rules.
+fn read(state: &PipelineState) -> Result<Option<Stored>, RulesError> {
     let unreadable = |reason| RulesError::Stored { pipeline: state.checkpoint.pipeline.clone(), reason };
     let Some(text) = state.spec.as_deref().filter(|text| !text.is_empty()) else {
-        return Ok(Rules::default());
+        return Ok(None);
     };
     let specification: Specification =
         serde_json::from_str(text).map_err(|error| unreadable(Unreadable::Malformed(error.to_string())))?;
-    let Some(stored) = specification.rules else { return Ok(Rules::default()) };
-    if stored.version > VERSION {
-        return Err(unreadable(Unreadable::Version(stored.version)));
+    match specification.rules {
+        Some(stored) if stored.version > version::LATEST => {
+            Err(unreadable(Unreadable::Version(stored.version)))
+        }
+        rules => Ok(rules),
     }
-    Rules::parse(&stored.texts).map_err(|error| unreadable(Unreadable::Rule(error)))
 }
 
-/// The specification that holds these rules; `None` for none, which needs no specification.
-pub(crate) fn specification(rules: &Rules) -> Option<String> {
+/// The specification that holds these rules, and by what the salt is known again; `None` for none, which needs no specification.
+pub(crate) fn specification(rules: &Rules, salt: Option<&MaskSalt>) -> Option<String> {
     if rules.is_empty() {
         return None;
     }
     let texts = rules.texts();
-    // A program that does not know what is left out would replicate it.
+    // A program that does not know what is left out, or masked, would replicate it.
+    let rewrites = !texts.masks.is_empty() || !texts.constants.is_empty();
     let leaves_out =
         !texts.columns.is_empty() || !texts.exclude_columns.is_empty() || !texts.filters.is_empty();
-    let stored = Stored { version: if leaves_out { VERSION } else { FIRST_VERSION }, texts };
+    let version = match (rewrites, leaves_out) {
+        (true, _) => version::LATEST,
+        (false, true) => version::CHOICE,
+        (false, false) => version::FIRST,
+    };
+    let mask_salt_digest = salt.filter(|_| rules.hashes()).map(MaskSalt::digest);
+    let stored = Stored { version, mask_salt_digest, texts };
     let specification = Specification { engine: EngineKind::Native, rules: Some(stored) };
     // Strings in lists can always be written.
     serde_json::to_string(&specification).ok()
@@ -172,7 +221,7 @@ mod tests {
             ..RuleTexts::default()
         };
         let rules = Rules::parse(&texts).unwrap();
-        assert!(specification(&rules).unwrap().contains("\"version\":1"));
+        assert!(specification(&rules, None).unwrap().contains("\"version\":1"));
         let texts = RuleTexts {
             columns: vec!["public.t=(a, \"b,c\")".to_owned()],
             exclude_columns: vec!["public.*.secret".to_owned()],
@@ -180,11 +229,11 @@ mod tests {
             ..texts
         };
         let rules = Rules::parse(&texts).unwrap();
-        let spec = specification(&rules);
+        let spec = specification(&rules, None);
         assert!(spec.as_ref().unwrap().contains("\"version\":2"));
         assert_eq!(stored(&state(spec.as_deref())), Ok(rules));
         assert_eq!(EngineKind::of(&state(spec.as_deref())), EngineKind::Native);
-        assert_eq!(specification(&Rules::default()), None);
+        assert_eq!(specification(&Rules::default(), None), None);
         for none in [None, Some(""), Some("{}"), Some("{\"engine\":\"kafka-connect\",\"more\":1}")] {
             assert_eq!(stored(&state(none)), Ok(Rules::default()));
         }
@@ -192,9 +241,41 @@ mod tests {
 
     #[test]
     fn rules_of_a_later_version_are_refused() {
-        let spec = "{\"rules\":{\"version\":3,\"on_value\":[]}}";
+        let spec = "{\"rules\":{\"version\":4,\"on_value\":[]}}";
         for text in [spec, "{\"rules\":{\"version\":1,\"on_value\":[\"nul\"]}}", "{"] {
             assert_eq!(stored(&state(Some(text))).unwrap_err().code(), "RULES_UNREADABLE", "{text}");
         }
+    }
+
+    #[test]
+    fn a_salt_has_to_be_there_and_stay_the_same() {
+        let source = segcdc_postgres::SourceConfig::parse("postgres://u:p@h/d").unwrap();
+        let target = segcdc_sqlserver::TargetConfig::parse("sqlserver://u:p@h/d").unwrap();
+        let texts = RuleTexts { masks: vec!["public.t.a=hash".to_owned()], ..RuleTexts::default() };
+        let salt = |text: &str| MaskSalt::new(text.as_bytes());
+        let with = |rules: Rules, mask_salt: Option<MaskSalt>| EngineConfig {
+            rules,
+            mask_salt,
+            ..EngineConfig::new(source.clone(), target.clone(), "shop")
+        };
+        let rules = Rules::parse(&texts).unwrap();
+        let code = |config: &EngineConfig, spec: Option<&str>| {
+            let found = with_rules(config, spec.map(|spec| state(Some(spec))).as_ref());
+            found.map(drop).map_err(|error| (error.code(), !error.hint().is_empty()))
+        };
+        let first = salt("a salt of the first day");
+        assert_eq!(code(&with(rules.clone(), None), None), Err(("MASK_SALT_MISSING", true)));
+        assert_eq!(code(&with(rules.clone(), first.clone()), None), Ok(()));
+        let spec = specification(&rules, first.as_ref()).unwrap();
+        assert!(spec.contains("\"version\":3") && !spec.contains("first day"), "{spec}");
+        let kept = || Rules::default();
+        assert_eq!(code(&with(kept(), first.clone()), Some(&spec)), Ok(()));
+        assert_eq!(code(&with(kept(), None), Some(&spec)), Err(("MASK_SALT_MISSING", true)));
+        let other = salt("a salt of another day");
+        assert_eq!(code(&with(kept(), other), Some(&spec)), Err(("MASK_SALT_CHANGED", true)));
+        let redacts = RuleTexts { masks: vec!["public.t.a=redact".to_owned()], ..RuleTexts::default() };
+        let redacts = Rules::parse(&redacts).unwrap();
+        assert!(!specification(&redacts, first.as_ref()).unwrap().contains("digest"));
+        assert_eq!(code(&with(redacts, None), None), Ok(()));
     }
 }

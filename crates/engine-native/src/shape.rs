@@ -1,7 +1,7 @@
 //! The fingerprint of a table's plan: what its target table was made for; and the row that stores it.
 //!
 //! ```text
-//! 16 hexadecimal digits   names, types and nullability of the columns, in order
+//! 16 hexadecimal digits   names, types and nullability of the columns, in order, with masks and constants
 //! 16 hexadecimal digits   what identifies a row
 //! ```
 
@@ -30,6 +30,13 @@ pub(crate) fn of(plan: &TablePlan) -> String {
         let collated = segcdc_sqlserver::sql::create_table::collate(column.mssql_type);
         // Writing into a String cannot fail.
         write!(columns, "{}:{name}|{}{collated}|{nullable};", name.len(), column.mssql_type).ok();
+        // What rows have in it, where that is not what the source has.
+        if let Some(mask) = &column.mask {
+            write!(columns, "mask {};", mask.mask).ok();
+        }
+        if let Some(constant) = &column.constant {
+            write!(columns, "constant {}:{constant};", constant.len()).ok();
+        }
     }
     let key = match &plan.key {
         TableKey::Columns(indices) => format!("columns {indices:?}"),

@@ -287,7 +287,7 @@ async fn to_add(
     choice: Choice<'_>,
 ) -> Result<Vec<(u32, QualifiedName)>, EngineError> {
     let Choice::Matching(patterns) = choice else { return Ok(Vec::new()) };
-    let naming = naming(&rules_in_force::with_rules(config, Some(state))?);
+    let naming = naming(&rules_in_force::to_plan(config, Some(state))?);
     let mut meant = Vec::new();
     for table in catalog::tables(source, patterns).await? {
         if state.tables.iter().any(|known| known.source_oid == table.oid) {

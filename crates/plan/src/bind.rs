@@ -1,12 +1,14 @@
 //! [`Binding`]: where the stream carries each planned column.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use segcdc_model::mutant::{Mutant, is_planted};
-use segcdc_model::{ArrayElement, Field, PgType, Relation, RelationColumn, Tuple};
+use segcdc_model::{ArrayElement, Field, OldTuple, PgType, Relation, RelationColumn, Tuple};
 
 use crate::error::PlanError;
 use crate::json_array;
+use crate::rewriter::{self, Rewriter};
 use crate::table_plan::TablePlan;
 
 /// Which field of a tuple each column of a [`TablePlan`] is. Valid for the tuples of one [`Relation`], or of one COPY.
@@ -19,20 +21,45 @@ pub struct Binding {
     identity: Box<[bool]>,
     /// Whether the stream identifies old rows by at least the planned key.
     identity_covers_key: bool,
+    /// What tuples become before they are read by this; `None` where they stay as they are.
+    rewriter: Option<Rewriter>,
 }
 
 // === impl Binding ===
 
 impl Binding {
     /// The binding of tuples whose fields are the planned columns, in their order: what COPY of exactly these columns
-    /// gives. All columns count as replica identity.
+    /// gives, rewritten by [`Rewriter::in_order`] already. All columns count as replica identity.
     pub fn in_order(table: &Arc<TablePlan>) -> Self {
         Binding {
             table: Arc::clone(table),
             fields: (0..table.columns.len()).collect(),
             identity: vec![true; table.columns.len()].into(),
             identity_covers_key: true,
+            rewriter: None,
         }
+    }
+
+    /// The row of a tuple that the stream sent: what [`Binding::field`] reads. Has to be asked for each of them first.
+    ///
+    /// # Errors
+    /// [`PlanError::Value`] for a value that cannot be masked.
+    pub fn rewritten<'t>(&self, tuple: &'t Tuple) -> Result<Cow<'t, Tuple>, PlanError> {
+        rewriter::rewritten(self.rewriter.as_ref(), &self.table, tuple)
+    }
+
+    /// The same of an old row.
+    ///
+    /// # Errors
+    /// As [`Binding::rewritten`].
+    pub fn rewritten_old<'t>(&self, old: &'t OldTuple) -> Result<Cow<'t, OldTuple>, PlanError> {
+        if self.rewriter.is_none() {
+            return Ok(Cow::Borrowed(old));
+        }
+        Ok(Cow::Owned(match old {
+            OldTuple::Full(tuple) => OldTuple::Full(self.rewritten(tuple)?.into_owned()),
+            OldTuple::Key(tuple) => OldTuple::Key(self.rewritten(tuple)?.into_owned()),
+        }))
     }
 
     /// The planned table.
@@ -78,6 +105,13 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
     let mut fields = Vec::with_capacity(table.columns.len());
     let mut identity = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
+        if column.constant.is_some() {
+            // Behind all that is sent.
+            let behind = fields.iter().filter(|field| **field >= relation.columns.len()).count();
+            fields.push(relation.columns.len() + behind);
+            identity.push(false);
+            continue;
+        }
         let found = relation.columns.iter().enumerate().find(|(_, sent)| sent.name == column.source_name);
         let Some((index, sent)) = found else {
             return Err(changed(format!("column \"{}\" is not sent any more", column.source_name)));
@@ -87,7 +121,7 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
         let other_elements = column.array.is_some_and(|element| {
             json_array::element_of_oid(sent.type_oid).unwrap_or(ArrayElement::Text) != element
         });
-        if other_elements || !any_type && !may_carry(sent, &column.pg_type) {
+        if other_elements || !any_type && !may_carry(sent, column.sent_type()) {
             return Err(changed(format!("column \"{}\" has another type", column.source_name)));
         }
         fields.push(index);
@@ -98,11 +132,13 @@ pub fn bind(table: &Arc<TablePlan>, relation: &Relation) -> Result<Binding, Plan
     }
     let covers = |column: &usize| identity.get(*column).copied().unwrap_or(false);
     let identity_covers_key = table.key_columns().iter().all(covers);
+    let rewriter = Rewriter::new(table, relation.columns.len(), |column| fields.get(column).copied());
     Ok(Binding {
         table: Arc::clone(table),
         fields: fields.into(),
         identity: identity.into(),
         identity_covers_key,
+        rewriter,
     })
 }
 

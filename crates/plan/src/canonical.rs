@@ -23,6 +23,7 @@ const DAYS_TO_2000: i64 = 730_425;
 
 mod hash;
 
+pub(crate) use hash::read_large;
 pub use hash::{NULL_HASH, TextHasher, hash, hash_text, shown};
 
 /// The canonical text of a source field; `None` for NULL. Of a value that is kept outside of memory, [`shown`].

@@ -47,6 +47,9 @@ pub enum ValueError {
     /// An array, or JSON for a column of the type `json`, of more text than is kept in memory.
     #[error("more than 1 MiB of text cannot be made JSON of the target")]
     JsonTooLong,
+    /// A value is to be hashed, and nobody said with what.
+    #[error("the value is to be hashed by --mask, and there is no salt")]
+    NoSalt,
     /// What was kept of a large value is not what was received.
     #[error("a large value was damaged where it was kept")]
     Unreadable,
@@ -72,6 +75,7 @@ impl Fault for ValueError {
             ValueError::Malformed { .. } => "VALUE_MALFORMED",
             ValueError::NotUtf8 => "VALUE_NOT_UTF8",
             ValueError::JsonTooLong => "VALUE_TOO_LONG",
+            ValueError::NoSalt => "MASK_SALT_MISSING",
             ValueError::Unreadable => "SPILL_DAMAGED",
         }
     }
@@ -82,6 +86,7 @@ impl Fault for ValueError {
             | ValueError::Malformed { .. }
             | ValueError::NotUtf8
             | ValueError::JsonTooLong
+            | ValueError::NoSalt
             | ValueError::Unreadable => Disposition::HaltTable,
         }
     }
@@ -99,6 +104,9 @@ impl Fault for ValueError {
             }
             ValueError::JsonTooLong => {
                 "let the column be nvarchar(max), which holds what PostgreSQL prints, or set such rows aside with --on-value"
+            }
+            ValueError::NoSalt => {
+                "give the salt with --mask-salt-file or --mask-salt-env, then copy the table again"
             }
             ValueError::Unreadable => "check the disk of --spill-dir; nothing was changed, try again",
         }

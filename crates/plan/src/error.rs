@@ -3,7 +3,7 @@
 use segcdc_model::{QualifiedName, TableKind};
 
 use crate::convert::ValueError;
-use crate::rules::{ChangeKind, ValuePolicy};
+use crate::rules::{ChangeKind, Mask, ValuePolicy};
 use crate::target_type::TargetType;
 
 mod fault;
@@ -208,6 +208,28 @@ pub enum PlanError {
         /// Why not.
         detail: &'static str,
     },
+    /// A rule masks a column as it cannot be.
+    #[error("column \"{column}\" of {table} cannot have the mask {mask}: {detail}")]
+    MaskImpossible {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// The mask.
+        mask: Mask,
+        /// Why not.
+        detail: &'static str,
+    },
+    /// A rule adds a column that the target table cannot have.
+    #[error("{table} cannot have the constant column \"{column}\": {detail}")]
+    ConstantImpossible {
+        /// The source table.
+        table: QualifiedName,
+        /// The column.
+        column: String,
+        /// Why not.
+        detail: &'static str,
+    },
     /// A rule gives a column a type that it cannot have.
     #[error("column \"{column}\" of {table} ({source_type}) cannot be {target} in the target: {detail}")]
     TypeImpossible {
@@ -330,6 +352,8 @@ impl PlanError {
             | PlanError::KeyUnusable { .. }
             | PlanError::ColumnChoice { .. }
             | PlanError::PolicyImpossible { .. }
+            | PlanError::MaskImpossible { .. }
+            | PlanError::ConstantImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
             | PlanError::EmptyBatch

@@ -78,6 +78,15 @@ pub(crate) fn choose(source: &SourceTable) -> Identity {
     }
 }
 
+/// The columns that the stream names old rows by; none where it sends them whole, or not at all.
+pub(crate) fn identity_columns(source: &SourceTable) -> &[usize] {
+    match source.replica_identity {
+        ReplicaIdentity::Default => &source.primary_key,
+        ReplicaIdentity::Index => &source.identity_index,
+        ReplicaIdentity::Full | ReplicaIdentity::Nothing => &[],
+    }
+}
+
 /// What identifies a row, by the user's choice where there is one.
 ///
 /// A table that is to grow only needs a replica identity all the same: without one PostgreSQL refuses the application's

@@ -9,7 +9,8 @@ use segcdc_model::{CatalogTable, Lsn, MssqlType, QualifiedName, Relation, Source
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
-use crate::table_plan::{ColumnPlan, Naming, TablePlan, table_plan_without};
+use crate::rules::{Constant, Mask};
+use crate::table_plan::{ColumnPlan, Decided, Naming, TablePlan, table_plan_as};
 
 /// Version of what is stored. A later one is refused.
 pub const VERSION: u32 = 1;
@@ -30,6 +31,9 @@ pub struct KnownTable {
     /// Columns of the target table that the source has no more, by their names there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<String>,
+    /// The columns that only the target has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<Constant>,
 }
 
 /// A column that the stream carries.
@@ -60,6 +64,9 @@ pub struct TargetColumn {
     pub mssql_type: MssqlType,
     /// Whether it allows NULL.
     pub nullable: bool,
+    /// What stands in it for the source's values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<Mask>,
 }
 
 /// What is known of a table whose changes are applied, and which descriptions of the stream were found to say just that.
@@ -95,6 +102,7 @@ impl KnownTable {
             last_attnum: catalog.last_attnum(),
             filenode: catalog.filenode,
             kept: Vec::new(),
+            constants: plan.constants(),
         }
     }
 
@@ -103,13 +111,13 @@ impl KnownTable {
     /// # Errors
     /// As [`crate::table_plan()`].
     pub fn plan(&self, naming: &Naming, target: &QualifiedName) -> Result<TablePlan, PlanError> {
-        let mut plan = table_plan_without(&self.source, naming, &self.left_out())?;
+        let mut plan = table_plan_as(&self.source, naming, &self.decided(self.left_out()))?;
         plan.target.clone_from(target);
         let TablePlan { source, columns, .. } = &mut plan;
         for column in columns {
             let attnum = source.columns.get(column.source_index).map(|source| source.attnum);
             let known = attnum.and_then(|attnum| self.column(attnum)).and_then(|known| known.target.as_ref());
-            if let Some(TargetColumn { name, mssql_type, nullable }) = known {
+            if let Some(TargetColumn { name, mssql_type, nullable, .. }) = known {
                 column.name.clone_from(name);
                 (column.mssql_type, column.nullable) = (*mssql_type, *nullable);
             }
@@ -132,6 +140,16 @@ impl KnownTable {
         self.columns.len() == relation.columns.len() && self.columns.iter().zip(&relation.columns).all(same)
     }
 
+    /// What was decided of its columns, of which these are not written.
+    pub(crate) fn decided(&self, left_out: Vec<i16>) -> Decided<'_> {
+        let mask = |column: &KnownColumn| Some((column.attnum, column.target.as_ref()?.mask));
+        Decided {
+            left_out,
+            masks: self.columns.iter().filter_map(mask).collect(),
+            constants: Some(&self.constants),
+        }
+    }
+
     /// Numbers of the columns that are not written.
     fn left_out(&self) -> Vec<i16> {
         self.columns.iter().filter(|column| column.target.is_none()).map(|column| column.attnum).collect()
@@ -143,8 +161,13 @@ impl KnownTable {
 impl TargetColumn {
     /// The column that was planned.
     pub fn of(column: &ColumnPlan) -> Self {
-        let ColumnPlan { name, mssql_type, nullable, .. } = column;
-        TargetColumn { name: name.clone(), mssql_type: *mssql_type, nullable: *nullable }
+        let ColumnPlan { name, mssql_type, nullable, mask, .. } = column;
+        TargetColumn {
+            name: name.clone(),
+            mssql_type: *mssql_type,
+            nullable: *nullable,
+            mask: mask.as_ref().map(|mask| mask.mask),
+        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`type_map`]: PostgreSQL type to T-SQL type, and what is refused where the target holds less
 //! - [`target_type`], [`type_override`]: T-SQL types that a user wishes for columns, and whether they can be
 //! - [`mod@table_plan`]: the wanted target table
+//! - [`mod@rewriter`], [`column_mask`], [`mask_salt`]: values that are masked, and constant ones
 //! - `column_choice`: which columns are replicated
 //! - [`target_name`]: which names are one name to the target, and which it has not
 //! - [`key`]: which columns identify a row, and when two keys are the same key
@@ -40,6 +41,7 @@ pub mod bind;
 pub mod bisection;
 pub mod canonical;
 mod column_choice;
+pub mod column_mask;
 pub mod convert;
 pub mod error;
 pub mod fit;
@@ -52,9 +54,11 @@ pub mod key;
 pub mod known_table;
 mod ledger;
 pub mod letters;
+pub mod mask_salt;
 mod net_change;
 pub mod plan;
 pub mod refusals;
+pub mod rewriter;
 pub mod row_image;
 pub mod rules;
 pub mod schema_change;
@@ -73,15 +77,20 @@ pub use apply_plan::{ApplyPlan, Fill, InsertRow, TableChanges, UpdateGroup};
 pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
 pub use bisection::{Bisection, End, Refusal};
+pub use column_mask::ColumnMask;
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
 pub use fit::{Fitted, Misfit, fit, is_plain};
 pub use known_table::{Known, KnownColumn, KnownTable, TargetColumn};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
+pub use mask_salt::MaskSalt;
 pub use plan::{first_unknown, plan, plan_part, plan_with};
 pub use refusals::Refusals;
+pub use rewriter::Rewriter;
 pub use row_image::RowImage;
-pub use rules::{ChangeKind, ChangePolicy, KeyChoice, OnChange, OnRefused, RuleTexts, Rules, ValuePolicy};
+pub use rules::{
+    ChangeKind, ChangePolicy, KeyChoice, Mask, OnChange, OnRefused, RuleTexts, Rules, ValuePolicy,
+};
 pub use schema_change::{Action, Decision, Described, Outcome, SchemaChange, Step, decide};
 pub use suspects::{RefusedChange, RefusedChanges, Suspects};
 pub use table_plan::{ColumnPlan, Naming, TableKey, TablePlan, table_plan};

@@ -172,15 +172,16 @@ impl<'a> Planner<'a> {
         match change {
             Change::Insert { relation, new } => {
                 let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
-                net.insert(binding, new)?;
+                net.insert(binding, &*binding.rewritten(new)?)?;
             }
             Change::Update { relation, old, new } => {
                 let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
-                net.update(binding, old.as_ref(), new)?;
+                let old = old.as_ref().map(|old| binding.rewritten_old(old)).transpose()?;
+                net.update(binding, old.as_deref(), &*binding.rewritten(new)?)?;
             }
             Change::Delete { relation, old } => {
                 let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
-                net.delete(binding, old)?;
+                net.delete(binding, &*binding.rewritten_old(old)?)?;
             }
             Change::Truncate { relations } => {
                 for relation in relations {

@@ -11,6 +11,8 @@
 //! --append-only public.log                  --append-only public.log=ignore
 //! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
 //! --where     "public.orders: region = 'EU'"
+//! --mask      public.people.email=hash      --mask 'public.*.phone=truncate:4'
+//! --constant  public.orders.region=eu-west  --constant 'public.*.site:int=7'
 //! --on-refused set_aside                    --on-refused 'public.orders=halt'
 //! --dead-letter-limit 50                    --dead-letter-limit 'public.orders=0'
 //! --on-schema-change halt                   --on-schema-change 'public.*:drop-column=apply'
@@ -23,8 +25,10 @@
 
 mod append_only;
 mod change_policy;
+mod constant;
 mod flag;
 mod letter_limit;
+mod mask;
 mod on_refused;
 mod read;
 mod row_filter;
@@ -38,8 +42,10 @@ use crate::target_type::TargetType;
 
 pub use append_only::OnChange;
 pub use change_policy::{ChangeKind, ChangePolicy, ChangeRule};
+pub use constant::Constant;
 pub use flag::{append_only_ignoring, of_column, of_table, on_schema_change, rename_column, rename_table};
 pub use letter_limit::{MOST_LETTER_LIMIT, USUAL_LETTER_LIMIT};
+pub use mask::{MOST_TRUNCATED, Mask};
 pub use on_refused::OnRefused;
 pub use row_filter::RowFilter;
 pub use selector::Selector;
@@ -66,6 +72,10 @@ pub struct Rules {
     pub exclude_columns: Vec<Rule<LeaveOut>>,
     /// The rows of tables that are replicated, and no others.
     pub filters: Vec<Rule<RowFilter>>,
+    /// What stands in the target for the values of columns.
+    pub masks: Vec<Rule<Mask>>,
+    /// Columns that only the target has.
+    pub constants: Vec<Rule<Constant>>,
     /// How many rows of a table may be set aside.
     pub letter_limits: Vec<Rule<u64>>,
     /// What becomes of rows that the target's tables refuse.
@@ -136,6 +146,12 @@ pub struct RuleTexts {
     /// Of [`Rules::filters`].
     #[serde(default, rename = "where", skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<String>,
+    /// Of [`Rules::masks`].
+    #[serde(default, rename = "mask", skip_serializing_if = "Vec::is_empty")]
+    pub masks: Vec<String>,
+    /// Of [`Rules::constants`].
+    #[serde(default, rename = "constant", skip_serializing_if = "Vec::is_empty")]
+    pub constants: Vec<String>,
     /// Of [`Rules::letter_limits`].
     #[serde(default, rename = "dead_letter_limit", skip_serializing_if = "Vec::is_empty")]
     pub letter_limits: Vec<String>,
@@ -180,6 +196,8 @@ impl Rules {
             columns: all(&texts.columns, read::columns_rule)?,
             exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
             filters: all(&texts.filters, read::filter_rule)?,
+            masks: all(&texts.masks, read::mask_rule)?,
+            constants: all(&texts.constants, read::constant_rule)?,
             letter_limits: all(&texts.letter_limits, read::limit_rule)?,
             refused: all(&texts.refused, read::refused_rule)?,
         })
@@ -200,6 +218,8 @@ impl Rules {
             columns: all(&self.columns),
             exclude_columns: all(&self.exclude_columns),
             filters: all(&self.filters),
+            masks: all(&self.masks),
+            constants: all(&self.constants),
             letter_limits: all(&self.letter_limits),
             refused: all(&self.refused),
         }
@@ -226,6 +246,8 @@ impl Rules {
             columns: either(&self.columns, &stored.columns),
             exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
             filters: either(&self.filters, &stored.filters),
+            masks: either(&self.masks, &stored.masks),
+            constants: either(&self.constants, &stored.constants),
             letter_limits: either(&self.letter_limits, &stored.letter_limits),
             refused: either(&self.refused, &stored.refused),
         }
@@ -284,6 +306,43 @@ impl Rules {
         most_specific(&self.filters, |selector| selector.matches_table(table)).map(|rule| &rule.says)
     }
 
+    /// What stands in the target for the values of a column; `None` for the values themselves.
+    pub fn mask(&self, table: &QualifiedName, column: &SourceColumn) -> Option<Mask> {
+        most_specific(&self.masks, |selector| selector.matches_column(table, column)).map(|rule| rule.says)
+    }
+
+    /// Whether a value of any table is to be hashed.
+    pub fn hashes(&self) -> bool {
+        self.masks.iter().any(|rule| rule.says == Mask::Hash)
+    }
+
+    /// A column that a mask names, in a table that there is, and that is none of it.
+    pub(crate) fn masked_in_vain(&self, table: &SourceTable) -> Option<(String, Mask)> {
+        self.masks.iter().find_map(|rule| {
+            let Selector::Column { column, .. } = &rule.selector else { return None };
+            let name = column.literal().filter(|_| rule.selector.is_literal())?;
+            let is_missing = table.columns.iter().all(|column| column.name != name);
+            (rule.selector.matches_table(&table.name) && is_missing).then_some((name, rule.says))
+        })
+    }
+
+    /// The columns that only the target has of a table; of several rules for one name the most specific, in the order of the
+    /// first for each.
+    pub fn constants(&self, table: &QualifiedName) -> Vec<&Constant> {
+        let about = |rule: &&Rule<Constant>| rule.selector.matches_table(table);
+        let mut names: Vec<&str> = Vec::new();
+        for rule in self.constants.iter().filter(about) {
+            if !names.contains(&rule.says.name.as_str()) {
+                names.push(&rule.says.name);
+            }
+        }
+        let of_name = |name: &&str| {
+            let rules = self.constants.iter().filter(|rule| about(rule) && rule.says.name == *name);
+            rules.max_by_key(|rule| rule.selector.specificity()).map(|rule| &rule.says)
+        };
+        names.iter().filter_map(of_name).collect()
+    }
+
     /// How many rows of a table may be set aside; [`USUAL_LETTER_LIMIT`] where nothing is said.
     pub fn letter_limit(&self, table: &QualifiedName) -> u64 {
         let rule = most_specific(&self.letter_limits, |selector| selector.matches_table(table));
@@ -321,6 +380,11 @@ impl Rules {
         ) -> impl Iterator<Item = (&'static str, &'a Selector, &'a String)> {
             rules.iter().map(move |rule| (option, &rule.selector, &rule.text))
         }
+        // The column of a constant is none of the source.
+        let constants = all("--constant", &self.constants).filter(|(_, selector, _)| {
+            !others.iter().any(|name| selector.matches_table(name))
+                && !tables.iter().any(|table| selector.matches_table(&table.name))
+        });
         all("--on-value", &self.values)
             .chain(all("--type", &self.types))
             .chain(all("--rename", &self.renames))
@@ -330,9 +394,11 @@ impl Rules {
             .chain(all("--columns", &self.columns))
             .chain(all("--exclude-columns", &self.exclude_columns))
             .chain(all("--where", &self.filters))
+            .chain(all("--mask", &self.masks))
             .chain(all("--dead-letter-limit", &self.letter_limits))
             .chain(all("--on-refused", &self.refused))
             .filter(|(_, selector, _)| !means_something(selector))
+            .chain(constants)
             .map(|(option, selector, text)| (format!("{option} '{text}'"), selector.is_literal()))
             .collect()
     }
@@ -360,6 +426,7 @@ impl Fault for RuleError {
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
          --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
          --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\", \
+         --mask 'public.people.email=hash', --constant 'public.orders.region=eu-west', \
          --on-refused 'public.orders=set_aside', --dead-letter-limit 'public.orders=50'"
             .to_owned()
     }

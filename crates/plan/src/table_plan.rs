@@ -3,17 +3,22 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use segcdc_model::{
-    ArrayElement, MssqlType, PgType, QualifiedName, ReplicaIdentity, SourceColumn, SourceTable, TableKind,
-};
+use segcdc_model::{ArrayElement, MssqlType, PgType, QualifiedName, ReplicaIdentity, SourceTable, TableKind};
 
 use crate::column_choice;
+use crate::column_mask::ColumnMask;
 use crate::error::PlanError;
 use crate::key;
-use crate::rules::{OnChange, OnRefused, Rules, ValuePolicy};
+use crate::mask_salt::MaskSalt;
+use crate::rules::{Constant, Mask, OnChange, OnRefused, Rules, ValuePolicy};
 use crate::target_name;
 use crate::type_map;
-use crate::type_override::{self, Override};
+
+use self::planned_column::Place;
+
+mod constant_column;
+mod mask_choice;
+mod planned_column;
 
 /// Columns that an ordinary SQL Server table may have.
 const MAX_COLUMNS: usize = 1024;
@@ -24,6 +29,9 @@ const STAGING_COLUMNS: usize = 2;
 /// Schemas of the target that belong to the server or to the product, lower case.
 const RESERVED_SCHEMAS: [&str; 3] = ["sys", "information_schema", "segcdc"];
 
+/// What stands for the place in the source's columns of a column that the source has not.
+pub const NO_SOURCE: usize = usize::MAX;
+
 /// How names of the source become names of the target, and what the user says about tables and columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Naming {
@@ -31,6 +39,19 @@ pub struct Naming {
     pub default_schema: String,
     /// What the user says.
     pub rules: Rules,
+    /// What hashes of masked columns are made with, if anybody said.
+    pub salt: Option<MaskSalt>,
+}
+
+/// What was decided of the columns of a table when they were first seen, and stays, whatever they are called later.
+#[derive(Debug, Clone, Default)]
+pub struct Decided<'a> {
+    /// Numbers of the columns that are not replicated.
+    pub left_out: Vec<i16>,
+    /// The masks of columns, by number; the rules say those of others.
+    pub masks: Vec<(i16, Option<Mask>)>,
+    /// The columns that only the target has; `None` for those that the rules say.
+    pub constants: Option<&'a [Constant]>,
 }
 
 /// A wanted target table and where its columns come from.
@@ -56,13 +77,13 @@ pub struct TablePlan {
 /// One column of a [`TablePlan`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnPlan {
-    /// Index into the source table's columns.
+    /// Index into the source table's columns; [`NO_SOURCE`] for a constant.
     pub source_index: usize,
-    /// Name in the source.
+    /// Name in the source; of a constant its own.
     pub source_name: String,
     /// Name in the target: the same, unless a rule says another.
     pub name: String,
-    /// Type in the source; [`PgType::Other`] where the user wants the text.
+    /// Type in the source; [`PgType::Other`] where the user wants the text; of what stands for it, where it is masked.
     pub pg_type: PgType,
     /// Type in the target.
     pub mssql_type: MssqlType,
@@ -74,6 +95,10 @@ pub struct ColumnPlan {
     pub as_text: bool,
     /// It is an array that becomes JSON, and what its elements become.
     pub array: Option<ArrayElement>,
+    /// How its values are masked.
+    pub mask: Option<ColumnMask>,
+    /// The value that every row has, of a column that only the target has.
+    pub constant: Option<String>,
     /// Bytes that a large value may have at the target; `None` where it is sent in pieces, see [`TablePlan::bound_large`].
     pub most_large_bytes: Option<u64>,
 }
@@ -96,13 +121,19 @@ pub enum TableKey {
 impl Naming {
     /// Names as they are, and no rules.
     pub fn new(default_schema: impl Into<String>) -> Self {
-        Naming { default_schema: default_schema.into(), rules: Rules::default() }
+        Naming { default_schema: default_schema.into(), rules: Rules::default(), salt: None }
     }
 
     /// The same with rules.
     #[must_use]
     pub fn with_rules(self, rules: Rules) -> Self {
         Naming { rules, ..self }
+    }
+
+    /// The same with what hashes are made with.
+    #[must_use]
+    pub fn with_salt(self, salt: Option<MaskSalt>) -> Self {
+        Naming { salt, ..self }
     }
 }
 
@@ -121,6 +152,11 @@ impl TableKey {
 // === impl ColumnPlan ===
 
 impl ColumnPlan {
+    /// The type of the values that the source sends, masked or not.
+    pub fn sent_type(&self) -> &PgType {
+        self.mask.as_ref().map_or(&self.pg_type, |mask| &mask.pg_type)
+    }
+
     /// What its type refuses of the source's values, for people; `None` when it holds them all.
     pub fn refuses(&self, in_key: bool) -> Option<Cow<'static, str>> {
         match (self.array, self.mssql_type) {
@@ -141,6 +177,27 @@ impl TablePlan {
     /// The key's columns as indices into `columns`; empty for a table without a key.
     pub fn key_columns(&self) -> &[usize] {
         self.key.columns()
+    }
+
+    /// Indices into the source table's columns of the planned ones, in their order: what a copy asks for.
+    pub fn source_columns(&self) -> Vec<usize> {
+        let sent = self.columns.iter().filter(|column| column.constant.is_none());
+        sent.map(|column| column.source_index).collect()
+    }
+
+    /// The columns that only the target has.
+    pub(crate) fn constants(&self) -> Vec<Constant> {
+        let constant = |column: &ColumnPlan| {
+            let (name, mssql_type) = (column.name.clone(), column.mssql_type);
+            Some(Constant { name, mssql_type, value: column.constant.clone()? })
+        };
+        self.columns.iter().filter_map(constant).collect()
+    }
+
+    /// Whether a column of the key is masked, so that rows cannot be asked for by what the target holds of it.
+    pub fn has_masked_key(&self) -> bool {
+        let mut key = self.key_columns().iter().filter_map(|index| self.columns.get(*index));
+        key.any(|column| column.mask.is_some())
     }
 
     /// Bounds the bytes of large values, for a target that takes them as a whole only.
@@ -184,7 +241,8 @@ impl TablePlan {
         };
         let is_planned = |index: &usize| self.columns.iter().any(|column| column.source_index == *index);
         let can = identity.iter().all(is_planned) && source.kind != TableKind::Partitioned;
-        can.then(|| self.columns.iter().map(|column| column.source_name.clone()).collect())
+        let sent = self.columns.iter().filter(|column| column.constant.is_none());
+        can.then(|| sent.map(|column| column.source_name.clone()).collect())
     }
 
     /// Whether `column` is part of the key.
@@ -198,18 +256,20 @@ impl TablePlan {
 /// # Errors
 /// When the table cannot be streamed, or SQL Server cannot have such a table; the cases of [`PlanError`] say which.
 pub fn table_plan(source: &SourceTable, naming: &Naming) -> Result<TablePlan, PlanError> {
-    table_plan_without(source, naming, &column_choice::left_out(source, &naming.rules)?)
+    let left_out = column_choice::left_out(source, &naming.rules)?;
+    mask_choice::check_names(source, &naming.rules)?;
+    table_plan_as(source, naming, &Decided { left_out, ..Decided::default() })
 }
 
-/// The table with all columns but those of these numbers, whatever the rules say of columns that are replicated: what was
-/// decided of a column when it was first seen stays, whatever it is called later.
+/// The table as it was decided, whatever the rules say of columns that are replicated: what was decided of a column when it
+/// was first seen stays, whatever it is called later.
 ///
 /// # Errors
 /// As [`table_plan()`].
-pub fn table_plan_without(
+pub fn table_plan_as(
     source: &SourceTable,
     naming: &Naming,
-    left_out: &[i16],
+    decided: &Decided<'_>,
 ) -> Result<TablePlan, PlanError> {
     check_kind(source)?;
     let target = target_of(&source.name, naming)?;
@@ -217,11 +277,12 @@ pub fn table_plan_without(
         return Err(PlanError::TargetName { table: source.name.clone(), target: Box::new(target), reason });
     }
     let identity = key::identify(source, &naming.rules)?;
+    let old_rows = key::identity_columns(source).to_vec();
     let mut source = source.clone();
     let mut columns: Vec<ColumnPlan> = Vec::with_capacity(source.columns.len());
     for (source_index, column) in source.columns.iter_mut().enumerate() {
         let in_key = identity.source_columns().contains(&source_index);
-        if left_out.contains(&column.attnum) {
+        if decided.left_out.contains(&column.attnum) {
             column_choice::check_not_in_key(&source.name, column, in_key)?;
             continue;
         }
@@ -231,29 +292,19 @@ pub fn table_plan_without(
         if column.pg_type == PgType::MoneyOfUnknownDigits {
             return Err(PlanError::MoneyLocale { table: source.name.clone(), column: column.name.clone() });
         }
-        let nullable = !column.not_null && !in_key;
-        let wanted = type_override::decide(&source.name, column, in_key, &naming.rules)?;
-        if wanted.is_some_and(|wanted| wanted.as_text) {
-            column.pg_type = PgType::Other;
-        }
-        let policy = policy(&source.name, column, in_key, &naming.rules, wanted)?;
-        let as_text = policy == ValuePolicy::Text || wanted.is_some_and(|wanted| wanted.as_text);
-        if as_text {
-            column.pg_type = PgType::Other;
-        }
-        columns.push(ColumnPlan {
-            source_index,
-            source_name: column.name.clone(),
-            name: column_name(&source.name, column, &naming.rules)?,
-            pg_type: column.pg_type.clone(),
-            mssql_type: wanted.map_or_else(|| type_map::map(column, in_key), |wanted| wanted.mssql_type),
-            nullable,
-            policy,
-            as_text,
-            array: wanted.and_then(|wanted| wanted.array),
-            most_large_bytes: None,
+        let place = Place { table: &source.name, source_index, in_key };
+        let identifies = in_key || old_rows.contains(&source_index);
+        let mask = mask_choice::decide(place.table, column, identifies, naming, decided)?;
+        columns.push(match mask {
+            Some(mask) if mask.mask == Mask::Hash => planned_column::hashed(place, column, mask, naming)?,
+            mask => planned_column::planned(place, column, mask, naming)?,
         });
     }
+    let constants = match decided.constants {
+        Some(constants) => constants.iter().collect(),
+        None => naming.rules.constants(&source.name),
+    };
+    constant_column::add(&source.name, &constants, &mut columns)?;
     let source = &source;
     check_columns(source, &columns, identity.source_columns().len())?;
     let key = identity.in_plan(&columns);
@@ -262,53 +313,6 @@ pub fn table_plan_without(
     let letter_limit = naming.rules.letter_limit(&source.name);
     let on_refused = naming.rules.on_refused(&source.name);
     Ok(TablePlan { source: source.clone(), target, columns, key, filter, letter_limit, on_refused })
-}
-
-/// What becomes of a column's values that the target cannot hold.
-///
-/// A rule that names the column has to be possible for it. One for several columns counts where it is: `text`, `null` and
-/// `clamp` for those whose type has values that the target lacks, `null` where NULL is allowed, neither `null` nor `clamp`
-/// in a key, where they would make one row of two.
-fn policy(
-    table: &QualifiedName,
-    column: &SourceColumn,
-    in_key: bool,
-    rules: &Rules,
-    wanted: Option<Override>,
-) -> Result<ValuePolicy, PlanError> {
-    let Some(rule) = rules.value_policy(table, column) else { return Ok(ValuePolicy::Halt) };
-    let names_column = rule.selector.is_column();
-    let impossible = match rule.says {
-        ValuePolicy::Halt | ValuePolicy::SetAside | ValuePolicy::Text => None,
-        ValuePolicy::Null | ValuePolicy::Clamp if in_key => {
-            Some("it is part of the key, and two rows could become one")
-        }
-        ValuePolicy::Null if column.not_null => Some("it is NOT NULL"),
-        ValuePolicy::Clamp if !type_map::can_clamp(&column.pg_type) => {
-            Some("values of its type have no nearest one")
-        }
-        ValuePolicy::Null | ValuePolicy::Clamp => None,
-    };
-    match impossible {
-        Some(detail) if names_column => Err(PlanError::PolicyImpossible {
-            table: table.clone(),
-            column: column.name.clone(),
-            policy: rule.says,
-            detail,
-        }),
-        Some(_) => Ok(ValuePolicy::Halt),
-        None if names_column || matches!(rule.says, ValuePolicy::Halt | ValuePolicy::SetAside) => {
-            Ok(rule.says)
-        }
-        None => {
-            let mssql_type = wanted.map_or_else(|| type_map::map(column, in_key), |wanted| wanted.mssql_type);
-            let lacks = type_map::narrowing(&column.pg_type, &mssql_type, in_key).is_some()
-                || wanted.is_some_and(|wanted| wanted.array.is_some());
-            // A type that was asked for stays, whatever is said of everything.
-            let can = lacks && !(rule.says == ValuePolicy::Text && wanted.is_some());
-            Ok(if can { rule.says } else { ValuePolicy::Halt })
-        }
-    }
 }
 
 /// Checks that no two plans have the same target table, however the target's collation compares names.
@@ -406,20 +410,6 @@ pub(crate) fn target_of(table: &QualifiedName, naming: &Naming) -> Result<Qualif
         return Err(PlanError::ReservedSchema { table: table.clone(), target: Box::new(target) });
     }
     Ok(target)
-}
-
-/// The name of a column in the target.
-fn column_name(table: &QualifiedName, column: &SourceColumn, rules: &Rules) -> Result<String, PlanError> {
-    let name = rules.column_name(table, column).map_or(&column.name, |rule| &rule.says.name);
-    match target_name::column_trouble(name) {
-        None => Ok(name.clone()),
-        Some(reason) => Err(PlanError::ColumnName {
-            table: table.clone(),
-            column: column.name.clone(),
-            target: name.clone(),
-            reason,
-        }),
-    }
 }
 
 /// Checks number and names of the columns against what SQL Server takes, of the staging table too.

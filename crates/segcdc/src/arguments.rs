@@ -17,7 +17,7 @@ pub(crate) use crate::arguments::deadletter::{
 pub(crate) use crate::arguments::engine::{
     BrokerArguments, Engine, EngineArguments, FullLoadBy, KafkaSasl, WorkerArguments,
 };
-pub(crate) use crate::arguments::rules::RuleArguments;
+pub(crate) use crate::arguments::rules::{MASK_SALT, RuleArguments, SaltArguments};
 pub(crate) use crate::arguments::serve::ServeArguments;
 pub(crate) use crate::arguments::steer::{RestartArguments, SteerArguments};
 pub(crate) use crate::arguments::table::{
@@ -261,6 +261,9 @@ pub(crate) struct SetupArguments {
     /// Rules.
     #[command(flatten)]
     pub(crate) rules: RuleArguments,
+    /// What hashes are made with.
+    #[command(flatten)]
+    pub(crate) salt: SaltArguments,
     /// Whether to copy the rows that are there
     #[arg(long, value_enum, default_value = "initial", env = "SEGCDC_SNAPSHOT", hide_env_values = true)]
     pub(crate) snapshot: Snapshot,

@@ -4,9 +4,13 @@ use std::io;
 
 use segcdc_engine_kafka_connect::Order;
 use segcdc_engine_native::{EngineConfig, SnapshotMode, WalLimit, WalPolicy};
+use segcdc_plan::MaskSalt;
 
-use crate::arguments::{Command, Engine, PipelineArguments, SetupArguments, Snapshot, WalPolicyChoice};
+use crate::arguments::{
+    Command, Engine, PipelineArguments, SaltArguments, SetupArguments, Snapshot, WalPolicyChoice,
+};
 use crate::console::Console;
+use crate::environment;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::settings::{self, Endpoints};
@@ -55,7 +59,7 @@ async fn run_to_end(command: Command, console: Console) -> Result<Exit, CliError
         Command::Up(_) | Command::Serve(_) => Ok(Exit::Ok),
         Command::Status(arguments) => status::run(arguments, console).await,
         Command::Slot(arguments) => slot::run(arguments, console).await,
-        Command::Plan(arguments) => plan::run(arguments, console).await,
+        Command::Plan(arguments) => Box::pin(plan::run(arguments, console)).await,
         Command::Export(arguments) => export::run(arguments, console).await,
         Command::Doctor(arguments) => Box::pin(doctor::run(arguments, console)).await,
         Command::Verify(arguments) => verify::run(arguments, console).await,
@@ -87,6 +91,11 @@ fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoint
     Ok((endpoints, config))
 }
 
+/// What hashes of masked columns are made with, if it is there.
+fn salt(arguments: &SaltArguments) -> Result<Option<MaskSalt>, CliError> {
+    settings::salt(arguments, environment::variable)
+}
+
 /// The pipeline that the arguments describe in full.
 fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
     let patterns = settings::patterns(&arguments.tables)?;
@@ -116,6 +125,7 @@ fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, Eng
     config.patterns = patterns;
     config.exclude = exclude;
     config.rules = rules;
+    config.mask_salt = salt(&arguments.salt)?;
     config.snapshot = match arguments.snapshot {
         Snapshot::Initial => SnapshotMode::Initial,
         Snapshot::None => SnapshotMode::None,

@@ -1,17 +1,22 @@
-//! Variables that begin with `SEGCDC_` and mean nothing: most often a typing mistake in one that does.
+//! Variables that begin with `SEGCDC_` and mean nothing: most often a typing mistake in one that does; and those that options name.
 
 use std::ffi::OsString;
 
 use clap::CommandFactory;
 use segcdc_control::spelling::nearest;
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, MASK_SALT};
 
 /// What all our variables begin with.
 const PREFIX: &str = "SEGCDC_";
 
 /// What tests and development builds use; of no interest to users.
 const DEVELOPMENT: [&str; 3] = ["SEGCDC_TEST_", "SEGCDC_PG_", "SEGCDC_DEV_"];
+
+/// A variable that an option names.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
 
 /// A warning for each variable that begins as ours do and is none.
 pub(crate) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<String> {
@@ -27,7 +32,8 @@ pub(crate) fn unknown(names: impl Iterator<Item = OsString>) -> Vec<String> {
 
 /// The variables of all options.
 fn known() -> Vec<String> {
-    let mut known = Vec::new();
+    // One that is read without being an option's.
+    let mut known = vec![MASK_SALT.to_owned()];
     collect(&Arguments::command(), &mut known);
     known
 }
@@ -55,6 +61,7 @@ mod tests {
         // Of commands below commands: `table resync --by`, `deadletter list --closed`.
         check("SEGCDC_BY", &[]);
         check("SEGCDC_CLOSED", &[]);
+        check("SEGCDC_MASK_SALT", &[]);
         check("SEGCDC_TEST_SQLSERVER_URL", &[]);
         check("PATH", &[]);
         check(

@@ -65,8 +65,11 @@ const UNREACHABLE: [&str; 39] = [
 ];
 
 /// Codes of errors in what the user gave us, and of servers that are not fit for it.
-const USAGE: [&str; 107] = [
+const USAGE: [&str; 110] = [
     "RULE_INVALID",
+    "MASK_SALT_MISSING",
+    "MASK_SALT_CHANGED",
+    "MASK_SALT_INVALID",
     "CONFIG_UNREADABLE",
     "CONFIG_SYNTAX",
     "CONFIG_UNKNOWN_KEY",

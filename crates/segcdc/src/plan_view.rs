@@ -66,6 +66,8 @@ struct RulesView {
     exclude_columns: Vec<String>,
     #[serde(rename = "where")]
     filters: Vec<String>,
+    mask: Vec<String>,
+    constant: Vec<String>,
     dead_letter_limit: Vec<String>,
     on_refused: Vec<String>,
 }
@@ -95,6 +97,9 @@ struct ColumnView {
     source_type: String,
     target_type: String,
     nullable: bool,
+    /// What stands for its values, where that is not what the source has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mask: Option<String>,
     /// Values that the target's type cannot hold, and what becomes of them.
     refuses: Option<String>,
     /// What becomes of them, in a word.
@@ -286,6 +291,8 @@ impl RulesView {
             columns,
             exclude_columns,
             filters,
+            masks,
+            constants,
             letter_limits,
             refused,
         } = rules.texts();
@@ -299,6 +306,8 @@ impl RulesView {
             columns,
             exclude_columns,
             filters,
+            mask: masks,
+            constant: constants,
             dead_letter_limit: letter_limits,
             on_refused: refused,
         }
@@ -319,6 +328,8 @@ impl RulesView {
             of("--columns", &self.columns),
             of("--exclude-columns", &self.exclude_columns),
             of("--where", &self.filters),
+            of("--mask", &self.mask),
+            of("--constant", &self.constant),
             of("--dead-letter-limit", &self.dead_letter_limit),
             of("--on-refused", &self.on_refused),
         ]
@@ -369,6 +380,7 @@ impl ColumnView {
             source_type: source.map(|source| source.type_name.clone()).unwrap_or_default(),
             target_type: column.mssql_type.to_string(),
             nullable: column.nullable,
+            mask: column.mask.as_ref().map(|mask| mask.mask.to_string()),
             refuses: column.refuses(in_key).map(|refused| becomes(&refused, column.policy)),
             on_value: column.policy.word(),
         }

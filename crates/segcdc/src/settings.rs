@@ -1,17 +1,23 @@
 //! From arguments to what the engine takes: URLs parsed, names checked, patterns read.
 
-use std::io::BufRead;
+use std::ffi::OsString;
+use std::io::{BufRead, Read};
+use std::os::unix::ffi::OsStringExt;
 
-use segcdc_plan::{RuleTexts, Rules};
+use segcdc_plan::mask_salt::LEAST_SALT_BYTES;
+use segcdc_plan::{MaskSalt, RuleTexts, Rules};
 use segcdc_postgres::{Pattern, SourceConfig, SpillSpace};
 use segcdc_sqlserver::TargetConfig;
 
-use crate::arguments::{PipelineArguments, RuleArguments};
+use crate::arguments::{PipelineArguments, RuleArguments, SaltArguments};
 use crate::error::CliError;
 use crate::secret_url;
 
 /// Longest name of a pipeline: with prefix and generation it has to fit into a slot name of 63 bytes.
 const MAX_NAME: usize = 40;
+
+/// Most of a salt's bytes that are read.
+const MAX_SALT_BYTES: u64 = 64 * 1024;
 
 /// Both servers, and the pipeline between them.
 #[derive(Debug, Clone)]
@@ -115,10 +121,49 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         exclude_columns: split(&arguments.exclude_columns),
         // A condition may have commas of its own.
         filters: arguments.filters.clone(),
+        masks: split(&arguments.mask),
+        // A value may.
+        constants: arguments.constant.clone(),
         letter_limits: split(&arguments.dead_letter_limit),
         refused: split(&arguments.on_refused),
     };
     Ok(Rules::parse(&texts)?)
+}
+
+/// What hashes of masked columns are made with: the content of a file or a variable, without a line end behind it. `None` where
+/// neither is there, which is an error for whoever has values to hash.
+///
+/// # Errors
+/// `MASK_SALT_INVALID` for a file that cannot be read, and a salt that is too short.
+pub(crate) fn salt(
+    arguments: &SaltArguments,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<MaskSalt>, CliError> {
+    const CODE: &str = "MASK_SALT_INVALID";
+    let (bytes, place) = match &arguments.mask_salt_file {
+        Some(file) => {
+            let place = format!("the file {}", file.display());
+            let read = std::fs::File::open(file).and_then(|file| {
+                let mut bytes = Vec::new();
+                file.take(MAX_SALT_BYTES).read_to_end(&mut bytes).map(|_| bytes)
+            });
+            let hint = "name a file with the salt in it with --mask-salt-file";
+            let unreadable = format!("the salt of --mask cannot be read from {place}");
+            (read.map_err(|error| CliError::usage(CODE, unreadable, hint).because(&error))?, place)
+        }
+        None => match variable(&arguments.mask_salt_env) {
+            Some(value) => (value.into_vec(), format!("the variable {}", arguments.mask_salt_env)),
+            None => return Ok(None),
+        },
+    };
+    let salt = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let salt = MaskSalt::new(salt.strip_suffix(b"\r").unwrap_or(salt));
+    let short = || {
+        let message = format!("the salt of --mask in {place} has fewer than {LEAST_SALT_BYTES} bytes");
+        let hint = "take a long secret by chance, as `openssl rand -hex 32` prints one, and keep it";
+        CliError::usage(CODE, message, hint)
+    };
+    salt.map(Some).ok_or_else(short)
 }
 
 /// The patterns or rules of a text: commas separate them outside of quotes and brackets.
@@ -266,5 +311,28 @@ mod tests {
         assert_eq!(split_patterns("\"a,b\".c"), ["\"a,b\".c"]);
         assert_eq!(split_patterns("a.b.c=decimal(28,6),d.e.f=bit"), ["a.b.c=decimal(28,6)", "d.e.f=bit"]);
         assert_eq!(patterns(&["a..b".to_owned()]).unwrap_err().code, "TABLE_PATTERN");
+    }
+
+    #[test]
+    fn salts_come_from_a_file_or_a_variable_and_are_long() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "a salt in a file on a line\r\n").unwrap();
+        let given = |path: Option<&str>, value: Option<&str>| {
+            let arguments =
+                SaltArguments { mask_salt_env: "X".to_owned(), mask_salt_file: path.map(Into::into) };
+            salt(&arguments, |name| value.filter(|_| name == "X").map(Into::into))
+        };
+        let path = file.path().to_str().unwrap();
+        assert_eq!(given(Some(path), None).unwrap(), MaskSalt::new(b"a salt in a file on a line"));
+        assert_eq!(
+            given(None, Some("a salt in a variable")).unwrap(),
+            MaskSalt::new(b"a salt in a variable")
+        );
+        assert_eq!(given(None, None).unwrap(), None);
+        for (path, value) in [(Some("/no/such/file"), None), (None, Some("sekret")), (None, Some(""))] {
+            let error = given(path, value).unwrap_err();
+            assert_eq!((error.code.as_str(), error.exit.code()), ("MASK_SALT_INVALID", 2));
+            assert!(!error.to_json().contains("sekret"), "{error:?}");
+        }
     }
 }

@@ -161,6 +161,8 @@ mod tests {
             policy,
             as_text: false,
             array: None,
+            mask: None,
+            constant: None,
             most_large_bytes: None,
         };
         let Ok(Fitted::Exact(value)) = fit(&column(ValuePolicy::Halt), field) else {

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use segcdc_model::{Field, Lsn, Tuple, Value};
 use segcdc_plan::letters::{self, LetterChange};
 use segcdc_plan::{
-    Binding, ColumnPlan, Fitted, Held, PolicyUse, RowImage, TablePlan, ValuePolicy, convert, fit, is_plain,
+    Binding, ColumnPlan, Fitted, Held, PolicyUse, Rewriter, RowImage, TablePlan, ValuePolicy, convert, fit,
+    is_plain,
 };
 use segcdc_tds::{BulkColumn, BulkOptions, Connection, Error as TdsError};
 
@@ -58,6 +59,8 @@ pub struct Loader<'t> {
     /// What moves the rows from the temporary table that they are loaded into; `None` when that is the target.
     store: Option<String>,
     table: Arc<TablePlan>,
+    /// What rows become before anything else; `None` where they stay as they are.
+    rewriter: Option<Rewriter>,
     buffer: RowBuffer,
     /// Rows in `buffer`.
     buffered: u64,
@@ -147,6 +150,7 @@ impl<'t> Loader<'t> {
             owns_transaction,
             store,
             table: Arc::clone(table),
+            rewriter: Rewriter::in_order(table),
             buffer,
             buffered: 0,
             sent: 0,
@@ -164,13 +168,21 @@ impl<'t> Loader<'t> {
         Loader { position, ..self }
     }
 
-    /// Adds a row: its fields are the plan's columns, in their order. Sends when enough have come together. A row that the
+    /// Adds a row as the source sends it: its fields are the plan's columns of the source, in their order. Sends when enough have come together. A row that the
     /// target cannot hold, and whose policy is to set it aside, is noted instead.
     ///
     /// # Errors
     /// [`TargetError::Value`] for a value that the target cannot hold, and the server's. The load has to be aborted
     /// then; a session that is not usable any more has to be given up.
     pub async fn push(&mut self, row: &Tuple) -> Result<(), TargetError> {
+        let rewritten =
+            match &self.rewriter {
+                None => None,
+                Some(rewriter) => Some(rewriter.rewrite(row).map_err(|(column, error)| {
+                    TargetError::refused(error.into(), &self.table, column, PLACE)
+                })?),
+            };
+        let row = rewritten.as_ref().unwrap_or(row);
         if let Encoded::Aside { column, code } = self.encode(row)? {
             return self.set_aside(row, column, code);
         }

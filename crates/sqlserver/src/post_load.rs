@@ -126,6 +126,13 @@ impl Maker<'_> {
 
     fn default(&mut self, plan: &TablePlan, default: &ColumnDefault) {
         let Some(column) = column(plan, default.attnum) else { return };
+        if column.mask.is_some() {
+            let text = format!(
+                "the default of column \"{}\" is left out: its values are masked",
+                column.source_name
+            );
+            return self.note(plan, text);
+        }
         let is_next = default.expression.is_empty() || expression::is_nextval(&default.expression);
         let expression = match &default.sequence {
             Some(sequence) if is_next => {
@@ -291,7 +298,10 @@ fn index_statement(plan: &TablePlan, index: &ExtraIndex) -> Result<Option<Made>,
     let mut filters = Vec::new();
     if let Some(predicate) = &index.predicate {
         let column = |name: &str| plan.columns.iter().find(|column| column.source_name == name);
-        let known = |name: &str| column(name).map(|column| column.name.clone());
+        // What is masked does not meet what is said of the values themselves.
+        let known = |name: &str| {
+            column(name).filter(|column| column.mask.is_none()).map(|column| column.name.clone())
+        };
         let filter = expression::filter(predicate, known);
         filters.push(
             filter.ok_or_else(|| format!("has a condition to be written in T-SQL by hand: {predicate}"))?,

@@ -110,7 +110,7 @@ impl<P: Ports> Loop<'_, P> {
                 let detail = format!("{how}: it goes on from {}", ended.position);
                 self.target.settle_wish(checkpoint, wish, WishOutcome::Done, &detail).await?;
             }
-            let odd = plan.columns.iter().find(|column| !column.pg_type.has_exact_binary_form());
+            let odd = plan.columns.iter().find(|column| !column.sent_type().has_exact_binary_form());
             unreadable = unreadable.or(odd.map(|odd| (plan.source.name.clone(), odd.source_name.clone())));
             self.tables.insert(TableEntry {
                 plan,

@@ -85,6 +85,13 @@ fn each_kind_of_rules_does_what_its_change_needs() {
     );
     check(|t, v| t.exclude_columns = v, (&[], &["public.*.password"]), ("columns.exclude", Restart, &[]));
     check(|t, v| t.filters = v, (&[], &["public.orders: id > 1"]), ("where", Recopy, &["orders"]));
+    check(|t, v| t.masks = v, (&[], &["public.orders.note=hash"]), ("masks", Recopy, &["orders"]));
+    // Of one type, and of other values.
+    let cut = ["public.*.note=truncate:3", "public.*.note=truncate:4", "public.*.no=hash"];
+    check(|t, v| t.masks = v, (&cut[..1], &cut[1..2]), ("masks", Recopy, &["orders", "items"]));
+    check(|t, v| t.masks = v, (&cut[..1], &[cut[0], cut[2]]), ("masks", Restart, &[]));
+    let sites = ["public.items.site:int=1", "public.items.site:int=2"];
+    check(|t, v| t.constants = v, (&sites[..1], &sites[1..]), ("constants", Recopy, &["items"]));
     check(|t, v| t.append_only = v, (&[], &["public.orders=ignore"]), ("append_only", Recopy, &["orders"]));
     check(
         |t, v| t.append_only = v,

@@ -71,6 +71,9 @@ pub(super) async fn check(source: &Session, plans: &[Arc<TablePlan>]) -> Result<
 /// Whether a column's type allows numbers that its target does not hold.
 fn is_doubtful(column: &ColumnPlan) -> bool {
     let PgType::Numeric { bounds } = column.pg_type else { return false };
+    if column.mask.is_some() || column.constant.is_some() {
+        return false;
+    }
     let Some((whole, fraction)) = room(column.mssql_type) else { return false };
     let exact = |bounds| type_map::holds_numeric(bounds, whole + fraction, fraction);
     !bounds.is_some_and(exact)

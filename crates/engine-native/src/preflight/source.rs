@@ -84,5 +84,6 @@ fn plans_of(plans: &[Arc<TablePlan>]) -> Vec<&TablePlan> {
 
 /// Names of the columns that are replicated.
 fn column_names(plan: &Arc<TablePlan>) -> Vec<String> {
-    plan.columns.iter().map(|column| column.source_name.clone()).collect()
+    let sent = plan.columns.iter().filter(|column| column.constant.is_none());
+    sent.map(|column| column.source_name.clone()).collect()
 }

@@ -252,7 +252,8 @@ pub(crate) fn check_published(
         return Err(EngineError::TableUnpublished { oid, table, publication: publisher });
     };
     let listed = |column: &str| columns.as_ref().is_none_or(|list| list.iter().any(|name| name == column));
-    let left_out = plan.and_then(|plan| plan.columns.iter().find(|column| !listed(&column.source_name)));
+    let is_left_out = |column: &&ColumnPlan| column.constant.is_none() && !listed(&column.source_name);
+    let left_out = plan.and_then(|plan| plan.columns.iter().find(is_left_out));
     let is_filtered = plan.map(|plan| plan.filter.is_some());
     let detail = match (row_filter, is_filtered, left_out) {
         (Some(_), Some(false), _) => "it has a row filter".to_owned(),

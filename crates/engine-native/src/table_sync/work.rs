@@ -107,14 +107,9 @@ pub(super) async fn begin_to_read(
     snapshot: &str,
     plan: &TablePlan,
 ) -> Result<RowStream, EngineError> {
-    let columns = source_columns(plan);
+    let columns = plan.source_columns();
     let request = request(plan, &columns, (snapshot, CopyRange::Whole));
     reader.copy(request).await.map_err(|error| at_table(error, plan))
-}
-
-/// The columns that are read.
-fn source_columns(plan: &TablePlan) -> Vec<usize> {
-    plan.columns.iter().map(|column| column.source_index).collect()
 }
 
 /// What is read of a table.
@@ -141,7 +136,7 @@ async fn load(
     let mut rows = match begun {
         Some(rows) => rows,
         None => {
-            let columns = source_columns(plan);
+            let columns = plan.source_columns();
             let request = request(plan, &columns, (&assignment.source.snapshot, range));
             copy(&assignment.config.source, request).await.map_err(|error| at_table(error, plan))?
         }

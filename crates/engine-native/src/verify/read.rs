@@ -1,9 +1,9 @@
 //! Rows of both sides, all of them or by key.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use segcdc_model::{Disposition, Fault, Field, TableKind, Tuple};
-use segcdc_plan::{TablePlan, ValueError, canonical};
+use segcdc_plan::{Rewriter, TablePlan, ValueError, canonical};
 use segcdc_postgres::snapshot::{self, key_filter};
 use segcdc_postgres::{CopyRequest, Session, SourceConfig, SourceError, quote};
 use segcdc_sqlserver::{CanonicalRow, Selection, Target, TargetError, rows};
@@ -90,8 +90,8 @@ impl From<EngineError> for Stop {
     }
 }
 
-/// Reads rows of the source, with their fields in the plan's column order: those of a [`source_filter`], or all that are
-/// replicated.
+/// Reads rows of the source as they are written, masked and with constants, with their fields in the plan's column order: those of a [`source_filter`], or
+/// all that are replicated.
 ///
 /// # Errors
 /// The source's, and what `on_row` returns.
@@ -114,7 +114,8 @@ pub(crate) async fn source_rows_at(
     (snapshot, filter): (Option<&str>, Option<&str>),
     on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
 ) -> Result<(), Stop> {
-    let columns: Vec<usize> = table.columns.iter().map(|column| column.source_index).collect();
+    let columns = table.source_columns();
+    let rewriter = Rewriter::in_order(table);
     let filter = filter.or(table.filter.as_deref());
     let request = CopyRequest { snapshot, filter, ..CopyRequest::new(&table.source, &columns) };
     let mut stream = snapshot::copy(config, request).await?;
@@ -124,9 +125,33 @@ pub(crate) async fn source_rows_at(
             return Ok(());
         }
         for row in &batch {
-            on_row(row)?;
+            match &rewriter {
+                None => on_row(row)?,
+                Some(rewriter) => on_row(&rewriter.rewrite(row).map_err(|(_, error)| error)?)?,
+            }
         }
     }
+}
+
+/// Reads the source's rows with these keys, as of an exported snapshot if there is one. Of a masked key the source cannot be
+/// asked: all of its rows are read then, and most of them passed over.
+async fn rows_by_key(
+    config: &SourceConfig,
+    table: &TablePlan,
+    (snapshot, keys): (Option<&str>, &[Key]),
+    on_row: &mut (dyn FnMut(Key, &Tuple) -> Result<(), Stop> + Send),
+) -> Result<(), Stop> {
+    let is_masked = table.has_masked_key();
+    let wanted: HashSet<&Key> = if is_masked { keys.iter().collect() } else { HashSet::new() };
+    let filter = if is_masked { None } else { Some(source_filter(table, keys)?) };
+    source_rows_at(config, table, (snapshot, filter.as_deref()), &mut |row| {
+        let key = complete(fingerprint::source_texts(table, table.key_columns(), row)?);
+        match key.filter(|key| !is_masked || wanted.contains(key)) {
+            Some(key) => on_row(key, row),
+            None => Ok(()),
+        }
+    })
+    .await
 }
 
 /// Reads all rows of the target.
@@ -159,14 +184,11 @@ pub(crate) async fn source_by_key(
 ) -> Result<HashMap<Key, Vec<RowHash>>, Stop> {
     let mut found = HashMap::with_capacity(keys.len());
     let mut fingerprinter = Fingerprinter::new(table);
-    for chunk in keys.chunks(KEYS_AT_ONCE) {
-        let filter = source_filter(table, chunk)?;
-        source_rows(config, table, Some(&filter), &mut |row| {
+    let at_once = if table.has_masked_key() { usize::MAX } else { KEYS_AT_ONCE };
+    for chunk in keys.chunks(at_once) {
+        rows_by_key(config, table, (None, chunk), &mut |key, row| {
             fingerprinter.source(row)?;
-            let key = fingerprint::source_texts(table, table.key_columns(), row)?;
-            if let Some(key) = complete(key) {
-                found.insert(key, fingerprinter.columns());
-            }
+            found.insert(key, fingerprinter.columns());
             Ok(())
         })
         .await?;
@@ -184,21 +206,19 @@ pub(crate) async fn snapshot_rows(
     snapshot: &str,
     keys: &[Key],
 ) -> Result<HashMap<Key, SourceRow>, Stop> {
-    let filter = source_filter(table, keys)?;
     let mut fingerprinter = Fingerprinter::new(table);
     let mut rows = HashMap::with_capacity(keys.len());
-    source_rows_at(config, table, (Some(snapshot), Some(&filter)), &mut |tuple| {
+    rows_by_key(config, table, (Some(snapshot), keys), &mut |key, tuple| {
         fingerprinter.source(tuple)?;
-        if let Some(key) = complete(fingerprint::source_texts(table, table.key_columns(), tuple)?) {
-            rows.insert(key, SourceRow { tuple: tuple.clone(), columns: fingerprinter.columns() });
-        }
+        rows.insert(key, SourceRow { tuple: tuple.clone(), columns: fingerprinter.columns() });
         Ok(())
     })
     .await?;
     Ok(rows)
 }
 
-/// Versions of the source's rows with these keys: no other version of a row, before or after, has the same.
+/// Versions of the source's rows with these keys: no other version of a row, before or after, has the same. None where the key is
+/// masked, since the source cannot be asked for such rows: what is known then is how they look.
 ///
 /// # Errors
 /// The source's.
@@ -207,6 +227,9 @@ pub(crate) async fn source_versions(
     table: &TablePlan,
     keys: &[Key],
 ) -> Result<HashMap<Key, String>, Stop> {
+    if table.has_masked_key() {
+        return Ok(HashMap::new());
+    }
     let mut names = Vec::with_capacity(table.key_columns().len());
     let mut types = Vec::with_capacity(table.key_columns().len());
     for column in table.key_columns().iter().filter_map(|index| table.columns.get(*index)) {

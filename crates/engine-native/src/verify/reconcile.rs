@@ -44,7 +44,8 @@ pub(crate) struct Reconciliation<'a> {
 /// row, and set rows aside: only a load of all rows does that.
 pub(crate) fn can_be_reconciled(table: &TablePlan) -> bool {
     let writes_as_it_is = |policy| matches!(policy, ValuePolicy::Halt | ValuePolicy::Text);
-    !table.key_columns().is_empty() && table.columns.iter().all(|column| writes_as_it_is(column.policy))
+    let can_be_asked_for = !table.key_columns().is_empty() && !table.has_masked_key();
+    can_be_asked_for && table.columns.iter().all(|column| writes_as_it_is(column.policy))
 }
 
 // === impl Reconciliation ===
@@ -175,6 +176,11 @@ mod tests {
         assert!(can_be_reconciled(&plan));
         plan.columns[0].policy = ValuePolicy::SetAside;
         assert!(!can_be_reconciled(&plan));
+        plan.columns[0].policy = ValuePolicy::Halt;
+        let salt = segcdc_plan::MaskSalt::new(b"a salt of this test");
+        let (mask, pg_type) = (segcdc_plan::Mask::Hash, segcdc_model::PgType::Int4);
+        plan.columns[2].mask = Some(segcdc_plan::ColumnMask { mask, pg_type, salt, redacted: None });
+        assert!(!can_be_reconciled(&plan), "the source cannot be asked for a row by its hash");
         let bag = TablePlan { key: segcdc_plan::TableKey::WholeRow, ..table() };
         assert!(!can_be_reconciled(&bag));
     }

@@ -113,13 +113,16 @@ impl TouchedKeys {
         let binding: Arc<Binding> = Arc::new(bind(&self.table, relation).ok()?);
         let mut images = Vec::with_capacity(2);
         if let Some(old) = old {
-            images.push(match old {
+            images.push(match &*binding.rewritten_old(old).ok()? {
                 OldTuple::Full(tuple) => RowImage::new(Arc::clone(&binding), tuple.clone()),
                 OldTuple::Key(_) if !binding.identity_covers_key() => return None,
                 OldTuple::Key(tuple) => RowImage::identity(Arc::clone(&binding), tuple.clone()),
             });
         }
-        images.extend(new.map(|new| RowImage::new(binding, new.clone())));
+        if let Some(new) = new {
+            let new = binding.rewritten(new).ok()?.into_owned();
+            images.push(RowImage::new(binding, new));
+        }
         for image in images {
             self.digests.insert(letters::key_of(&self.table, &image).ok()?.digest);
         }

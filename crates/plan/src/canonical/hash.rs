@@ -47,6 +47,15 @@ pub fn shown(hash: u128) -> String {
 /// Hash of the canonical text of a value that is kept outside of memory.
 pub(super) fn large(large: &LargeRef<'_>) -> Result<u128, ValueError> {
     let mut hasher = TextHasher::new();
+    read_large(large, &mut |text| hasher.utf8(text))?;
+    Ok(hasher.finish())
+}
+
+/// Hands on the canonical text of a value that is kept outside of memory, in pieces.
+///
+/// # Errors
+/// [`ValueError::Unreadable`] when it cannot be read.
+pub(crate) fn read_large(large: &LargeRef<'_>, on_text: &mut dyn FnMut(&[u8])) -> Result<(), ValueError> {
     let mut block = Vec::with_capacity(LARGE_BLOCK_BYTES);
     let mut skip = usize::from(large.skip);
     for index in 0.. {
@@ -57,12 +66,23 @@ pub(super) fn large(large: &LargeRef<'_>) -> Result<u128, ValueError> {
         let (_, bytes) = block.split_at(skip.min(block.len()));
         skip -= skip.min(block.len());
         match large.kind {
-            LargeKind::Text => hasher.utf8(bytes),
-            LargeKind::Bytes => hasher.bytes(bytes),
-            LargeKind::HexBytes => hasher.utf8(&bytes.to_ascii_lowercase()),
+            LargeKind::Text => on_text(bytes),
+            LargeKind::Bytes => digits(bytes, on_text),
+            LargeKind::HexBytes => on_text(&bytes.to_ascii_lowercase()),
         }
     }
-    Ok(hasher.finish())
+    Ok(())
+}
+
+/// Hands on the hexadecimal digits of bytes, in pieces.
+fn digits(bytes: &[u8], on_text: &mut dyn FnMut(&[u8])) {
+    let digit = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
+    let mut digits = Vec::with_capacity(2 * DIGITS_AT_ONCE);
+    for bytes in bytes.chunks(DIGITS_AT_ONCE) {
+        digits.clear();
+        digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+        on_text(&digits);
+    }
 }
 
 // === impl TextHasher ===
@@ -80,13 +100,7 @@ impl TextHasher {
 
     /// Adds bytes, which are spelled in hexadecimal digits.
     pub fn bytes(&mut self, bytes: &[u8]) {
-        let digit = |digit: u8| if digit < 10 { b'0' + digit } else { b'a' + digit - 10 };
-        let mut digits = Vec::with_capacity(2 * DIGITS_AT_ONCE);
-        for bytes in bytes.chunks(DIGITS_AT_ONCE) {
-            digits.clear();
-            digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-            self.utf8(&digits);
-        }
+        digits(bytes, &mut |text| self.utf8(text));
     }
 
     /// The hash, the same as [`hash_text`] of all of it.

@@ -29,6 +29,8 @@ impl Fault for PlanError {
             PlanError::KeyUnusable { .. } => "KEY_UNUSABLE",
             PlanError::ColumnChoice { .. } => "COLUMN_CHOICE_IMPOSSIBLE",
             PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
+            PlanError::MaskImpossible { .. } => "MASK_IMPOSSIBLE",
+            PlanError::ConstantImpossible { .. } => "CONSTANT_IMPOSSIBLE",
             PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
             PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
             PlanError::SchemaChanged { .. } | PlanError::SchemaChangeHalted { .. } => "SCHEMA_CHANGED",
@@ -61,6 +63,8 @@ impl Fault for PlanError {
             | PlanError::KeyUnusable { .. }
             | PlanError::ColumnChoice { .. }
             | PlanError::PolicyImpossible { .. }
+            | PlanError::MaskImpossible { .. }
+            | PlanError::ConstantImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
             | PlanError::SchemaChanged { .. }
@@ -131,6 +135,13 @@ impl Fault for PlanError {
             }
             PlanError::PolicyImpossible { .. } => {
                 "give the column another policy: text, set_aside, or the default halt"
+            }
+            PlanError::MaskImpossible { .. } => {
+                "mask it with hash, which takes any column and keeps different values apart, or leave it out with \
+                 --exclude-columns; a column that is called otherwise now needs a rule with its new name"
+            }
+            PlanError::ConstantImpossible { .. } => {
+                "give the column another name: --constant 'TABLE.COLUMN=VALUE'"
             }
             PlanError::TypeImpossible { .. } => {
                 "give the column one of these types with --type, or leave the rule away: the usual type holds every value \

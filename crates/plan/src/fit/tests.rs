@@ -25,6 +25,8 @@ fn column(pg_type: PgType, mssql_type: MssqlType, policy: ValuePolicy) -> Column
         policy,
         as_text: false,
         array: None,
+        mask: None,
+        constant: None,
         most_large_bytes: None,
     }
 }
@@ -266,6 +268,8 @@ fn large_values_are_bounded_where_they_go_as_a_whole() {
         {
             let value = large(&pg_type, length);
             let of = |policy| ColumnPlan {
+                mask: None,
+                constant: None,
                 most_large_bytes: bound,
                 ..column(pg_type.clone(), mssql_type, policy)
             };

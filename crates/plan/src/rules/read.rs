@@ -4,8 +4,8 @@ use segcdc_model::NamePattern;
 use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
-    ChangeKind, ChangePolicy, ChangeRule, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, NewName, OnChange,
-    OnRefused, RowFilter, Rule, RuleError, Selector, ValuePolicy,
+    ChangeKind, ChangePolicy, ChangeRule, Constant, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, Mask, NewName,
+    OnChange, OnRefused, RowFilter, Rule, RuleError, Selector, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -100,6 +100,36 @@ pub(super) fn exclude_rule(text: &str) -> Result<Rule<LeaveOut>, RuleError> {
     let selector =
         selector.ok_or_else(|| bad("it is about columns, as schema.table.column; * and ? are wildcards"))?;
     Ok(Rule { selector, says: LeaveOut, text: text.to_owned() })
+}
+
+/// `COLUMN=MASK`.
+pub(super) fn mask_rule(text: &str) -> Result<Rule<Mask>, RuleError> {
+    let bad = |reason| rule_error("--mask", text, reason);
+    let (selector, says) = split(text).ok_or_else(|| bad("it has no mask behind an equals sign"))?;
+    let selector = Selector::parse(selector).filter(Selector::is_column);
+    let selector = selector.ok_or_else(|| {
+        bad("in front of the equals sign stand columns, as schema.table.column; * and ? are wildcards")
+    })?;
+    let says = Mask::parse(says).map_err(bad)?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// `COLUMN=VALUE` or `COLUMN:TYPE=VALUE`.
+pub(super) fn constant_rule(text: &str) -> Result<Rule<Constant>, RuleError> {
+    let bad = |reason| rule_error("--constant", text, reason);
+    let (column, value) = split(text).ok_or_else(|| bad("it has no value behind an equals sign"))?;
+    let (column, wanted) =
+        split_at(column, ':').map_or((column, None), |(column, wanted)| (column, Some(wanted)));
+    let selector = Selector::parse(column).filter(Selector::is_column);
+    let name = match &selector {
+        Some(Selector::Column { column, .. }) => column.literal(),
+        _ => None,
+    };
+    let (selector, name) = selector.zip(name).ok_or_else(|| {
+        bad("in front of it stands schema.table.column, of which only schema and table may have wildcards")
+    })?;
+    let says = Constant::new(name, wanted, value).map_err(bad)?;
+    Ok(Rule { selector, says, text: text.to_owned() })
 }
 
 /// `N` or `TABLE=N`.

@@ -109,6 +109,8 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
         columns: vec!["public.a=(id, \"b,c\")".to_owned()],
         exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
+        masks: vec!["public.*.secret=hash".to_owned(), "public.b.\"x.y\" = truncate:4".to_owned()],
+        constants: vec!["public.*.region=eu, west".to_owned(), "public.\"d:e\".\"n=\" : int = 7".to_owned()],
         refused: vec!["set_aside".to_owned(), "public.\"d=e\" = halt".to_owned()],
         letter_limits: vec!["0".to_owned(), "public.\"d=e\" = 7".to_owned()],
         filters: vec!["public.a:x > 1".to_owned(), "public.\"b:c\" : \"d:e\" IN ('f', 'g:h')".to_owned()],
@@ -250,5 +252,35 @@ fn columns_are_chosen_by_lists_and_by_what_is_left_out() {
     for wrong in ["", "secret", "public.secret", "public.a.b.c", "public.a.\"b"] {
         let texts = RuleTexts { exclude_columns: vec![wrong.to_owned()], ..RuleTexts::default() };
         assert_eq!(Rules::parse(&texts).unwrap_err().code(), "RULE_INVALID", "{wrong}");
+    }
+}
+
+#[test]
+fn masks_and_constants_are_of_columns() {
+    let rules = |masks: &[&str], constants: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        let texts = RuleTexts { masks: owned(masks), constants: owned(constants), ..RuleTexts::default() };
+        Rules::parse(&texts)
+    };
+    let table = QualifiedName::new("public", "people");
+    let email = column("email", "text", PgType::Text);
+    let of = |masks: &[&str]| rules(masks, &[]).unwrap().mask(&table, &email).map(|mask| mask.to_string());
+    assert_eq!(of(&["public.*.email=hash"]).as_deref(), Some("hash"));
+    assert_eq!(of(&["public.people.email=redact", "public.*.*=hash"]).as_deref(), Some("redact"));
+    assert_eq!(of(&["public.other.email=hash"]), None);
+    assert!(
+        rules(&["a.b.c=hash"], &[]).unwrap().hashes() && !rules(&["a.b.c=redact"], &[]).unwrap().hashes()
+    );
+    for wrong in ["", "hash", "public.people=hash", "text=hash", "a.b.c=", "a.b.c=md5", "a.b.c=truncate:0"] {
+        let error = rules(&[wrong], &[]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--mask"), "{wrong}");
+    }
+    let constants = ["public.*.a=1", "public.people.a:int=2", "public.people.b=x", "sales.*.c=y"];
+    let found = rules(&[], &constants).unwrap();
+    let values: Vec<&str> = found.constants(&table).iter().map(|constant| constant.value.as_str()).collect();
+    assert_eq!(values, ["2", "x"]);
+    for wrong in ["", "a.b.c", "a.b=1", "a.b.*=1", "a.b.c:json=1", "a.b.c:=1"] {
+        let error = rules(&[], &[wrong]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--constant"), "{wrong}");
     }
 }

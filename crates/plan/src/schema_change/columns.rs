@@ -7,8 +7,8 @@ use super::retype::{Typed, keeps_values, widens};
 use super::{Action, Described, Follow, Step, changed, policy};
 use crate::error::PlanError;
 use crate::known_table::{KnownColumn, KnownTable, TargetColumn};
-use crate::rules::{ChangeKind, ChangePolicy};
-use crate::table_plan::{ColumnPlan, Naming, TablePlan, table_plan_without};
+use crate::rules::{ChangeKind, ChangePolicy, Mask};
+use crate::table_plan::{ColumnPlan, Naming, TablePlan, table_plan_as};
 use crate::target_name::{fold, free};
 
 mod catalog;
@@ -76,7 +76,7 @@ impl<'a> Columns<'a> {
             kept.extend(self.dropped(gone)?);
         }
         let left_out = self.left_out()?;
-        let wished = table_plan_without(&self.source, self.naming, &left_out)?;
+        let wished = table_plan_as(&self.source, self.naming, &known.decided(left_out.clone()))?;
         let mut columns = Vec::with_capacity(self.sent.len());
         for (attnum, sent) in self.sent {
             let (attnum, wished) = (*attnum, wished.of_attnum(*attnum));
@@ -202,6 +202,7 @@ impl<'a> Columns<'a> {
             let Some(at) = plan.index_of_attnum(attnum) else { continue };
             let Some(column) = plan.columns.get(at).filter(|_| !left_out.contains(&attnum)) else { continue };
             let existing = self.attribute(attnum).and_then(|attribute| attribute.missing.clone());
+            let existing = self.masked(column, existing)?;
             let (kind, what) = self.addition(attnum, &column.source_name);
             let rows = match &existing {
                 Some(_) => "the value that the source gave them",
@@ -211,6 +212,17 @@ impl<'a> Columns<'a> {
             self.steps.adds.push(Step::applied(kind, what, vec![Action::AddColumn { column: at, existing }]));
         }
         Ok(())
+    }
+
+    /// What rows that were there get in a new column.
+    fn masked(&self, column: &ColumnPlan, existing: Option<String>) -> Result<Option<String>, PlanError> {
+        let Some((mask, text)) = column.mask.as_ref().zip(existing.as_ref()) else { return Ok(existing) };
+        mask.of_text(text).map_err(|source| PlanError::Value {
+            oid: self.source.oid,
+            table: self.source.name.clone(),
+            column: column.source_name.clone(),
+            source,
+        })
     }
 
     /// The new columns.
@@ -251,6 +263,7 @@ impl<'a> Columns<'a> {
             self.source_not_null(before.attnum);
             return Ok(column);
         };
+        self.check_mask(before, sent, &target)?;
         if before.name != sent.name {
             self.renamed(&before.name, sent, &mut target, wished)?;
         }
@@ -260,6 +273,25 @@ impl<'a> Columns<'a> {
         self.nullability(&mut column, &mut target)?;
         column.target = Some(target);
         Ok(column)
+    }
+
+    /// Checks that a masked column is so by the rules under the name that it and its table have now: the next copy goes by them.
+    fn check_mask(
+        &self,
+        before: &KnownColumn,
+        sent: &RelationColumn,
+        target: &TargetColumn,
+    ) -> Result<(), PlanError> {
+        let Some(mask) = target.mask else { return Ok(()) };
+        let (table, column) = (&self.described.relation.name, self.source_column(before.attnum)?);
+        if self.naming.rules.mask(table, column) == Some(mask) {
+            return Ok(());
+        }
+        let detail = format!(
+            "column \"{}\" has the mask {mask} and is \"{}\" of {table} now, which no --mask says of that name",
+            before.name, sent.name
+        );
+        Err(changed(self.described.known, detail))
     }
 
     fn renamed(
@@ -316,7 +348,10 @@ impl<'a> Columns<'a> {
                 let is_of_kind = plan.of_attnum(before.attnum).is_some_and(|planned| {
                     (planned.as_text, planned.array) == (wished.as_text, wished.array)
                 });
-                if !is_of_kind || !keeps_values(from, to, is_rewritten) {
+                // What rows have is the hash of what the old type spelled.
+                let is_respelled = target.mask == Some(Mask::Hash)
+                    && matches!((&old.pg_type, &new.pg_type), (PgType::Float4, PgType::Float8));
+                if !is_of_kind || is_respelled || !keeps_values(from, to, is_rewritten) {
                     return Err(changed(
                         known,
                         format!("{what}, and values that rows have got by that are not known"),

@@ -12,6 +12,8 @@ mod keyed_rules;
 #[cfg(test)]
 mod letters;
 #[cfg(test)]
+mod masks;
+#[cfg(test)]
 mod offered_rules;
 #[cfg(test)]
 mod refused;

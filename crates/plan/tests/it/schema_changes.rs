@@ -32,7 +32,7 @@ fn pg_type(name: &str) -> (u32, i32, PgType) {
 
 /// Columns of a catalog in a compact spelling: `name`, `name:type`, a question mark behind it for one that allows NULL, `*` for
 /// a default, `=value` for what older rows have; `-` for one that was dropped.
-fn catalog(columns: &[&str], filenode: u32) -> CatalogTable {
+pub(crate) fn catalog(columns: &[&str], filenode: u32) -> CatalogTable {
     let base = TestTable::new(1, ReplicaIdentity::Default, 0, &[]).source;
     let mut table = base;
     let mut attributes = Vec::new();
@@ -67,7 +67,7 @@ fn catalog(columns: &[&str], filenode: u32) -> CatalogTable {
 }
 
 /// A description in the spelling of [`catalog`], as far as the stream has it.
-fn relation(columns: &[&str]) -> Relation {
+pub(crate) fn relation(columns: &[&str]) -> Relation {
     let described = catalog(columns, 0);
     let columns = described.table.columns.iter().map(|column| RelationColumn {
         key: column.attnum == 1,
@@ -83,7 +83,7 @@ fn relation(columns: &[&str]) -> Relation {
     }
 }
 
-fn naming() -> Naming {
+pub(crate) fn naming() -> Naming {
     Naming::new("dbo")
 }
 
@@ -137,7 +137,7 @@ fn spelled_step(change: &SchemaChange, step: &Step) -> String {
 }
 
 /// The decision in a compact spelling.
-fn spelled(decided: Result<Decision, PlanError>) -> String {
+pub(crate) fn spelled(decided: Result<Decision, PlanError>) -> String {
     match decided {
         Ok(Decision::Same(_)) => "same".to_owned(),
         Ok(Decision::Change(change)) => {

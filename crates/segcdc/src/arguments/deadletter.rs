@@ -3,7 +3,7 @@
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand};
 
-use super::PipelineArguments;
+use super::{PipelineArguments, SaltArguments};
 
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
@@ -81,6 +81,9 @@ pub(crate) struct DeadletterReplayArguments {
     /// The pipeline.
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    /// What hashes are made with.
+    #[command(flatten)]
+    pub(crate) salt: SaltArguments,
     /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all of the pipeline
     #[arg(
         long,

@@ -1,5 +1,7 @@
 //! What is said about tables and columns on the command line.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use segcdc_plan::target_type;
 
@@ -72,7 +74,37 @@ pub(crate) struct RuleArguments {
     /// several times
     #[arg(long = "where", value_name = "RULE", env = "SEGCDC_WHERE", hide_env_values = true)]
     pub(crate) filters: Vec<String>,
+    /// What stands in the target for the values of columns, as schema.table.column=MASK with * and ? as wildcards: hash (the HMAC-SHA-256
+    /// of the value with the salt of --mask-salt-file, in 64 hexadecimal digits: equal values have equal ones, so that joins work, and
+    /// keys stay keys), redact (*** for text, NULL for everything else) or truncate:N (the first N characters of a text). NULL stays
+    /// NULL. The values themselves reach no table, dead letter, log or error. A column that cannot have its mask leaves its table out.
+    /// May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_MASK", hide_env_values = true)]
+    pub(crate) mask: Vec<String>,
+    /// A column that only the target has, with one value in every row: schema.table.column=VALUE, or schema.table.column:TYPE=VALUE
+    /// with a type as for --type, as in --constant 'public.*.region:nvarchar(20)=eu-west'; schema and table may have * and ?.
+    /// Without a type it is nvarchar with room for 100 characters, or for the value. Commas do not separate several of them here: give
+    /// the option several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_CONSTANT", hide_env_values = true)]
+    pub(crate) constant: Vec<String>,
 }
+
+/// What hashes of masked columns are made with.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct SaltArguments {
+    /// The variable that holds the salt of --mask hash: a secret of at least 16 bytes, which is stored nowhere and has to be the same
+    /// each time
+    #[arg(
+        long, value_name = "NAME", default_value = MASK_SALT, env = "SEGCDC_MASK_SALT_ENV", hide_env_values = true
+    )]
+    pub(crate) mask_salt_env: String,
+    /// A file with the salt and nothing else, instead of a variable; a line end behind it does not count
+    #[arg(long, value_name = "FILE", env = "SEGCDC_MASK_SALT_FILE", hide_env_values = true)]
+    pub(crate) mask_salt_file: Option<PathBuf>,
+}
+
+/// The variable that holds the salt where no other is named.
+pub(crate) const MASK_SALT: &str = "SEGCDC_MASK_SALT";
 
 /// What is said of `--type`, with all types that the planner knows.
 fn type_help() -> String {

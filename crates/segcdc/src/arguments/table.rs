@@ -3,7 +3,7 @@
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
-use super::{PipelineArguments, RuleArguments};
+use super::{PipelineArguments, RuleArguments, SaltArguments};
 
 /// What to do with single tables.
 #[derive(Debug, Subcommand)]
@@ -106,6 +106,9 @@ pub(crate) struct ResyncArguments {
     /// Rules.
     #[command(flatten)]
     pub(crate) rules: RuleArguments,
+    /// What hashes are made with.
+    #[command(flatten)]
+    pub(crate) salt: SaltArguments,
     /// Do not ask; needed without a terminal
     #[arg(
         long, short, action = ArgAction::SetTrue, env = "SEGCDC_YES", hide_env_values = true,

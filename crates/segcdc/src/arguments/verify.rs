@@ -3,7 +3,7 @@
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args};
 
-use crate::arguments::PipelineArguments;
+use crate::arguments::{PipelineArguments, SaltArguments};
 
 /// `segcdc verify`
 #[derive(Debug, Clone, Args)]
@@ -11,6 +11,9 @@ pub(crate) struct VerifyArguments {
     /// The pipeline.
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    /// What hashes are made with.
+    #[command(flatten)]
+    pub(crate) salt: SaltArguments,
     /// Tables as schema.table with * and ? as wildcards; may be given several times. Without it, all of the pipeline
     #[arg(long, value_name = "PATTERN", env = "SEGCDC_TABLES", hide_env_values = true)]
     pub(crate) tables: Vec<String>,

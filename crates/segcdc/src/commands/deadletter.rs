@@ -74,7 +74,8 @@ async fn run_replay(arguments: DeadletterReplayArguments, console: Console) -> R
     console.allow("deadletter replay", &[Output::Table, Output::Json])?;
     console.confirmable(arguments.yes, "deadletter replay")?;
     let patterns = settings::patterns(&arguments.tables)?;
-    let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let (endpoints, mut config) = commands::pipeline(&arguments.pipeline, console)?;
+    config.mask_salt = commands::salt(&arguments.salt)?;
     let question = format!("Write the rows of {} that fit by now into the target?", endpoints.name);
     if !arguments.yes && !console.ask(&question) {
         console.talk("Nothing was changed.");

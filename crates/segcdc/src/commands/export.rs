@@ -58,6 +58,8 @@ fn merged(name: &str, mut said: Vec<Given>, stored: Option<StoredSettings>) -> V
         columns,
         exclude_columns,
         filters,
+        masks,
+        constants,
     } = rules;
     for (path, rules) in [
         ("on_value", values),
@@ -71,6 +73,8 @@ fn merged(name: &str, mut said: Vec<Given>, stored: Option<StoredSettings>) -> V
         ("columns.include", columns),
         ("columns.exclude", exclude_columns),
         ("where", filters),
+        ("masks", masks),
+        ("constants", constants),
     ] {
         add(path, rules);
     }

@@ -159,6 +159,7 @@ async fn run_resync(arguments: ResyncArguments, console: Console) -> Result<Exit
     let (endpoints, mut config) = commands::pipeline(&arguments.pipeline, console)?;
     let running = rules.is_empty() && segcdc_engine_native::is_running(&config).await?;
     config.rules = rules;
+    config.mask_salt = commands::salt(&arguments.salt)?;
     let question = match running || arguments.by.is_some() {
         true => format!("Copy these tables again for {}?", endpoints.name),
         false => format!("Empty these tables in the target and copy them again for {}?", endpoints.name),

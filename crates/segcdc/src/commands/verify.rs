@@ -49,7 +49,8 @@ pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<
         console.confirmable(false, "verify --repair")?;
     }
     let patterns = settings::patterns(&arguments.tables)?;
-    let (endpoints, config) = commands::pipeline(&arguments.pipeline, console)?;
+    let (endpoints, mut config) = commands::pipeline(&arguments.pipeline, console)?;
+    config.mask_salt = commands::salt(&arguments.salt)?;
     let memory_bytes = usize::try_from(u64::from(arguments.memory) << 20).unwrap_or(usize::MAX);
     let question =
         format!("Write rows that differ into the target of {} as the source has them?", endpoints.name);

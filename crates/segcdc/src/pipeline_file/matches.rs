@@ -173,6 +173,8 @@ fn wrong_rule(argument: &str, text: &str) -> Option<CliError> {
         "on_schema_change" => RuleArguments { on_schema_change: one, ..RuleArguments::default() },
         "columns" => RuleArguments { columns: one, ..RuleArguments::default() },
         "exclude_columns" => RuleArguments { exclude_columns: one, ..RuleArguments::default() },
+        "mask" => RuleArguments { mask: one, ..RuleArguments::default() },
+        "constant" => RuleArguments { constant: one, ..RuleArguments::default() },
         "filters" => RuleArguments { filters: one, ..RuleArguments::default() },
         _ => return None,
     };

@@ -101,6 +101,7 @@ fn takes(setting: &Setting, words: &[(String, String)]) -> String {
         Form::Secret => "`${NAME}`, or `'@FILE'`",
         Form::List => "a list",
         Form::Rules(Rules::Equals) => "`WHAT: SAYS`",
+        Form::Rules(Rules::Constant) => "`COLUMN: VALUE` or `COLUMN:TYPE: VALUE`",
         Form::Rules(Rules::EqualsOrAll) => "`WHAT: POLICY`; `default: POLICY` for all",
         Form::Rules(Rules::CountOrAll) => "`TABLE: NUMBER`; `default: NUMBER` for all",
         Form::Rules(Rules::Condition) => "`TABLE: CONDITION`",

@@ -15,11 +15,13 @@ pub(super) fn rules(
     let wrong = |reason: &'static str| vec![Err((reason, value.clone()))];
     match (form, &value.content) {
         (Rules::EqualsOrAll | Rules::CountOrAll, Content::Scalar(..)) if is_default => one(text(value)),
-        (Rules::Equals | Rules::EqualsOrAll | Rules::CountOrAll, Content::Scalar(..)) => {
+        (Rules::Equals | Rules::Constant | Rules::EqualsOrAll | Rules::CountOrAll, Content::Scalar(..)) => {
             one(text(value).map(|says| format!("{name}={says}")))
         }
         (Rules::CountOrAll, _) => wrong("a number is expected behind each key"),
-        (Rules::Equals | Rules::EqualsOrAll, _) => wrong("a text is expected behind each key"),
+        (Rules::Equals | Rules::Constant | Rules::EqualsOrAll, _) => {
+            wrong("a text is expected behind each key")
+        }
         (Rules::Condition, Content::Scalar(..)) => one(text(value).map(|says| format!("{name}: {says}"))),
         (Rules::Condition, _) => wrong("a condition in SQL is expected behind each table"),
         (Rules::Columns | Rules::IndexOrColumns, Content::List(columns)) => {

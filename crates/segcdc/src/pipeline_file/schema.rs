@@ -91,7 +91,7 @@ fn of_form(setting: &Setting, argument: &Arg) -> Value {
             let count = json!({"anyOf": [{"type": "integer", "minimum": 0}, reference]});
             let columns = json!({"type": "array", "items": text, "minItems": 1});
             let value = match rules {
-                Rules::Equals | Rules::Condition => text,
+                Rules::Equals | Rules::Constant | Rules::Condition => text,
                 Rules::EqualsOrAll => policy,
                 Rules::CountOrAll => count.clone(),
                 Rules::Columns => columns,

@@ -20,11 +20,11 @@ pub(super) struct Setting {
 // === impl Setting ===
 
 impl Setting {
-    /// The values that one of its argument holds: of patterns and rules several, between commas. A condition has commas of its own,
+    /// The values that one of its argument holds: of patterns and rules several, between commas. A condition has commas of its own, a constant
     /// and a connector's property may.
     pub(super) fn apart(&self, text: &str) -> Vec<String> {
         match self.form {
-            Form::Rules(Rules::Condition) => vec![text.to_owned()],
+            Form::Rules(Rules::Condition | Rules::Constant) => vec![text.to_owned()],
             Form::List | Form::Rules(_) if self.argument != "connect_properties" => split_patterns(text),
             _ => vec![text.to_owned()],
         }
@@ -59,6 +59,8 @@ pub(super) enum Form {
 pub(super) enum Rules {
     /// `KEY: VALUE` is `KEY=VALUE`.
     Equals,
+    /// The same, of which each is one rule, commas or not.
+    Constant,
     /// The same, and `default: VALUE` is `VALUE`, for everything.
     EqualsOrAll,
     /// The same with whole numbers from 0 on.
@@ -84,7 +86,7 @@ const fn setting(path: &'static str, argument: &'static str, form: Form, example
 }
 
 /// All keys, in the order of the reference page.
-pub(super) const SETTINGS: [Setting; 42] = [
+pub(super) const SETTINGS: [Setting; 46] = [
     setting("name", "name", Form::Text, "shop"),
     setting("engine", "engine", Form::Choice, "native"),
     setting("source.url", "source", Form::Url, "postgres://app@db1:5432/shop?sslmode=verify-full"),
@@ -98,6 +100,20 @@ pub(super) const SETTINGS: [Setting; 42] = [
     setting("columns.include", "columns", Form::Rules(Rules::Columns), "{public.orders: [id, total]}"),
     setting("columns.exclude", "exclude_columns", Form::List, "['public.*.password']"),
     setting("where", "filters", Form::Rules(Rules::Condition), "{public.orders: region = 'EU'}"),
+    setting(
+        "masks",
+        "mask",
+        Form::Rules(Rules::Equals),
+        "{public.people.email: hash, 'public.*.phone': 'truncate:4'}",
+    ),
+    setting(
+        "constants",
+        "constant",
+        Form::Rules(Rules::Constant),
+        "{public.orders.region: eu-west, 'public.*.site:int': 7}",
+    ),
+    setting("mask_salt.env", "mask_salt_env", Form::Text, "SHOP_MASK_SALT"),
+    setting("mask_salt.file", "mask_salt_file", Form::Path, "/run/secrets/mask-salt"),
     setting(
         "rename",
         "rename",

@@ -162,6 +162,10 @@ fn entry(form: Rules, rule: &str) -> (String, Value) {
             // The policy that a rule has which names none.
             (None, _) => (rule.trim().to_owned(), text("halt")),
         },
+        Rules::Constant => match split(rule, '=') {
+            Some((name, says)) => (name.to_owned(), text(says)),
+            None => (rule.to_owned(), text("")),
+        },
         Rules::Condition => match split(rule, ':') {
             Some((name, says)) => (name.to_owned(), text(says)),
             None => (rule.to_owned(), text("")),

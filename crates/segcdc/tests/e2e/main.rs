@@ -26,6 +26,7 @@ mod large;
 mod large_status;
 mod life;
 mod load;
+mod masks;
 mod matrix;
 mod names;
 mod observer;

@@ -116,6 +116,16 @@ impl Product {
         Ok(Running { child, stdout, stderr })
     }
 
+    /// The lines with a word, of all that its processes have said.
+    pub(crate) fn said(&self, word: &str) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        for file in std::fs::read_dir(self.logs.path())? {
+            let text = read(&file?.path());
+            lines.extend(text.lines().filter(|line| line.contains(word)).map(str::to_owned));
+        }
+        Ok(lines)
+    }
+
     /// Starts `segcdc up --yes`.
     pub(crate) fn up(&mut self) -> Result<Running> {
         self.start(&["up", "--yes"])

@@ -77,7 +77,7 @@ pub fn statements(change: &SchemaChange, action: &Action) -> Vec<Statement> {
         Action::DropColumn { name } => plain(create_table::drop_column(table, name)),
         Action::RenameColumn { from, to } => plain(create_table::rename_column(table, from, to)),
         Action::DropKey => plain(create_table::drop_key(&change.plan)),
-        Action::AlterColumn { column: TargetColumn { name, mssql_type, nullable } } => {
+        Action::AlterColumn { column: TargetColumn { name, mssql_type, nullable, .. } } => {
             plain(create_table::alter_column(table, name, *mssql_type, *nullable))
         }
         Action::AddKey => create_table::add_key(&change.plan).into_iter().flat_map(plain).collect(),

@@ -294,6 +294,7 @@ fn changed() -> segcdc_plan::SchemaChange {
         name: text("k]ey' --"),
         mssql_type: plan.columns[0].mssql_type,
         nullable,
+        mask: None,
     };
     let actions = vec![
         Action::RenameTable { from: table("it's", "o]ld"), to: target.clone() },

@@ -57,6 +57,9 @@ fn mappings_become_rules() {
             "columns: {include: {a.b: [c, d]}, exclude: [a.*.e]}",
             &["columns=a.b=(c, d)", "exclude_columns=a.*.e"],
         ),
+        ("masks: {a.b.c: hash, 'a.*.d': 'truncate:4'}", &["mask=a.b.c=hash", "mask=a.*.d=truncate:4"]),
+        ("mask_salt: {env: SALT}", &["mask_salt_env=SALT"]),
+        ("constants: {a.b.c: 'x, y', 'a.*.d:int': 7}", &["constant=a.b.c=x, y", "constant=a.*.d:int=7"]),
         ("where:\n  a.b: region = 'EU, or not'", &["filters=a.b: region = 'EU, or not'"]),
         (
             "on_schema_change:\n  default: halt\n  drop-column: apply\n  a.b: halt-all\n  a.*: {add-column: ignore, default: halt}",
