@@ -42,7 +42,7 @@ const OTHER_WORDS: [&str; 21] = [
 ];
 
 /// How variables begin.
-const VARIABLES: [&str; 2] = ["CARGO_", "SEGCDC_"];
+const VARIABLES: [&str; 3] = ["CARGO_", "SEGCDC_", "SHOP_"];
 
 /// Looks for each code in what only tests compile, and in their golden files; and for each word of the product in the
 /// register.

@@ -173,9 +173,10 @@ fn sections(documentation: &[String]) -> Result<Vec<(Vec<u8>, Option<Described>)
         let mut described = Described::default();
         let mut part = 0_usize;
         while let Some(line) = lines.next_if(|line| !line.starts_with("# ")) {
-            let beginning = PARTS_OF_ONE.iter().position(|word| line.starts_with(word));
-            part = beginning.map_or(part, |index| index + 1);
-            let text = beginning.and_then(|index| line.strip_prefix(PARTS_OF_ONE[index])).unwrap_or(line);
+            let mut beginnings = PARTS_OF_ONE.iter().zip(1_usize..);
+            let begun = beginnings.find_map(|(word, part)| Some((part, line.strip_prefix(word)?)));
+            let text;
+            (part, text) = begun.unwrap_or((part, line));
             let field = match part {
                 0 => &mut described.fault,
                 1 => &mut described.happens,

@@ -134,11 +134,11 @@ const GREETING: &[u8] =
 
 /// Answers each connection with these bytes, and ends it.
 fn answers(count: usize, answer: &'static [u8]) -> (u16, std::thread::JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    let port = listener.local_addr().expect("a listener has an address").port();
     let served = std::thread::spawn(move || {
         for _ in 0..count {
-            let (mut stream, _) = listener.accept().unwrap();
+            let (mut stream, _) = listener.accept().expect("somebody connects");
             stream.write_all(answer).ok();
             stream.shutdown(Shutdown::Write).ok();
             stream.read_to_end(&mut Vec::new()).ok();
