@@ -86,6 +86,9 @@ fn pipeline(arguments: &PipelineArguments, console: Console) -> Result<(Endpoint
     let endpoints = Endpoints::read(arguments, &mut io::stdin().lock())?;
     console.talk(&console.paint.dim(&endpoints.title()));
     console.consents(&endpoints.consents());
+    for odd in endpoints.oddities() {
+        console.talk(&format!("note: {odd}"));
+    }
     let config =
         EngineConfig::new(endpoints.source.clone(), endpoints.target.clone(), endpoints.name.clone());
     Ok((endpoints, config))

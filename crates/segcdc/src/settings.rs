@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{BufRead, Read};
 use std::os::unix::ffi::OsStringExt;
 
+use segcdc_model::Secret;
 use segcdc_plan::mask_salt::LEAST_SALT_BYTES;
 use segcdc_plan::{MaskSalt, RuleTexts, Rules};
 use segcdc_postgres::{Pattern, SourceConfig, SpillSpace};
@@ -49,6 +50,21 @@ impl Endpoints {
             None => default_name(&source.database),
         };
         Ok(Endpoints { source, target, name })
+    }
+
+    /// Passwords that look as if more was copied than they are. They are taken as they are given.
+    pub(crate) fn oddities(&self) -> Vec<String> {
+        let passwords = [("source", self.source.password.as_ref()), ("target", Some(&self.target.password))];
+        let is_odd = |password: &Secret<String>| password.expose() != password.expose().trim();
+        passwords
+            .into_iter()
+            .filter(|(_, password)| password.is_some_and(is_odd))
+            .map(|(side, _)| {
+                format!(
+                    "the password of the {side} begins or ends with a blank, which is taken as part of it"
+                )
+            })
+            .collect()
     }
 
     /// What the URLs give up of protection, which is done only because they say so, and shown for that reason.
@@ -272,6 +288,10 @@ mod tests {
     #[test]
     fn what_is_given_up_is_shown() {
         assert_eq!(read(SOURCE, TARGET, None).unwrap().consents().len(), 2);
+        assert!(read(SOURCE, TARGET, None).unwrap().oddities().is_empty());
+        let odd = read("postgres://u:%20p@h/d", "sqlserver://u:p%20@h/d", None).unwrap();
+        assert_eq!(odd.oddities().len(), 2);
+        assert!(odd.oddities().iter().all(|said| said.contains("with a blank")));
         let target = "sqlserver://u@h/d?trust_server_certificate=true";
         let consents = read("postgres://u@h/d", target, None).unwrap().consents();
         assert_eq!(consents, ["trust_server_certificate=true: whoever answers is taken for the target"]);

@@ -16,6 +16,7 @@ const RULES: &str = "\
     host    all          postgres  127.0.0.1/32  trust\n\
     host    replication  scram     all           scram-sha-256\n\
     host    all          scram     all           scram-sha-256\n\
+    host    all          odd       all           scram-sha-256\n\
     host    all          old       all           md5\n\
     host    all          clear     all           password\n";
 
@@ -52,6 +53,7 @@ fn config(source: &Source, host: &str, login: &str, parameters: &str) -> SourceC
 #[tokio::test]
 async fn passwords_are_proven_or_refused() {
     let setup = "CREATE ROLE scram LOGIN REPLICATION PASSWORD 'p@ss/ wörd'; CREATE ROLE clear LOGIN PASSWORD 'x'; \
+         CREATE ROLE odd LOGIN PASSWORD ' ''\"\\;{}😀 '; \
          SET password_encryption = 'md5'; CREATE ROLE old LOGIN PASSWORD 'old'";
     let source = Source::private("passwords", PostgresOptions::default(), setup).await;
     guard(&source, "").await;
@@ -60,11 +62,15 @@ async fn passwords_are_proven_or_refused() {
     assert_eq!(ask(&session, "SELECT current_user").await, "scram");
     Replication::connect(&config(&source, "127.0.0.1", right, "")).await.unwrap().close().await;
     connect(&source, "old:old", "").await.unwrap().close().await;
+    // Quotes, a backslash, what ends parameters elsewhere, a character outside of the BMP, blanks at the edges.
+    connect(&source, "odd:%20'%22%5C;%7B%7D%F0%9F%98%80%20", "").await.unwrap().close().await;
     for (login, code) in [
         ("scram:wrong", "AUTH_FAILED"),
         ("old:wrong", "AUTH_FAILED"),
         ("stranger:x", "AUTH_FAILED"),
         ("scram", "AUTH_PASSWORD_MISSING"),
+        ("scram:", "AUTH_FAILED"),
+        ("odd:'%22%5C;%7B%7D%F0%9F%98%80", "AUTH_FAILED"),
         ("clear:x", "AUTH_METHOD_UNSUPPORTED"),
     ] {
         let error = connect(&source, login, "").await.unwrap_err();

@@ -1,7 +1,7 @@
 //! A pipeline's life: plan, start, status, stop, go on, end; and what is refused before anything is touched.
 
 use anyhow::{Context, Result, ensure};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::product::{COMMAND_LIMIT, Finished};
@@ -182,5 +182,29 @@ async fn no_log_holds_a_password_or_a_row() -> Result<()> {
         }
         ensure!(finished.stderr.contains("\"level\":"), "there is no log: {finished}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_at_once() -> Result<()> {
+    let mut stage = Stage::start("signals").await?;
+    stage.source.execute(DATABASE, "CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)").await?;
+    let mut running = stage.product.up()?;
+    stage.live(&mut running).await?;
+    let Some(sandbox) = stage.sandbox_or_skip("its process is stopped") else { return Ok(()) };
+    let id =
+        sandbox.process_id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("a process")?;
+    // A target that does not answer keeps an orderly end from coming for seconds.
+    kill_process(id, Signal::STOP)?;
+    stage.source.execute(DATABASE, "INSERT INTO t VALUES (2)").await?;
+    running.signal(Signal::INT)?;
+    running.says("press ctrl-C again", 1, COMMAND_LIMIT).await?;
+    running.signal(Signal::INT)?;
+    let ended = running.wait(COMMAND_LIMIT).await?;
+    kill_process(id, Signal::CONT)?;
+    ensure!(ended.status.code() == Some(130), "{ended}");
+    ensure!(ended.stdout.is_empty(), "what was done is told by an orderly end only: {ended}");
+    stage.product.succeed(&["up", "--yes", "--until-caught-up"]).await?;
+    ensure!(stage.compare(&["t"]).await?.equal, "nothing is lost either way");
     Ok(())
 }
