@@ -1,5 +1,6 @@
 //! [`PipelineSpec`]: what a pipeline replicates and how, as its user asks for it. The words are those of `segcdc up`.
 
+use segcdc_model::given::is_slot_name;
 use segcdc_model::name_pattern::parse_dotted;
 use serde::{Deserialize, Serialize};
 
@@ -79,12 +80,9 @@ impl PipelineSpec {
                 findings.add(field, FieldError::Range { min: 0, max: 10_000 });
             }
         }
-        // As PostgreSQL has it, so that a pipeline that can never start is not stored. (ReplicationSlotValidateName)
-        let may_be_in_slot = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        // A pipeline that can never start is not stored.
         if let Some(name) = &self.slot
-            && !((1..=63).contains(&name.len())
-                && name.bytes().all(may_be_in_slot)
-                && !name.starts_with("pg_"))
+            && !is_slot_name(name)
         {
             findings.add("slot", FieldError::SlotName { name: name.chars().take(80).collect() });
         } else if self.slot.is_some() && self.snapshot != SnapshotChoice::None {

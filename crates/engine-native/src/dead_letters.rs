@@ -3,7 +3,7 @@
 use segcdc_model::{Disposition, Fault, Lsn, QualifiedName, Value};
 use segcdc_plan::canonical;
 use segcdc_postgres::Pattern;
-use segcdc_sqlserver::{Letter, LetterCount, LetterFilter, Target};
+use segcdc_sqlserver::{Letter, LetterCount, LetterFilter, PipelineState, Target};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -114,7 +114,7 @@ pub struct PersonalData {
 /// `STATE_MISSING` when the target does not know the pipeline, `ENGINE_MISMATCH` when another engine runs it, and what
 /// keeps the target from being asked.
 pub async fn list(config: &EngineConfig, query: &DeadLetterQuery) -> Result<DeadLetterList, DeadLetterError> {
-    let mut target = connect(config).await?;
+    let (mut target, _) = connect(config).await?;
     let counts = target.letter_counts(&config.name).await.map_err(EngineError::from)?;
     let filter = filter(query, &counts);
     let limit = query.limit.max(1);
@@ -132,7 +132,7 @@ pub async fn list(config: &EngineConfig, query: &DeadLetterQuery) -> Result<Dead
 /// # Errors
 /// As [`list`]; `DEAD_LETTER_NOT_FOUND`.
 pub async fn show(config: &EngineConfig, number: i64) -> Result<DeadLetterReport, DeadLetterError> {
-    let mut target = connect(config).await?;
+    let (mut target, _) = connect(config).await?;
     let found = target.letter(&config.name, number).await.map_err(EngineError::from)?;
     let (letter, payload) =
         found.ok_or_else(|| DeadLetterError::NotFound { pipeline: config.name.clone(), number })?;
@@ -147,7 +147,7 @@ pub async fn show(config: &EngineConfig, number: i64) -> Result<DeadLetterReport
 /// # Errors
 /// As [`list`]; `DEAD_LETTER_NOT_OPEN` for the first that is not open, those before it are discarded then.
 pub async fn discard(config: &EngineConfig, numbers: &[i64]) -> Result<(), DeadLetterError> {
-    let mut target = connect(config).await?;
+    let (mut target, _) = connect(config).await?;
     for &number in numbers {
         if !target.discard_letter(&config.name, number).await.map_err(EngineError::from)? {
             return Err(DeadLetterError::NotOpen { pipeline: config.name.clone(), number });
@@ -157,12 +157,12 @@ pub async fn discard(config: &EngineConfig, numbers: &[i64]) -> Result<(), DeadL
     Ok(())
 }
 
-/// A session with a target that knows the pipeline as ours.
-async fn connect(config: &EngineConfig) -> Result<Target, EngineError> {
+/// A session with a target that knows the pipeline as ours, and its state.
+pub(crate) async fn connect(config: &EngineConfig) -> Result<(Target, PipelineState), EngineError> {
     let mut target = Target::connect(&config.target).await?;
     let state = target.known_state(&config.name).await?;
     EngineKind::Native.require(&state)?;
-    Ok(target)
+    Ok((target, state))
 }
 
 /// Whether a query is after the letters of a table.

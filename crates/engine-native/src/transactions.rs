@@ -15,8 +15,7 @@ use segcdc_sqlserver::{SkipWish, Target, WishOutcome};
 use serde::Serialize;
 
 use crate::config::EngineConfig;
-use crate::dead_letters::time;
-use crate::engine_kind::EngineKind;
+use crate::dead_letters::{connect, time};
 use crate::error::EngineError;
 
 /// A transaction that is to be left out, or was.
@@ -110,14 +109,6 @@ pub async fn list(config: &EngineConfig) -> Result<Vec<SkippedReport>, EngineErr
     let (mut target, _) = connect(config).await?;
     let skips = target.skips(&config.name).await?;
     Ok(skips.into_iter().map(SkippedReport::of).collect())
-}
-
-/// A session with a target that knows the pipeline as ours, and its state.
-async fn connect(config: &EngineConfig) -> Result<(Target, segcdc_sqlserver::PipelineState), EngineError> {
-    let mut target = Target::connect(&config.target).await?;
-    let state = target.known_state(&config.name).await?;
-    EngineKind::Native.require(&state)?;
-    Ok((target, state))
 }
 
 /// What is stored of a transaction.

@@ -7,6 +7,7 @@
 //!
 //! - [`lsn`]: where in the WAL something is
 //! - [`name`], [`name_pattern`]: what schemas, tables and columns are called, and which of them a user means
+//! - [`given`]: what users give that no catalog knows
 //! - [`pg_type`], [`mssql_type`]: what columns hold, on each side
 //! - [`source_table`], [`catalog_table`]: a table as the source's catalog describes it, and what tells its columns apart
 //! - [`relation`], [`mod@tuple`], [`change`], [`transaction`]: what the logical stream says
@@ -26,6 +27,7 @@ pub mod checkpoint;
 pub mod extras;
 pub mod fault;
 pub mod finding;
+pub mod given;
 pub mod hex;
 pub mod large;
 pub mod lsn;

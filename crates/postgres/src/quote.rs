@@ -1,11 +1,9 @@
 //! The one place where names and literals become SQL. Total: any name that PostgreSQL can hold comes out as itself.
 
 use segcdc_model::QualifiedName;
+use segcdc_model::given::is_slot_name;
 
 use crate::error::SourceError;
-
-/// Longest slot name (`NAMEDATALEN` - 1).
-const MAX_SLOT_NAME_BYTES: usize = 63;
 
 /// An identifier in double quotes.
 pub fn identifier(name: &str) -> Result<String, SourceError> {
@@ -47,11 +45,7 @@ pub fn publication_names(names: &[&str]) -> Result<String, SourceError> {
 /// A slot name in double quotes, checked against PostgreSQL's rule for slot names
 /// (`ReplicationSlotValidateName`: lower-case letters, digits, underscores) and against the reserved prefix.
 pub fn slot_name(name: &str) -> Result<String, SourceError> {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    let valid = (1..=MAX_SLOT_NAME_BYTES).contains(&name.len())
-        && name.bytes().all(allowed)
-        && !name.starts_with("pg_");
-    if valid {
+    if is_slot_name(name) {
         identifier(name)
     } else {
         Err(SourceError::SlotName { name: name.chars().take(80).collect() })

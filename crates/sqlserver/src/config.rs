@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use segcdc_model::given::is_possible_host;
 use segcdc_model::{Disposition, Fault, Secret};
 use segcdc_tds::{Config, Encryption};
 use url::Url;
@@ -337,13 +338,6 @@ impl TargetConfig {
         }
         Ok(())
     }
-}
-
-/// Whether a name or an address can be that of a host: at most 253 bytes, with nothing in it that has a meaning elsewhere.
-fn is_possible_host(host: &str) -> bool {
-    let is_name = host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
-    let is_address = host.parse::<std::net::Ipv6Addr>().is_ok();
-    (1..=253).contains(&host.len()) && (is_name || is_address)
 }
 
 /// Whether a user or a password has more characters than a login can carry. ([MS-TDS] 2.2.6.4)

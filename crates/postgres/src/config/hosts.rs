@@ -3,10 +3,9 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use super::{ConfigError, DEFAULT_PORT, Endpoint};
+use segcdc_model::given::is_possible_host;
 
-/// Longest host name of the DNS.
-const MAX_HOST_BYTES: usize = 253;
+use super::{ConfigError, DEFAULT_PORT, Endpoint};
 
 /// Most hosts that make sense: more than any cluster has.
 const MAX_HOSTS: usize = 64;
@@ -49,9 +48,7 @@ fn endpoint(host: Option<String>, address: Option<String>, port: u16) -> Result<
             Ok(Endpoint::Unix { directory: PathBuf::from(host), port })
         }
         (Some(host), address) => {
-            let is_ipv6 = host.parse::<std::net::Ipv6Addr>().is_ok();
-            let is_name = host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_'));
-            if host.len() > MAX_HOST_BYTES || !(is_ipv6 || is_name) {
+            if !is_possible_host(&host) {
                 return Err(ConfigError::Host);
             }
             Ok(Endpoint::Tcp { host, address, port })
