@@ -99,7 +99,8 @@ pub use stored::{StoredSettings, stored_settings};
 pub use throttle::Throttle;
 pub use verify::replay::{ReplayReport, ReplayedTable, replay};
 pub use verify::{
-    RepairMode, RepairReport, RepairedRows, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
+    RepairMode, RepairReport, RepairedRows, SavedVerify, TableVerdict, VerifyBy, VerifyEvent, VerifyOptions,
+    VerifyProgress, VerifyReport, verify,
 };
 pub use wal::{SlotWal, WalForecast, WalLimit, WalPolicy};
 pub use wish::{

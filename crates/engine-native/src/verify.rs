@@ -21,28 +21,40 @@
 //! - `keyed`, `unkeyed`: what a pass finds, for tables with and without a key
 //! - `window`: when a difference stands
 //! - `barrier`, `read`: questions to the servers; `readiness`: whether an answer would mean anything
-//! - `table`, `unkeyed_table`: one table compared from beginning to end
+//! - `table`, `unkeyed_table`: rows of one table compared from beginning to end
+//! - `key_range`: the rows of a table that are compared at a time; `found`: what was found of them, added up
+//! - `schedule`: which are compared at once; `shared`: what they share; `saved`: how far it has come
+//! - `count`: numbers of rows compared, and nothing else
 //! - `repair`: rows of standing differences written anew; `touched`, `mend`: which may be, and what has to be
 //! - [`mod@replay`]: rows that are set aside, tried again
 //! - `reconcile`: a table made that of a snapshot, where a load of all its rows would do it too
 //! - `one_table`: one table compared, repaired and compared again
 
+use std::sync::Arc;
+
 use segcdc_model::{Lsn, QualifiedName};
 use segcdc_postgres::{Pattern, catalog};
 use segcdc_sqlserver::TableState;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::unbounded_channel;
 
 use crate::config::EngineConfig;
 use crate::engine_kind::EngineKind;
 use crate::error::EngineError;
 use crate::rules_in_force;
+use crate::throttle::Throttle;
 use crate::verify::barrier::Barrier;
 use crate::verify::readiness::{Carrier, not_ready};
 use crate::verify::reporter::Reporter;
+use crate::verify::schedule::Schedule;
+use crate::verify::shared::Shared;
 
 mod aside;
 mod barrier;
+mod count;
 mod fingerprint;
+mod found;
+mod key_range;
 mod keyed;
 mod mend;
 mod one_table;
@@ -55,6 +67,9 @@ mod repair;
 mod repaired;
 pub mod replay;
 mod reporter;
+mod saved;
+mod schedule;
+mod shared;
 mod table;
 mod touched;
 mod unkeyed;
@@ -62,12 +77,16 @@ mod unkeyed_table;
 mod window;
 
 pub use repaired::{RepairMode, RepairReport, RepairedRows};
+pub use saved::SavedVerify;
 
 /// Bytes that a comparison may hold when nothing else is asked for.
 pub const DEFAULT_MEMORY_BYTES: usize = 128 << 20;
 
 /// Differences that are listed for each table when nothing else is asked for.
 pub const DEFAULT_LIMIT: usize = 20;
+
+/// Rows of a table that are compared at a time when nothing else is asked for, where the table can be divided.
+pub const DEFAULT_RANGE_ROWS: u64 = 500_000;
 
 /// Why a table is not compared that keeps what the source has changed, as its user wants it.
 const APPEND_ONLY: &str = "APPEND_ONLY";
@@ -79,10 +98,41 @@ pub struct VerifyOptions {
     pub patterns: Vec<Pattern>,
     /// Differences that are listed with their key, for each table. All are counted.
     pub limit: usize,
-    /// Memory for the hashes of one table, bytes. A table that needs more is read in several passes.
+    /// Memory for the hashes of rows, bytes, of all comparisons together. Rows that need more are read in several passes.
     pub memory_bytes: usize,
     /// What is done about differences.
     pub repair: RepairMode,
+    /// What is compared.
+    pub by: VerifyBy,
+    /// Tables, and ranges of them, that are compared at once; at least one. Each takes two or three sessions at either side.
+    pub jobs: usize,
+    /// Rows of a table that are compared at a time, about; at least one. Of a table whose key does not begin with an integer, all
+    /// are.
+    pub range_rows: u64,
+    /// What may be read in a second, of each side; `None` for what the servers give.
+    pub throttle: Option<Throttle>,
+    /// What another comparison of the pipeline has saved: it is gone on with.
+    pub saved: Option<SavedVerify>,
+}
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerifyBy {
+    /// All values of all rows.
+    #[default]
+    Rows,
+    /// How many rows there are.
+    Count,
+}
+
+/// What is told while a comparison goes on.
+#[derive(Debug)]
+pub enum VerifyEvent<'a> {
+    /// How far it is.
+    Progress(&'a VerifyProgress),
+    /// It has come so far for good: one that is given this goes on from there.
+    Saved(&'a SavedVerify),
 }
 
 /// What was compared, and what was found.
@@ -90,6 +140,8 @@ pub struct VerifyOptions {
 pub struct VerifyReport {
     /// The pipeline.
     pub pipeline: String,
+    /// What was compared.
+    pub by: VerifyBy,
     /// Whether the pipeline ran to the end. If not, changes that it had not applied show as differences.
     pub running: bool,
     /// The target's checkpoint when the comparison began.
@@ -138,10 +190,34 @@ pub struct TableVerdict {
     /// What was done about differences, where there were any and that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repair: Option<RepairReport>,
+    /// What was found range by range, in the order of the keys; empty for a table that was compared as a whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<RangeVerdict>,
+}
+
+/// What was found of the rows whose key begins with an integer in `from..to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RangeVerdict {
+    /// The first value; `None` for the beginning.
+    pub from: Option<i64>,
+    /// The value behind the last; `None` for the end.
+    pub to: Option<i64>,
+    /// Rows that were read from the source.
+    pub source_rows: u64,
+    /// Rows that were read from the target.
+    pub target_rows: u64,
+    /// Sum of the hashes of the source's rows, hexadecimal.
+    pub source_checksum: String,
+    /// The same of the target's rows.
+    pub target_checksum: String,
+    /// Rows that are not the same on both sides.
+    pub differences: u64,
+    /// Rows of which nothing could be said.
+    pub undecided: u64,
 }
 
 /// Why a table was not compared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotCompared {
     /// Stable code.
     pub code: String,
@@ -150,21 +226,21 @@ pub struct NotCompared {
 }
 
 /// One row that is not the same on both sides.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Difference {
     /// What identifies it: the key's columns, or all of them where there is no key. Values are those of the row.
     pub key: Vec<KeyField>,
     /// What is the matter.
     pub kind: DifferenceKind,
     /// The columns that differ, when the row is on both sides.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub columns: Vec<String>,
     /// How many rows of this content, where there is no key; else 1.
     pub rows: u64,
 }
 
 /// One column of what identifies a row.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct KeyField {
     /// The column.
     pub column: String,
@@ -173,7 +249,7 @@ pub struct KeyField {
 }
 
 /// What is the matter with a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DifferenceKind {
     /// The source has it, the target has not.
@@ -226,14 +302,14 @@ pub enum VerifyStage {
 pub async fn verify(
     config: &EngineConfig,
     options: &VerifyOptions,
-    on_progress: &mut (dyn FnMut(&VerifyProgress) + Send),
+    on_event: &mut (dyn FnMut(VerifyEvent<'_>) + Send),
 ) -> Result<VerifyReport, EngineError> {
     let (mut barrier, state) = Barrier::open(config).await?;
     if options.repair != RepairMode::Report {
         // Only the native engine has a checkpoint that says what the target holds.
         EngineKind::Native.require(&state)?;
     }
-    let config = &rules_in_force::with_rules(config, Some(&state))?;
+    let config = rules_in_force::with_rules(config, Some(&state))?;
     let wanted = |table: &&TableState| {
         options.patterns.is_empty() || options.patterns.iter().any(|pattern| pattern.matches(&table.source))
     };
@@ -241,31 +317,36 @@ pub async fn verify(
     if tables.is_empty() {
         return Err(EngineError::NoTables);
     }
+    let shared = Arc::new(Shared::new(config, options.clone()));
     let carrier = Carrier::of(&state);
     if let Some(reason) = not_ready(&carrier, &carrier, barrier.has_arrived().await?) {
-        return nothing_compared(config, &mut barrier, &tables, &reason).await;
+        return nothing_compared(&shared, &mut barrier, &tables, &reason).await;
     }
-    let mut reporter = Reporter::new(on_progress, tables.len());
+    let (sender, mut progress) = unbounded_channel();
+    let mut reporter = Reporter::new(sender, tables.len());
     reporter.stage(VerifyStage::Waiting, 0);
+    if let Ok(waiting) = progress.try_recv() {
+        on_event(VerifyEvent::Progress(&waiting));
+    }
     let source_lsn = barrier.pass().await?;
     let applied_lsn = barrier.applied().await?;
-    let mut verdicts = Vec::with_capacity(tables.len());
-    for table in &tables {
-        reporter.table(&table.source);
-        verdicts.push(one_table::run(config, options, &mut barrier, &mut reporter, table).await?);
-    }
+    let mut schedule = Schedule::new(Arc::clone(&shared), &mut barrier, reporter, &tables);
+    let verdicts = schedule.run(&mut progress, on_event).await?;
+    let ran = schedule.running;
+    drop(schedule);
     // A pipeline that was handed over meanwhile was not followed to the end.
     let now = Carrier::of(&barrier.state().await?);
     if let Some(reason) = not_ready(&carrier, &now, true) {
-        return nothing_compared(config, &mut barrier, &tables, &reason).await;
+        return nothing_compared(&shared, &mut barrier, &tables, &reason).await;
     }
-    let running = barrier.is_running();
-    Ok(VerifyReport { pipeline: config.name.clone(), running, applied_lsn, source_lsn, tables: verdicts })
+    let running = ran && barrier.is_running();
+    let (pipeline, by) = (shared.config.name.clone(), options.by);
+    Ok(VerifyReport { pipeline, by, running, applied_lsn, source_lsn, tables: verdicts })
 }
 
 /// The report on a pipeline of which nothing can be said.
 async fn nothing_compared(
-    config: &EngineConfig,
+    shared: &Shared,
     barrier: &mut Barrier,
     tables: &[TableState],
     reason: &NotCompared,
@@ -276,7 +357,8 @@ async fn nothing_compared(
         ..TableVerdict::new(table.source.clone(), table.target.clone())
     };
     Ok(VerifyReport {
-        pipeline: config.name.clone(),
+        pipeline: shared.config.name.clone(),
+        by: shared.options.by,
         running: barrier.is_running(),
         applied_lsn: barrier.state().await?.checkpoint.applied_lsn,
         source_lsn,
@@ -293,6 +375,11 @@ impl Default for VerifyOptions {
             limit: DEFAULT_LIMIT,
             memory_bytes: DEFAULT_MEMORY_BYTES,
             repair: RepairMode::Report,
+            by: VerifyBy::Rows,
+            jobs: 1,
+            range_rows: DEFAULT_RANGE_ROWS,
+            throttle: None,
+            saved: None,
         }
     }
 }
@@ -351,6 +438,7 @@ impl TableVerdict {
             set_aside: 0,
             differences: Vec::new(),
             repair: None,
+            ranges: Vec::new(),
         }
     }
 

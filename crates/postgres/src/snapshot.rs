@@ -19,12 +19,16 @@ use crate::config::SourceConfig;
 use crate::error::SourceError;
 use crate::replication::{CreatedSlot, Replication, SlotSnapshot};
 
+mod count;
+mod key_bound;
 mod range;
 mod request;
 mod rewrite;
 mod row_decoder;
 mod row_stream;
 
+pub use count::count_rows;
+pub use key_bound::{KeyBound, key_bound, key_range_filter};
 pub use range::{CopyRange, split};
 pub(crate) use request::source;
 pub use request::{CopyRequest, key_filter};

@@ -99,6 +99,11 @@ impl CanonicalRow {
         self.fields.len()
     }
 
+    /// Bytes of its texts.
+    pub fn bytes(&self) -> usize {
+        self.text.len()
+    }
+
     /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()

@@ -1,11 +1,13 @@
 //! Hashes of rows: the same for the same values, whichever server they come from.
 
 use std::fmt;
+use std::num::ParseIntError;
 
 use segcdc_model::{Field, Tuple};
 use segcdc_plan::canonical;
 use segcdc_plan::{Fitted, TablePlan, ValueError, fit};
 use segcdc_sqlserver::CanonicalRow;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{xxh3_128, xxh3_128_with_seed};
 
 /// Sets the hash of a value that is set aside apart from that of every value of the target.
@@ -26,7 +28,8 @@ pub(crate) struct Fingerprint {
 }
 
 /// Sum of row hashes: the same whatever the order of the rows, and two equal rows do not cancel out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub(crate) struct Checksum(u128);
 
 /// Turns rows of one table into fingerprints. Its buffers are used again for each row.
@@ -51,6 +54,25 @@ impl Checksum {
     /// Adds a row.
     pub(crate) fn add(&mut self, row: RowHash) {
         self.0 = self.0.wrapping_add(row.0);
+    }
+
+    /// Adds the rows of another sum.
+    pub(crate) fn add_all(&mut self, other: Checksum) {
+        self.0 = self.0.wrapping_add(other.0);
+    }
+}
+
+impl From<Checksum> for String {
+    fn from(checksum: Checksum) -> Self {
+        checksum.to_string()
+    }
+}
+
+impl TryFrom<String> for Checksum {
+    type Error = ParseIntError;
+
+    fn try_from(text: String) -> Result<Self, ParseIntError> {
+        u128::from_str_radix(&text, 16).map(Checksum)
     }
 }
 

@@ -1,62 +1,97 @@
-//! One table: compared, and where that is asked for, repaired and compared again until nothing is left that can be mended.
+//! One table: what is compared of it, some of its rows compared, and where that is asked for, repaired and compared again until
+//! nothing is left that can be mended.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use segcdc_model::TablePhase;
-use segcdc_plan::{KnownTable, OnChange, TableKey, TablePlan};
+use segcdc_plan::{OnChange, TableKey};
 use segcdc_sqlserver::TableState;
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::verify::barrier::Barrier;
+use crate::verify::count::count_table;
+use crate::verify::found::Found;
+use crate::verify::key_range::KeyRange;
 use crate::verify::planned::{changed_meanwhile, planned};
 use crate::verify::read::{Key, Stop};
 use crate::verify::repair::{self, Purpose, Subject};
 use crate::verify::reporter::Reporter;
+use crate::verify::shared::{Shared, TableWork};
 use crate::verify::table::Comparison;
 use crate::verify::{
-    APPEND_ONLY, NotCompared, RepairMode, RepairReport, RepairedRows, TableVerdict, VerifyOptions,
-    VerifyStage,
+    APPEND_ONLY, NotCompared, RepairMode, RepairReport, RepairedRows, VerifyBy, VerifyStage,
 };
 
-/// The verdict on one table.
-pub(super) async fn run(
+/// What is compared of a table, the `at`th of all; or why nothing is.
+///
+/// # Errors
+/// When a server cannot be asked.
+pub(super) async fn prepare(
     config: &EngineConfig,
-    options: &VerifyOptions,
     barrier: &mut Barrier,
-    reporter: &mut Reporter<'_>,
     state: &TableState,
-) -> Result<TableVerdict, EngineError> {
-    let verdict = TableVerdict::new(state.source.clone(), state.target.clone());
-    let not_compared = |reason| TableVerdict { not_compared: Some(reason), ..verdict.clone() };
+    at: usize,
+) -> Result<Result<TableWork, NotCompared>, EngineError> {
     let phase = barrier.phase(state.source_oid).await?;
     if let Some(reason) = reason_to_leave_out(phase, state) {
-        return Ok(not_compared(reason));
+        return Ok(Err(reason));
     }
     let known = barrier.known_table(state.source_oid).await?;
-    let table = match planned(config, barrier, state, known.as_ref()).await? {
-        Ok(table) => table,
-        Err(reason) => return Ok(not_compared(reason)),
+    let plan = match planned(config, barrier, state, known.as_ref()).await? {
+        Ok(plan) => plan,
+        Err(reason) => return Ok(Err(reason)),
     };
-    if table.key == TableKey::AppendOnly(OnChange::Ignore) && barrier.has_left_out(state.source_oid).await? {
+    if plan.key == TableKey::AppendOnly(OnChange::Ignore) && barrier.has_left_out(state.source_oid).await? {
         let detail = "changes of its rows were left out on purpose (--append-only): the target has rows as they were inserted";
-        return Ok(not_compared(NotCompared { code: APPEND_ONLY.to_owned(), detail: detail.to_owned() }));
+        return Ok(Err(NotCompared { code: APPEND_ONLY.to_owned(), detail: detail.to_owned() }));
     }
-    let mut rounds =
-        Rounds { config, options, barrier, reporter, state, known: known.as_ref(), table: &table };
-    let found = match rounds.run(&verdict).await {
-        Ok(found) => found,
-        Err(Stop::All(error)) => return Err(error),
-        Err(Stop::Table(reason)) => return Ok(not_compared(reason)),
+    Ok(Ok(TableWork {
+        at,
+        state: state.clone(),
+        known,
+        plan,
+        looked_at: AtomicUsize::new(0),
+        rows_done: AtomicU64::new(0),
+    }))
+}
+
+/// Why what was found of a table says nothing: it was set aside in the meantime, and so not followed to the end, or changed.
+///
+/// # Errors
+/// When the target cannot be asked.
+pub(super) async fn spoiled(
+    barrier: &mut Barrier,
+    work: &TableWork,
+) -> Result<Option<NotCompared>, EngineError> {
+    let phase = barrier.phase(work.state.source_oid).await?;
+    let now = barrier.known_table(work.state.source_oid).await?;
+    let left_out = reason_to_leave_out(phase, &work.state);
+    Ok(left_out.or_else(|| changed_meanwhile(work.known.as_ref(), now.as_ref())))
+}
+
+/// Compares rows of a table as the user wants it, and repairs them where that is asked for.
+///
+/// # Errors
+/// [`Stop::Table`] when the table cannot be compared; [`Stop::All`].
+pub(super) async fn compare(
+    shared: &Shared,
+    work: &TableWork,
+    range: KeyRange,
+    barrier: &mut Barrier,
+    reporter: &mut Reporter,
+) -> Result<Found, Stop> {
+    let found = match shared.options.by {
+        VerifyBy::Count => count_table(shared, work, barrier, reporter).await,
+        VerifyBy::Rows => Rounds { shared, work, range, barrier, reporter }.run().await,
+    };
+    match found {
         Err(Stop::TooMany) => {
             let detail = "it does not fit into the memory that was allowed, however it is divided".to_owned();
-            return Ok(not_compared(NotCompared { code: "MEMORY".to_owned(), detail }));
+            Err(Stop::table("MEMORY", detail))
         }
-    };
-    // A table that was set aside in the meantime was not followed to the end.
-    let phase = barrier.phase(state.source_oid).await?;
-    let now = barrier.known_table(state.source_oid).await?;
-    let reason =
-        reason_to_leave_out(phase, state).or_else(|| changed_meanwhile(known.as_ref(), now.as_ref()));
-    Ok(reason.map_or(found, not_compared))
+        found => found,
+    }
 }
 
 /// Why a table in this phase is not compared; `None` when it is.
@@ -78,35 +113,34 @@ pub(super) fn reason_to_leave_out(phase: Option<TablePhase>, state: &TableState)
     }
 }
 
-/// Comparisons of one table, with a repair between two of them.
-struct Rounds<'a, 'p> {
-    config: &'a EngineConfig,
-    options: &'a VerifyOptions,
+/// Comparisons of the same rows, with a repair between two of them.
+struct Rounds<'a> {
+    shared: &'a Shared,
+    work: &'a TableWork,
+    range: KeyRange,
     barrier: &'a mut Barrier,
-    reporter: &'a mut Reporter<'p>,
-    state: &'a TableState,
-    known: Option<&'a KnownTable>,
-    table: &'a TablePlan,
+    reporter: &'a mut Reporter,
 }
 
 // === impl Rounds ===
 
-impl Rounds<'_, '_> {
-    async fn run(&mut self, verdict: &TableVerdict) -> Result<TableVerdict, Stop> {
-        let (mut found, mut keys) = self.compare(verdict).await?;
-        if self.options.repair == RepairMode::Report || found.differences_found() == 0 {
+impl Rounds<'_> {
+    async fn run(&mut self) -> Result<Found, Stop> {
+        let mode = self.shared.options.repair;
+        let mut found = self.compare().await?;
+        if mode == RepairMode::Report || found.differences_found() == 0 {
             return Ok(found);
         }
-        let dry_run = self.options.repair == RepairMode::DryRun;
+        let dry_run = mode == RepairMode::DryRun;
         let mut report =
             RepairReport { dry_run, stopped: self.cannot_be_repaired(), ..RepairReport::default() };
         if dry_run && report.stopped.is_none() {
-            let TableVerdict { missing: inserted, different: updated, extra: deleted, .. } = found;
+            let Found { missing: inserted, different: updated, extra: deleted, .. } = found;
             report.rows = RepairedRows { inserted, updated, deleted, ..RepairedRows::default() };
         }
         // Each round but the last has written rows; a round takes as many as are looked at again.
-        while !dry_run && report.stopped.is_none() && !keys.is_empty() {
-            match self.repair(&keys).await {
+        while !dry_run && report.stopped.is_none() && !found.standing.is_empty() {
+            match self.repair(&found.standing).await {
                 Ok(rows) => {
                     report.rows.add(&rows);
                     if rows.written() == 0 {
@@ -116,29 +150,34 @@ impl Rounds<'_, '_> {
                 Err(Stop::Table(reason)) => report.stopped = Some(reason),
                 Err(stop) => return Err(stop),
             }
-            (found, keys) = self.compare(verdict).await?;
+            found = self.compare().await?;
         }
-        Ok(TableVerdict { repair: Some(report), ..found })
+        Ok(Found { repair: Some(report), ..found })
     }
 
-    async fn compare(&mut self, verdict: &TableVerdict) -> Result<(TableVerdict, Vec<Key>), Stop> {
+    async fn compare(&mut self) -> Result<Found, Stop> {
         let comparison = Comparison {
-            config: self.config,
-            options: self.options,
-            table: self.table,
+            shared: self.shared,
+            work: self.work,
+            range: self.range,
             barrier: self.barrier,
             reporter: self.reporter,
-            verdict: verdict.clone(),
-            standing: Vec::new(),
+            found: Found::default(),
         };
         comparison.run().await
     }
 
     /// Repairs rows, and begins anew after trouble that may pass.
     async fn repair(&mut self, keys: &[Key]) -> Result<RepairedRows, Stop> {
+        let _alone = self.shared.repairing.lock().await;
         self.reporter.stage(VerifyStage::Repair, keys.len() as u64);
-        let subject =
-            Subject { config: self.config, table: self.table, state: self.state, known: self.known };
+        let work = self.work;
+        let subject = Subject {
+            config: &self.shared.config,
+            table: &work.plan,
+            state: &work.state,
+            known: work.known.as_ref(),
+        };
         let mut attempt = 1;
         loop {
             match Box::pin(repair::repair(&subject, self.barrier, keys, Purpose::Repair)).await {
@@ -151,7 +190,7 @@ impl Rounds<'_, '_> {
     /// Why no row of the table can be repaired.
     fn cannot_be_repaired(&self) -> Option<NotCompared> {
         let detail = "nothing tells its rows apart: `segcdc table resync` has it copied again".to_owned();
-        let has_key = !self.table.key_columns().is_empty();
+        let has_key = !self.work.plan.key_columns().is_empty();
         (!has_key).then(|| NotCompared { code: "REPAIR_WITHOUT_KEY".to_owned(), detail })
     }
 }

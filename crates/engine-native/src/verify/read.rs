@@ -9,6 +9,7 @@ use segcdc_postgres::{CopyRequest, Session, SourceConfig, SourceError, quote};
 use segcdc_sqlserver::{CanonicalRow, Selection, Target, TargetError, rows};
 
 use crate::error::EngineError;
+use crate::throttle::Account;
 use crate::verify::NotCompared;
 use crate::verify::fingerprint::{self, Fingerprinter, RowHash};
 
@@ -90,6 +91,17 @@ impl From<EngineError> for Stop {
     }
 }
 
+/// Which rows of the source are read, and how fast.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct SourceRows<'a> {
+    /// Exported snapshot to read from; `None` for what is there now.
+    pub(crate) snapshot: Option<&'a str>,
+    /// Condition; `None` for all that are replicated.
+    pub(crate) filter: Option<&'a str>,
+    /// Who else is read for, where the pace is bounded.
+    pub(crate) pace: Option<&'a Account>,
+}
+
 /// Reads rows of the source as they are written, masked and with constants, with their fields in the plan's column order: those of a [`source_filter`], or
 /// all that are replicated.
 ///
@@ -98,31 +110,23 @@ impl From<EngineError> for Stop {
 pub(crate) async fn source_rows(
     config: &SourceConfig,
     table: &TablePlan,
-    filter: Option<&str>,
-    on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
-) -> Result<(), Stop> {
-    source_rows_at(config, table, (None, filter), on_row).await
-}
-
-/// As [`source_rows`], as of an exported snapshot if there is one.
-///
-/// # Errors
-/// As [`source_rows`].
-pub(crate) async fn source_rows_at(
-    config: &SourceConfig,
-    table: &TablePlan,
-    (snapshot, filter): (Option<&str>, Option<&str>),
+    rows: SourceRows<'_>,
     on_row: &mut (dyn FnMut(&Tuple) -> Result<(), Stop> + Send),
 ) -> Result<(), Stop> {
     let columns = table.source_columns();
     let rewriter = Rewriter::in_order(table);
-    let filter = filter.or(table.filter.as_deref());
-    let request = CopyRequest { snapshot, filter, ..CopyRequest::new(&table.source, &columns) };
+    let filter = rows.filter.or(table.filter.as_deref());
+    let request =
+        CopyRequest { snapshot: rows.snapshot, filter, ..CopyRequest::new(&table.source, &columns) };
     let mut stream = snapshot::copy(config, request).await?;
     loop {
         let batch = stream.next_batch().await?;
         if batch.is_empty() {
             return Ok(());
+        }
+        if let Some(pace) = rows.pace {
+            let bytes = batch.iter().map(|row| row.memory_bytes() as u64 + row.large_bytes()).sum();
+            pace.pass(batch.len() as u64, bytes).await;
         }
         for row in &batch {
             match &rewriter {
@@ -144,7 +148,8 @@ async fn rows_by_key(
     let is_masked = table.has_masked_key();
     let wanted: HashSet<&Key> = if is_masked { keys.iter().collect() } else { HashSet::new() };
     let filter = if is_masked { None } else { Some(source_filter(table, keys)?) };
-    source_rows_at(config, table, (snapshot, filter.as_deref()), &mut |row| {
+    let rows = SourceRows { snapshot, filter: filter.as_deref(), pace: None };
+    source_rows(config, table, rows, &mut |row| {
         let key = complete(fingerprint::source_texts(table, table.key_columns(), row)?);
         match key.filter(|key| !is_masked || wanted.contains(key)) {
             Some(key) => on_row(key, row),
@@ -154,13 +159,14 @@ async fn rows_by_key(
     .await
 }
 
-/// Reads all rows of the target.
+/// Reads rows of the target.
 ///
 /// # Errors
 /// The target's, and what `on_row` returned first; rows behind it are read and ignored.
 pub(crate) async fn target_rows(
     target: &mut Target,
     table: &TablePlan,
+    selection: Selection<'_>,
     on_row: &mut (dyn FnMut(&CanonicalRow) -> Result<(), Stop> + Send),
 ) -> Result<(), Stop> {
     let mut outcome = Ok(());
@@ -169,7 +175,7 @@ pub(crate) async fn target_rows(
             outcome = on_row(row);
         }
     };
-    rows::read(target, table, Selection::All, &mut until_error).await?;
+    rows::read(target, table, selection, &mut until_error).await?;
     outcome
 }
 

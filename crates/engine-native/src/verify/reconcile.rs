@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use segcdc_model::Checkpoint;
 use segcdc_plan::{TablePlan, ValuePolicy};
-use segcdc_sqlserver::{LoadProgress, RepairApply, Target, TargetError};
+use segcdc_sqlserver::{LoadProgress, RepairApply, Selection, Target, TargetError};
 
 use crate::config::EngineConfig;
 use crate::error::EngineError;
 use crate::verify::fingerprint::{self, Fingerprinter, RowHash};
 use crate::verify::keyed::{KeyedPart, Met};
 use crate::verify::passes::{self, Part};
-use crate::verify::read::{self, KEYS_IN_TRANSACTION, Key, Stop};
+use crate::verify::read::{self, KEYS_IN_TRANSACTION, Key, SourceRows, Stop};
 use crate::verify::{DEFAULT_MEMORY_BYTES, RepairedRows, mend};
 
 /// Rows of one part that may differ. With more, loading all of them is the shorter way.
@@ -98,9 +98,10 @@ impl Reconciliation<'_> {
         max_rows: u64,
     ) -> Result<Option<Vec<Key>>, Stop> {
         let (table, source) = (&**self.table, &self.config.source);
+        let as_of = SourceRows { snapshot: Some(self.snapshot), ..SourceRows::default() };
         let mut fingerprinter = Fingerprinter::new(table);
         let mut held = KeyedPart::default();
-        read::source_rows_at(source, table, (Some(self.snapshot), None), &mut |row| {
+        read::source_rows(source, table, as_of, &mut |row| {
             let found = fingerprinter.source(row)?;
             if part.has(found.key) {
                 held.add_source(found);
@@ -109,7 +110,7 @@ impl Reconciliation<'_> {
         })
         .await?;
         let (mut keys, mut is_beyond) = (Vec::new(), false);
-        read::target_rows(session, table, &mut |row| {
+        read::target_rows(session, table, Selection::All, &mut |row| {
             let found = fingerprinter.target(row);
             if part.has(found.key) && held.meet_target(found) == Met::Candidate {
                 match read::complete(fingerprint::target_texts(table.key_columns(), row)) {
@@ -125,7 +126,7 @@ impl Reconciliation<'_> {
             return Ok(None);
         }
         if !missing.is_empty() {
-            read::source_rows_at(source, table, (Some(self.snapshot), None), &mut |row| {
+            read::source_rows(source, table, as_of, &mut |row| {
                 if missing.contains(&fingerprinter.source(row)?.key) {
                     keys.extend(read::complete(fingerprint::source_texts(table, table.key_columns(), row)?));
                 }

@@ -1,6 +1,6 @@
 //! What a repair was asked for, and has done.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::verify::NotCompared;
 
@@ -17,7 +17,7 @@ pub enum RepairMode {
 }
 
 /// What was done about the differences of one table.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RepairReport {
     /// Rows that were written; that would be, in a dry run.
     #[serde(flatten)]
@@ -25,12 +25,12 @@ pub struct RepairReport {
     /// Nothing was written: it was only asked what would be.
     pub dry_run: bool,
     /// Why it ended before all was tried.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<NotCompared>,
 }
 
 /// Rows of the target that were written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct RepairedRows {
     /// Rows that were missing.
     pub inserted: u64,
@@ -42,13 +42,24 @@ pub struct RepairedRows {
     /// counted once for each time that it was tried.
     pub left: u64,
     /// Dead letters that were closed.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub letters: u64,
 }
 
 /// Whether a count is left out, which serde hands over as a reference.
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+// === impl RepairReport ===
+
+impl RepairReport {
+    /// Adds what was done about the differences of other rows of the table.
+    pub(crate) fn add(&mut self, other: RepairReport) {
+        self.rows.add(&other.rows);
+        self.dry_run |= other.dry_run;
+        self.stopped = self.stopped.take().or(other.stopped);
+    }
 }
 
 // === impl RepairedRows ===

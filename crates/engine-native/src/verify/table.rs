@@ -1,23 +1,23 @@
-//! One table's comparison, from beginning to end; `unkeyed_table` has what is special to tables without a key.
+//! The comparison of rows of one table, from beginning to end; `unkeyed_table` has what is special to tables without a key.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
 
 use segcdc_plan::TablePlan;
 use segcdc_sqlserver::Target;
 
-use crate::config::EngineConfig;
 use crate::verify::aside::Aside;
 use crate::verify::barrier::Barrier;
-use crate::verify::fingerprint::{self, Checksum, Fingerprinter, RowHash};
+use crate::verify::fingerprint::{self, Fingerprinter, RowHash};
+use crate::verify::found::{Found, Tally};
+use crate::verify::key_range::KeyRange;
 use crate::verify::keyed::{KeyedPart, Met};
 use crate::verify::passes::{self, Part};
-use crate::verify::read::{self, Key, Stop};
+use crate::verify::read::{self, Key, SourceRows, Stop};
 use crate::verify::reporter::Reporter;
+use crate::verify::shared::{MAX_CANDIDATES, Shared, TableWork};
 use crate::verify::window::{Candidate, Rest, RowDifference, SeenRow, Verdict, Window};
-use crate::verify::{Difference, DifferenceKind, KeyField, TableVerdict, VerifyOptions, VerifyStage};
-
-/// Keys that are looked at again at most. A table with more differences is beyond mending row by row.
-pub(crate) const MAX_CANDIDATES: usize = 20_000;
+use crate::verify::{Difference, DifferenceKind, KeyField, VerifyStage};
 
 /// Windows in which one key is looked at before it is called unstable.
 const MAX_WINDOWS: u32 = 12;
@@ -28,46 +28,29 @@ const KEYS_IN_WINDOW: usize = 1_000;
 /// Times that a pass is begun anew after trouble that may pass: a deadlock, a lost connection.
 const ATTEMPTS: u32 = 4;
 
-/// What is needed to compare one table.
-pub(crate) struct Comparison<'a, 'p> {
-    /// Both servers.
-    pub(crate) config: &'a EngineConfig,
-    /// What the user wants.
-    pub(crate) options: &'a VerifyOptions,
+/// What is needed to compare rows of one table.
+pub(crate) struct Comparison<'a> {
+    /// What all comparisons share.
+    pub(crate) shared: &'a Shared,
     /// The table.
-    pub(crate) table: &'a TablePlan,
+    pub(crate) work: &'a TableWork,
+    /// Which of its rows.
+    pub(crate) range: KeyRange,
     /// Positions of both sides.
     pub(crate) barrier: &'a mut Barrier,
     /// Who is told.
-    pub(crate) reporter: &'a mut Reporter<'p>,
+    pub(crate) reporter: &'a mut Reporter,
     /// What is known so far.
-    pub(crate) verdict: TableVerdict,
-    /// Keys of the rows that are not the same on both sides.
-    pub(crate) standing: Vec<Key>,
-}
-
-/// Rows and checksums of both sides.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Tally {
-    /// Rows of the source.
-    pub(crate) source_rows: u64,
-    /// Rows of the target.
-    pub(crate) target_rows: u64,
-    /// Checksum of the source.
-    pub(crate) source: Checksum,
-    /// Checksum of the target.
-    pub(crate) target: Checksum,
-    /// Values that a policy replaces.
-    pub(crate) replaced: u64,
-    /// Rows that are set aside.
-    pub(crate) set_aside: u64,
+    pub(crate) found: Found,
 }
 
 /// Keys to look at again.
 #[derive(Debug, Default)]
 struct Candidates {
     keys: BTreeSet<Key>,
-    /// Those beyond [`MAX_CANDIDATES`].
+    /// How many there may be.
+    room: usize,
+    /// Those beyond.
     beyond: u64,
 }
 
@@ -76,7 +59,7 @@ struct Candidates {
 impl Candidates {
     fn add(&mut self, key: Option<Key>) {
         match key {
-            Some(key) if self.keys.len() < MAX_CANDIDATES => {
+            Some(key) if self.keys.len() < self.room => {
                 self.keys.insert(key);
             }
             Some(key) if self.keys.contains(&key) => {}
@@ -87,22 +70,27 @@ impl Candidates {
 
 // === impl Comparison ===
 
-impl Comparison<'_, '_> {
-    /// Compares the table and returns what was found, with the keys of the rows that are not the same on both sides.
+impl Comparison<'_> {
+    /// Compares the rows and returns what was found, with the keys of those that are not the same on both sides.
     ///
     /// # Errors
     /// [`Stop::Table`] and [`Stop::All`].
-    pub(crate) async fn run(mut self) -> Result<(TableVerdict, Vec<Key>), Stop> {
-        let mut parts = passes::parts(self.table.source.estimated_rows, self.options.memory_bytes);
+    pub(crate) async fn run(mut self) -> Result<Found, Stop> {
+        let estimated = match self.range {
+            KeyRange::WHOLE => self.table().source.estimated_rows,
+            // What the statistics say of the table says little of a part.
+            _ => 0,
+        };
+        let mut parts = passes::parts(estimated, self.shared.memory_bytes());
         let mut attempts = 1;
         loop {
-            let outcome = if self.table.key_columns().is_empty() {
+            let outcome = if self.table().key_columns().is_empty() {
                 self.unkeyed(parts).await
             } else {
                 self.keyed(parts).await
             };
             match outcome {
-                Ok(()) => return Ok((self.verdict, self.standing)),
+                Ok(()) => return Ok(self.found),
                 Err(Stop::TooMany) => parts = parts.saturating_mul(2),
                 Err(stop) if stop.may_pass() && attempts < ATTEMPTS => attempts += 1,
                 Err(stop) => return Err(stop),
@@ -110,33 +98,43 @@ impl Comparison<'_, '_> {
         }
     }
 
-    /// Keeps rows and checksums.
-    pub(crate) fn store(&mut self, tally: Tally) {
-        self.verdict.source_rows = tally.source_rows;
-        self.verdict.target_rows = tally.target_rows;
-        self.verdict.source_checksum = tally.source.to_string();
-        self.verdict.target_checksum = tally.target.to_string();
-        self.verdict.replaced = tally.replaced;
-        self.verdict.set_aside = tally.set_aside;
+    /// The table, for as long as the work lasts.
+    pub(crate) fn table(&self) -> &'_ TablePlan {
+        &self.work.plan
+    }
+
+    /// Tells that rows of a side are read.
+    pub(crate) fn reads(&mut self, stage: VerifyStage, expected: u64) {
+        let (done, all) = match self.range {
+            KeyRange::WHOLE => (0, expected),
+            _ => (self.work.rows_done.load(Ordering::Relaxed), self.work.plan.source.estimated_rows),
+        };
+        self.reporter.stage_from(stage, done, all);
+    }
+
+    /// Which rows of the source are read where the condition of the range is this.
+    pub(crate) fn source_rows<'r>(&'r self, condition: &'r Option<String>) -> SourceRows<'r> {
+        let pace = self.shared.paces.as_ref().map(|[source, _]| source);
+        SourceRows { filter: condition.as_deref(), pace, ..SourceRows::default() }
     }
 
     async fn keyed(&mut self, parts: u32) -> Result<(), Stop> {
-        let mut target = Target::connect(&self.config.target).await?;
+        let mut target = Target::connect(&self.shared.config.target).await?;
         let mut tally = Tally::default();
-        let mut candidates = Candidates::default();
+        let room = self.work.room(self.shared.options.repair);
+        let mut candidates = Candidates { room, ..Candidates::default() };
         for part in Part::all(parts) {
             self.keyed_part(&mut target, part, &mut tally, &mut candidates).await?;
         }
-        self.store(tally);
-        self.clear_differences();
-        self.verdict.unchecked = candidates.beyond;
+        self.found = Found { tally, unchecked: candidates.beyond, ..Found::default() };
         let keys: Vec<Key> = candidates.keys.into_iter().collect();
         // Of a masked key, each look reads all rows: better few of them.
-        let in_window = if self.table.has_masked_key() { MAX_CANDIDATES } else { KEYS_IN_WINDOW };
+        let in_window = if self.table().has_masked_key() { MAX_CANDIDATES } else { KEYS_IN_WINDOW };
         for keys in keys.chunks(in_window) {
             self.settle(&mut target, keys).await?;
         }
-        self.verdict.differences.sort();
+        self.work.looked_at.fetch_add(keys.len(), Ordering::Relaxed);
+        self.found.differences.sort();
         Ok(())
     }
 
@@ -147,14 +145,16 @@ impl Comparison<'_, '_> {
         tally: &mut Tally,
         candidates: &mut Candidates,
     ) -> Result<(), Stop> {
-        let table = self.table;
-        let max_rows = passes::max_rows(self.options.memory_bytes);
+        let (shared, table) = (self.shared, &self.work.plan);
+        let max_rows = passes::max_rows(shared.memory_bytes());
         let mut fingerprinter = Fingerprinter::new(table);
         let mut rows = KeyedPart::default();
-        let aside = Aside::read(target, &self.config.name, table).await?;
-        self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
-        read::source_rows(&self.config.source, table, None, &mut |row| {
-            self.reporter.row();
+        let aside = Aside::read(target, &shared.config.name, table).await?;
+        let condition = self.range.condition(table)?;
+        self.reads(VerifyStage::Source, table.source.estimated_rows);
+        let mut reporter = self.reporter.clone();
+        read::source_rows(&shared.config.source, table, self.source_rows(&condition), &mut |row| {
+            reporter.row();
             let found = fingerprinter.source(row)?;
             if part.has(found.key) {
                 tally.source_rows += 1;
@@ -169,9 +169,11 @@ impl Comparison<'_, '_> {
             if rows.len() as u64 > max_rows { Err(Stop::TooMany) } else { Ok(()) }
         })
         .await?;
-        self.reporter.stage(VerifyStage::Target, tally.source_rows);
-        read::target_rows(target, table, &mut |row| {
+        self.reads(VerifyStage::Target, tally.source_rows);
+        let (mut read_rows, mut read_bytes) = (0, 0);
+        read::target_rows(target, table, self.range.selection(), &mut |row| {
             self.reporter.row();
+            (read_rows, read_bytes) = (read_rows + 1, read_bytes + row.bytes() as u64);
             let found = fingerprinter.target(row);
             if part.has(found.key) {
                 tally.target_rows += 1;
@@ -186,6 +188,7 @@ impl Comparison<'_, '_> {
             Ok(())
         })
         .await?;
+        shared.pace_target(read_rows, read_bytes).await;
         let missing: HashSet<RowHash> = rows.into_missing().collect();
         self.name_missing(&missing, candidates).await
     }
@@ -199,11 +202,13 @@ impl Comparison<'_, '_> {
         if missing.is_empty() {
             return Ok(());
         }
-        let table = self.table;
+        let table = &self.work.plan;
         let mut fingerprinter = Fingerprinter::new(table);
-        self.reporter.stage(VerifyStage::Source, table.source.estimated_rows);
-        read::source_rows(&self.config.source, table, None, &mut |row| {
-            self.reporter.row();
+        let condition = self.range.condition(table)?;
+        self.reads(VerifyStage::Source, table.source.estimated_rows);
+        let mut reporter = self.reporter.clone();
+        read::source_rows(&self.shared.config.source, table, self.source_rows(&condition), &mut |row| {
+            reporter.row();
             if missing.contains(&fingerprinter.source(row)?.key) {
                 if fingerprinter.has_bad_key() {
                     // It was set aside while the pass went on; nothing can be asked by it.
@@ -220,22 +225,23 @@ impl Comparison<'_, '_> {
 
     /// Looks at keys again until something can be said of each.
     async fn settle(&mut self, target: &mut Target, keys: &[Key]) -> Result<(), Stop> {
+        let (config, table) = (&self.shared.config, &self.work.plan);
         self.reporter.stage(VerifyStage::Window, keys.len() as u64);
         let mut open: Vec<(Key, Candidate<SeenRow>)> =
             keys.iter().map(|key| (key.clone(), Candidate::new(MAX_WINDOWS))).collect();
         while !open.is_empty() {
             let keys: Vec<Key> = open.iter().map(|(key, _)| key.clone()).collect();
-            let versions = read::source_versions(self.barrier.source(), self.table, &keys).await?;
-            let mut before = read::source_by_key(&self.config.source, self.table, &keys).await?;
+            let versions = read::source_versions(self.barrier.source(), table, &keys).await?;
+            let mut before = read::source_by_key(&config.source, table, &keys).await?;
             self.barrier.pass().await?;
-            let aside = Aside::read(target, &self.config.name, self.table).await?;
-            let mut seen = read::target_by_key(target, self.table, &keys).await?;
-            let mut after = read::source_by_key(&self.config.source, self.table, &keys).await?;
-            let versions_after = read::source_versions(self.barrier.source(), self.table, &keys).await?;
+            let aside = Aside::read(target, &config.name, table).await?;
+            let mut seen = read::target_by_key(target, table, &keys).await?;
+            let mut after = read::source_by_key(&config.source, table, &keys).await?;
+            let versions_after = read::source_versions(self.barrier.source(), table, &keys).await?;
             let mut again = Vec::new();
             for (key, mut candidate) in open {
                 if aside.has_key(&key) {
-                    self.verdict.set_aside += 1;
+                    self.found.tally.set_aside += 1;
                     continue;
                 }
                 let window = Window {
@@ -260,41 +266,32 @@ impl Comparison<'_, '_> {
         let (source, target) = match verdict {
             Verdict::Equal | Verdict::Again => return,
             Verdict::Unstable => {
-                self.verdict.unstable += 1;
+                self.found.unstable += 1;
                 return;
             }
             Verdict::Differs { source, target } => (source, target),
         };
-        self.standing.push(key.clone());
+        self.found.standing.push(key.clone());
         let (kind, columns) = match RowDifference::between(&source, &target) {
             RowDifference::Missing => (DifferenceKind::MissingInTarget, Vec::new()),
             RowDifference::Extra => (DifferenceKind::ExtraInTarget, Vec::new()),
             RowDifference::Columns(columns) => (DifferenceKind::Different, columns),
         };
         match kind {
-            DifferenceKind::MissingInTarget => self.verdict.missing += 1,
-            DifferenceKind::ExtraInTarget => self.verdict.extra += 1,
-            DifferenceKind::Different => self.verdict.different += 1,
+            DifferenceKind::MissingInTarget => self.found.missing += 1,
+            DifferenceKind::ExtraInTarget => self.found.extra += 1,
+            DifferenceKind::Different => self.found.different += 1,
         }
-        if self.verdict.differences.len() < self.options.limit {
+        if self.found.differences.len() < self.shared.options.limit {
             let values = key.iter().map(|text| Some(text.clone()));
             let columns = columns.iter().filter_map(|&index| self.column_name(index)).collect();
-            let key = self.key_fields(self.table.key_columns(), values);
-            self.verdict.differences.push(Difference { key, kind, columns, rows: 1 });
+            let key = self.key_fields(self.table().key_columns(), values);
+            self.found.differences.push(Difference { key, kind, columns, rows: 1 });
         }
-    }
-
-    /// Forgets what an attempt before found.
-    pub(crate) fn clear_differences(&mut self) {
-        let verdict = &mut self.verdict;
-        (verdict.missing, verdict.extra, verdict.different) = (0, 0, 0);
-        (verdict.unstable, verdict.unchecked) = (0, 0);
-        verdict.differences.clear();
-        self.standing.clear();
     }
 
     fn column_name(&self, index: usize) -> Option<String> {
-        self.table.columns.get(index).map(|column| column.source_name.clone())
+        self.table().columns.get(index).map(|column| column.source_name.clone())
     }
 
     /// Columns with their values.
@@ -337,7 +334,7 @@ mod tests {
     #[test]
     fn candidates_are_bounded_and_counted() {
         let key = |number: usize| Some(vec![number.to_string()]);
-        let mut candidates = Candidates::default();
+        let mut candidates = Candidates { room: MAX_CANDIDATES, ..Candidates::default() };
         for number in 0..MAX_CANDIDATES {
             candidates.add(key(number));
         }

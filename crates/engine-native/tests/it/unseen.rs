@@ -48,8 +48,13 @@ async fn a_copy_that_nothing_follows_is_not_repaired() {
     rig.config.snapshot = SnapshotMode::Only;
     assert!(matches!(rig.start().end().await, Ok(Outcome::Copied { .. })));
     rig.sql("UPDATE once SET v = 'c' WHERE id = 1").await;
-    let options =
-        VerifyOptions { patterns: Vec::new(), limit: 9, memory_bytes: 8 << 20, repair: RepairMode::Write };
+    let options = VerifyOptions {
+        patterns: Vec::new(),
+        limit: 9,
+        memory_bytes: 8 << 20,
+        repair: RepairMode::Write,
+        ..VerifyOptions::default()
+    };
     let report = verify(&rig.config, &options, &mut |_| {}).await.expect("a verdict");
     let stopped = report.tables.first().and_then(|table| table.repair.as_ref()?.stopped.as_ref());
     assert_eq!(stopped.map(|reason| reason.code.as_str()), Some("REPAIR_WITHOUT_STREAM"), "{report:#?}");

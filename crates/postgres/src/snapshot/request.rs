@@ -94,7 +94,7 @@ pub(crate) fn source(table: &SourceTable) -> Result<String, SourceError> {
 }
 
 /// The column at an index.
-fn column(table: &SourceTable, index: usize) -> Result<&SourceColumn, SourceError> {
+pub(super) fn column(table: &SourceTable, index: usize) -> Result<&SourceColumn, SourceError> {
     table.columns.get(index).ok_or_else(|| not_found(table))
 }
 

@@ -68,6 +68,9 @@ Examples:
   segcdc verify
   segcdc verify --tables public.orders --limit 100
   segcdc verify -o json
+  segcdc verify --by count               numbers of rows only, in seconds
+  segcdc verify --jobs 8 --throttle 20000rows/s --progress-file verify.json
+                                         gently; interrupted, the same command goes on
   segcdc verify --repair --dry-run       what would be written
   segcdc verify --repair --yes           write it, then compare again
 

@@ -4,18 +4,22 @@ use std::time::{Duration, Instant};
 
 use segcdc_engine_native::verify::{Difference, DifferenceKind, VerifyStage};
 use segcdc_engine_native::{
-    RepairMode, RepairReport, TableVerdict, VerifyOptions, VerifyProgress, VerifyReport, verify,
+    RepairMode, RepairReport, TableVerdict, VerifyBy, VerifyEvent, VerifyOptions, VerifyProgress,
+    VerifyReport, verify,
 };
 use serde::Serialize;
 
 use crate::arguments::{Output, VerifyArguments};
 use crate::commands;
+use crate::commands::verify::progress_file::ProgressFile;
 use crate::console::Console;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::paint::Paint;
 use crate::settings;
 use crate::text::{self, Side};
+
+mod progress_file;
 
 /// Time between two lines of progress.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -36,7 +40,8 @@ struct Json<'a> {
 /// Compares source and target, and mends what differs if that is asked for.
 ///
 /// # Errors
-/// When there is no such pipeline, or a server cannot be asked; `CONFIRMATION_REQUIRED`.
+/// When there is no such pipeline, or a server cannot be asked; `CONFIRMATION_REQUIRED`; `REPAIR_BY_COUNT`; those of
+/// [`ProgressFile::open`].
 pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<Exit, CliError> {
     console.allow("verify", &[Output::Table, Output::Wide, Output::Json])?;
     let repair = match (arguments.repair, arguments.dry_run) {
@@ -48,6 +53,15 @@ pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<
     if asks {
         console.confirmable(false, "verify --repair")?;
     }
+    let by = VerifyBy::from(arguments.by);
+    if by == VerifyBy::Count && repair != RepairMode::Report {
+        let hint = "leave --by count out: rows are found by comparing them";
+        return Err(CliError::usage(
+            "REPAIR_BY_COUNT",
+            "numbers of rows do not say which rows to repair",
+            hint,
+        ));
+    }
     let patterns = settings::patterns(&arguments.tables)?;
     let (endpoints, mut config) = commands::pipeline(&arguments.pipeline, console)?;
     config.mask_salt = commands::salt(&arguments.salt)?;
@@ -58,15 +72,43 @@ pub(crate) async fn run(arguments: VerifyArguments, console: Console) -> Result<
         console.talk("Nothing was changed.");
         return Ok(Exit::Ok);
     }
-    let options = VerifyOptions { patterns, limit: arguments.limit, memory_bytes, repair };
+    let (mut file, saved) = match &arguments.progress_file {
+        Some(path) => {
+            let (file, saved) = ProgressFile::open(path, &endpoints.name, by)?;
+            (Some(file), saved)
+        }
+        None => (None, None),
+    };
+    if saved.is_some() {
+        console.talk("going on with the comparison that was interrupted");
+    }
+    let options = VerifyOptions {
+        patterns,
+        limit: arguments.limit,
+        memory_bytes,
+        repair,
+        by,
+        jobs: arguments.jobs.into(),
+        range_rows: arguments.range_rows,
+        throttle: arguments.throttle,
+        saved,
+    };
     let mut last: Option<Instant> = None;
-    let mut on_progress = move |progress: &VerifyProgress| {
-        if last.is_none_or(|last| last.elapsed() >= PERIOD) {
+    let mut on_event = |event: VerifyEvent<'_>| match event {
+        VerifyEvent::Progress(progress) if last.is_none_or(|last| last.elapsed() >= PERIOD) => {
             last = Some(Instant::now());
             console.talk(&progress_line(progress));
         }
+        VerifyEvent::Progress(_) => {}
+        VerifyEvent::Saved(saved) => {
+            let trouble = file.as_mut().and_then(|file| file.keep(saved));
+            trouble.into_iter().for_each(|trouble| console.talk(&trouble));
+        }
     };
-    let report = verify(&config, &options, &mut on_progress).await?;
+    let report = verify(&config, &options, &mut on_event).await?;
+    if let Some(file) = file {
+        file.remove();
+    }
     if console.is_json() {
         let (equal, differences, undecided) = (report.is_equal(), report.differences(), report.undecided());
         console.json(&Json { equal, differences, undecided, report: &report });
@@ -121,7 +163,9 @@ fn render(report: &VerifyReport, wide: bool, paint: Paint) -> String {
     lines.push(tables(report, wide));
     for table in &report.tables {
         lines.extend(table.repair.iter().map(|repair| repair_line(table, repair)));
-        lines.extend(differences(table, paint));
+        if report.by == VerifyBy::Rows {
+            lines.extend(differences(table, paint));
+        }
     }
     let left_out = report.tables.iter().filter(|table| table.not_compared.is_some()).count();
     if left_out > 0 {
@@ -131,7 +175,11 @@ fn render(report: &VerifyReport, wide: bool, paint: Paint) -> String {
         lines.push(paint.yellow(&format!("not decided: {}", text::count(report.undecided()))));
     }
     let number = report.differences();
-    let line = format!("differences: {}", text::count(number));
+    let what = match report.by {
+        VerifyBy::Rows => "differences",
+        VerifyBy::Count => "differences in numbers of rows",
+    };
+    let line = format!("{what}: {}", text::count(number));
     lines.push(if report.is_equal() { paint.green(&line) } else { paint.red(&line) });
     lines.join("\n")
 }
@@ -166,14 +214,15 @@ fn tables(report: &VerifyReport, wide: bool) -> String {
         if wide {
             row.extend([table.source_checksum.clone(), table.target_checksum.clone()]);
         }
-        row.push(result(table));
+        row.push(result(table, report.by));
         row
     });
     text::table(&columns, rows.collect())
 }
 
-fn result(table: &TableVerdict) -> String {
+fn result(table: &TableVerdict, by: VerifyBy) -> String {
     match &table.not_compared {
+        None if table.is_equal() && by == VerifyBy::Count => "as many rows".to_owned(),
         Some(reason) => format!("not compared: {} [{}]", reason.detail, reason.code),
         None if table.is_equal() => format!("equal{}", exceptions(table)),
         None if table.differences_found() == 0 => "not decided".to_owned(),
@@ -281,6 +330,7 @@ mod tests {
             set_aside: 0,
             differences: Vec::new(),
             repair: None,
+            ranges: Vec::new(),
         }
     }
 
@@ -295,7 +345,14 @@ mod tests {
 
     fn report(tables: Vec<TableVerdict>, running: bool) -> VerifyReport {
         let (applied_lsn, source_lsn) = (Lsn::new(0x100), Lsn::new(0x200));
-        VerifyReport { pipeline: "shop".to_owned(), running, applied_lsn, source_lsn, tables }
+        VerifyReport {
+            pipeline: "shop".to_owned(),
+            by: VerifyBy::Rows,
+            running,
+            applied_lsn,
+            source_lsn,
+            tables,
+        }
     }
 
     #[test]
@@ -324,6 +381,14 @@ mod tests {
         let prices = TableVerdict { replaced: 3, set_aside: 1, ..table("prices") };
         let report = report(vec![table("customers"), table("orders"), prices], true);
         insta::assert_snapshot!("verify_equal", render(&report, true, Paint::Plain));
+    }
+
+    #[test]
+    fn numbers_of_rows_say_nothing_about_rows() {
+        let orders = TableVerdict { target_rows: 990, missing: 10, ..table("orders") };
+        let report = report(vec![table("customers"), orders], true);
+        let report = VerifyReport { by: VerifyBy::Count, ..report };
+        insta::assert_snapshot!("verify_count", render(&report, false, Paint::Plain));
     }
 
     #[test]

@@ -49,5 +49,6 @@ mod table_kinds;
 mod tables_online;
 mod values;
 mod verify_load;
+mod verify_ranges;
 mod versions;
 mod workload;

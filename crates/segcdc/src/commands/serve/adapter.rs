@@ -7,10 +7,10 @@ use segcdc_control::engine::{
 };
 use segcdc_control::report::{ErrorReport, Trouble};
 use segcdc_control::store::ConnectionKind;
-use segcdc_engine_native::verify::{VerifyProgress, VerifyStage};
+use segcdc_engine_native::verify::VerifyStage;
 use segcdc_engine_native::{
-    DeadLetterError, EngineConfig, EngineError, Removal, VerifyOptions, dead_letters, down, preflight,
-    resync, status, verify,
+    DeadLetterError, EngineConfig, EngineError, Removal, VerifyEvent, VerifyOptions, VerifyProgress,
+    dead_letters, down, preflight, resync, status, verify,
 };
 use segcdc_model::{Fault, Severity, SourceTable, TableKind};
 use segcdc_postgres::{catalog, session};
@@ -127,7 +127,11 @@ impl Engines for Adapter {
             let config = self.servers.pipeline(job).await?;
             let patterns = settings::patterns(&request.tables).map_err(|error| report_of(&error))?;
             let options = VerifyOptions { patterns, limit: request.limit, ..VerifyOptions::default() };
-            let mut show = |progress: &VerifyProgress| on_progress(progress_of(progress));
+            let mut show = |event: VerifyEvent<'_>| {
+                if let VerifyEvent::Progress(progress) = event {
+                    on_progress(progress_of(progress));
+                }
+            };
             let found =
                 Box::pin(verify(&config, &options, &mut show)).await.map_err(|error| report(&error))?;
             let mut result = value(&found);
