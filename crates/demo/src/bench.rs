@@ -105,6 +105,8 @@ pub(crate) enum Part {
     Transactions,
     /// How cost grows with what has gathered while nothing ran
     Backlog,
+    /// What mending a small difference costs beside copying everything
+    Repairs,
     /// How cost grows with pipelines in one process
     Pipelines,
     /// How cost grows with the size of a batch

@@ -2,6 +2,7 @@
 //!
 //! - [`tables`], [`widths`]: each `segcdc up` from nothing to nothing, by [`trip`]; [`transactions`]: under a running engine;
 //!   [`backlog`]: after hours without one
+//! - [`repairs`]: small differences mended
 //! - [`pipelines`]: `segcdc serve`, asked by [`http`]
 //! - [`batches`]: both ways of applying, in this process, near the server and behind a [`distance`]
 //! - [`markdown`], [`mod@chart`]: what is written
@@ -13,6 +14,7 @@ mod distance;
 mod http;
 mod markdown;
 mod pipelines;
+mod repairs;
 mod tables;
 mod transactions;
 mod trip;
@@ -27,6 +29,7 @@ use segcdc_testkit::{PostgresCluster, PostgresOptions};
 use self::backlog::Backlog;
 use self::batches::Batches;
 use self::pipelines::Pipelines;
+use self::repairs::Repairs;
 use self::tables::Tables;
 use self::transactions::Transactions;
 use self::widths::Widths;
@@ -55,6 +58,7 @@ pub(super) struct Growth {
     widths: Option<Widths>,
     transactions: Option<Transactions>,
     backlog: Option<Backlog>,
+    repairs: Option<Repairs>,
     pipelines: Option<Pipelines>,
     batches: Option<Batches>,
 }
@@ -95,6 +99,9 @@ pub(super) async fn measure(
     if part.holds(Part::Backlog) {
         growth.backlog = Some(backlog::measure(&ground, amounts.bench_minutes).await?);
     }
+    if part.holds(Part::Repairs) {
+        growth.repairs = Some(repairs::measure(&ground, rounds).await?);
+    }
     if part.holds(Part::Pipelines) {
         growth.pipelines = Some(pipelines::measure(&ground).await?);
     }
@@ -114,6 +121,7 @@ impl Growth {
             self.widths.as_ref().map(|widths| widths.section(WIDTHS_PICTURE)),
             self.transactions.as_ref().map(Transactions::section),
             self.backlog.as_ref().map(Backlog::section),
+            self.repairs.as_ref().map(Repairs::section),
             self.pipelines.as_ref().map(Pipelines::section),
             self.batches.as_ref().map(|batches| batches.section(BATCHES_PICTURE)),
         ];

@@ -49,9 +49,7 @@ impl Sink {
 
     /// Its URL, with another database, which is made if it is not there.
     pub(super) async fn database(&self, name: &str) -> Result<String> {
-        let sql = format!("IF DB_ID(N'{name}') IS NULL CREATE DATABASE [{name}]");
-        TargetSession::connect(&self.sandbox).await?.execute(&sql).await?;
-        Ok(self.sandbox.url().replacen("/sandbox?", &format!("/{name}?"), 1))
+        database_of(&self.sandbox, name).await
     }
 
     /// A pipeline from a database of the source into one of its own.
@@ -83,6 +81,13 @@ impl Sink {
     pub(super) fn server(&self) -> &Sandbox {
         &self.sandbox
     }
+}
+
+/// The URL of a server, with another database, which is made if it is not there.
+pub(super) async fn database_of(server: &Sandbox, name: &str) -> Result<String> {
+    let sql = format!("IF DB_ID(N'{name}') IS NULL CREATE DATABASE [{name}]");
+    TargetSession::connect(server).await?.execute(&sql).await?;
+    Ok(server.url().replacen("/sandbox?", &format!("/{name}?"), 1))
 }
 
 /// Runs `segcdc up` until nothing is left to be copied or applied.
