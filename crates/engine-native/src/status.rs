@@ -20,6 +20,7 @@ use crate::status::derive::{Seen, derive};
 use crate::wal;
 
 mod derive;
+mod drift;
 mod slot_report;
 
 use slot_report::slot_report;
@@ -243,7 +244,12 @@ pub async fn status(config: &EngineConfig) -> Result<StatusReport, EngineError> 
         Ok(seen) => Ok(seen),
         Err(error) => Err(StatusNote::of(&error)),
     };
-    Ok(report(&state, &notes, source))
+    let mut report = report(&state, &notes, source);
+    if let Some(drifted) = drift::drifted(config, &mut target, &state).await {
+        report.notes.push(drifted);
+        report.health = report.health.max(Health::Warn);
+    }
+    Ok(report)
 }
 
 /// The state of the pipeline, which must be there.

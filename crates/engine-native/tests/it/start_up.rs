@@ -177,14 +177,22 @@ async fn tables_that_changed_meanwhile_are_set_aside() {
 
 /// # Fault F47
 /// Somebody drops or alters a replicated table of the target.
-/// - Happens: the table is set aside as `TARGET_SCHEMA_DRIFT`, and the others go on.
+/// - Happens: `segcdc status` says `TARGET_SCHEMA_DRIFT`; the table is set aside as that at the next start, or with the first change
+///   that does not fit, and the others go on.
 /// - Do: `segcdc doctor` shows the differences; `segcdc table resync` makes the table anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_target_table_is_set_aside() {
     let rig = stopped("start_drift").await;
     let plan = rig.plan("item").await;
     let mut target = Target::connect(&rig.config.target).await.unwrap();
+    let drifted = async || {
+        let notes = status(&rig.config).await.unwrap().notes;
+        notes.into_iter().find(|note| note.code == "TARGET_SCHEMA_DRIFT").map(|note| note.detail)
+    };
+    assert_eq!(drifted().await, None);
     target.drop_table(&plan.target).await.unwrap();
+    let detail = drifted().await.unwrap();
+    assert!(detail.ends_with("item: it is not there"), "{detail}");
     rig.sql("UPDATE item SET amount = 1; INSERT INTO log VALUES (7, 'goes on')").await;
     rig.catch_up().await.unwrap();
     rig.assert_equal(&["log", "account"]).await;
