@@ -72,7 +72,7 @@ fn parts() -> (Router<App>, OpenApi) {
         .routes(routes!(pipelines::get_pipeline, pipelines::change_pipeline, pipelines::delete_pipeline))
         .routes(routes!(pipelines::act_on_pipeline))
         .routes(routes!(pipelines::get_pipeline_status))
-        .routes(routes!(tables::list_tables))
+        .routes(routes!(tables::list_tables, tables::add_tables))
         .routes(routes!(tables::get_table))
         .routes(routes!(tables::act_on_table))
         .routes(routes!(tables::list_dead_letters))

@@ -93,6 +93,44 @@ pub struct VerifyRequest {
     pub tables: Vec<String>,
     /// Differences that are listed for each table.
     pub limit: usize,
+    /// Numbers of rows only.
+    pub by_count: bool,
+}
+
+/// What is asked of tables of a pipeline.
+#[derive(Debug, Clone)]
+pub struct TableRequest {
+    /// What.
+    pub verb: TableVerb,
+    /// Patterns; for a copy, empty means the tables that are quarantined.
+    pub tables: Vec<String>,
+}
+
+/// What can be asked of a table, whether the pipeline runs or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableVerb {
+    /// Its changes are not applied any more.
+    Pause,
+    /// They are again; it is copied again if any were left out meanwhile.
+    Resume,
+    /// It is copied again, in this way if one is said.
+    Resync(Option<CopyBy>),
+    /// It becomes one of the pipeline.
+    Add,
+    /// It is none of the pipeline any more.
+    Remove {
+        /// Its target table goes too, if the pipeline made it.
+        drop_target: bool,
+    },
+}
+
+/// How the rows of a new copy get into a target table that is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyBy {
+    /// Rows that differ are changed.
+    Merge,
+    /// The copy takes the table's place.
+    Swap,
 }
 
 /// How a run is seen from outside.
@@ -143,6 +181,10 @@ pub trait Engines: Send + Sync + fmt::Debug {
 
     /// Has tables copied again by the next run. The pipeline must not run meanwhile.
     fn resync<'a>(&'a self, job: &'a Job, tables: &'a [String]) -> Work<'a, Value>;
+
+    /// Asks something of tables, and waits until the process that runs the pipeline has done it; does not wait for one that does not
+    /// run. The object of `segcdc table ... -o json`.
+    fn ask<'a>(&'a self, job: &'a Job, request: &'a TableRequest) -> Work<'a, Value>;
 
     /// Removes what was made for a pipeline; a pipeline that nothing was made for is no error.
     fn remove<'a>(&'a self, job: &'a Job) -> Work<'a, Value>;

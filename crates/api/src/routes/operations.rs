@@ -26,7 +26,7 @@ pub(crate) struct Operation {
     /// The pipeline; it may be gone by now.
     #[schema(format = Uuid)]
     pipeline_id: Option<String>,
-    /// What it does: `verify`, `resync` or `delete`.
+    /// What it does: `verify`, `resync`, `tables` (something was asked of them) or `delete`.
     kind: String,
     /// How far it is: `RUNNING`, `SUCCEEDED`, `FAILED` or `CANCELLED`.
     state: String,

@@ -22,7 +22,7 @@ use crate::reply::{Accepted, Created, IfMatch, List, Versioned};
 use crate::routes::operations::Operation;
 
 pub(crate) use wire::{
-    ChangedPipeline, NewPipeline, NewPlan, NewResync, NewVerification, Pipeline, PlanReply,
+    ChangedPipeline, CompareBy, NewPipeline, NewPlan, NewResync, NewVerification, Pipeline, PlanReply,
 };
 
 /// How a pipeline is deleted.
@@ -186,6 +186,7 @@ pub(crate) async fn create_verification(
     let request = VerifyRequest {
         tables: body.tables.unwrap_or_default(),
         limit: usize::from(body.limit.unwrap_or(20)),
+        by_count: body.by == Some(CompareBy::Count),
     };
     let begun = Box::pin(app.shared().verify_pipeline(&actor, id, request)).await?;
     Ok(accepted(&begun))

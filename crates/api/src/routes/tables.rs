@@ -1,7 +1,7 @@
 //! What is inside a pipeline: its tables, rows that are set aside, comparisons and rows that differ.
 
 use axum::extract::State;
-use segcdc_control::engine::{DeadLetterQuery, VerifyRequest};
+use segcdc_control::engine::{CopyBy, DeadLetterQuery, TableRequest, TableVerb, VerifyRequest};
 use segcdc_control::id::{OperationId, PipelineId};
 use segcdc_control::service::TablesWanted;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::authenticate::Signed;
+use crate::body::Json;
 use crate::path::{Id, Words};
 use crate::problem::ApiError;
 use crate::query::{Part, Query};
@@ -154,6 +155,36 @@ pub(crate) struct LetterSearch {
     limit: Option<u16>,
 }
 
+/// How something is done that is asked of a table.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TableWay {
+    /// Of `resync`: how the rows get into the target table, `merge` or `swap`. Left to the engine without it.
+    by: Option<Way>,
+    /// Of `remove`: true has the target table dropped too, if the pipeline made it.
+    drop_target: Option<bool>,
+}
+
+/// How the rows of a new copy get into a target table.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// Rows that differ are changed.
+    Merge,
+    /// The copy takes the table's place.
+    Swap,
+}
+
+/// Tables that are to become tables of a pipeline.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTables {
+    /// As `schema.table` with `*` and `?`.
+    #[schema(min_items = 1, max_items = 1000)]
+    tables: Vec<String>,
+}
+
 /// List the tables of a pipeline, as both servers know them now, in the order of their names.
 #[utoipa::path(
     get, path = "/pipelines/{id}/tables", tag = "tables",
@@ -191,14 +222,15 @@ pub(crate) async fn get_table(
     read(table).map(axum::Json)
 }
 
-/// Ask something of one table: `verify` compares it row by row while changes flow; `resync` has it copied again when the
-/// pipeline, which has to rest, starts next.
+/// Ask something of one table. `verify` compares it row by row while changes flow. `pause` has its changes left out, `resume` goes on
+/// with it or copies it again, `resync` copies it again, `remove` takes it out of the pipeline, for which the right to edit is needed:
+/// while the pipeline runs, none of which the other tables wait for, or when it starts next.
 #[utoipa::path(
     post, path = "/pipelines/{id}/tables/{table}/actions/{action}", tag = "tables",
     params(
         ("id" = String, Path, description = "The pipeline's id."),
         ("table" = String, Path, description = "The table's `name`."),
-        ("action" = String, Path, description = "verify or resync.")
+        ("action" = String, Path, description = "verify, pause, resume, resync or remove."), TableWay
     ),
     responses((status = 202, body = Operation))
 )]
@@ -207,17 +239,41 @@ pub(crate) async fn act_on_table(
     Signed(actor): Signed,
     Id(id): Id<PipelineId>,
     words: Words,
+    Query(way): Query<TableWay>,
 ) -> Result<Accepted<axum::Json<Operation>>, ApiError> {
     let tables = vec![words.get("table").to_owned()];
-    let begun = match words.get("action") {
+    let verb = match words.get("action") {
         "verify" => {
-            let request = VerifyRequest { tables, limit: 20 };
-            Box::pin(app.shared().verify_pipeline(&actor, id, request)).await?
+            let request = VerifyRequest { tables, limit: 20, by_count: false };
+            return Ok(accepted(&Box::pin(app.shared().verify_pipeline(&actor, id, request)).await?));
         }
-        "resync" => Box::pin(app.shared().resync_pipeline(&actor, id, tables)).await?,
+        "pause" => TableVerb::Pause,
+        "resume" => TableVerb::Resume,
+        "resync" => TableVerb::Resync(way.by.map(|by| match by {
+            Way::Merge => CopyBy::Merge,
+            Way::Swap => CopyBy::Swap,
+        })),
+        "remove" => TableVerb::Remove { drop_target: way.drop_target.unwrap_or_default() },
         _ => return Err(ApiError::NoRoute),
     };
-    Ok(accepted(&begun))
+    let request = TableRequest { verb, tables };
+    Ok(accepted(&Box::pin(app.shared().ask_tables(&actor, id, request)).await?))
+}
+
+/// Add tables to a pipeline: each is copied beside the stream and followed from there on, now or when the pipeline starts next.
+#[utoipa::path(
+    post, path = "/pipelines/{id}/tables", tag = "tables", request_body = NewTables,
+    params(("id" = String, Path, description = "The pipeline's id.")),
+    responses((status = 202, body = Operation))
+)]
+pub(crate) async fn add_tables(
+    State(app): State<App>,
+    Signed(actor): Signed,
+    Id(id): Id<PipelineId>,
+    Json(body): Json<NewTables>,
+) -> Result<Accepted<axum::Json<Operation>>, ApiError> {
+    let request = TableRequest { verb: TableVerb::Add, tables: body.tables };
+    Ok(accepted(&Box::pin(app.shared().ask_tables(&actor, id, request)).await?))
 }
 
 /// List rows that are set aside because a value of them does not fit (`--on-value set_aside`).

@@ -57,7 +57,8 @@ fn needs(operation: &str) -> Needs {
         | "create_plan"
         | "create_pipeline"
         | "change_pipeline"
-        | "delete_pipeline" => Needs::Right(Right::Edit),
+        | "delete_pipeline"
+        | "add_tables" => Needs::Right(Right::Edit),
         "list_users" | "get_user" | "create_user" | "change_user" | "delete_user" => {
             Needs::Right(Right::Administer)
         }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use segcdc_control::engine::{
-    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work,
+    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, TableRequest, VerifyRequest, Watch,
+    Work,
 };
 use segcdc_control::report::{ErrorReport, Trouble};
 use serde_json::Value;
@@ -62,6 +63,10 @@ impl Engines for Nothing {
         _request: &'a VerifyRequest,
         _on_progress: &'a (dyn Fn(Value) + Send + Sync),
     ) -> Work<'a, Value> {
+        unreachable()
+    }
+
+    fn ask<'a>(&'a self, _job: &'a Job, _request: &'a TableRequest) -> Work<'a, Value> {
         unreachable()
     }
 

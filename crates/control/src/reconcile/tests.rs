@@ -4,14 +4,15 @@ use super::*;
 use crate::access::Role;
 use crate::connection::Draft;
 use crate::engine::{
-    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, Seen, TableQuery, VerifyRequest, Work,
+    CopyBy, DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, Seen, TableQuery, TableRequest, TableVerb,
+    VerifyRequest, Work,
 };
 use crate::lifecycle::Command;
 use crate::pipeline_spec::PipelineSpec;
 use crate::report::Trouble;
 use crate::seal::Keyring;
 use crate::service::{Actor, Founding, PageOf, PipelineRequest, PipelineView, TablesWanted};
-use crate::store::{ConnectionKind, EngineName, FolderLock, Location, OperationState, Store};
+use crate::store::{ConnectionKind, EngineName, FolderLock, Location, OperationKind, OperationState, Store};
 use segcdc_model::Secret;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -141,6 +142,10 @@ impl Engines for Scripted {
 
     fn resync<'a>(&'a self, _job: &'a Job, _tables: &'a [String]) -> Work<'a, Value> {
         Box::pin(async { Ok(json!({})) })
+    }
+
+    fn ask<'a>(&'a self, _job: &'a Job, request: &'a TableRequest) -> Work<'a, Value> {
+        Box::pin(async { Ok(json!({"tables": request.tables})) })
     }
 
     fn remove<'a>(&'a self, job: &'a Job) -> Work<'a, Value> {
@@ -387,7 +392,7 @@ async fn a_server_that_ends_waits_for_its_engines_and_no_longer() {
 #[tokio::test]
 async fn operations_end_whatever_becomes_of_them() {
     let bench = Bench::start().await;
-    let request = || VerifyRequest { tables: Vec::new(), limit: 10 };
+    let request = || VerifyRequest { tables: Vec::new(), limit: 10, by_count: false };
     let mut ids = Vec::new();
     for name in ["good", "panics", "slow"] {
         let pipeline = bench.make(name).await;
@@ -418,10 +423,31 @@ async fn operations_end_whatever_becomes_of_them() {
 }
 
 #[tokio::test]
+async fn whoever_operates_asks_tables_and_whoever_edits_changes_which_there_are() {
+    let bench = Bench::start().await;
+    let pipeline = bench.make("good").await;
+    let asked = async |role, verb| {
+        let actor = Actor { role, ..bench.admin.clone() };
+        let request = TableRequest { verb, tables: vec!["public.t".to_owned()] };
+        let asked = bench.control.ask_tables(&actor, pipeline, request).await;
+        asked.map(|operation| operation.kind).map_err(|error| segcdc_model::Fault::code(&error))
+    };
+    let done = Ok(OperationKind::Tables);
+    for verb in [TableVerb::Pause, TableVerb::Resume, TableVerb::Resync(Some(CopyBy::Merge))] {
+        assert_eq!(asked(Role::Operator, verb).await, done, "{verb:?}");
+        assert_eq!(asked(Role::Auditor, verb).await, Err("FORBIDDEN"), "{verb:?}");
+    }
+    for verb in [TableVerb::Add, TableVerb::Remove { drop_target: true }] {
+        assert_eq!(asked(Role::Editor, verb).await, done, "{verb:?}");
+        assert_eq!(asked(Role::Operator, verb).await, Err("FORBIDDEN"), "{verb:?}");
+    }
+}
+
+#[tokio::test]
 async fn operations_of_a_server_that_ended_have_failed() {
     let bench = Bench::start().await;
     let pipeline = bench.make("slow").await;
-    let request = VerifyRequest { tables: Vec::new(), limit: 10 };
+    let request = VerifyRequest { tables: Vec::new(), limit: 10, by_count: false };
     let begun = bench.control.verify_pipeline(&bench.admin, pipeline, request).await.unwrap();
     // What the next server does with the store before anything else.
     let restarted = ErrorReport::of(&ControlError::Restarted, Trouble::Failed).to_json();
@@ -575,8 +601,10 @@ async fn what_is_in_rows_is_for_those_who_may_see_it() {
             assert_eq!((&letter["number"], letter["personal_data"].is_object()), (&json!(7), sees));
         }
     }
-    let begun =
-        bench.control.verify_pipeline(&bench.admin, id, VerifyRequest { tables: vec![], limit: 1 }).await;
+    let begun = bench
+        .control
+        .verify_pipeline(&bench.admin, id, VerifyRequest { tables: vec![], limit: 1, by_count: false })
+        .await;
     let begun = begun.unwrap().id;
     let page = PageOf { after: None, limit: 9 };
     let listed = bench.control.verifications(&bench.admin, id, page).await.unwrap().items;

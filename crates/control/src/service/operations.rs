@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::record::Line;
 use super::{Actor, Control, Page, PageOf};
 use crate::access::Right;
-use crate::engine::{Job, VerifyRequest};
+use crate::engine::{Job, TableRequest, TableVerb, VerifyRequest};
 use crate::error::ControlError;
 use crate::id::{OperationId, PipelineId};
 use crate::lifecycle::State;
@@ -24,6 +24,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 enum Order {
     Verify(VerifyRequest),
     Resync(Vec<String>),
+    Ask(TableRequest),
 }
 
 // === impl Control ===
@@ -100,7 +101,7 @@ impl Control {
         self.order(actor, id, "pipeline.verify", Order::Verify(request)).await
     }
 
-    /// Has tables of a pipeline that rests copied again when it starts next.
+    /// Has tables of a pipeline that rests copied again when it starts next. One that runs is asked ([`Control::ask_tables`]).
     ///
     /// # Errors
     /// `FORBIDDEN`, `NOT_FOUND`, `INVALID_STATE` while it runs.
@@ -113,6 +114,26 @@ impl Control {
         self.order(actor, id, "pipeline.resync", Order::Resync(tables)).await
     }
 
+    /// Asks something of tables of a pipeline, which is done while it runs, or when it starts next.
+    ///
+    /// # Errors
+    /// `FORBIDDEN`, `NOT_FOUND`.
+    pub async fn ask_tables(
+        self: &Arc<Self>,
+        actor: &Actor,
+        id: PipelineId,
+        request: TableRequest,
+    ) -> Result<Operation, ControlError> {
+        let action = match request.verb {
+            TableVerb::Pause => "pipeline.tables.pause",
+            TableVerb::Resume => "pipeline.tables.resume",
+            TableVerb::Resync(_) => "pipeline.tables.resync",
+            TableVerb::Add => "pipeline.tables.add",
+            TableVerb::Remove { .. } => "pipeline.tables.remove",
+        };
+        self.order(actor, id, action, Order::Ask(request)).await
+    }
+
     async fn order(
         self: &Arc<Self>,
         actor: &Actor,
@@ -122,7 +143,7 @@ impl Control {
     ) -> Result<Operation, ControlError> {
         let mut line = Line::of(actor, action, format!("pipeline/{id}"));
         let outcome = async {
-            actor.may(Right::Operate)?;
+            actor.may(order.right())?;
             let store = self.of(actor);
             let stored = store.pipeline(id).await?;
             let kind = match &order {
@@ -136,6 +157,10 @@ impl Control {
                         return Err(ControlError::NotAtRest { state: stored.state.as_str() });
                     }
                     OperationKind::Resync
+                }
+                Order::Ask(request) => {
+                    line.after = Some(asked(request));
+                    OperationKind::Tables
                 }
             };
             let job = self.job(actor.tenant.id, &stored).await?;
@@ -165,6 +190,7 @@ impl Control {
                     engines.verify(&job, &request, &show).await
                 }
                 Order::Resync(tables) => engines.resync(&job, &tables).await,
+                Order::Ask(request) => engines.ask(&job, &request).await,
             }
         });
         tokio::spawn(async move {
@@ -202,6 +228,30 @@ impl Control {
             }
             control.ordered.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         });
+    }
+}
+
+// === impl Order ===
+
+impl Order {
+    /// What it takes: other tables are another pipeline.
+    fn right(&self) -> Right {
+        match self {
+            Order::Ask(TableRequest { verb: TableVerb::Add | TableVerb::Remove { .. }, .. }) => Right::Edit,
+            Order::Verify(_) | Order::Resync(_) | Order::Ask(_) => Right::Operate,
+        }
+    }
+}
+
+/// What is asked of tables, for the audit log.
+fn asked(request: &TableRequest) -> Value {
+    match request.verb {
+        TableVerb::Remove { drop_target: true } => json!({"tables": request.tables, "drop_target": true}),
+        TableVerb::Pause
+        | TableVerb::Resume
+        | TableVerb::Resync(_)
+        | TableVerb::Add
+        | TableVerb::Remove { drop_target: false } => json!({"tables": request.tables}),
     }
 }
 

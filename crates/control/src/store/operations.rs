@@ -12,6 +12,8 @@ pub enum OperationKind {
     Verify,
     /// Has tables copied again.
     Resync,
+    /// Asks something of tables.
+    Tables,
     /// Removes a pipeline.
     Delete,
 }
@@ -290,12 +292,14 @@ impl OperationKind {
         match self {
             OperationKind::Verify => "verify",
             OperationKind::Resync => "resync",
+            OperationKind::Tables => "tables",
             OperationKind::Delete => "delete",
         }
     }
 
     fn from_word(word: &str) -> Option<Self> {
-        let all = [OperationKind::Verify, OperationKind::Resync, OperationKind::Delete];
+        let all =
+            [OperationKind::Verify, OperationKind::Resync, OperationKind::Tables, OperationKind::Delete];
         all.into_iter().find(|kind| kind.as_str() == word)
     }
 }

@@ -20,8 +20,8 @@ use crate::text::{self, Side};
 /// How long a command waits for a running pipeline to see what is asked of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long it waits for copies, if it is to: as good as for ever.
-const COPIES: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long whoever is to waits for copies: as good as for ever.
+pub(super) const COPIES: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Does what is asked of single tables.
 ///
@@ -100,14 +100,15 @@ async fn ask(
         }
         Output::Table | Output::Wide => console.data(&render_wish(wish, &report)),
     }
-    match report.tables.iter().find(|table| table.outcome == "REFUSED") {
-        None => Ok(Exit::Ok),
-        Some(refused) => {
-            let message = format!("{}: {}", refused.source, refused.detail);
-            let hint = "`segcdc table list` shows where each table stands";
-            Err(CliError::usage("TABLE_REFUSED", message, hint))
-        }
-    }
+    refusal(&report).map_or(Ok(Exit::Ok), Err)
+}
+
+/// That the pipeline does not do what was asked of a table, if it does not.
+pub(super) fn refusal(report: &WishReport) -> Option<CliError> {
+    let refused = report.tables.iter().find(|table| table.outcome == "REFUSED")?;
+    let message = format!("{}: {}", refused.source, refused.detail);
+    let hint = "`segcdc table list` shows where each table stands";
+    Some(CliError::usage("TABLE_REFUSED", message, hint))
 }
 
 /// What became of a wish, for people.

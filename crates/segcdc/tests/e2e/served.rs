@@ -13,6 +13,7 @@ use super::product::{COMMAND_LIMIT, Running};
 use super::stage::{DATABASE, PATIENCE, Stage};
 
 mod going_on;
+mod tables;
 
 /// The guide that users follow.
 const GUIDE: &str = include_str!("../../../../docs/guides/serve.md");
@@ -221,6 +222,7 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
 
     verify(&mut served, &path).await?;
     look_inside(&served, &path).await?;
+    tables::come_rest_and_go(&mut served, &stage, &path).await?;
 
     // The server is killed; what was committed meanwhile arrives by its successor.
     stage.source.execute(DATABASE, "INSERT INTO t SELECT g, 'k' FROM generate_series(1001, 1100) g").await?;
@@ -247,7 +249,8 @@ async fn a_pipeline_lives_by_http_alone() -> Result<()> {
     served.until_state(&path, "RUNNING").await?;
 
     // It is deleted, and leaves nothing but the rows.
-    ensure!(served.ask("DELETE", &path, None).await?.1["code"] == "INVALID_STATE", "it runs");
+    let (_, refused) = served.ask("DELETE", &path, None).await?;
+    ensure!(refused["code"] == "INVALID_STATE", "it runs: {refused:#}");
     served.act(&path, "stop").await?;
     served.until_state(&path, "STOPPED").await?;
     served.expect(202, "DELETE", &path, None).await?;

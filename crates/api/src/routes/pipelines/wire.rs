@@ -215,6 +215,19 @@ pub(crate) struct NewVerification {
     /// Differences that are listed for each table; all are counted.
     #[schema(minimum = 0, maximum = 1000, default = 20)]
     pub(crate) limit: Option<u16>,
+    /// `rows` compares all values of all rows; `count` says how many rows there are, and nothing about what is in them.
+    #[schema(default = "rows")]
+    pub(crate) by: Option<CompareBy>,
+}
+
+/// What is compared.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum CompareBy {
+    /// All values of all rows.
+    Rows,
+    /// How many rows there are.
+    Count,
 }
 
 /// What is to be copied again.

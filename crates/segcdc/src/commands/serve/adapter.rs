@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use segcdc_control::engine::{
-    DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, VerifyRequest, Watch, Work,
+    CopyBy, DeadLetterQuery, Ended, Endpoint, Engines, Job, Plan, TableQuery, TableRequest, TableVerb,
+    VerifyRequest, Watch, Work,
 };
 use segcdc_control::report::{ErrorReport, Trouble};
 use segcdc_control::store::ConnectionKind;
 use segcdc_engine_native::verify::VerifyStage;
+use segcdc_engine_native::wish::By;
 use segcdc_engine_native::{
-    DeadLetterError, EngineConfig, EngineError, Removal, VerifyEvent, VerifyOptions, VerifyProgress,
-    dead_letters, down, preflight, resync, status, verify,
+    Choice, DeadLetterError, EngineConfig, EngineError, Removal, VerifyBy, VerifyEvent, VerifyOptions,
+    VerifyProgress, Wish, dead_letters, down, preflight, resync, status, verify,
 };
 use segcdc_model::{Fault, Severity, SourceTable, TableKind};
 use segcdc_postgres::{catalog, session};
@@ -22,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::native;
 use super::servers::Servers;
 use super::trouble::{report, report_of};
-use crate::commands::plan;
+use crate::commands::{plan, table};
 use crate::exit::Exit;
 use crate::settings;
 
@@ -126,7 +128,8 @@ impl Engines for Adapter {
         Box::pin(async move {
             let config = self.servers.pipeline(job).await?;
             let patterns = settings::patterns(&request.tables).map_err(|error| report_of(&error))?;
-            let options = VerifyOptions { patterns, limit: request.limit, ..VerifyOptions::default() };
+            let by = if request.by_count { VerifyBy::Count } else { VerifyBy::Rows };
+            let options = VerifyOptions { patterns, limit: request.limit, by, ..VerifyOptions::default() };
             let mut show = |event: VerifyEvent<'_>| {
                 if let VerifyEvent::Progress(progress) = event {
                     on_progress(progress_of(progress));
@@ -150,6 +153,30 @@ impl Engines for Adapter {
             let patterns = settings::patterns(tables).map_err(|error| report_of(&error))?;
             let done = Box::pin(resync(&config, &patterns)).await.map_err(|error| report(&error))?;
             Ok(value(&done))
+        })
+    }
+
+    fn ask<'a>(&'a self, job: &'a Job, request: &'a TableRequest) -> Work<'a, Value> {
+        Box::pin(async move {
+            let config = self.servers.pipeline(job).await?;
+            let patterns = settings::patterns(&request.tables).map_err(|error| report_of(&error))?;
+            let wish = wish_of(request.verb);
+            let choice = match (wish, patterns.is_empty()) {
+                (Wish::Resync { .. }, true) => Choice::Failed,
+                (Wish::Pause | Wish::Resume | Wish::Resync { .. } | Wish::Add | Wish::Remove { .. }, _) => {
+                    Choice::Matching(&patterns)
+                }
+            };
+            let asked = segcdc_engine_native::ask(&config, wish, choice).await;
+            let mut asked = asked.map_err(|error| report(&error))?;
+            if asked.running && !asked.tables.is_empty() {
+                let waited = segcdc_engine_native::wait(&config, &mut asked, true, table::COPIES).await;
+                waited.map_err(|error| report(&error))?;
+            }
+            match table::refusal(&asked) {
+                Some(refused) => Err(report_of(&refused)),
+                None => Ok(value(&asked)),
+            }
         })
     }
 
@@ -191,6 +218,22 @@ impl Adapter {
         Ok(json!({
             "server": target.server_name(), "user": config.user, "database": config.database, "write_path": write_path,
         }))
+    }
+}
+
+/// What is asked of a table, in the engine's words.
+fn wish_of(verb: TableVerb) -> Wish {
+    match verb {
+        TableVerb::Pause => Wish::Pause,
+        TableVerb::Resume => Wish::Resume,
+        TableVerb::Resync(by) => Wish::Resync {
+            by: by.map(|by| match by {
+                CopyBy::Merge => By::Merge,
+                CopyBy::Swap => By::Swap,
+            }),
+        },
+        TableVerb::Add => Wish::Add,
+        TableVerb::Remove { drop_target } => Wish::Remove { drop_target },
     }
 }
 
