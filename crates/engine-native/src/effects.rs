@@ -81,7 +81,7 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: [Kind; 13] = [
+const KINDS: [Kind; 14] = [
     Kind {
         setting: "columns.include",
         texts: |t| &t.columns,
@@ -102,6 +102,7 @@ const KINDS: [Kind; 13] = [
     Kind { setting: "rename", texts: |t| &t.renames, take: |to, from| to.renames.clone_from(&from.renames) },
     Kind { setting: "types", texts: |t| &t.types, take: |to, from| to.types.clone_from(&from.types) },
     Kind { setting: "keys", texts: |t| &t.keys, take: |to, from| to.keys.clone_from(&from.keys) },
+    Kind { setting: "modes", texts: |t| &t.modes, take: |to, from| to.modes.clone_from(&from.modes) },
     Kind {
         setting: "append_only",
         texts: |t| &t.append_only,

@@ -115,14 +115,15 @@ pub(crate) fn specification(rules: &Rules, salt: Option<&MaskSalt>) -> Option<St
         return None;
     }
     let texts = rules.texts();
-    // A program that does not know what is left out, or masked, would replicate it.
+    // A program that does not know what is left out, or masked, would replicate it; and it would delete what is to stay.
     let rewrites = !texts.masks.is_empty() || !texts.constants.is_empty();
     let leaves_out =
         !texts.columns.is_empty() || !texts.exclude_columns.is_empty() || !texts.filters.is_empty();
-    let version = match (rewrites, leaves_out) {
-        (true, _) => version::LATEST,
-        (false, true) => version::CHOICE,
-        (false, false) => version::FIRST,
+    let version = match (texts.modes.is_empty(), rewrites, leaves_out) {
+        (false, ..) => version::LATEST,
+        (true, true, _) => version::REWRITTEN,
+        (true, false, true) => version::CHOICE,
+        (true, false, false) => version::FIRST,
     };
     let mask_salt_digest = salt.filter(|_| rules.hashes()).map(MaskSalt::digest);
     let stored = Stored { version, mask_salt_digest, texts };
@@ -233,6 +234,9 @@ mod tests {
         assert!(spec.as_ref().unwrap().contains("\"version\":2"));
         assert_eq!(stored(&state(spec.as_deref())), Ok(rules));
         assert_eq!(EngineKind::of(&state(spec.as_deref())), EngineKind::Native);
+        let kept = RuleTexts { modes: vec!["soft-delete".to_owned()], ..RuleTexts::default() };
+        let spec = specification(&Rules::parse(&kept).unwrap(), None).unwrap();
+        assert!(spec.contains("\"version\":4") && spec.contains("\"mode\":[\"soft-delete\"]"), "{spec}");
         assert_eq!(specification(&Rules::default(), None), None);
         for none in [None, Some(""), Some("{}"), Some("{\"engine\":\"kafka-connect\",\"more\":1}")] {
             assert_eq!(stored(&state(none)), Ok(Rules::default()));
@@ -241,7 +245,7 @@ mod tests {
 
     #[test]
     fn rules_of_a_later_version_are_refused() {
-        let spec = "{\"rules\":{\"version\":4,\"on_value\":[]}}";
+        let spec = "{\"rules\":{\"version\":5,\"on_value\":[]}}";
         for text in [spec, "{\"rules\":{\"version\":1,\"on_value\":[\"nul\"]}}", "{"] {
             assert_eq!(stored(&state(Some(text))).unwrap_err().code(), "RULES_UNREADABLE", "{text}");
         }

@@ -1,14 +1,14 @@
 //! The fingerprint of a table's plan: what its target table was made for; and the row that stores it.
 //!
 //! ```text
-//! 16 hexadecimal digits   names, types and nullability of the columns, in order, with masks and constants
+//! 16 hexadecimal digits   names, types and nullability of the columns, in order, with masks and constants; how rows are kept
 //! 16 hexadecimal digits   what identifies a row
 //! ```
 
 use std::fmt::Write;
 
 use segcdc_model::{Lsn, TablePhase};
-use segcdc_plan::{TableKey, TablePlan};
+use segcdc_plan::{TableKey, TablePlan, TargetMode};
 use segcdc_sqlserver::TableState;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -37,6 +37,9 @@ pub(crate) fn of(plan: &TablePlan) -> String {
         if let Some(constant) = &column.constant {
             write!(columns, "constant {}:{constant};", constant.len()).ok();
         }
+    }
+    if plan.mode != TargetMode::Mirror {
+        write!(columns, "mode {};", plan.mode).ok();
     }
     let key = match &plan.key {
         TableKey::Columns(indices) => format!("columns {indices:?}"),

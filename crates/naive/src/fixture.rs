@@ -78,6 +78,8 @@ pub struct TestTable {
     pub append_only: Option<&'static str>,
     /// A rule for rows, as the command line has it.
     pub filter: Option<&'static str>,
+    /// A rule for how rows are kept, as the command line has it.
+    pub mode: Option<&'static str>,
 }
 
 impl TestTable {
@@ -110,12 +112,18 @@ impl TestTable {
             on_value: None,
             append_only: None,
             filter: None,
+            mode: None,
         }
     }
 
     /// The same with rows that are only added.
     pub fn append_only(self, rule: &'static str) -> Self {
         TestTable { append_only: Some(rule), ..self }
+    }
+
+    /// The same with a rule for how rows are kept.
+    pub fn mode(self, rule: &'static str) -> Self {
+        TestTable { mode: Some(rule), ..self }
     }
 
     /// The same with a rule for values.
@@ -138,7 +146,8 @@ impl TestTable {
         let values = self.on_value.iter().map(|rule| (*rule).to_owned()).collect();
         let append_only = self.append_only.iter().map(|rule| (*rule).to_owned()).collect();
         let filters = self.filter.iter().map(|rule| (*rule).to_owned()).collect();
-        let texts = RuleTexts { values, append_only, filters, ..RuleTexts::default() };
+        let modes = self.mode.iter().map(|rule| (*rule).to_owned()).collect();
+        let texts = RuleTexts { values, append_only, filters, modes, ..RuleTexts::default() };
         let rules = Rules::parse(&texts).unwrap();
         Arc::new(table_plan(&self.source, &Naming::new("dbo").with_rules(rules)).unwrap())
     }
@@ -283,11 +292,20 @@ pub fn spell(plan: &ApplyPlan) -> Vec<String> {
                 lines.push(format!("update {} set {:?}", row(image, &all), group.present));
             }
         }
+        for group in &changes.marks {
+            for mark in &group.rows {
+                let (row, at) = (row(&mark.image, &all), mark.at_us);
+                lines.push(format!("mark {row} set {:?} at {at}", group.present));
+            }
+        }
+        lines.extend(changes.all_marked_us.map(|at| format!("mark all at {at}")));
+        lines.extend(changes.cleared.iter().map(|image| format!("clear {}", row(image, key))));
         for insert in &changes.inserts {
             let fill = insert.fill.as_ref().map_or(String::new(), |fill| {
                 format!(" fill {:?} from {}", fill.columns, row(&fill.old_key, key))
             });
-            lines.push(format!("insert {}{fill}", row(&insert.image, &all)));
+            let deleted = insert.deleted_at_us.map_or(String::new(), |at| format!(" deleted at {at}"));
+            lines.push(format!("insert {}{fill}{deleted}", row(&insert.image, &all)));
         }
     }
     lines

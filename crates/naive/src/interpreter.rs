@@ -14,7 +14,12 @@ pub type Row = Vec<Cell>;
 pub struct Target {
     /// The rows.
     pub tables: HashMap<u32, Vec<Row>>,
+    /// The rows that were deleted and stay, and when they were.
+    pub deleted: HashMap<u32, Vec<DeletedRow>>,
 }
+
+/// A row that was deleted and stays, and when it was, microseconds since 2000-01-01 UTC.
+pub type DeletedRow = (Row, i64);
 
 impl Target {
     /// Carries out a plan.
@@ -23,13 +28,19 @@ impl Target {
     /// Which count was not as it should be. Part of the plan may be carried out then.
     pub fn apply(&mut self, plan: &ApplyPlan) -> Result<(), String> {
         for changes in &plan.tables {
-            apply_table(self.tables.entry(changes.table.source.oid).or_default(), changes)?;
+            let oid = changes.table.source.oid;
+            let (rows, deleted) = (self.tables.entry(oid).or_default(), self.deleted.entry(oid).or_default());
+            apply_table(rows, deleted, changes)?;
         }
         Ok(())
     }
 }
 
-fn apply_table(rows: &mut Vec<Row>, changes: &TableChanges) -> Result<(), String> {
+fn apply_table(
+    rows: &mut Vec<Row>,
+    deleted: &mut Vec<DeletedRow>,
+    changes: &TableChanges,
+) -> Result<(), String> {
     let table = &changes.table;
     if changes.truncate {
         rows.clear();
@@ -51,7 +62,7 @@ fn apply_table(rows: &mut Vec<Row>, changes: &TableChanges) -> Result<(), String
         if row.contains(&Cell::Unchanged) {
             return Err(format!("a staged row lacks values: {row:?}"));
         }
-        staged.push(row);
+        staged.push((row, insert.deleted_at_us));
     }
     for delete in &changes.deletes {
         let key = key_of_image(delete, table);
@@ -81,16 +92,60 @@ fn apply_table(rows: &mut Vec<Row>, changes: &TableChanges) -> Result<(), String
             }
         }
     }
-    for row in staged {
+    keep_deleted(rows, deleted, changes)?;
+    for (row, deleted_at_us) in staged {
         if matches!(table.key, TableKey::Columns(_)) {
             let key = key_of(&row, table);
+            deleted.retain(|(other, _)| key_of(other, table) != key);
             if rows.iter().any(|other| key_of(other, table) == key) {
                 return Err(format!("duplicate key {key:?}"));
             }
         }
-        rows.push(row);
+        match deleted_at_us {
+            None => rows.push(row),
+            Some(at_us) => deleted.push((row, at_us)),
+        }
     }
     Ok(())
+}
+
+/// Marks rows, and takes the marked ones away that are in the way.
+fn keep_deleted(
+    rows: &mut Vec<Row>,
+    deleted: &mut Vec<DeletedRow>,
+    changes: &TableChanges,
+) -> Result<(), String> {
+    let table = &changes.table;
+    for group in &changes.marks {
+        for mark in &group.rows {
+            let key = key_of_image(&mark.image, table);
+            let before = rows.len();
+            let mut found = rows.extract_if(.., |row| key_of(row, table) == key).collect::<Vec<_>>();
+            let (Some(mut row), None) = (found.pop(), found.pop()) else {
+                return Err(format!("mark found {} rows at {key:?}", before - rows.len()));
+            };
+            for column in &group.present {
+                row[*column] = cell(mark.image.field(*column));
+            }
+            put_deleted(deleted, row, mark.at_us, table);
+        }
+    }
+    if let Some(at_us) = changes.all_marked_us {
+        for row in rows.drain(..) {
+            put_deleted(deleted, row, at_us, table);
+        }
+    }
+    for key in changes.cleared.iter().map(|image| key_of_image(image, table)) {
+        deleted.retain(|(other, _)| key_of(other, table) != key);
+    }
+    Ok(())
+}
+
+/// A row is deleted, and stays in the place of one with its key.
+fn put_deleted(deleted: &mut Vec<DeletedRow>, row: Row, at_us: i64, table: &TablePlan) {
+    let key = key_of(&row, table);
+    deleted.retain(|(other, _)| key_of(other, table) != key);
+    deleted.push((row, at_us));
 }
 
 fn read(image: &RowImage, table: &TablePlan) -> Row {

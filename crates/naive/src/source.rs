@@ -7,7 +7,7 @@ use segcdc_model::{Change, OldTuple, PgType, Relation, ReplicaIdentity};
 use segcdc_plan::{TableKey, TablePlan, ValuePolicy};
 
 use crate::fixture::{Cell, TestTable, tuple};
-use crate::interpreter::{Row, compared};
+use crate::interpreter::{DeletedRow, Row, compared};
 
 /// Raw material of one change; what it means depends on the rows that there are.
 #[derive(Debug, Clone)]
@@ -63,6 +63,9 @@ pub fn kinds() -> Vec<TestTable> {
         by_index,
         TestTable::new(7, ReplicaIdentity::Default, 0, &columns),
         TestTable::new(8, ReplicaIdentity::Full, 1, &numeric),
+        TestTable::new(9, ReplicaIdentity::Default, 1, &columns).mode("soft-delete"),
+        TestTable::new(10, ReplicaIdentity::Full, 1, &numeric).mode("soft-delete"),
+        TestTable::new(11, ReplicaIdentity::Default, 2, &columns).mode("soft-delete"),
     ]
 }
 
@@ -73,12 +76,17 @@ pub struct Source {
     relation: Arc<Relation>,
     /// Its rows, in no particular order.
     pub rows: Vec<Row>,
+    /// The rows that were deleted and whose keys no row had since, as a target has them in which they stay.
+    pub deleted: Vec<DeletedRow>,
+    /// When the transaction is committed that is under way, microseconds since 2000-01-01 UTC.
+    pub now_us: i64,
 }
 
 impl Source {
     /// An empty table.
     pub fn new(table: &TestTable) -> Self {
-        Source { plan: table.plan(), relation: Arc::new(table.relation()), rows: Vec::new() }
+        let (plan, relation) = (table.plan(), Arc::new(table.relation()));
+        Source { plan, relation, rows: Vec::new(), deleted: Vec::new(), now_us: 0 }
     }
 
     fn is_key(&self, column: usize) -> bool {
@@ -136,11 +144,14 @@ impl Source {
             30..75 if can_change => self.update(seed, position).into_iter().collect(),
             75..90 if can_change => {
                 let row = self.rows.remove(position);
+                self.remember(row.clone());
                 vec![Change::Delete { relation: Arc::clone(&self.relation), old: self.old(&row) }]
             }
             90..96 if can_change && self.is_full() => self.swap(seed, position),
             96..98 => {
-                self.rows.clear();
+                for row in std::mem::take(&mut self.rows) {
+                    self.remember(row);
+                }
                 vec![Change::Truncate { relations: vec![Arc::clone(&self.relation)] }]
             }
             _ => Vec::new(),
@@ -153,6 +164,7 @@ impl Source {
             return None;
         }
         let change = Change::Insert { relation: Arc::clone(&self.relation), new: tuple(&row) };
+        self.forget(&row);
         self.rows.push(row);
         Some(change)
     }
@@ -170,8 +182,25 @@ impl Source {
             return None;
         }
         let change = self.updated(&old, &new, seed);
+        self.forget(&new);
         self.rows[position] = new;
         Some(change)
+    }
+
+    /// A row was deleted.
+    fn remember(&mut self, row: Row) {
+        if self.plan.marker().is_some() {
+            self.forget(&row);
+            self.deleted.push((row, self.now_us));
+        }
+    }
+
+    /// A row has the key now that one had which was deleted.
+    fn forget(&mut self, row: &Row) {
+        let key = self.key(row);
+        let mut deleted = std::mem::take(&mut self.deleted);
+        deleted.retain(|(other, _)| self.key(other) != key);
+        self.deleted = deleted;
     }
 
     /// What pgoutput says of an update.

@@ -3,7 +3,7 @@
 use segcdc_model::{QualifiedName, TableKind};
 
 use crate::convert::ValueError;
-use crate::rules::{ChangeKind, Mask, ValuePolicy};
+use crate::rules::{ChangeKind, Mask, TargetMode, ValuePolicy};
 use crate::target_type::TargetType;
 
 mod fault;
@@ -220,6 +220,16 @@ pub enum PlanError {
         /// Why not.
         detail: &'static str,
     },
+    /// A rule keeps rows of a table as they cannot be.
+    #[error("{table} cannot have the mode {mode}: {detail}")]
+    ModeImpossible {
+        /// The source table.
+        table: QualifiedName,
+        /// The mode.
+        mode: TargetMode,
+        /// Why not.
+        detail: &'static str,
+    },
     /// A rule adds a column that the target table cannot have.
     #[error("{table} cannot have the constant column \"{column}\": {detail}")]
     ConstantImpossible {
@@ -353,6 +363,7 @@ impl PlanError {
             | PlanError::ColumnChoice { .. }
             | PlanError::PolicyImpossible { .. }
             | PlanError::MaskImpossible { .. }
+            | PlanError::ModeImpossible { .. }
             | PlanError::ConstantImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }

@@ -9,7 +9,7 @@ use segcdc_model::{CatalogTable, Lsn, MssqlType, QualifiedName, Relation, Source
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
-use crate::rules::{Constant, Mask};
+use crate::rules::{Constant, Mask, TargetMode};
 use crate::table_plan::{ColumnPlan, Decided, Naming, TablePlan, table_plan_as};
 
 /// Version of what is stored. A later one is refused.
@@ -34,6 +34,9 @@ pub struct KnownTable {
     /// The columns that only the target has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub constants: Vec<Constant>,
+    /// How the target table keeps rows.
+    #[serde(default, skip_serializing_if = "TargetMode::is_usual")]
+    pub mode: TargetMode,
 }
 
 /// A column that the stream carries.
@@ -103,6 +106,7 @@ impl KnownTable {
             filenode: catalog.filenode,
             kept: Vec::new(),
             constants: plan.constants(),
+            mode: plan.mode,
         }
     }
 
@@ -147,6 +151,7 @@ impl KnownTable {
             left_out,
             masks: self.columns.iter().filter_map(mask).collect(),
             constants: Some(&self.constants),
+            mode: Some(self.mode),
         }
     }
 

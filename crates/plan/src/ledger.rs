@@ -22,6 +22,8 @@ pub(crate) struct Ledger<'a> {
     table: &'a TablePlan,
     /// Open letters when the batch begins, unless it has emptied the table.
     open: &'a OpenLetters,
+    /// Open letters when the batch begins: what the target lacks of the rows that it has then.
+    at_start: &'a OpenLetters,
     /// The columns whose values may set their row aside.
     aside: Vec<usize>,
     /// Rows that the target was seen to refuse.
@@ -65,6 +67,7 @@ impl<'a> Ledger<'a> {
         let mut ledger = Ledger {
             table,
             open,
+            at_start: open,
             aside,
             refused: None,
             changes: Vec::new(),
@@ -89,14 +92,17 @@ impl<'a> Ledger<'a> {
 
     /// A row that is gone for good; returns whether the target has a version of it to remove.
     pub(crate) fn gone(&mut self, key: &RowImage, lsn: Lsn) -> Result<bool, PlanError> {
-        let Some((letter, held)) = self.held(key)? else { return Ok(true) };
-        self.close(letter, 1, lsn, LetterEnd::Deleted);
+        let Some((letter, held)) = self.held_at_start(key)? else { return Ok(true) };
+        // Where the batch has emptied the table all letters of then are closed.
+        if self.open.get(&letter.digest).is_some() {
+            self.close(letter, 1, lsn, LetterEnd::Deleted);
+        }
         Ok(held.in_target())
     }
 
     /// Whether the target has a version of the row that had this key when the batch began.
     pub(crate) fn is_in_target(&self, key: &RowImage) -> Result<bool, PlanError> {
-        Ok(self.held(key)?.is_none_or(|(_, held)| held.in_target()))
+        Ok(self.held_at_start(key)?.is_none_or(|(_, held)| held.in_target()))
     }
 
     /// A row that keeps its key.
@@ -161,6 +167,26 @@ impl<'a> Ledger<'a> {
             }
             (None, None) => Ok(true),
         }
+    }
+
+    /// A row that came and went, new or from `old_key`, of a table in which deleted rows stay; returns whether the target gets it.
+    /// One that does not fit leaves no letter: it is gone.
+    pub(crate) fn leaves_trace(
+        &self,
+        image: &RowImage,
+        old_key: Option<&RowImage>,
+        others: &[usize],
+    ) -> Result<bool, PlanError> {
+        let is_unknown = match old_key {
+            Some(old_key) => self.unknown_at(old_key, image, others)?.is_some(),
+            None => false,
+        };
+        Ok(!is_unknown && self.blame(image)?.is_none())
+    }
+
+    /// Whether what was sent of a row that is gone can be written to what the target has of it.
+    pub(crate) fn can_be_marked_as_sent(&self, image: &RowImage) -> Result<bool, PlanError> {
+        Ok(self.held_at_start(image)?.is_none() && self.blame(image)?.is_none())
     }
 
     /// Rows of one content that are added to a table without a key; returns whether the target gets them.
@@ -229,12 +255,14 @@ impl<'a> Ledger<'a> {
     fn replaced(&self, changes: &TableChanges, column: usize) -> Result<u64, PlanError> {
         let updated = changes.updates.iter().filter(|group| group.present.contains(&column));
         let updated = updated.flat_map(|group| &group.rows);
+        let marked = changes.marks.iter().filter(|group| group.present.contains(&column));
+        let marked = marked.flat_map(|group| &group.rows).map(|row| &row.image);
         let sent = |row: &&crate::apply_plan::InsertRow| {
             !row.fill.as_ref().is_some_and(|fill| fill.columns.contains(&column))
         };
         let inserted = changes.inserts.iter().filter(sent).map(|row| &row.image);
         let mut count = 0;
-        for image in updated.chain(inserted) {
+        for image in updated.chain(marked).chain(inserted) {
             let fitted = image.fitted(column).map_err(|source| self.value_error(column, source))?;
             count += u64::from(matches!(fitted, Fitted::Replaced(_)));
         }
@@ -264,7 +292,7 @@ impl<'a> Ledger<'a> {
         image: &RowImage,
         others: &[usize],
     ) -> Result<Option<Blame>, PlanError> {
-        let Some((_, held)) = self.held(old_key)? else { return Ok(None) };
+        let Some((_, held)) = self.held_at_start(old_key)? else { return Ok(None) };
         let unsent = others.iter().copied().filter(|column| image.field(*column) == Field::UnchangedToast);
         let mut unknown = unsent.filter(|column| match &held {
             Held::Nothing => true,
@@ -284,6 +312,16 @@ impl<'a> Ledger<'a> {
         }
         let key = self.key(image)?;
         let held = self.open.get(&key.digest).cloned();
+        Ok(held.map(|held| (key, held)))
+    }
+
+    /// The letter of a row's key that is open when the batch begins.
+    fn held_at_start(&self, image: &RowImage) -> Result<Option<(LetterKey, Held)>, PlanError> {
+        if self.at_start.is_empty() {
+            return Ok(None);
+        }
+        let key = self.key(image)?;
+        let held = self.at_start.get(&key.digest).cloned();
         Ok(held.map(|held| (key, held)))
     }
 

@@ -73,7 +73,7 @@ pub mod type_override;
 mod whole_row;
 
 pub use acknowledge::{Acknowledgement, StreamState, acknowledgeable};
-pub use apply_plan::{ApplyPlan, Fill, InsertRow, TableChanges, UpdateGroup};
+pub use apply_plan::{ApplyPlan, Fill, InsertRow, MarkGroup, MarkedRow, TableChanges, UpdateGroup};
 pub use batch::{Batch, BatchLimits};
 pub use bind::{Binding, bind};
 pub use bisection::{Bisection, End, Refusal};
@@ -89,7 +89,7 @@ pub use refusals::Refusals;
 pub use rewriter::Rewriter;
 pub use row_image::RowImage;
 pub use rules::{
-    ChangeKind, ChangePolicy, KeyChoice, Mask, OnChange, OnRefused, RuleTexts, Rules, ValuePolicy,
+    ChangeKind, ChangePolicy, KeyChoice, Mask, OnChange, OnRefused, RuleTexts, Rules, TargetMode, ValuePolicy,
 };
 pub use schema_change::{Action, Decision, Described, Outcome, SchemaChange, Step, decide};
 pub use suspects::{RefusedChange, RefusedChanges, Suspects};

@@ -18,8 +18,13 @@
 //!   entry 0   start: absent           rows: -                          => nothing
 //! ```
 //!
+//! In a table in which deleted rows stay ([`TablePlan::marker`]), an entry without a row remembers what became of the last one, see
+//! `deleted.rs`.
+//!
 //! Two rows may have one key for a moment: a deferrable primary key, with REPLICA IDENTITY FULL, is checked at commit
 //! only. The old tuples are whole then and tell the rows apart.
+
+mod deleted;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,6 +42,8 @@ use crate::ledger::{Kept, Ledger};
 use crate::row_image::RowImage;
 use crate::table_plan::TablePlan;
 
+use self::deleted::{Left, MarkGroups};
+
 /// The net change of each touched key of one table.
 pub(crate) struct KeyedNet {
     table: Arc<TablePlan>,
@@ -47,8 +54,12 @@ pub(crate) struct KeyedNet {
     scratch: KeyBytes,
     /// Whether the table was emptied in this batch: no row of its start is left.
     truncated: bool,
+    /// When rows that the batch does not touch were deleted, of a table in which they stay.
+    all_marked_us: Option<i64>,
     /// Commit end of the transaction whose changes come now.
     position: Lsn,
+    /// Its commit time.
+    time_us: i64,
 }
 
 /// One key.
@@ -58,6 +69,8 @@ struct Entry {
     lsn: Lsn,
     /// The rows that have the key now: one at most, but for a moment.
     rows: SmallVec<[Row; 1]>,
+    /// What the last row has left that had the key, where deleted rows stay.
+    left: Option<Box<Left>>,
 }
 
 /// What the target holds under a key when the batch begins.
@@ -112,13 +125,15 @@ impl KeyedNet {
             entry_by_key: HashMap::default(),
             scratch: KeyBytes::new(),
             truncated: false,
+            all_marked_us: None,
             position: Lsn::ZERO,
+            time_us: 0,
         }
     }
 
-    /// Changes that come now are those of the transaction that ends at `lsn`.
-    pub(crate) fn at(&mut self, lsn: Lsn) {
-        self.position = lsn;
+    /// Changes that come now are those of the transaction that ends at `lsn` and was committed at `time_us`.
+    pub(crate) fn at(&mut self, lsn: Lsn, time_us: i64) {
+        (self.position, self.time_us) = (lsn, time_us);
     }
 
     /// Adds a row.
@@ -150,11 +165,20 @@ impl KeyedNet {
     /// Removes a row.
     pub(crate) fn delete(&mut self, binding: &Arc<Binding>, old: &OldTuple) -> Result<(), PlanError> {
         let old = self.old_image(binding, old)?;
-        self.take(old).map(|_row| ())
+        let taken = self.take(old)?;
+        if self.table.marker().is_some() {
+            self.remember(taken);
+        }
+        Ok(())
     }
 
     /// Removes all rows, those of the start too.
     pub(crate) fn truncate(&mut self) {
+        if self.table.marker().is_some() {
+            self.remember_all();
+            self.truncated = true;
+            return;
+        }
         self.entries.clear();
         self.entry_by_key.clear();
         self.truncated = true;
@@ -165,12 +189,17 @@ impl KeyedNet {
         let table = Arc::clone(&self.table);
         let other_columns: Vec<usize> =
             (0..table.columns.len()).filter(|column| !table.is_key(*column)).collect();
-        let mut groups = UpdateGroups::default();
+        let (mut groups, mut marks) = (UpdateGroups::default(), MarkGroups::default());
+        changes.all_marked_us = self.all_marked_us;
         for entry in self.entries {
             let mut rows = entry.rows.into_iter();
             let row = rows.next();
             if rows.next().is_some() {
                 return Err(contradiction(&table, "two rows have one key at the end of a transaction"));
+            }
+            if let Some(left) = entry.left.filter(|_| row.is_none()) {
+                left.finish((&table, &other_columns), entry.start, changes, &mut marks, ledger)?;
+                continue;
             }
             match (entry.start, row) {
                 (Start::Absent, None) => {}
@@ -232,7 +261,11 @@ impl KeyedNet {
     /// Moves a row to another key, or to another spelling of its key: columns of the target that hold the spelling
     /// (a float's sign of zero) change with it, which an update by key does not do.
     fn change_key(&mut self, old: OldImage, mut new: RowImage) -> Result<(), PlanError> {
-        let mut row = self.take(old)?;
+        let taken = self.take(old)?;
+        if self.table.marker().is_some() {
+            self.vacate(&taken);
+        }
+        let mut row = taken.row;
         new.lay_over(&row.image);
         row.image = new;
         let (index, _) = self.locate(&row.image)?;
@@ -240,26 +273,31 @@ impl KeyedNet {
     }
 
     /// Takes the row that `old` names from its key.
-    fn take(&mut self, old: OldImage) -> Result<Row, PlanError> {
+    fn take(&mut self, old: OldImage) -> Result<Taken, PlanError> {
         let (index, sighting) = self.locate(&old.image)?;
         let found = self.find(index, sighting, Some(&old))?;
         let Some(entry) = self.entries.get_mut(index) else {
             return Err(contradiction(&self.table, "an entry is missing"));
         };
+        let is_as_before = matches!(found, Found::StartRow);
         let row = match found {
             Found::Row(position) => entry.rows.remove(position),
             Found::StartRow => Row { image: old.image.clone(), origin: Origin::InPlace },
         };
-        let Row { image, origin: Origin::InPlace } = row else { return Ok(row) };
+        let taken = |row| Taken { entry: index, row, is_as_before };
+        let Row { image, origin: Origin::InPlace } = row else { return Ok(taken(row)) };
         let key = Box::new(old.image);
         entry.start = Start::Gone(key.clone());
-        Ok(Row { image, origin: Origin::Moved(key) })
+        Ok(taken(Row { image, origin: Origin::Moved(key) }))
     }
 
     /// Puts a row under a key.
     fn put(&mut self, index: usize, row: Row) -> Result<(), PlanError> {
         match self.entries.get_mut(index) {
-            Some(entry) => entry.rows.push(row),
+            Some(entry) => {
+                entry.rows.push(row);
+                entry.left = None;
+            }
             None => return Err(contradiction(&self.table, "an entry is missing")),
         }
         Ok(())
@@ -309,7 +347,12 @@ impl KeyedNet {
             return Ok((*index, Sighting::Again));
         }
         let index = self.entries.len();
-        self.entries.push(Entry { start: Start::Absent, lsn: self.position, rows: SmallVec::new() });
+        self.entries.push(Entry {
+            start: Start::Absent,
+            lsn: self.position,
+            rows: SmallVec::new(),
+            left: None,
+        });
         self.entry_by_key.insert(self.scratch.clone(), index);
         Ok((index, Sighting::First))
     }
@@ -343,6 +386,15 @@ impl KeyedNet {
             detail: "it does not contain the key of the target table any more".to_owned(),
         })
     }
+}
+
+/// A row that was taken from its key.
+struct Taken {
+    /// The key's entry.
+    entry: usize,
+    row: Row,
+    /// The target holds it as it is: this is the first change of it.
+    is_as_before: bool,
 }
 
 /// A row before a change.
@@ -395,9 +447,10 @@ fn insert_row(table: &TablePlan, other_columns: &[usize], row: Row) -> Result<In
         return Ok(InsertRow::whole(image));
     }
     match row.origin {
-        Origin::Moved(old_key) => {
-            Ok(InsertRow { image, fill: Some(Fill { old_key: *old_key, columns: missing }) })
-        }
+        Origin::Moved(old_key) => Ok(InsertRow {
+            fill: Some(Fill { old_key: *old_key, columns: missing }),
+            ..InsertRow::whole(image)
+        }),
         // PostgreSQL makes an INSERT of an UPDATE that has a row meet the condition, and leaves out of it what it leaves out of
         // an UPDATE.
         Origin::Inserted if table.filter.is_some() => Err(PlanError::RowEntersInPart {

@@ -14,7 +14,7 @@ use crate::letters::{OpenLetters, PolicyUse};
 use crate::net_change::KeyedNet;
 use crate::refusals::{Refusals, RefusedKeys};
 use crate::row_image::RowImage;
-use crate::rules::OnChange;
+use crate::rules::{OnChange, TargetMode};
 use crate::table_plan::{TableKey, TablePlan};
 use crate::table_set::{TableEntry, TableSet};
 use crate::whole_row::WholeRowNet;
@@ -52,7 +52,7 @@ pub fn plan_with(
         }
         previous = Some(transaction.end_lsn);
         for change in &transaction.changes {
-            planner.add(change, transaction.end_lsn)?;
+            planner.add(change, Moment::of(transaction))?;
         }
     }
     planner.finish(batch.len() as u64, last)
@@ -73,7 +73,7 @@ pub fn plan_part(
     let refusals = Refusals::new();
     let mut planner = Planner::new(tables, &refusals);
     for change in changes {
-        planner.add(change, transaction.end_lsn)?;
+        planner.add(change, Moment::of(transaction))?;
     }
     planner.finish(0, transaction)
 }
@@ -99,6 +99,15 @@ pub fn first_unknown(changes: &[Change], end_lsn: Lsn, tables: &TableSet) -> Opt
         }
     }
     None
+}
+
+/// Where and when a change took effect.
+#[derive(Clone, Copy)]
+struct Moment {
+    /// Commit end of its transaction.
+    end_lsn: Lsn,
+    /// Commit time of its transaction, microseconds since 2000-01-01 UTC.
+    time_us: i64,
 }
 
 /// The state of one call of [`plan`].
@@ -159,6 +168,14 @@ struct Appended {
 /// The changes that a table that only grows leaves out, as [`Appended::left_out`] counts them.
 const CHANGES: [&str; 3] = ["UPDATE", "DELETE", "TRUNCATE"];
 
+// === impl Moment ===
+
+impl Moment {
+    fn of(transaction: &Transaction) -> Self {
+        Moment { end_lsn: transaction.end_lsn, time_us: transaction.commit_time_us }
+    }
+}
+
 // === impl Planner ===
 
 impl<'a> Planner<'a> {
@@ -168,24 +185,24 @@ impl<'a> Planner<'a> {
     }
 
     /// Adds a change.
-    fn add(&mut self, change: &Change, end_lsn: Lsn) -> Result<(), PlanError> {
+    fn add(&mut self, change: &Change, at: Moment) -> Result<(), PlanError> {
         match change {
             Change::Insert { relation, new } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
+                let Some((net, binding)) = self.route(relation, at)? else { return Ok(()) };
                 net.insert(binding, &*binding.rewritten(new)?)?;
             }
             Change::Update { relation, old, new } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
+                let Some((net, binding)) = self.route(relation, at)? else { return Ok(()) };
                 let old = old.as_ref().map(|old| binding.rewritten_old(old)).transpose()?;
                 net.update(binding, old.as_deref(), &*binding.rewritten(new)?)?;
             }
             Change::Delete { relation, old } => {
-                let Some((net, binding)) = self.route(relation, end_lsn)? else { return Ok(()) };
+                let Some((net, binding)) = self.route(relation, at)? else { return Ok(()) };
                 net.delete(binding, &*binding.rewritten_old(old)?)?;
             }
             Change::Truncate { relations } => {
                 for relation in relations {
-                    if let Some((net, _)) = self.route(relation, end_lsn)? {
+                    if let Some((net, _)) = self.route(relation, at)? {
                         net.truncate();
                         self.changes += 1;
                     }
@@ -225,12 +242,12 @@ impl<'a> Planner<'a> {
     fn route(
         &mut self,
         relation: &Arc<Relation>,
-        end_lsn: Lsn,
+        at: Moment,
     ) -> Result<Option<(&mut TableNet<'a>, &Arc<Binding>)>, PlanError> {
         let route =
             self.routes.entry(Arc::as_ptr(relation)).or_insert_with(|| find_table(self.tables, relation));
         let Route::Table { entry, bound } = route else { return Ok(None) };
-        if end_lsn <= entry.sync_lsn {
+        if at.end_lsn <= entry.sync_lsn {
             return Ok(None);
         }
         let (index, binding) = match bound {
@@ -245,7 +262,7 @@ impl<'a> Planner<'a> {
             }
         };
         Ok(self.nets.get_mut(*index).map(|net| {
-            net.at(end_lsn);
+            net.at(at);
             (net, &*binding)
         }))
     }
@@ -285,12 +302,12 @@ impl<'a> TableNet<'a> {
         TableNet { table, letters: &entry.letters, truncated: None, position: Lsn::ZERO, rows }
     }
 
-    /// Changes that come now are those of the transaction that ends at `lsn`.
-    fn at(&mut self, lsn: Lsn) {
-        self.position = lsn;
+    /// Changes that come now are those of the transaction of `at`.
+    fn at(&mut self, at: Moment) {
+        self.position = at.end_lsn;
         match &mut self.rows {
-            NetRows::Keyed(net) => net.at(lsn),
-            NetRows::WholeRow(net) => net.at(lsn),
+            NetRows::Keyed(net) => net.at(at.end_lsn, at.time_us),
+            NetRows::WholeRow(net) => net.at(at.end_lsn),
             NetRows::Appended(_) => {}
         }
     }
@@ -329,7 +346,7 @@ impl<'a> TableNet<'a> {
         }
     }
 
-    /// Empties the table: what the batch did to it before has no effect any more.
+    /// Empties the table: what the batch did to it before has no effect any more, unless rows stay when they are deleted.
     fn truncate(&mut self) {
         match &mut self.rows {
             NetRows::Keyed(net) => net.truncate(),
@@ -347,7 +364,7 @@ impl<'a> TableNet<'a> {
     fn finish(self, refused: Option<&RefusedKeys>) -> Result<(TableChanges, Notes), PlanError> {
         let mut ledger = Ledger::new(&self.table, self.letters, self.truncated).refusing(refused);
         let mut changes = TableChanges::new(Arc::clone(&self.table));
-        changes.truncate = self.truncated.is_some();
+        changes.truncate = self.truncated.is_some() && self.table.mode == TargetMode::Mirror;
         let mut left_out = Vec::new();
         match self.rows {
             NetRows::Keyed(net) => net.finish(&mut changes, &mut ledger)?,

@@ -9,6 +9,7 @@
 //! --rename    public.orders=dbo.Orders2     --rename 'public.orders."Id"=Id2'
 //! --key       public.log=log_id             --key 'public.log=(site, number)'
 //! --append-only public.log                  --append-only public.log=ignore
+//! --mode      soft-delete                   --mode 'public.audit_*=mirror'
 //! --columns   'public.orders=(id, total)'   --exclude-columns 'public.*.password'
 //! --where     "public.orders: region = 'EU'"
 //! --mask      public.people.email=hash      --mask 'public.*.phone=truncate:4'
@@ -33,6 +34,7 @@ mod on_refused;
 mod read;
 mod row_filter;
 mod selector;
+mod target_mode;
 mod value_policy;
 
 use segcdc_model::{Disposition, Fault, QualifiedName, SourceColumn, SourceTable};
@@ -49,6 +51,7 @@ pub use mask::{MOST_TRUNCATED, Mask};
 pub use on_refused::OnRefused;
 pub use row_filter::RowFilter;
 pub use selector::Selector;
+pub use target_mode::{DELETED_AT, DELETED_AT_TYPE, TargetMode};
 pub use value_policy::ValuePolicy;
 
 /// What a user says about tables and columns. Plain data; the default says nothing.
@@ -64,6 +67,8 @@ pub struct Rules {
     pub keys: Vec<Rule<KeyChoice>>,
     /// Tables that only grow in the target.
     pub append_only: Vec<Rule<OnChange>>,
+    /// How the rows of target tables are kept.
+    pub modes: Vec<Rule<TargetMode>>,
     /// What becomes of changes of source tables.
     pub changes: Vec<Rule<ChangeRule>>,
     /// The columns of tables that are replicated, and no others.
@@ -134,6 +139,9 @@ pub struct RuleTexts {
     /// Of [`Rules::append_only`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub append_only: Vec<String>,
+    /// Of [`Rules::modes`].
+    #[serde(default, rename = "mode", skip_serializing_if = "Vec::is_empty")]
+    pub modes: Vec<String>,
     /// Of [`Rules::changes`].
     #[serde(default, rename = "on_schema_change", skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
@@ -192,6 +200,7 @@ impl Rules {
             renames: all(&texts.renames, read::rename_rule)?,
             keys: all(&texts.keys, read::key_rule)?,
             append_only: all(&texts.append_only, read::append_rule)?,
+            modes: all(&texts.modes, read::mode_rule)?,
             changes: all(&texts.changes, read::change_rule)?,
             columns: all(&texts.columns, read::columns_rule)?,
             exclude_columns: all(&texts.exclude_columns, read::exclude_rule)?,
@@ -214,6 +223,7 @@ impl Rules {
             renames: all(&self.renames),
             keys: all(&self.keys),
             append_only: all(&self.append_only),
+            modes: all(&self.modes),
             changes: all(&self.changes),
             columns: all(&self.columns),
             exclude_columns: all(&self.exclude_columns),
@@ -242,6 +252,7 @@ impl Rules {
             renames: either(&self.renames, &stored.renames),
             keys: either(&self.keys, &stored.keys),
             append_only: either(&self.append_only, &stored.append_only),
+            modes: either(&self.modes, &stored.modes),
             changes: either(&self.changes, &stored.changes),
             columns: either(&self.columns, &stored.columns),
             exclude_columns: either(&self.exclude_columns, &stored.exclude_columns),
@@ -276,6 +287,12 @@ impl Rules {
     /// What becomes of changes in a table that is to grow only; `None` for all others.
     pub fn append_only(&self, table: &QualifiedName) -> Option<OnChange> {
         most_specific(&self.append_only, |selector| selector.matches_table(table)).map(|rule| rule.says)
+    }
+
+    /// How the rows of a target table are kept.
+    pub fn mode(&self, table: &QualifiedName) -> TargetMode {
+        let rule = most_specific(&self.modes, |selector| selector.matches_table(table));
+        rule.map_or(TargetMode::default(), |rule| rule.says)
     }
 
     /// What becomes of a kind of change of a table: by the most specific rule about it, among these by one for the kind.
@@ -390,6 +407,7 @@ impl Rules {
             .chain(all("--rename", &self.renames))
             .chain(all("--key", &self.keys))
             .chain(all("--append-only", &self.append_only))
+            .chain(all("--mode", &self.modes))
             .chain(all("--on-schema-change", &self.changes))
             .chain(all("--columns", &self.columns))
             .chain(all("--exclude-columns", &self.exclude_columns))
@@ -424,7 +442,7 @@ impl Fault for RuleError {
     fn hint(&self) -> String {
         "examples: --on-value 'public.orders.total=text', --type 'public.orders.total=decimal(28,6)', --type 'timestamptz=datetime2(6)', \
          --rename 'public.orders=dbo.Orders2', --key 'public.log=log_id', --append-only public.log=ignore, \
-         --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
+         --mode 'public.orders=soft-delete', --on-schema-change 'public.orders:drop-column=apply', --columns 'public.orders=(id, total)', \
          --exclude-columns 'public.*.password', --where \"public.orders: region = 'EU'\", \
          --mask 'public.people.email=hash', --constant 'public.orders.region=eu-west', \
          --on-refused 'public.orders=set_aside', --dead-letter-limit 'public.orders=50'"

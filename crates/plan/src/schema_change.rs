@@ -169,6 +169,7 @@ pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, Pla
     let sent = assignment.attnums.iter().copied().zip(&relation.columns);
     let sent: Vec<_> = sent.filter(|(attnum, _)| !is_generated(*attnum)).collect();
     let mut steps = Vec::new();
+    check_mode(described, naming)?;
     let target = follow_name(described, naming, &mut steps)?;
     let columns = Columns::new(described, naming, &sent)?;
     let (known, plan) = columns.follow(target, &mut steps)?;
@@ -176,6 +177,20 @@ pub fn decide(described: Described<'_>, naming: &Naming) -> Result<Decision, Pla
         return Ok(Decision::Same(Box::new(known)));
     }
     Ok(Decision::Change(Box::new(SchemaChange { known, plan, steps })))
+}
+
+/// Checks that rows are kept alike by the rules under the name that the table has now: the next copy goes by them.
+fn check_mode(described: Described<'_>, naming: &Naming) -> Result<(), PlanError> {
+    let Described { known, relation, .. } = described;
+    let (name, mode) = (&relation.name, known.mode);
+    let asked = naming.rules.mode(name);
+    if known.source.name == *name || asked == mode {
+        return Ok(());
+    }
+    let detail = format!(
+        "it is {name} now, to which --mode gives the mode {asked}, and its target table was made for {mode}"
+    );
+    Err(changed(known, detail))
 }
 
 /// What becomes of the target table's name; returns the one that it has behind that.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use segcdc_model::{Lsn, QualifiedName, Transaction, hex};
 
-use crate::apply_plan::{ApplyPlan, TableChanges, UpdateGroup};
+use crate::apply_plan::{ApplyPlan, MarkGroup, TableChanges, UpdateGroup};
 use crate::bisection::{End, Refusal};
 use crate::letters::{self, KeyDigest, LetterChange};
 use crate::plan::plan_with;
@@ -56,6 +56,8 @@ enum Place {
     UnkeyedDelete(usize),
     /// Group and row.
     Update(usize, usize),
+    /// Group and row.
+    Mark(usize, usize),
     Insert(usize),
 }
 
@@ -105,6 +107,11 @@ impl Suspects {
         for (group, update) in changes.updates.iter().enumerate() {
             for (index, image) in update.rows.iter().enumerate() {
                 gathered.add(Kind::Update, image, Place::Update(group, index))?;
+            }
+        }
+        for (group, marks) in changes.marks.iter().enumerate() {
+            for (index, row) in marks.rows.iter().enumerate() {
+                gathered.add(Kind::Delete, &row.image, Place::Mark(group, index))?;
             }
         }
         for (index, row) in changes.inserts.iter().enumerate() {
@@ -227,11 +234,18 @@ fn only(changes: &TableChanges, chosen: &HashSet<Place>) -> TableChanges {
         present: update.present.clone(),
         rows: keep(&update.rows, |index| chosen.contains(&Place::Update(group, index))),
     });
+    let marks = changes.marks.iter().enumerate().map(|(group, marks)| MarkGroup {
+        present: marks.present.clone(),
+        rows: keep(&marks.rows, |index| chosen.contains(&Place::Mark(group, index))),
+    });
     TableChanges {
         table: Arc::clone(&changes.table),
         truncate: changes.truncate,
         deletes: keep(&changes.deletes, |index| chosen.contains(&Place::Delete(index))),
         updates: updates.filter(|update| !update.rows.is_empty()).collect(),
+        marks: marks.filter(|marks| !marks.rows.is_empty()).collect(),
+        all_marked_us: changes.all_marked_us,
+        cleared: changes.cleared.clone(),
         inserts: keep(&changes.inserts, |index| chosen.contains(&Place::Insert(index))),
         unkeyed_deletes: keep(&changes.unkeyed_deletes, |index| {
             chosen.contains(&Place::UnkeyedDelete(index))

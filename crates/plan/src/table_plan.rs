@@ -10,7 +10,7 @@ use crate::column_mask::ColumnMask;
 use crate::error::PlanError;
 use crate::key;
 use crate::mask_salt::MaskSalt;
-use crate::rules::{Constant, Mask, OnChange, OnRefused, Rules, ValuePolicy};
+use crate::rules::{Constant, Mask, OnChange, OnRefused, Rules, TargetMode, ValuePolicy};
 use crate::target_name;
 use crate::type_map;
 
@@ -18,6 +18,7 @@ use self::planned_column::Place;
 
 mod constant_column;
 mod mask_choice;
+mod mode_choice;
 mod planned_column;
 
 /// Columns that an ordinary SQL Server table may have.
@@ -52,6 +53,8 @@ pub struct Decided<'a> {
     pub masks: Vec<(i16, Option<Mask>)>,
     /// The columns that only the target has; `None` for those that the rules say.
     pub constants: Option<&'a [Constant]>,
+    /// How rows are kept; `None` for what the rules say.
+    pub mode: Option<TargetMode>,
 }
 
 /// A wanted target table and where its columns come from.
@@ -66,6 +69,8 @@ pub struct TablePlan {
     pub columns: Vec<ColumnPlan>,
     /// What identifies a row.
     pub key: TableKey,
+    /// How rows are kept.
+    pub mode: TargetMode,
     /// SQL condition of the source that rows have to meet; `None` for all rows.
     pub filter: Option<String>,
     /// How many rows may be set aside.
@@ -174,6 +179,11 @@ impl ColumnPlan {
 // === impl TablePlan ===
 
 impl TablePlan {
+    /// The column that says when a row was deleted, of a table that keeps such rows.
+    pub fn marker(&self) -> Option<&'static str> {
+        self.mode.marker()
+    }
+
     /// The key's columns as indices into `columns`; empty for a table without a key.
     pub fn key_columns(&self) -> &[usize] {
         self.key.columns()
@@ -306,13 +316,16 @@ pub fn table_plan_as(
     };
     constant_column::add(&source.name, &constants, &mut columns)?;
     let source = &source;
-    check_columns(source, &columns, identity.source_columns().len())?;
+    let mode = decided.mode.unwrap_or_else(|| naming.rules.mode(&source.name));
+    mode_choice::check(source, mode, &identity, &columns)?;
+    let more = usize::from(mode.marker().is_some());
+    check_columns(source, &columns, identity.source_columns().len() + more)?;
     let key = identity.in_plan(&columns);
     key::fit_width(source, &mut columns, key.columns())?;
     let filter = naming.rules.filter(&source.name).map(|filter| filter.sql().to_owned());
     let letter_limit = naming.rules.letter_limit(&source.name);
     let on_refused = naming.rules.on_refused(&source.name);
-    Ok(TablePlan { source: source.clone(), target, columns, key, filter, letter_limit, on_refused })
+    Ok(TablePlan { source: source.clone(), target, columns, key, mode, filter, letter_limit, on_refused })
 }
 
 /// Checks that no two plans have the same target table, however the target's collation compares names.

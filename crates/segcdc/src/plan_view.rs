@@ -7,7 +7,7 @@ use segcdc_engine_kafka_connect::property::Connector;
 use segcdc_engine_native::copy_estimate::ranges;
 use segcdc_engine_native::{CopyEstimate, Effect, LeftOut, PlannedSql, Preflight};
 use segcdc_model::{Finding, QualifiedName};
-use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, ValuePolicy};
+use segcdc_plan::{RuleTexts, Rules, TableKey, TablePlan, TargetMode, ValuePolicy};
 use serde::Serialize;
 
 use crate::copy_view;
@@ -61,6 +61,7 @@ struct RulesView {
     rename: Vec<String>,
     key: Vec<String>,
     append_only: Vec<String>,
+    mode: Vec<String>,
     on_schema_change: Vec<String>,
     columns: Vec<String>,
     exclude_columns: Vec<String>,
@@ -84,6 +85,9 @@ struct TableView {
     /// `key`, `whole_row` or `append_only`; `unidentified` tables are left out.
     identity: &'static str,
     key: Vec<String>,
+    /// How rows are kept, where that is not as the source has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
     columns: Vec<ColumnView>,
 }
 
@@ -259,7 +263,10 @@ impl PlanView {
         ];
         let rows = self.tables.iter().map(|table| {
             let key = match table.identity {
-                "key" => table.key.join(", "),
+                "key" => match table.mode {
+                    None => table.key.join(", "),
+                    Some(mode) => format!("{} ({mode})", table.key.join(", ")),
+                },
                 "whole_row" => "(whole row)".to_owned(),
                 "append_only" => "(rows are added)".to_owned(),
                 _ => "(nothing)".to_owned(),
@@ -287,6 +294,7 @@ impl RulesView {
             renames,
             keys,
             append_only,
+            modes,
             changes,
             columns,
             exclude_columns,
@@ -302,6 +310,7 @@ impl RulesView {
             rename: renames,
             key: keys,
             append_only,
+            mode: modes,
             on_schema_change: changes,
             columns,
             exclude_columns,
@@ -324,6 +333,7 @@ impl RulesView {
             of("--rename", &self.rename),
             of("--key", &self.key),
             of("--append-only", &self.append_only),
+            of("--mode", &self.mode),
             of("--on-schema-change", &self.on_schema_change),
             of("--columns", &self.columns),
             of("--exclude-columns", &self.exclude_columns),
@@ -355,6 +365,7 @@ impl TableView {
                 TableKey::Unidentified => "unidentified",
             },
             key: plan.key_columns().iter().filter_map(name).collect(),
+            mode: (plan.mode != TargetMode::Mirror).then_some(plan.mode.word()),
             columns: plan.columns.iter().map(|column| ColumnView::new(plan, column)).collect(),
         }
     }

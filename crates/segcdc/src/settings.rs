@@ -132,6 +132,7 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         renames: split(&arguments.rename),
         keys: split(&arguments.key),
         append_only: split(&arguments.append_only),
+        modes: split(&arguments.mode),
         changes: split(&arguments.on_schema_change),
         columns: split(&arguments.columns),
         exclude_columns: split(&arguments.exclude_columns),

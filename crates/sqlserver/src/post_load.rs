@@ -14,7 +14,7 @@ use segcdc_plan::{ColumnPlan, TableKey, TablePlan};
 use serde::Serialize;
 
 use crate::quote;
-use crate::sql::post_load as sql;
+use crate::sql::{mark, post_load as sql};
 
 mod expression;
 
@@ -309,6 +309,10 @@ fn index_statement(plan: &TablePlan, index: &ExtraIndex) -> Result<Option<Made>,
     }
     if index.unique && !index.nulls_are_equal && !nullable.is_empty() {
         filters.push(sql::all_have_values(&nullable));
+    }
+    if index.unique {
+        // A row that was deleted may have what another row has now.
+        filters.extend(mark::live(plan, None));
     }
     let filter = (!filters.is_empty()).then(|| filters.join(" AND "));
     let directed: Vec<(&str, bool)> =

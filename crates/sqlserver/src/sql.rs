@@ -9,6 +9,7 @@ pub mod form;
 pub mod large_transaction;
 pub mod letter_changes;
 pub mod letters;
+pub mod mark;
 pub mod partial_transaction;
 pub mod post_load;
 pub mod rows;

@@ -6,7 +6,10 @@ use segcdc_plan::rules::RuleError;
 /// How rules are stored.
 pub(crate) mod version {
     /// The version of now. A higher one is refused.
-    pub(crate) const LATEST: u32 = 3;
+    pub(crate) const LATEST: u32 = 4;
+
+    /// That of rules that say nothing of how rows are kept.
+    pub(crate) const REWRITTEN: u32 = 3;
 
     /// That of rules that leave columns or rows out, and say nothing of masked and constant columns.
     pub(crate) const CHOICE: u32 = 2;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use segcdc_model::{Lsn, Tuple};
 use segcdc_plan::{
-    ApplyPlan, Binding, Fitted, InsertRow, LetterChange, RowImage, TableChanges, TablePlan, UpdateGroup, fit,
+    ApplyPlan, Binding, Fitted, InsertRow, LetterChange, MarkGroup, MarkedRow, RowImage, TableChanges,
+    TablePlan, UpdateGroup, fit,
 };
 
 use crate::verify::RepairedRows;
@@ -13,12 +14,14 @@ use crate::verify::fingerprint::RowHash;
 use crate::verify::read::{self, Key, SourceRow};
 
 /// The changes that make the rows of the target those of the source, of keys for which both are known. Of the target
-/// come the hashes of the columns, of several rows of one key one behind the other.
+/// come the hashes of the columns, of several rows of one key one behind the other. `now_us` is when rows that are gone were
+/// deleted, of a table in which they stay: when that was at the source is not known.
 pub(crate) fn changes<'k>(
     table: &Arc<TablePlan>,
     keys: impl Iterator<Item = &'k Key>,
     source: &HashMap<Key, SourceRow>,
     target: &HashMap<Key, Vec<RowHash>>,
+    now_us: i64,
 ) -> (TableChanges, RepairedRows) {
     let binding = Arc::new(Binding::in_order(table));
     let (mut changes, mut rows) = (TableChanges::new(Arc::clone(table)), RepairedRows::default());
@@ -48,6 +51,11 @@ pub(crate) fn changes<'k>(
             (Some(_), copies) => {
                 rows.updated += 1;
                 copies
+            }
+            (None, 1) if table.marker().is_some() => {
+                rows.deleted += 1;
+                mark(&mut changes, MarkedRow { image: key_image(table, &binding, key), at_us: now_us });
+                0
             }
             (None, copies) => {
                 rows.deleted += copies as u64;
@@ -89,6 +97,14 @@ fn set(changes: &mut TableChanges, present: Vec<usize>, image: RowImage) {
     match changes.updates.iter_mut().find(|group| group.present == present) {
         Some(group) => group.rows.push(image),
         None => changes.updates.push(UpdateGroup { present, rows: vec![image] }),
+    }
+}
+
+/// Adds a row that is deleted and stays.
+fn mark(changes: &mut TableChanges, row: MarkedRow) {
+    match changes.marks.first_mut() {
+        Some(group) => group.rows.push(row),
+        None => changes.marks.push(MarkGroup { present: Vec::new(), rows: vec![row] }),
     }
 }
 
@@ -136,7 +152,7 @@ mod tests {
             (key(5), hashes([50, 0, 5])),
         ]);
         let keys: Vec<Key> = (1..=6).map(key).collect();
-        let (changes, rows) = changes(&Arc::new(table()), keys.iter(), &source, &target);
+        let (changes, rows) = changes(&Arc::new(table()), keys.iter(), &source, &target, 0);
         assert_eq!(rows, RepairedRows { inserted: 1, updated: 2, deleted: 1, ..RepairedRows::default() });
         let id = |image: &RowImage| match image.value(2) {
             Ok(Value::Int(id)) => id,

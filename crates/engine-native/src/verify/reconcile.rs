@@ -149,14 +149,19 @@ impl Reconciliation<'_> {
             let (pipeline, epoch) = (found.pipeline, self.checkpoint.epoch);
             return Err(Stop::All(TargetError::Fenced { pipeline, epoch }.into()));
         }
-        let target = match read::target_by_key(open.session(), self.table, keys).await {
-            Ok(target) => target,
+        let found_rows = async {
+            let session = open.session();
+            let now_us = session.now_us().await?;
+            Ok::<_, Stop>((read::target_by_key(session, self.table, keys).await?, now_us))
+        };
+        let (target, now_us) = match found_rows.await {
+            Ok(found) => found,
             Err(stop) => {
                 open.roll_back().await;
                 return Err(stop);
             }
         };
-        let (changes, rows) = mend::changes(self.table, keys.iter(), &source, &target);
+        let (changes, rows) = mend::changes(self.table, keys.iter(), &source, &target, now_us);
         let bytes: usize = source.values().map(|row| row.tuple.memory_bytes()).sum();
         open.commit(&mend::plan(changes, Vec::new(), found.applied_lsn)).await?;
         self.progress.add(rows.written(), bytes as u64);

@@ -266,7 +266,8 @@ impl Facts<'_> {
         let certain: Vec<Key> =
             keys.iter().filter(|key| !touched.has(key)).filter(is_wanted).cloned().collect();
         let target = read::target_by_key(session, self.subject.table, &certain).await?;
-        let (changes, mut rows) = mend::changes(self.table, certain.iter(), source, &target);
+        let now_us = session.now_us().await?;
+        let (changes, mut rows) = mend::changes(self.table, certain.iter(), source, &target, now_us);
         rows.left += (keys.len() - certain.len()) as u64;
         let closed = match self.purpose {
             Purpose::Repair => Vec::new(),

@@ -4,7 +4,7 @@ use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use super::PlanError;
 use crate::rules::{
-    ChangePolicy, MOST_LETTER_LIMIT, append_only_ignoring, of_column, of_table, on_schema_change,
+    ChangePolicy, MOST_LETTER_LIMIT, TargetMode, append_only_ignoring, of_column, of_table, on_schema_change,
     rename_column, rename_table,
 };
 use crate::target_name;
@@ -30,6 +30,7 @@ impl Fault for PlanError {
             PlanError::ColumnChoice { .. } => "COLUMN_CHOICE_IMPOSSIBLE",
             PlanError::PolicyImpossible { .. } => "POLICY_IMPOSSIBLE",
             PlanError::MaskImpossible { .. } => "MASK_IMPOSSIBLE",
+            PlanError::ModeImpossible { .. } => "MODE_IMPOSSIBLE",
             PlanError::ConstantImpossible { .. } => "CONSTANT_IMPOSSIBLE",
             PlanError::TypeImpossible { .. } => "TYPE_IMPOSSIBLE",
             PlanError::TypeNarrows { .. } => "TYPE_NARROWS",
@@ -64,6 +65,7 @@ impl Fault for PlanError {
             | PlanError::ColumnChoice { .. }
             | PlanError::PolicyImpossible { .. }
             | PlanError::MaskImpossible { .. }
+            | PlanError::ModeImpossible { .. }
             | PlanError::ConstantImpossible { .. }
             | PlanError::TypeImpossible { .. }
             | PlanError::TypeNarrows { .. }
@@ -139,6 +141,13 @@ impl Fault for PlanError {
             PlanError::MaskImpossible { .. } => {
                 "mask it with hash, which takes any column and keeps different values apart, or leave it out with \
                  --exclude-columns; a column that is called otherwise now needs a rule with its new name"
+            }
+            PlanError::ModeImpossible { table, .. } => {
+                let rule = of_table("--mode", table, TargetMode::Mirror.word());
+                return format!(
+                    "keep it as it is at the source, {rule}, identify its rows by a key, with --key or REPLICA IDENTITY USING INDEX, or \
+                     give the column another name with --rename"
+                );
             }
             PlanError::ConstantImpossible { .. } => {
                 "give the column another name: --constant 'TABLE.COLUMN=VALUE'"

@@ -5,7 +5,7 @@ use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
     ChangeKind, ChangePolicy, ChangeRule, Constant, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, Mask, NewName,
-    OnChange, OnRefused, RowFilter, Rule, RuleError, Selector, ValuePolicy,
+    OnChange, OnRefused, RowFilter, Rule, RuleError, Selector, TargetMode, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -78,6 +78,14 @@ pub(super) fn append_rule(text: &str) -> Result<Rule<OnChange>, RuleError> {
     };
     let selector = one_table(selector).ok_or_else(|| bad("it is about one table, as schema.table"))?;
     let says = says.ok_or_else(|| bad("the policies are halt and ignore"))?;
+    Ok(Rule { selector, says, text: text.to_owned() })
+}
+
+/// `MODE` or `TABLE=MODE`.
+pub(super) fn mode_rule(text: &str) -> Result<Rule<TargetMode>, RuleError> {
+    let bad = |reason| rule_error("--mode", text, reason);
+    let (selector, word) = for_tables(text).map_err(bad)?;
+    let says = TargetMode::from_word(word).ok_or_else(|| bad("the modes are mirror and soft-delete"))?;
     Ok(Rule { selector, says, text: text.to_owned() })
 }
 

@@ -106,6 +106,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         renames: vec!["public.a=b".to_owned()],
         keys: vec!["public.a=\"a b\"".to_owned(), "public.b=(x, \"y,z\")".to_owned()],
         append_only: vec!["public.c".to_owned(), "public.\"d=e\" = ignore".to_owned()],
+        modes: vec!["soft-delete".to_owned(), "public.\"d=e\" = mirror".to_owned()],
         changes: vec!["halt".to_owned(), "public.\"d:e\":drop-column = apply".to_owned()],
         columns: vec!["public.a=(id, \"b,c\")".to_owned()],
         exclude_columns: vec!["public.*.secret".to_owned(), "public.b.\"x.y\"".to_owned()],
@@ -282,5 +283,24 @@ fn masks_and_constants_are_of_columns() {
     for wrong in ["", "a.b.c", "a.b=1", "a.b.*=1", "a.b.c:json=1", "a.b.c:=1"] {
         let error = rules(&[], &[wrong]).unwrap_err();
         assert_eq!((error.code(), error.option), ("RULE_INVALID", "--constant"), "{wrong}");
+    }
+}
+
+#[test]
+fn modes_are_of_all_tables_or_of_some() {
+    let modes = |texts: &[&str]| {
+        let modes = texts.iter().map(|text| (*text).to_owned()).collect();
+        Rules::parse(&RuleTexts { modes, ..RuleTexts::default() })
+    };
+    let of = |texts: &[&str], table: &str| modes(texts).unwrap().mode(&QualifiedName::new("public", table));
+    assert_eq!(of(&[], "a"), TargetMode::Mirror);
+    assert_eq!(of(&["soft-delete"], "a"), TargetMode::SoftDelete);
+    assert_eq!(of(&["public.*=soft-delete", "public.a=mirror"], "a"), TargetMode::Mirror);
+    assert_eq!(of(&["public.a=mirror", "public.*=soft-delete"], "b"), TargetMode::SoftDelete);
+    for wrong in
+        ["", "soft_delete", "append", "public.a=", "a=mirror", "public.a.b=mirror", "public.a=Mirror"]
+    {
+        let error = modes(&[wrong]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--mode"), "{wrong}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use segcdc_model::{Change, Transaction};
 use segcdc_naive::fixture::transaction;
-use segcdc_naive::interpreter::{Row, Target};
+use segcdc_naive::interpreter::{DeletedRow, Row, Target};
 use segcdc_naive::source::{Source, kinds, seed};
 use segcdc_plan::{TableSet, plan, plan_part};
 
@@ -15,13 +15,18 @@ fn sorted(rows: &[Row]) -> Vec<Row> {
     rows
 }
 
+fn in_order(mut rows: Vec<DeletedRow>) -> Vec<DeletedRow> {
+    rows.sort();
+    rows
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
     fn any_batching_gives_the_rows_of_the_history(
-        first in 0_usize..8,
-        second in 0_usize..8,
+        first in 0_usize..11,
+        second in 0_usize..11,
         seeds in proptest::collection::vec(seed(), 1..60),
     ) {
         let kinds = kinds();
@@ -37,10 +42,11 @@ proptest! {
         let mut parts: Vec<Vec<Change>> = vec![Vec::new()];
         let mut changes = Vec::new();
         let mut batch: Vec<Transaction> = Vec::new();
-        let mut lsn = 0;
+        let mut lsn = 0_u32;
         let last = seeds.len() - 1;
         for (index, seed) in seeds.iter().enumerate() {
             // A swap has to be whole within its transaction, so transactions end between seeds only.
+            sources[seed.table].now_us = i64::from(lsn + 10);
             let made = sources[seed.table].act(seed);
             if seed.row % 2 == 0 {
                 parts.push(Vec::new());
@@ -49,7 +55,7 @@ proptest! {
             changes.extend(made);
             if seed.ends_transaction || index == last {
                 lsn += 10;
-                let whole = transaction(lsn, std::mem::take(&mut changes));
+                let whole = transaction(u64::from(lsn), std::mem::take(&mut changes));
                 for part in std::mem::replace(&mut parts, vec![Vec::new()]) {
                     let planned = plan_part(&part, &whole, &set);
                     let planned = planned.map_err(|error| TestCaseError::fail(error.to_string()))?;
@@ -75,13 +81,17 @@ proptest! {
                     prop_assert_eq!(rows(&target.tables), sorted(&source.rows), "table {}", oid);
                     prop_assert_eq!(rows(&target_single.tables), sorted(&source.rows), "table {}", oid);
                     prop_assert_eq!(rows(&target_parts.tables), sorted(&source.rows), "table {}", oid);
+                    for target in [&target, &target_single, &target_parts] {
+                        let deleted = target.deleted.get(&oid).cloned().unwrap_or_default();
+                        prop_assert_eq!(in_order(deleted), in_order(source.deleted.clone()), "table {}", oid);
+                    }
                 }
             }
         }
     }
 
     #[test]
-    fn same_input_gives_the_same_plan(first in 0_usize..8, seeds in proptest::collection::vec(seed(), 1..40)) {
+    fn same_input_gives_the_same_plan(first in 0_usize..11, seeds in proptest::collection::vec(seed(), 1..40)) {
         let table = &kinds()[first];
         let set: TableSet = [table.entry()].into_iter().collect();
         let mut source = Source::new(table);

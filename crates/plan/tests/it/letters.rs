@@ -322,6 +322,7 @@ fn kinds() -> Vec<TestTable> {
         by_index,
         TestTable::new(6, ReplicaIdentity::Default, 0, &columns),
         TestTable::new(7, ReplicaIdentity::Default, 1, &numbers),
+        TestTable::new(8, ReplicaIdentity::Default, 1, &numbers).mode("soft-delete"),
     ];
     kinds.into_iter().map(|table| table.on_value("set_aside")).collect()
 }
@@ -516,7 +517,7 @@ proptest! {
 
     #[test]
     fn any_batching_keeps_rows_and_letters_in_step(
-        kind in 0_usize..7,
+        kind in 0_usize..8,
         seeds in proptest::collection::vec(seed(), 1..60),
     ) {
         let table = &kinds()[kind];

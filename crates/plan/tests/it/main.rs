@@ -20,6 +20,8 @@ mod refused;
 #[cfg(test)]
 mod schema_changes;
 #[cfg(test)]
+mod soft_delete;
+#[cfg(test)]
 mod table_rules;
 #[cfg(test)]
 mod type_page;

@@ -5,7 +5,7 @@ use segcdc_model::{
 };
 use segcdc_plan::{
     Action, Decision, Described, KnownTable, Naming, Outcome, PlanError, RuleTexts, Rules, SchemaChange,
-    Step, TablePlan, decide, table_plan,
+    Step, TablePlan, TargetMode, decide, table_plan,
 };
 
 use crate::fixture::TestTable;
@@ -476,6 +476,32 @@ fn tables_take_their_new_names() {
     check(("s", "t2"), &[], ("rename dbo.t1 to s.t1, rename s.t1 to s.t2", "s.t2"));
     check(("s", "t2"), &["set-schema=ignore"], ("ignore set-schema, rename dbo.t1 to dbo.t2", "dbo.t2"));
     check(("public", "t2"), &["ignore"], ("ignore rename-table", "dbo.t1"));
+}
+
+#[test]
+fn tables_keep_their_mode_under_a_name_that_says_the_same() {
+    let naming = |modes: &[&str]| {
+        let modes = modes.iter().map(|mode| (*mode).to_owned()).collect();
+        naming().with_rules(Rules::parse(&RuleTexts { modes, ..RuleTexts::default() }).unwrap())
+    };
+    let now = catalog(&["id", "a?"], 7);
+    let plan = table_plan(&now.table, &naming(&["soft-delete"])).unwrap();
+    let known = KnownTable::new(&now, &plan);
+    let stored = serde_json::to_string(&known).unwrap();
+    assert_eq!(serde_json::from_str::<KnownTable>(&stored).unwrap().mode, TargetMode::SoftDelete);
+    // What is known counts, whatever the rules say of the name that the table has.
+    assert_eq!(known.plan(&naming(&[]), &plan.target).unwrap(), plan);
+    let renamed = |name: &str, modes: &[&str]| {
+        let name = segcdc_model::QualifiedName::new("public", name);
+        let relation = Relation { name, ..relation(&["id", "a?"]) };
+        let described =
+            Described { known: &known, plan: &plan, relation: &relation, catalog: &now, at: Lsn::new(5) };
+        spelled(decide(described, &naming(modes)))
+    };
+    assert_eq!(renamed("t2", &["soft-delete"]), "rename dbo.t1 to dbo.t2");
+    let refused = "it is public.t2 now, to which --mode gives the mode mirror, and its target table was made for soft-delete";
+    assert_eq!(renamed("t2", &["public.t1=soft-delete"]), refused);
+    assert_eq!(renamed("t1", &[]), "same");
 }
 
 #[test]

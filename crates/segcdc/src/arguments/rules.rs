@@ -47,6 +47,12 @@ pub(crate) struct RuleArguments {
     /// INSERT nothing): without one PostgreSQL refuses the application's UPDATE and DELETE. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_APPEND_ONLY", hide_env_values = true)]
     pub(crate) append_only: Vec<String>,
+    /// How the rows of target tables are kept: mirror (as the source has them, which is usual), or soft-delete (rows that are deleted at
+    /// the source stay, and the column _segcdc_deleted_at, which only the target has, says when they were; it is NULL in all others). MODE for
+    /// all tables, or schema.table=MODE with * and ? as wildcards, as in --mode 'public.*=soft-delete' --mode public.session=mirror. A table
+    /// needs a key for soft-delete, or it is left out. May be given several times
+    #[arg(long, value_name = "RULE", env = "SEGCDC_MODE", hide_env_values = true)]
+    pub(crate) mode: Vec<String>,
     /// What is done about changes of tables at the source: apply (the target follows), ignore (the target stays as it is and
     /// rows go on), halt (the table) or halt-all (the pipeline). POLICY for all, KIND=POLICY for a kind, either behind
     /// schema.table: for some tables, as in --on-schema-change drop-column=apply --on-schema-change

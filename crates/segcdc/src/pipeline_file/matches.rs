@@ -170,6 +170,7 @@ fn wrong_rule(argument: &str, text: &str) -> Option<CliError> {
         "rename" => RuleArguments { rename: one, ..RuleArguments::default() },
         "key" => RuleArguments { key: one, ..RuleArguments::default() },
         "append_only" => RuleArguments { append_only: one, ..RuleArguments::default() },
+        "mode" => RuleArguments { mode: one, ..RuleArguments::default() },
         "on_schema_change" => RuleArguments { on_schema_change: one, ..RuleArguments::default() },
         "columns" => RuleArguments { columns: one, ..RuleArguments::default() },
         "exclude_columns" => RuleArguments { exclude_columns: one, ..RuleArguments::default() },

@@ -86,7 +86,7 @@ const fn setting(path: &'static str, argument: &'static str, form: Form, example
 }
 
 /// All keys, in the order of the reference page.
-pub(super) const SETTINGS: [Setting; 46] = [
+pub(super) const SETTINGS: [Setting; 47] = [
     setting("name", "name", Form::Text, "shop"),
     setting("engine", "engine", Form::Choice, "native"),
     setting("source.url", "source", Form::Url, "postgres://app@db1:5432/shop?sslmode=verify-full"),
@@ -133,6 +133,7 @@ pub(super) const SETTINGS: [Setting; 46] = [
         "{public.log: log_id, public.visit: [site, number]}",
     ),
     setting("append_only", "append_only", Form::Rules(Rules::Equals), "{public.log: ignore}"),
+    setting("modes", "mode", Form::Rules(Rules::EqualsOrAll), "{default: mirror, 'public.*': soft-delete}"),
     setting(
         "on_value",
         "on_value",

@@ -44,6 +44,7 @@ mod row_filters;
 mod schema_changes;
 mod served;
 mod skips;
+mod soft_delete;
 mod stage;
 mod table_kinds;
 mod tables_online;

@@ -1,6 +1,7 @@
 //! The way for small batches: the whole transaction in one request, of single-row statements with parameters.
 
 use segcdc_model::{Checkpoint, Disposition, MssqlType, Value};
+use segcdc_plan::rules::DELETED_AT_TYPE;
 use segcdc_plan::{ApplyPlan, LetterChange, LetterEnd, PolicyUse, RowImage, TableChanges, TablePlan};
 use segcdc_tds::{BulkColumn, Parameter, RowEncoder};
 
@@ -210,20 +211,56 @@ impl Builder {
                     .iter()
                     .map(|column| Ok((*column, Some(self.value(table, image, *column)?))))
                     .collect::<Result<_, TargetError>>()?;
-                self.push(1, MISCOUNTED, sql::direct::update(table, &set, &key));
+                self.push(1, MISCOUNTED, sql::direct::update(table, &set, None, &key));
             }
         }
+        self.add_marks(changes)?;
         if !changes.inserts.is_empty() {
             let first = self.next_parameter();
             for row in &changes.inserts {
+                let first = self.next_parameter();
                 for column in 0..table.columns.len() {
                     self.value(table, &row.image, column)?;
                 }
+                self.mark(table, row.deleted_at_us)?;
+                let key: Vec<Bound> =
+                    table.key_columns().iter().map(|column| (*column, Some(first + column))).collect();
+                self.statements.extend(sql::direct::make_room(table, &key));
             }
             let rows = changes.inserts.len();
             self.push(rows, MISCOUNTED, sql::direct::insert(table, rows, first));
         }
         Ok(())
+    }
+
+    /// Adds the statements that mark rows as deleted.
+    fn add_marks(&mut self, changes: &TableChanges) -> Result<(), TargetError> {
+        let table = &*changes.table;
+        for marks in &changes.marks {
+            for row in &marks.rows {
+                let key = self.key(table, &row.image)?;
+                let set = marks.present.iter();
+                let set = set.map(|column| Ok((*column, Some(self.value(table, &row.image, *column)?))));
+                let set = set.collect::<Result<Vec<Bound>, TargetError>>()?;
+                let at = self.mark(table, Some(row.at_us))?;
+                self.push(1, MISCOUNTED, sql::direct::update(table, &set, at, &key));
+            }
+        }
+        let all = changes.all_marked_us.and_then(|at_us| sql::mark::mark_all(table, at_us));
+        self.statements.extend(all);
+        for image in &changes.cleared {
+            let key = self.key(table, image)?;
+            self.statements.extend(sql::direct::make_room(table, &key));
+        }
+        Ok(())
+    }
+
+    /// Adds the mark of a row as a parameter, for a table that has marks.
+    fn mark(&mut self, table: &TablePlan, at_us: Option<i64>) -> Result<Option<usize>, TargetError> {
+        let Some(marker) = table.marker() else { return Ok(None) };
+        let column = encode::bulk_column(marker, DELETED_AT_TYPE, true, self.dialect);
+        let pushed = self.values.push(column, at_us.map_or(Value::Null, Value::Timestamp));
+        pushed.map(Some).map_err(|refused| TargetError::refused(refused, table, usize::MAX, &self.place))
     }
 
     /// Whether the request has got too large to be sent.

@@ -253,14 +253,15 @@ async fn execute(
 fn statements<'p>(stage: &Stage<'p>) -> Vec<Statement<'p>> {
     let changes = stage.staged.changes;
     let (number, table) = (stage.number, &*changes.table);
-    let counted = |statement, rows: usize| Some(Expected { table, statement, rows: rows as u64 });
+    let counted = |statement, rows: usize| Some(Expected { table, statement, rows: Some(rows as u64) });
+    let any = |statement| Some(Expected { table, statement, rows: None });
     let mut statements = Vec::new();
     if changes.truncate {
         statements.push((sql::create_table::truncate(table), None));
     }
     for (group, (columns, rows)) in stage.staged.fills.iter().enumerate() {
         let sql = sql::apply::fill(number, table, group, columns);
-        statements.push((sql, Some(Expected { table, statement: "fill", rows: *rows })));
+        statements.push((sql, Some(Expected { table, statement: "fill", rows: Some(*rows) })));
     }
     if !changes.deletes.is_empty() {
         statements.push((sql::apply::delete(number, table), counted("DELETE", changes.deletes.len())));
@@ -278,7 +279,17 @@ fn statements<'p>(stage: &Stage<'p>) -> Vec<Statement<'p>> {
         let sql = sql::apply::update(number, table, group, &update.present);
         statements.push((sql, counted("UPDATE", update.rows.len())));
     }
+    for (group, marks) in changes.marks.iter().enumerate() {
+        let sql = sql::apply::mark(number, table, group, &marks.present);
+        statements.push((sql, counted("mark", marks.rows.len())));
+    }
+    let all = changes.all_marked_us.and_then(|at_us| sql::mark::mark_all(table, at_us));
+    statements.extend(all.map(|sql| (sql, any("mark all"))));
+    if !changes.cleared.is_empty() {
+        statements.extend(sql::apply::clear(number, table).map(|sql| (sql, any("make room"))));
+    }
     if !changes.inserts.is_empty() {
+        statements.extend(sql::apply::make_room(number, table).map(|sql| (sql, any("make room"))));
         statements.push((sql::apply::insert(number, table), counted("INSERT", changes.inserts.len())));
     }
     if stage.staged.row_count() > 0 {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use segcdc_model::{MssqlType, Value};
 use segcdc_plan::canonical;
+use segcdc_plan::rules::DELETED_AT_TYPE;
 use segcdc_plan::{InsertRow, RowImage, TableChanges, TablePlan, ValueError};
 use segcdc_tds::{BulkColumn, Collation, ColumnType};
 
@@ -11,13 +12,15 @@ use crate::dialect::TimeForm;
 use crate::encode;
 use crate::error::{RefusedValue, TargetError};
 use crate::sink::RowBuffer;
-use crate::sql::staging::{OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_INSERT, OP_UPDATE};
+use crate::sql::staging::{OP_CLEAR, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_INSERT, OP_MARK, OP_UPDATE};
 
 /// One row of a staging table, not encoded yet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StagedRow<'p> {
     op: u8,
     group: usize,
+    /// When it was deleted, where deleted rows stay.
+    at_us: Option<i64>,
     /// The row whose key is staged as `[k1]..[kn]`.
     key: Option<&'p RowImage>,
     /// The row whose values are staged as `[c1]..[cm]`, and which of them.
@@ -105,6 +108,7 @@ impl<'p> StagedChanges<'p> {
         let not_null =
             |name: &str, column_type| BulkColumn { nullable: false, ..column(name.to_owned(), column_type) };
         let mut columns = vec![not_null("op", ColumnType::TinyInt), not_null("grp", ColumnType::Int)];
+        columns.extend(table.marker().map(|_| typed("at".to_owned(), DELETED_AT_TYPE)));
         for (position, index) in table.key_columns().iter().enumerate() {
             columns.extend(
                 table.columns.get(*index).map(|found| typed(format!("k{}", position + 1), found.mssql_type)),
@@ -127,12 +131,14 @@ impl<'p> StagedChanges<'p> {
         let deletes = changes.deletes.iter().map(|image| StagedRow {
             op: OP_DELETE,
             group: 0,
+            at_us: None,
             key: Some(image),
             values: None,
         });
         let equal_deletes = self.equal_deletes.iter().enumerate().map(|(index, equal)| StagedRow {
             op: OP_DELETE_EQUAL,
             group: if self.numbered { equal.rows } else { index },
+            at_us: None,
             key: None,
             values: Some((equal.image, Values::All)),
         });
@@ -140,12 +146,29 @@ impl<'p> StagedChanges<'p> {
             update.rows.iter().map(move |image| StagedRow {
                 op: OP_UPDATE,
                 group,
+                at_us: None,
                 key: Some(image),
                 values: Some((image, Values::Only(&update.present))),
             })
         });
+        let marks = changes.marks.iter().enumerate().flat_map(|(group, marks)| {
+            marks.rows.iter().map(move |row| StagedRow {
+                op: OP_MARK,
+                group,
+                at_us: Some(row.at_us),
+                key: Some(&row.image),
+                values: Some((&row.image, Values::Only(&marks.present))),
+            })
+        });
+        let cleared = changes.cleared.iter().map(|image| StagedRow {
+            op: OP_CLEAR,
+            group: 0,
+            at_us: None,
+            key: Some(image),
+            values: None,
+        });
         let inserts = changes.inserts.iter().map(|insert| self.insert_row(insert));
-        deletes.chain(equal_deletes).chain(updates).chain(inserts)
+        deletes.chain(equal_deletes).chain(updates).chain(marks).chain(cleared).chain(inserts)
     }
 
     fn insert_row(&self, insert: &'p InsertRow) -> StagedRow<'p> {
@@ -153,6 +176,7 @@ impl<'p> StagedChanges<'p> {
             return StagedRow {
                 op: OP_INSERT,
                 group: 0,
+                at_us: insert.deleted_at_us,
                 key: None,
                 values: Some((&insert.image, Values::All)),
             };
@@ -161,6 +185,7 @@ impl<'p> StagedChanges<'p> {
         StagedRow {
             op: OP_FILL,
             group,
+            at_us: insert.deleted_at_us,
             key: Some(&fill.old_key),
             values: Some((&insert.image, Values::AllBut(&fill.columns))),
         }
@@ -230,6 +255,10 @@ fn encode_row(
     buffer.begin_row();
     buffer.value(&Value::Int(i64::from(row.op))).map_err(refused(usize::MAX))?;
     buffer.value(&Value::Int(group)).map_err(refused(usize::MAX))?;
+    if table.marker().is_some() {
+        let at = row.at_us.map_or(Value::Null, Value::Timestamp);
+        buffer.value(&at).map_err(refused(usize::MAX))?;
+    }
     for column in table.key_columns() {
         let written = match row.key {
             Some(image) => {
@@ -302,7 +331,7 @@ mod tests {
         changes.inserts.push(InsertRow::whole(image(&row("5"))));
         for (new, old, columns) in [("6", "7", vec![1]), ("8", "9", vec![1, 2]), ("10", "11", vec![1])] {
             let fill = Some(Fill { old_key: image(&row(old)), columns });
-            changes.inserts.push(InsertRow { image: image(&row(new)), fill });
+            changes.inserts.push(InsertRow { fill, ..InsertRow::whole(image(&row(new))) });
         }
         changes
     }

@@ -5,7 +5,7 @@ use segcdc_plan::{ColumnPlan, TablePlan, rules, type_override};
 
 use super::PreflightRequest;
 use crate::catalog::{ExistingTable, Special};
-use crate::sql::create_table;
+use crate::sql::{create_table, mark};
 use crate::tables::{Difference, ExistingRows, differences};
 
 /// Name of the check of a table's shape and rows.
@@ -70,6 +70,9 @@ fn mismatch(table: &TablePlan, difference: &Difference) -> Finding {
         ),
         Difference::Special { special: Special::MemoryOptimized | Special::History } => {
             (&*format!("rename or drop it, or give the replicated table another name, {rename}"), None)
+        }
+        Difference::Missing { column: name, .. } if table.marker() == Some(name) => {
+            ("add the column", Some(mark::add(&table.target, name)))
         }
         Difference::Missing { column: name, .. } => {
             ("add the column", column(name).map(|column| create_table::add_column(&table.target, column)))

@@ -2,6 +2,7 @@
 
 use segcdc_model::{Finding, MssqlType, Side};
 use segcdc_plan::TablePlan;
+use segcdc_plan::rules::DELETED_AT_TYPE;
 
 /// Bytes that a row may take in its page, values of variable length apart, which can be moved out of it (T-SQL manual,
 /// "Maximum capacity specifications").
@@ -11,6 +12,7 @@ const ROW_BYTES: usize = 8_060;
 pub(super) fn check(table: &TablePlan) -> Option<Finding> {
     let key = table.key_columns().iter().filter_map(|index| table.columns.get(*index));
     let columns = table.columns.iter().chain(key).map(|column| column.mssql_type);
+    let columns = columns.chain(table.marker().map(|_| DELETED_AT_TYPE));
     let bytes = row_bytes(columns);
     (bytes > ROW_BYTES).then(|| {
         let detail = format!("a row of {} takes at least {bytes} bytes with its staged key", table.target);

@@ -1,4 +1,6 @@
-//! From staging to the target table: fill, delete, update, insert, in this order.
+//! From staging to the target table: fill, delete, update, mark, insert, in this order.
+//!
+//! Of a table in which deleted rows stay, all but the last see rows only that are not deleted ([`crate::sql::mark`]).
 //!
 //! SQL Server ignores trailing blanks of text (and trailing zero bytes of varbinary) in comparisons under every
 //! collation, so each comparison of such a key also compares DATALENGTH.
@@ -8,8 +10,10 @@ use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
-use crate::sql::form;
-use crate::sql::staging::{self, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_UPDATE};
+use crate::sql::staging::{
+    self, OP_CLEAR, OP_DELETE, OP_DELETE_EQUAL, OP_FILL, OP_INSERT, OP_MARK, OP_UPDATE,
+};
+use crate::sql::{form, mark};
 
 /// Takes the values of `columns` that the stream did not send from the old rows of the target.
 pub fn fill(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
@@ -113,14 +117,29 @@ pub(crate) fn float_bits(mssql_type: MssqlType, value: &str) -> String {
 
 /// Changes rows in place.
 pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
-    let set: Vec<String> = named(table, columns)
-        .map(|(index, column)| {
-            let value = form::stored(column.mssql_type, format!("s.[c{}]", index + 1));
-            format!("t.{} = {value}", quote::name(&column.name))
-        })
-        .collect();
+    let set: Vec<String> = assignments(table, columns).collect();
+    set_staged(number, table, (OP_UPDATE, group), &set)
+}
+
+/// Marks rows as deleted, which may change before that.
+pub fn mark(number: usize, table: &TablePlan, group: usize, columns: &[usize]) -> String {
+    let marked = table.marker().map(|marker| format!("t.{} = s.[at]", quote::name(marker)));
+    let set: Vec<String> = assignments(table, columns).chain(marked).collect();
+    set_staged(number, table, (OP_MARK, group), &set)
+}
+
+/// The staged values of these columns.
+fn assignments<'a>(table: &'a TablePlan, columns: &'a [usize]) -> impl Iterator<Item = String> + 'a {
+    named(table, columns).map(|(index, column)| {
+        let value = form::stored(column.mssql_type, format!("s.[c{}]", index + 1));
+        format!("t.{} = {value}", quote::name(&column.name))
+    })
+}
+
+/// Sets columns of the rows whose keys are staged for an operation and group.
+fn set_staged(number: usize, table: &TablePlan, (op, group): (u8, usize), set: &[String]) -> String {
     format!(
-        "UPDATE t SET {} FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_UPDATE} AND s.[grp] = {group}",
+        "UPDATE t SET {} FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {op} AND s.[grp] = {group}",
         set.join(", "),
         quote::qualified(&table.target),
         staging::name(number),
@@ -128,20 +147,47 @@ pub fn update(number: usize, table: &TablePlan, group: usize, columns: &[usize])
     )
 }
 
+/// Removes deleted rows by key. `None` for a table that has no such rows.
+pub fn clear(number: usize, table: &TablePlan) -> Option<String> {
+    let marker = quote::name(table.marker()?);
+    Some(format!(
+        "DELETE t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] = {OP_CLEAR} AND t.{marker} IS NOT NULL",
+        quote::qualified(&table.target),
+        staging::name(number),
+        staged_key(table)
+    ))
+}
+
+/// Removes deleted rows whose keys are those of rows to add. `None` for a table that has no such rows.
+pub fn make_room(number: usize, table: &TablePlan) -> Option<String> {
+    let marker = quote::name(table.marker()?);
+    let keys = named(table, table.key_columns())
+        .map(|(index, column)| same_key(column, &format!("s.[c{}]", index + 1)))
+        .collect::<Vec<_>>();
+    Some(format!(
+        "DELETE t FROM {} AS t JOIN {} AS s ON {} WHERE s.[op] IN ({OP_INSERT}, {OP_FILL}) AND t.{marker} IS NOT NULL",
+        quote::qualified(&table.target),
+        staging::name(number),
+        keys.join(" AND ")
+    ))
+}
+
 /// Adds rows.
 pub fn insert(number: usize, table: &TablePlan) -> String {
-    let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
+    let marker = table.marker();
+    let names = table.columns.iter().map(|column| column.name.as_str()).chain(marker);
+    let names: Vec<String> = names.map(quote::name).collect();
     let values = table.columns.iter().enumerate();
     let values: Vec<String> = values
         .map(|(index, column)| form::stored(column.mssql_type, format!("s.[c{}]", index + 1)))
+        .chain(marker.map(|_| "s.[at]".to_owned()))
         .collect();
     format!(
-        "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.[op] IN ({}, {OP_FILL})",
+        "INSERT INTO {} ({}) SELECT {} FROM {} AS s WHERE s.[op] IN ({OP_INSERT}, {OP_FILL})",
         quote::qualified(&table.target),
         names.join(", "),
         values.join(", "),
-        staging::name(number),
-        staging::OP_INSERT
+        staging::name(number)
     )
 }
 
@@ -149,16 +195,25 @@ fn named<'a>(table: &'a TablePlan, columns: &'a [usize]) -> impl Iterator<Item =
     columns.iter().filter_map(|index| Some((*index, table.columns.get(*index)?)))
 }
 
+/// The row with the staged key, unless it is deleted.
 fn key_match(table: &TablePlan) -> String {
-    let keys = named(table, table.key_columns()).enumerate().map(|(position, (_, column))| {
-        let (left, right) = (format!("t.{}", quote::name(&column.name)), format!("s.[k{}]", position + 1));
-        if compares_padded(column.mssql_type) {
-            format!("{left} = {right} AND DATALENGTH({left}) = DATALENGTH({right})")
-        } else {
-            format!("{left} = {right}")
-        }
-    });
+    staged_key(table) + &mark::and_live(table, "t.")
+}
+
+/// The row with the staged key.
+fn staged_key(table: &TablePlan) -> String {
+    let keys = named(table, table.key_columns()).enumerate();
+    let keys = keys.map(|(position, (_, column))| same_key(column, &format!("s.[k{}]", position + 1)));
     keys.collect::<Vec<_>>().join(" AND ")
+}
+
+fn same_key(column: &ColumnPlan, staged: &str) -> String {
+    let name = format!("t.{}", quote::name(&column.name));
+    if compares_padded(column.mssql_type) {
+        format!("{name} = {staged} AND DATALENGTH({name}) = DATALENGTH({staged})")
+    } else {
+        format!("{name} = {staged}")
+    }
 }
 
 fn same_value(index: usize, column: &ColumnPlan) -> String {

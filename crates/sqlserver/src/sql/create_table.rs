@@ -4,6 +4,7 @@ use segcdc_model::{MssqlType, QualifiedName};
 use segcdc_plan::{ColumnPlan, TablePlan};
 
 use crate::quote;
+use crate::sql::mark;
 
 /// Collation of key columns: by UTF-16 code unit, so that case and accents tell keys apart as they do at the source.
 pub const KEY_COLLATION: &str = "Latin1_General_100_BIN2";
@@ -33,6 +34,7 @@ pub fn create_table(table: &TablePlan) -> String {
                 collate(column.mssql_type)
             )
         })
+        .chain(mark::definition(table).map(|marker| format!("    {marker}")))
         .collect();
     format!("CREATE TABLE {} (\n{}\n)", quote::qualified(&table.target), columns.join(",\n"))
 }

@@ -12,13 +12,21 @@ use segcdc_plan::TablePlan;
 use crate::quote;
 use crate::sql::apply::float_bits;
 use crate::sql::create_table::KEY_COLLATION;
+use crate::sql::mark;
 
 /// A column of a condition or assignment, and its parameter number; `None` for NULL in a condition.
 pub type Bound = (usize, Option<usize>);
 
 /// Removes the row with this key.
 pub fn delete(table: &TablePlan, key: &[Bound]) -> String {
-    format!("DELETE FROM {} WHERE {}", quote::qualified(&table.target), key_is(table, key))
+    let live = mark::and_live(table, "");
+    format!("DELETE FROM {} WHERE {}{live}", quote::qualified(&table.target), key_is(table, key))
+}
+
+/// Removes the deleted row with this key, if there is one. `None` for a table that has no such rows.
+pub fn make_room(table: &TablePlan, key: &[Bound]) -> Option<String> {
+    let (target, marker) = (quote::qualified(&table.target), quote::name(table.marker()?));
+    Some(format!("DELETE FROM {target} WHERE {} AND {marker} IS NOT NULL", key_is(table, key)))
 }
 
 /// Removes `rows` rows that have this content, of a table without a key.
@@ -27,25 +35,30 @@ pub fn delete_equal(table: &TablePlan, rows: usize, content: &[Bound]) -> String
     format!("DELETE TOP ({rows}) FROM {} WHERE {}", quote::qualified(&table.target), matches.join(" AND "))
 }
 
-/// Changes the row with this key.
-pub fn update(table: &TablePlan, set: &[Bound], key: &[Bound]) -> String {
+/// Changes the row with this key. `deleted_at` is the parameter of the time at which it is marked as deleted, if it is.
+pub fn update(table: &TablePlan, set: &[Bound], deleted_at: Option<usize>, key: &[Bound]) -> String {
+    let mark = table.marker().zip(deleted_at);
     let assignments: Vec<String> = set
         .iter()
         .filter_map(|(column, parameter)| {
             Some(format!("{} = @P{}", quote::name(&table.columns.get(*column)?.name), parameter.as_ref()?))
         })
+        .chain(mark.map(|(marker, parameter)| format!("{} = @P{parameter}", quote::name(marker))))
         .collect();
     format!(
-        "UPDATE {} SET {} WHERE {}",
+        "UPDATE {} SET {} WHERE {}{}",
         quote::qualified(&table.target),
         assignments.join(", "),
-        key_is(table, key)
+        key_is(table, key),
+        mark::and_live(table, "")
     )
 }
 
-/// Adds `rows` rows of all columns, whose parameters follow each other from `first` on.
+/// Adds `rows` rows of all columns, whose parameters follow each other from `first` on; that of the mark, if there is one, is a
+/// row's last.
 pub fn insert(table: &TablePlan, rows: usize, first: usize) -> String {
-    let names: Vec<String> = table.columns.iter().map(|column| quote::name(&column.name)).collect();
+    let names = table.columns.iter().map(|column| column.name.as_str()).chain(table.marker());
+    let names: Vec<String> = names.map(quote::name).collect();
     let mut sql = format!("INSERT INTO {} ({}) VALUES ", quote::qualified(&table.target), names.join(", "));
     let mut parameter = first;
     for row in 0..rows {

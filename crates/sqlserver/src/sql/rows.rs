@@ -4,9 +4,9 @@ use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
 
 use crate::quote;
-use crate::sql::form;
+use crate::sql::{form, mark};
 
-/// All planned columns of the rows that `condition` selects; of all rows without one.
+/// All planned columns of the rows that `condition` selects; of all rows without one. Rows that are marked as deleted are none.
 pub fn select(table: &TablePlan, condition: Option<&str>) -> String {
     let values: Vec<String> = table
         .columns
@@ -17,7 +17,7 @@ pub fn select(table: &TablePlan, condition: Option<&str>) -> String {
         "SELECT {} FROM {}{}",
         values.join(", "),
         quote::qualified(&table.target),
-        condition.map_or(String::new(), |condition| format!(" WHERE {condition}"))
+        mark::live(table, condition).map_or(String::new(), |condition| format!(" WHERE {condition}"))
     )
 }
 
@@ -26,7 +26,7 @@ pub fn count(table: &TablePlan, condition: Option<&str>) -> String {
     format!(
         "SELECT COUNT_BIG(*) FROM {}{}",
         quote::qualified(&table.target),
-        condition.map_or(String::new(), |condition| format!(" WHERE {condition}"))
+        mark::live(table, condition).map_or(String::new(), |condition| format!(" WHERE {condition}"))
     )
 }
 

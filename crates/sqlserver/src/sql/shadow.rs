@@ -16,7 +16,7 @@ pub fn name_of(target: &QualifiedName, source_oid: u32) -> QualifiedName {
     QualifiedName::new(target.schema.clone(), format!("segcdc copy {source_oid}"))
 }
 
-/// Gives a table the rows of its shadow: those that are not there go, those that are there become what they are there,
+/// Gives a table the rows of its shadow: those that are not there go, or are marked as deleted where such rows stay, those that are there become what they are there,
 /// those that are missing come. Without a key all rows go and come. In this order, so that no key is there twice.
 pub fn merge(table: &TablePlan) -> Vec<String> {
     let (target, shadow) = (quote::qualified(&table.target), quote::qualified(&name(table)));
@@ -30,12 +30,19 @@ pub fn merge(table: &TablePlan) -> Vec<String> {
     let Some(key) = key else {
         return vec![format!("DELETE FROM {target}"), insert(String::new())];
     };
-    let mut statements = vec![format!(
-        "DELETE t FROM {target} AS t WHERE NOT EXISTS (SELECT 1 FROM {shadow} AS s WHERE {key})"
-    )];
+    let missing = format!("NOT EXISTS (SELECT 1 FROM {shadow} AS s WHERE {key})");
+    let marker = table.marker().map(quote::name);
+    // When they were deleted at the source is not known any more.
+    let mut statements = vec![match &marker {
+        None => format!("DELETE t FROM {target} AS t WHERE {missing}"),
+        Some(marker) => format!(
+            "UPDATE t SET t.{marker} = SYSUTCDATETIME() FROM {target} AS t WHERE t.{marker} IS NULL AND {missing}"
+        ),
+    }];
     let is_key = |index: &usize| table.key_columns().contains(index);
     let others = names.iter().enumerate().filter(|(index, _)| !is_key(index));
-    let set: Vec<String> = others.map(|(_, name)| format!("t.{name} = s.{name}")).collect();
+    let set = others.map(|(_, name)| format!("t.{name} = s.{name}"));
+    let set: Vec<String> = set.chain(marker.map(|marker| format!("t.{marker} = NULL"))).collect();
     if !set.is_empty() {
         let set = set.join(", ");
         statements.push(format!("UPDATE t SET {set} FROM {target} AS t JOIN {shadow} AS s ON {key}"));

@@ -1,8 +1,10 @@
 //! Session-local staging tables: `#s<n>`, one for each target table that a session has touched.
 //!
 //! ```text
-//! [op] tinyint   1 delete by key   2 update   3 insert   4 insert with values taken from the old row   5 delete equal
-//! [grp] int      op 2 and 4: which columns are set / taken; op 5: which content, or how many rows of it
+//! [op] tinyint   1 delete by key   2 update   3 insert   4 insert with values taken from the old row   5 delete equal   6 mark
+//!                7 delete a marked row by key
+//! [grp] int      op 2, 4 and 6: which columns are set / taken; op 5: which content, or how many rows of it
+//! [at] datetime2 when the row was deleted, where deleted rows stay; NULL of one that was not
 //! [k1]..[kn]     key of the row to delete, update or take from
 //! [c1]..[cm]     values of the row afterwards; for op 5 of the rows to delete
 //! ```
@@ -13,6 +15,7 @@
 
 use segcdc_model::MssqlType;
 use segcdc_plan::TablePlan;
+use segcdc_plan::rules::DELETED_AT_TYPE;
 
 use crate::sql::create_table::{KEY_COLLATION, UTF8_BINARY_COLLATION};
 use crate::sql::form;
@@ -28,6 +31,12 @@ pub const OP_FILL: u8 = 4;
 /// Delete rows that equal the staged values in every column.
 pub const OP_DELETE_EQUAL: u8 = 5;
 
+/// Mark the row with the staged key as deleted.
+pub const OP_MARK: u8 = 6;
+
+/// Delete a row that is marked as deleted and has the staged key.
+pub const OP_CLEAR: u8 = 7;
+
 /// Name of the n-th staging table of a session.
 pub fn name(number: usize) -> String {
     format!("[#s{number}]")
@@ -36,6 +45,7 @@ pub fn name(number: usize) -> String {
 /// Creates a staging table.
 pub fn create(number: usize, table: &TablePlan) -> String {
     let mut columns = vec!["[op] tinyint NOT NULL".to_owned(), "[grp] int NOT NULL".to_owned()];
+    columns.extend(table.marker().map(|_| format!("[at] {DELETED_AT_TYPE} NULL")));
     let keys = table.key_columns().iter().filter_map(|index| table.columns.get(*index));
     for (index, column) in keys.enumerate() {
         columns.push(format!("[k{}] {}{} NULL", index + 1, column.mssql_type, collate(column.mssql_type)));

@@ -25,6 +25,17 @@ impl Target {
         state.ok_or_else(|| TargetError::StateMissing { pipeline: pipeline.to_owned() })
     }
 
+    /// The target's clock, microseconds since 2000-01-01 UTC.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn now_us(&mut self) -> Result<i64, TargetError> {
+        let during = "reading the clock";
+        let rows = self.query(during, "SELECT SYSUTCDATETIME()").await?;
+        let now = rows.first().and_then(|row| row.first()).and_then(instant_us);
+        now.ok_or_else(|| TargetError::Answer { during, detail: "it is no time".to_owned() })
+    }
+
     /// The state of a pipeline; `None` when the target has none. Changes nothing and takes no lock.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use segcdc_model::{MssqlType, QualifiedName};
+use segcdc_plan::rules::DELETED_AT_TYPE;
 use segcdc_plan::{ColumnPlan, TablePlan, target_name};
 
 use crate::catalog::{ExistingColumn, ExistingTable, Special};
@@ -60,7 +61,7 @@ pub enum Difference {
     NotWritable {
         /// The column.
         column: String,
-        /// `an IDENTITY column` or `computed`.
+        /// `an IDENTITY column`, `computed` or the like.
         why: &'static str,
     },
     /// A column that the source does not have, and that every row must give a value.
@@ -164,8 +165,17 @@ pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Differen
             }),
         }
     }
-    let planned =
-        |name: &str| wanted.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
+    if let Some(marker) = wanted.marker() {
+        match existing.columns.iter().find(|found| found.name.to_lowercase() == marker.to_lowercase()) {
+            Some(found) => compare_marker(found, marker, &mut differences),
+            None => differences
+                .push(Difference::Missing { column: marker.to_owned(), wanted: DELETED_AT_TYPE.to_string() }),
+        }
+    }
+    let planned = |name: &str| {
+        wanted.marker().is_some_and(|marker| marker.eq_ignore_ascii_case(name))
+            || wanted.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase())
+    };
     for column in existing.columns.iter().filter(|column| !planned(&column.name)) {
         let fills_itself = column.computed || column.identity || column.has_default;
         if !column.nullable && !fills_itself {
@@ -182,6 +192,25 @@ pub fn differences(existing: &ExistingTable, wanted: &TablePlan) -> Vec<Differen
         differences.push(Difference::InsteadOfTrigger { name: trigger.name.clone() });
     }
     differences
+}
+
+/// The column of the mark: only what is written to it is in it.
+fn compare_marker(found: &ExistingColumn, marker: &str, out: &mut Vec<Difference>) {
+    let column = || marker.to_owned();
+    for (is_so, why) in [
+        (found.computed, "computed"),
+        (found.identity, "an IDENTITY column"),
+        (found.has_default, "filled by a default, which would mark rows as deleted"),
+        (!found.nullable, "NOT NULL, and rows that are not deleted have NULL in it"),
+    ] {
+        if is_so {
+            out.push(Difference::NotWritable { column: column(), why });
+        }
+    }
+    let (found_type, wanted_type) = (found.type_text(), DELETED_AT_TYPE.to_string());
+    if found_type != wanted_type {
+        out.push(Difference::Type { column: column(), found: found_type, wanted: wanted_type });
+    }
 }
 
 fn compare_column(found: &ExistingColumn, wanted: &ColumnPlan, in_key: bool, out: &mut Vec<Difference>) {

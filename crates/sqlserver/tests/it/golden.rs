@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Lineage, Lsn, PgType, QualifiedName, TablePhase};
-use segcdc_plan::{Action, ChangeKind, Outcome, TablePlan};
+use segcdc_plan::{Action, ChangeKind, Outcome, TablePlan, TargetMode};
 use segcdc_sqlserver::sql::state::Totals;
 use segcdc_sqlserver::sql::{letter_changes, letters, schema_changes};
 use segcdc_sqlserver::{Lag, LetterFilter, NewPipeline, TableProgress, TableState, sql};
@@ -226,15 +226,48 @@ fn effects_of_single_rows() {
     let key = [(0, Some(9)), (1, Some(10)), (2, Some(11))];
     let statements = [
         sql::direct::delete(&types, &[(0, Some(9))]),
-        sql::direct::update(&types, &[(1, Some(10)), (8, Some(11))], &[(0, Some(9))]),
+        sql::direct::update(&types, &[(1, Some(10)), (8, Some(11))], None, &[(0, Some(9))]),
         sql::direct::delete(&hostile, &key),
-        sql::direct::update(&hostile, &[(3, Some(12))], &key),
+        sql::direct::update(&hostile, &[(3, Some(12))], None, &key),
         sql::direct::insert(&hostile, 2, 9),
         sql::direct::delete_equal(&bag, 2, &[(0, None), (1, Some(9)), (2, Some(10)), (3, Some(11))]),
         sql::direct::FENCE.to_owned(),
         sql::direct::FINISH.to_owned(),
         sql::direct::expect_rows(3, sql::direct::MISCOUNTED),
     ];
+    insta::assert_snapshot!(paragraphs(&statements));
+}
+
+#[test]
+fn tables_in_which_deleted_rows_stay() {
+    let kept = |table: &TablePlan| TablePlan { mode: TargetMode::SoftDelete, ..table.clone() };
+    let (hostile, pair) =
+        (kept(&hostile()), kept(&fixture::table(5, "only key", 1, &[("id", PgType::Int4, true)])));
+    let key = [(0, Some(9)), (1, Some(10)), (2, Some(11))];
+    let mut statements = vec![
+        sql::create_table::create_table(&hostile),
+        sql::mark::add(&hostile.target, hostile.marker().unwrap()),
+        sql::staging::create(2, &hostile),
+        sql::apply::fill(2, &hostile, 1, &[3]),
+        sql::apply::delete(2, &hostile),
+        sql::apply::update(2, &hostile, 0, &[3]),
+        sql::apply::mark(2, &hostile, 0, &[]),
+        sql::apply::mark(2, &hostile, 1, &[3]),
+        sql::mark::mark_all(&hostile, 762_526_230_000_001).unwrap(),
+        sql::apply::clear(2, &hostile).unwrap(),
+        sql::apply::make_room(2, &hostile).unwrap(),
+        sql::apply::insert(2, &hostile),
+        sql::direct::delete(&hostile, &key),
+        sql::direct::update(&hostile, &[(3, Some(12))], None, &key),
+        sql::direct::update(&hostile, &[], Some(12), &key),
+        sql::direct::update(&hostile, &[(3, Some(12))], Some(13), &key),
+        sql::direct::make_room(&hostile, &key).unwrap(),
+        sql::direct::insert(&hostile, 2, 9),
+        sql::rows::select(&hostile, None),
+        sql::rows::count(&hostile, Some("[n] >= 1")),
+    ];
+    statements.extend(sql::shadow::merge(&hostile));
+    statements.extend(sql::shadow::merge(&pair));
     insta::assert_snapshot!(paragraphs(&statements));
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use segcdc_model::{Change, PgType};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{TablePlan, TargetMode};
 use segcdc_sqlserver::apply::apply_staged;
 use segcdc_sqlserver::{WritePath, apply};
 
@@ -51,6 +51,8 @@ pub(crate) enum Op {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     keyed: BTreeMap<(u8, u8), (Option<u8>, u8)>,
+    /// Rows that were deleted and whose keys no row had since.
+    deleted: BTreeMap<(u8, u8), (Option<u8>, u8)>,
     /// Rows without a key, equal ones among them: texts that differ in a blank, case or length, and 0 beside -0.
     bag: Vec<(Option<u8>, u8)>,
 }
@@ -111,6 +113,7 @@ impl Model {
                     return None;
                 }
                 self.keyed.insert(*key, (*note, 0));
+                self.deleted.remove(key);
                 keyed.insert(&format!("{}|{}|0", code(*key), text(*note)))
             }
             Op::Update { row, note, n } => {
@@ -127,6 +130,7 @@ impl Model {
                 }
                 let (old, count) = self.keyed.remove(&old_key)?;
                 self.keyed.insert(*key, (note.unwrap_or(old), count));
+                self.deleted.remove(key);
                 keyed.rekey(
                     &format!("{}|~|~", code(old_key)),
                     &format!("{}|{}|{count}", code(*key), sent(*note)),
@@ -134,11 +138,12 @@ impl Model {
             }
             Op::Delete { row } => {
                 let key = *self.keyed.keys().nth(nth(*row, self.keyed.len())?)?;
-                self.keyed.remove(&key)?;
+                let row = self.keyed.remove(&key)?;
+                self.deleted.insert(key, row);
                 keyed.delete(&format!("{}|~|~", code(key)))
             }
             Op::Truncate => {
-                self.keyed.clear();
+                self.deleted.append(&mut self.keyed);
                 keyed.truncate()
             }
             Op::BagInsert { .. } => return None,
@@ -155,23 +160,41 @@ impl Model {
     }
 
     pub(crate) fn rows(&self, keyed: &TablePlan, bag: &TablePlan) -> (Vec<Row>, Vec<Row>) {
-        let rows: Vec<String> =
-            self.keyed.iter().map(|(key, (note, n))| format!("{}|{}|{n}", code(*key), text(*note))).collect();
-        let keyed_rows = canonical_rows(keyed, &rows.iter().map(String::as_str).collect::<Vec<_>>());
+        let keyed_rows = Self::keyed_rows(self.keyed.iter(), keyed);
         let rows: Vec<String> = self.bag.iter().map(|value| content(*value)).collect();
         (keyed_rows, canonical_rows(bag, &rows.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+
+    /// The rows of a keyed table in which deleted ones stay, those among them.
+    fn kept_rows(&self, keyed: &TablePlan) -> Vec<Row> {
+        Self::keyed_rows(self.keyed.iter().chain(&self.deleted), keyed)
+    }
+
+    fn keyed_rows<'a>(
+        rows: impl Iterator<Item = (&'a (u8, u8), &'a (Option<u8>, u8))>,
+        keyed: &TablePlan,
+    ) -> Vec<Row> {
+        let rows: Vec<String> =
+            rows.map(|(key, (note, n))| format!("{}|{}|{n}", code(*key), text(*note))).collect();
+        canonical_rows(keyed, &rows.iter().map(String::as_str).collect::<Vec<_>>())
     }
 }
 
 /// The two tables, empty: one with a key, and a bag.
 pub(crate) async fn tables(rig: &mut Rig) -> (Arc<TablePlan>, Arc<TablePlan>) {
+    tables_with(rig, TargetMode::Mirror).await
+}
+
+/// The same, the one with a key in this mode.
+async fn tables_with(rig: &mut Rig, mode: TargetMode) -> (Arc<TablePlan>, Arc<TablePlan>) {
     let columns = [
         ("id", PgType::Int4, true),
         ("code", PgType::Text, true),
         ("note", PgType::Text, false),
         ("n", PgType::Int4, false),
     ];
-    let keyed: Arc<TablePlan> = rig.table(1, "keyed", 2, &columns);
+    let keyed = rig.table(1, "keyed", 2, &columns);
+    let keyed = Arc::new(TablePlan { mode, ..TablePlan::clone(&keyed) });
     let bag = rig.table(2, "bag", 0, &[("t", PgType::Text, false), ("f", PgType::Float8, false)]);
     rig.create(&keyed).await;
     rig.create(&bag).await;
@@ -179,9 +202,9 @@ pub(crate) async fn tables(rig: &mut Rig) -> (Arc<TablePlan>, Arc<TablePlan>) {
 }
 
 /// Applies a history in batches of `batch` operations by both ways in turn, and compares behind each.
-async fn run(path: WritePath, ops: &[Op], batch: usize) -> Result<(), TestCaseError> {
+async fn run(path: WritePath, mode: TargetMode, ops: &[Op], batch: usize) -> Result<(), TestCaseError> {
     let mut rig = Rig::with(Some(path)).await;
-    let (keyed, bag) = tables(&mut rig).await;
+    let (keyed, bag) = tables_with(&mut rig, mode).await;
     let streams = (Stream::new(&keyed), Stream::new(&bag));
     let mut model = Model::default();
     for (number, ops) in (1..).zip(ops.chunks(batch)) {
@@ -196,6 +219,10 @@ async fn run(path: WritePath, ops: &[Op], batch: usize) -> Result<(), TestCaseEr
         let expected = model.rows(&keyed, &bag);
         let found = (rig.rows(&keyed).await, rig.rows(&bag).await);
         prop_assert_eq!(found, expected, "behind batch {}", number);
+        if keyed.marker().is_some() {
+            let all = TablePlan { mode: TargetMode::Mirror, ..TablePlan::clone(&keyed) };
+            prop_assert_eq!(rig.rows(&all).await, model.kept_rows(&all), "deleted, behind batch {}", number);
+        }
     }
     prop_assert_eq!(rig.stored().await, rig.checkpoint.clone());
     rig.target.drop_table(&keyed.target).await.unwrap();
@@ -208,7 +235,10 @@ fn batches_leave_what_single_changes_would() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut runner = TestRunner::new(Config { cases: 16, max_shrink_iters: 60, ..Config::default() });
     let path = prop_oneof![Just(WritePath::Bulk), Just(WritePath::Insert)];
+    let mode = prop_oneof![Just(TargetMode::Mirror), Just(TargetMode::SoftDelete)];
     runner
-        .run(&(path, ops(), 1usize..25), |(path, ops, batch)| runtime.block_on(run(path, &ops, batch)))
+        .run(&(path, mode, ops(), 1usize..25), |(path, mode, ops, batch)| {
+            runtime.block_on(run(path, mode, &ops, batch))
+        })
         .unwrap();
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use segcdc_model::{Checkpoint, Fault, PgType, QualifiedName};
+use segcdc_plan::{TablePlan, TargetMode};
 use segcdc_sqlserver::{ExistingRows, TableWish, Target, WishOutcome, quote, sql};
 
 use crate::golden::{bag, hostile, paragraphs};
@@ -46,8 +47,10 @@ fn wishes_for_tables() {
 async fn a_table_gets_the_rows_of_its_shadow_or_its_place() {
     let mut rig = Rig::new().await;
     let columns = [("k", PgType::Text, true), ("n", PgType::Int4, false), ("note", PgType::Text, false)];
-    for (oid, keys) in [(20, 1), (21, 0)] {
-        let table = rig.table(oid, &format!("shadowed_{keys}"), keys, &columns);
+    let modes = [(20, 1, TargetMode::Mirror), (21, 0, TargetMode::Mirror), (22, 1, TargetMode::SoftDelete)];
+    for (oid, keys, mode) in modes {
+        let table = rig.table(oid, &format!("shadowed_{oid}"), keys, &columns);
+        let table = Arc::new(TablePlan { mode, ..TablePlan::clone(&table) });
         let old = ["a|1|same", "b|2|old", "gone|3|x"].map(tuple);
         let new = ["a|1|same", "A|1|same", "b|2|new", "c|4|~"].map(tuple);
         rig.target.prepare_table(&table, ExistingRows::Refuse).await.unwrap();
@@ -71,6 +74,17 @@ async fn a_table_gets_the_rows_of_its_shadow_or_its_place() {
         rig.target.merge_shadow(&rig.checkpoint, &table).await.unwrap();
         let expected = canonical_rows(&table, &["a|1|same", "A|1|same", "b|2|new", "c|4|~"]);
         assert_eq!(rig.rows(&table).await, expected);
+        if table.marker().is_some() {
+            let all = TablePlan { mode: TargetMode::Mirror, ..TablePlan::clone(&table) };
+            assert_eq!(rig.rows(&all).await.len(), expected.len() + 1, "what is gone is marked");
+            // It is there again.
+            let shadow = Arc::new(rig.target.make_shadow(&table).await.unwrap());
+            rig.load(&shadow, &["gone|4|y"].map(tuple)).await.unwrap();
+            rig.target.build_key(&shadow).await.unwrap();
+            rig.target.merge_shadow(&rig.checkpoint, &table).await.unwrap();
+            assert_eq!(rig.rows(&table).await, canonical_rows(&table, &["gone|4|y"]));
+            assert_eq!(rig.rows(&all).await.len(), expected.len() + 1);
+        }
         assert_eq!(rig.target.existing_table(&shadow.target).await.unwrap(), None);
 
         let shadow = Arc::new(rig.target.make_shadow(&table).await.unwrap());

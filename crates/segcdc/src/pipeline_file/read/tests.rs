@@ -53,6 +53,7 @@ fn mappings_become_rules() {
         ("rename: {'public.\"Order\"': dbo.Orders}", &["rename=public.\"Order\"=dbo.Orders"]),
         ("keys: {a.b: i, a.c: [x, '\"y,z\"']}", &["key=a.b=i", "key=a.c=(x, \"y,z\")"]),
         ("append_only: {a.b: ignore}", &["append_only=a.b=ignore"]),
+        ("modes: {default: soft-delete, a.b: mirror}", &["mode=soft-delete", "mode=a.b=mirror"]),
         (
             "columns: {include: {a.b: [c, d]}, exclude: [a.*.e]}",
             &["columns=a.b=(c, d)", "exclude_columns=a.*.e"],
