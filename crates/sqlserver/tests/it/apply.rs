@@ -72,7 +72,7 @@ async fn every_kind_of_change_takes_effect() {
         let state = rig.target.load_state(&rig.pipeline).await.unwrap().unwrap();
         assert_eq!(
             (state.transactions_applied, state.changes_applied, state.commit_time_us),
-            (1, 5, Some(5))
+            (1, 5, Some(100))
         );
         let plan = plan_one(&[&stream], 200, vec![stream.truncate(), stream.insert("9|z|nine|9")]);
         go(&mut rig, way, &plan).await.unwrap();

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use segcdc_model::{Change, PgType};
-use segcdc_plan::{TablePlan, TargetMode};
+use segcdc_plan::rules::{DELETED_AT, DELETED_AT_TYPE};
+use segcdc_plan::{ColumnPlan, TablePlan, TargetMode};
 use segcdc_sqlserver::apply::apply_staged;
 use segcdc_sqlserver::{WritePath, apply};
 
@@ -47,12 +48,17 @@ pub(crate) enum Op {
     },
 }
 
+/// A row of the keyed table behind its key.
+type KeyedRow = (Option<u8>, u8);
+
 /// What both tables hold. Keys and texts are chosen so that trailing blanks and case matter.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
-    keyed: BTreeMap<(u8, u8), (Option<u8>, u8)>,
-    /// Rows that were deleted and whose keys no row had since.
-    deleted: BTreeMap<(u8, u8), (Option<u8>, u8)>,
+    keyed: BTreeMap<(u8, u8), KeyedRow>,
+    /// Rows that were deleted and whose keys no row had since, and when.
+    deleted: BTreeMap<(u8, u8), (KeyedRow, u64)>,
+    /// When the batch is committed that is under way, microseconds since 2000-01-01.
+    now_us: u64,
     /// Rows without a key, equal ones among them: texts that differ in a blank, case or length, and 0 beside -0.
     bag: Vec<(Option<u8>, u8)>,
 }
@@ -139,11 +145,13 @@ impl Model {
             Op::Delete { row } => {
                 let key = *self.keyed.keys().nth(nth(*row, self.keyed.len())?)?;
                 let row = self.keyed.remove(&key)?;
-                self.deleted.insert(key, row);
+                self.deleted.insert(key, (row, self.now_us));
                 keyed.delete(&format!("{}|~|~", code(key)))
             }
             Op::Truncate => {
-                self.deleted.append(&mut self.keyed);
+                let now_us = self.now_us;
+                let rows = std::mem::take(&mut self.keyed).into_iter();
+                self.deleted.extend(rows.map(|(key, row)| (key, (row, now_us))));
                 keyed.truncate()
             }
             Op::BagInsert { .. } => return None,
@@ -160,24 +168,36 @@ impl Model {
     }
 
     pub(crate) fn rows(&self, keyed: &TablePlan, bag: &TablePlan) -> (Vec<Row>, Vec<Row>) {
-        let keyed_rows = Self::keyed_rows(self.keyed.iter(), keyed);
+        let rows: Vec<String> =
+            self.keyed.iter().map(|(key, (note, n))| format!("{}|{}|{n}", code(*key), text(*note))).collect();
+        let keyed_rows = canonical_rows(keyed, &rows.iter().map(String::as_str).collect::<Vec<_>>());
         let rows: Vec<String> = self.bag.iter().map(|value| content(*value)).collect();
         (keyed_rows, canonical_rows(bag, &rows.iter().map(String::as_str).collect::<Vec<_>>()))
     }
 
-    /// The rows of a keyed table in which deleted ones stay, those among them.
+    /// The rows of a keyed table in which deleted ones stay, with their marks, as [`with_marks`] reads them.
     fn kept_rows(&self, keyed: &TablePlan) -> Vec<Row> {
-        Self::keyed_rows(self.keyed.iter().chain(&self.deleted), keyed)
-    }
-
-    fn keyed_rows<'a>(
-        rows: impl Iterator<Item = (&'a (u8, u8), &'a (Option<u8>, u8))>,
-        keyed: &TablePlan,
-    ) -> Vec<Row> {
+        let live = self.keyed.iter().map(|(key, row)| (key, row, "~".to_owned()));
+        let deleted = self.deleted.iter();
+        let deleted =
+            deleted.map(|(key, (row, at_us))| (key, row, format!("2000-01-01 00:00:00.{at_us:06}")));
+        let rows = live.chain(deleted);
         let rows: Vec<String> =
-            rows.map(|(key, (note, n))| format!("{}|{}|{n}", code(*key), text(*note))).collect();
+            rows.map(|(key, (note, n), at)| format!("{}|{}|{n}|{at}", code(*key), text(*note))).collect();
         canonical_rows(keyed, &rows.iter().map(String::as_str).collect::<Vec<_>>())
     }
+}
+
+/// A table in which deleted rows stay as one that has all of them, and the mark as a column.
+fn with_marks(keyed: &TablePlan) -> TablePlan {
+    let mut all = TablePlan { mode: TargetMode::Mirror, ..keyed.clone() };
+    all.columns.push(ColumnPlan {
+        name: DELETED_AT.to_owned(),
+        pg_type: PgType::Timestamp,
+        mssql_type: DELETED_AT_TYPE,
+        ..all.columns[3].clone()
+    });
+    all
 }
 
 /// The two tables, empty: one with a key, and a bag.
@@ -208,6 +228,7 @@ async fn run(path: WritePath, mode: TargetMode, ops: &[Op], batch: usize) -> Res
     let streams = (Stream::new(&keyed), Stream::new(&bag));
     let mut model = Model::default();
     for (number, ops) in (1..).zip(ops.chunks(batch)) {
+        model.now_us = number * 100;
         let changes: Vec<Change> = ops.iter().flat_map(|op| model.take(op, &streams.0, &streams.1)).collect();
         let plan = plan_one(&[&streams.0, &streams.1], number * 100, changes);
         let applied = if number % 2 == 0 {
@@ -220,7 +241,7 @@ async fn run(path: WritePath, mode: TargetMode, ops: &[Op], batch: usize) -> Res
         let found = (rig.rows(&keyed).await, rig.rows(&bag).await);
         prop_assert_eq!(found, expected, "behind batch {}", number);
         if keyed.marker().is_some() {
-            let all = TablePlan { mode: TargetMode::Mirror, ..TablePlan::clone(&keyed) };
+            let all = with_marks(&keyed);
             prop_assert_eq!(rig.rows(&all).await, model.kept_rows(&all), "deleted, behind batch {}", number);
         }
     }

@@ -284,7 +284,7 @@ impl Stream {
     }
 }
 
-/// Plans one transaction over these tables.
+/// Plans one transaction over these tables, whose commit time is its end.
 pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) -> ApplyPlan {
     let entry = |stream: &&Stream| TableEntry {
         plan: Arc::clone(&stream.table),
@@ -298,7 +298,7 @@ pub(crate) fn plan_one(streams: &[&Stream], end_lsn: u64, changes: Vec<Change>) 
         xid: 1,
         commit_lsn: Lsn::new(end_lsn - 1),
         end_lsn: Lsn::new(end_lsn),
-        commit_time_us: 5,
+        commit_time_us: i64::try_from(end_lsn).unwrap(),
         spilled: None,
         changes,
         memory_bytes: 0,
