@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{Checkpoint, Lsn, Phase, TablePhase};
-use segcdc_plan::{StreamState, TablePlan, TableSet, acknowledgeable};
+use segcdc_plan::{ChangeKind, ChangePolicy, PlanError, StreamState, TablePlan, TableSet, acknowledgeable};
 use segcdc_postgres::{FieldForm, Replication, Session, StreamOptions, catalog};
 use segcdc_sqlserver::{PartialTransaction, TableState, Target};
 use tokio::time::{MissedTickBehavior, interval};
@@ -38,6 +38,7 @@ use crate::failpoint::{Failpoint, hit};
 use crate::known;
 use crate::ports::{Live, Ports, SourcePort, StreamPort, TargetPort};
 use crate::progress::LargeTransaction;
+use crate::quarantine::table_at_fault;
 use crate::run::Outcome;
 use crate::source_clock::SourceClock;
 
@@ -302,6 +303,10 @@ impl<P: Ports> Loop<'_, P> {
         self.show_position();
         let checkpoint = self.memory.checkpoint()?;
         for (oid, error) in self.source.look(&mut self.watch, checkpoint, &self.tables).await? {
+            let Some(error) = self.as_wished(oid, error) else { continue };
+            if table_at_fault(&error).is_none() {
+                return Err(error);
+            }
             if self.paused.contains_key(&oid) {
                 self.fall_behind(oid, &error.to_string()).await?;
             } else {
@@ -310,6 +315,24 @@ impl<P: Ports> Loop<'_, P> {
         }
         self.write_lag().await?;
         self.write_slot_watch().await
+    }
+
+    /// What was found of a table, by what its user wants done about it: `None` where it is let pass.
+    fn as_wished(&self, oid: u32, error: EngineError) -> Option<EngineError> {
+        let EngineError::Plan(plan) = &error else { return Some(error) };
+        let PlanError::ReplicaIdentityChanged { detail, table, .. } = plan.as_ref() else {
+            return Some(error);
+        };
+        let kind = ChangeKind::DropIdentity;
+        let Some(entry) = self.tables.get(oid) else { return Some(error) };
+        match self.examiner.policy(&entry.plan, kind) {
+            ChangePolicy::Apply | ChangePolicy::Ignore => None,
+            ChangePolicy::Halt => Some(error),
+            ChangePolicy::HaltAll => {
+                let (table, detail) = (table.clone(), detail.clone());
+                Some(PlanError::SchemaChangeHalted { oid, table, kind, detail, all: true }.into())
+            }
+        }
     }
 
     /// Looks at what is being received.

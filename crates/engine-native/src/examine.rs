@@ -4,11 +4,23 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use segcdc_model::{CatalogTable, Relation, Transaction};
-use segcdc_plan::{Decision, Described, KnownTable, Naming, PlanError, SchemaChange, TablePlan, decide};
+use segcdc_plan::{
+    ChangeKind, ChangePolicy, Decision, Described, KnownTable, Naming, PlanError, SchemaChange, TablePlan,
+    decide,
+};
 use segcdc_postgres::FieldForm;
 
 use crate::error::EngineError;
 use crate::ports::SourcePort;
+
+/// What is known of a table that is described anew.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Followed<'a> {
+    pub(crate) known: &'a KnownTable,
+    pub(crate) plan: &'a TablePlan,
+    /// Whether rows of it are set aside.
+    pub(crate) has_letters: bool,
+}
 
 /// Looks into descriptions.
 #[derive(Debug)]
@@ -38,11 +50,11 @@ impl<'a, S: SourcePort> Examiner<'a, S> {
     /// Of one table, when its target table cannot follow; the source's; `STREAM_FORM_CHANGED`.
     pub(crate) async fn examine(
         &mut self,
-        known: &KnownTable,
-        plan: &TablePlan,
+        followed: Followed<'_>,
         relation: &Relation,
         transaction: &Transaction,
     ) -> Result<Decision, EngineError> {
+        let Followed { known, plan, has_letters } = followed;
         let (oid, table) = (plan.source.oid, plan.source.name.clone());
         let at = transaction.end_lsn;
         let Some(catalog) = self.catalog(oid, transaction.xid).await? else {
@@ -52,7 +64,7 @@ impl<'a, S: SourcePort> Examiner<'a, S> {
                 false => Err(EngineError::TableDropped { oid, table }),
             };
         };
-        let described = Described { known, plan, relation, catalog: &catalog, at };
+        let described = Described { known, plan, relation, catalog: &catalog, at, has_letters };
         let mut decision = decide(described, &self.naming).map_err(|error| match error.table_oid() {
             Some(_) => error,
             None => PlanError::SchemaChanged { oid, table, detail: error.to_string() },
@@ -63,6 +75,11 @@ impl<'a, S: SourcePort> Examiner<'a, S> {
             tracing::info!(table = %plan.source.name, steps = change.steps.len(), "the table was changed at the source");
         }
         Ok(decision)
+    }
+
+    /// What the user wants done about a kind of change of a table.
+    pub(crate) fn policy(&self, plan: &TablePlan, kind: ChangeKind) -> ChangePolicy {
+        self.naming.rules.on_schema_change(&plan.source.name, kind)
     }
 
     /// What the catalog says of a table, everything included that the transaction `xid` did; `None` when it was dropped.

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{CatalogTable, Lsn, MssqlType, QualifiedName, Relation, SourceTable};
+use segcdc_model::{CatalogTable, Lsn, MssqlType, QualifiedName, Relation, ReplicaIdentity, SourceTable};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
+use crate::key;
 use crate::rules::{Constant, Mask, TargetMode};
 use crate::table_plan::{ColumnPlan, Decided, Naming, TablePlan, table_plan_as};
 
@@ -37,6 +38,18 @@ pub struct KnownTable {
     /// How the target table keeps rows.
     #[serde(default, skip_serializing_if = "TargetMode::is_usual")]
     pub mode: TargetMode,
+    /// How the stream names old rows, where that is not what [`KnownTable::source`] says: the target was not to follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_identity: Option<SentIdentity>,
+}
+
+/// How the stream names old rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SentIdentity {
+    /// What it sends of them.
+    pub identity: ReplicaIdentity,
+    /// Numbers of the columns that it sends, ascending; none where it sends whole rows, or nothing.
+    pub columns: Vec<i16>,
 }
 
 /// A column that the stream carries.
@@ -107,7 +120,13 @@ impl KnownTable {
             kept: Vec::new(),
             constants: plan.constants(),
             mode: plan.mode,
+            sent_identity: None,
         }
+    }
+
+    /// How the stream has named old rows so far.
+    pub(crate) fn sent_identity(&self) -> SentIdentity {
+        self.sent_identity.clone().unwrap_or_else(|| SentIdentity::of(&self.source))
     }
 
     /// The plan of the table, whose target table is `target`.
@@ -158,6 +177,18 @@ impl KnownTable {
     /// Numbers of the columns that are not written.
     fn left_out(&self) -> Vec<i16> {
         self.columns.iter().filter(|column| column.target.is_none()).map(|column| column.attnum).collect()
+    }
+}
+
+// === impl SentIdentity ===
+
+impl SentIdentity {
+    /// How the stream names old rows of a table that is so.
+    pub(crate) fn of(source: &SourceTable) -> Self {
+        let number = |index: &usize| source.columns.get(*index).map(|column| column.attnum);
+        let mut columns: Vec<i16> = key::identity_columns(source).iter().filter_map(number).collect();
+        columns.sort_unstable();
+        SentIdentity { identity: source.replica_identity, columns }
     }
 }
 

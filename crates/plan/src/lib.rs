@@ -81,7 +81,7 @@ pub use column_mask::ColumnMask;
 pub use convert::{Form, ValueError};
 pub use error::PlanError;
 pub use fit::{Fitted, Misfit, fit, is_plain};
-pub use known_table::{Known, KnownColumn, KnownTable, TargetColumn};
+pub use known_table::{Known, KnownColumn, KnownTable, SentIdentity, TargetColumn};
 pub use letters::{DeadLetter, Held, LetterChange, LetterEnd, LetterKey, OpenLetters, PolicyUse};
 pub use mask_salt::MaskSalt;
 pub use plan::{first_unknown, plan, plan_part, plan_with};

@@ -12,6 +12,7 @@
 //! are in no stream, and the table is halted unless its user says otherwise.
 //!
 //! - `columns`: what became of each column
+//! - `columns::keys`: by which columns rows are found
 //! - `retype`: whether rows and target can keep what they have when a column has another type
 //! - `renames`: in which order columns get other names
 
@@ -123,6 +124,8 @@ pub struct Described<'a> {
     pub catalog: &'a CatalogTable,
     /// Commit end of the transaction that it comes in.
     pub at: Lsn,
+    /// Whether rows of it are set aside, each by its key.
+    pub has_letters: bool,
 }
 
 // === impl Outcome ===

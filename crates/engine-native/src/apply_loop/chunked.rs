@@ -119,8 +119,9 @@ impl<P: Ports> ChunkedApply<'_, '_, P> {
 
     /// Finds out what a description means. Where it is a change, that is a part too, of no change of rows.
     async fn describe(&mut self, question: Question) -> Result<(), EngineError> {
-        let Question { relation, known, plan, answer } = question;
-        let decision = self.examiner.examine(&known, &plan, &relation, self.transaction).await?;
+        let decision =
+            self.examiner.examine(question.followed(), &question.relation, self.transaction).await?;
+        let Question { relation, answer, .. } = question;
         let learnt = Learnt::Description(relation, decision.clone());
         if let Decision::Change(change) = &decision {
             let (before, partial) = (self.begin_inside()?, self.partial(0));

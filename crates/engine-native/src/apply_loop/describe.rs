@@ -14,6 +14,7 @@ use segcdc_plan::{ApplyPlan, Decision, PlanError, first_unknown, plan};
 
 use super::Loop;
 use crate::error::EngineError;
+use crate::examine::Followed;
 use crate::ports::Ports;
 use crate::quarantine::table_at_fault;
 
@@ -92,6 +93,8 @@ impl<P: Ports> Loop<'_, P> {
         let broken = || EngineError::TaskBroken { task: "describe" };
         let entry = self.tables.get(relation.oid).ok_or_else(broken)?;
         let known = entry.known.as_ref().ok_or_else(broken)?;
-        self.examiner.examine(&known.table, &entry.plan, relation, transaction).await
+        let followed =
+            Followed { known: &known.table, plan: &entry.plan, has_letters: !entry.letters.is_empty() };
+        self.examiner.examine(followed, relation, transaction).await
     }
 }

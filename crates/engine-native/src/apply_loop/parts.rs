@@ -32,7 +32,7 @@ use super::chunked::{ChunkedApply, Committed};
 use super::resume::{is_of, shorter};
 use crate::config::LargeTransactions;
 use crate::error::EngineError;
-use crate::examine::Examiner;
+use crate::examine::{Examiner, Followed};
 use crate::failpoint::{Failpoint, hit};
 use crate::ports::{PartsPort, Ports, SourcePort, TargetPort};
 use crate::progress::{LargeTransaction, Progress};
@@ -63,6 +63,8 @@ pub(super) struct Question {
     pub(super) relation: Arc<Relation>,
     pub(super) known: Arc<KnownTable>,
     pub(super) plan: Arc<TablePlan>,
+    /// Whether rows of the table are set aside.
+    pub(super) has_letters: bool,
     pub(super) answer: oneshot::Sender<Decision>,
 }
 
@@ -91,6 +93,15 @@ struct Reader<'a> {
     /// Changes that are applied already, and so are passed over.
     skip: u64,
     sender: &'a mpsc::Sender<Part>,
+}
+
+// === impl Question ===
+
+impl Question {
+    /// What is known of the table.
+    pub(super) fn followed(&self) -> Followed<'_> {
+        Followed { known: &self.known, plan: &self.plan, has_letters: self.has_letters }
+    }
 }
 
 // === impl Loop ===
@@ -284,13 +295,12 @@ async fn describe<A: PartsPort, S: SourcePort>(
     transaction: &Transaction,
     question: Question,
 ) -> Result<(), EngineError> {
-    let Question { relation, known, plan, answer } = question;
-    let decision = examiner.examine(&known, &plan, &relation, transaction).await?;
+    let decision = examiner.examine(question.followed(), &question.relation, transaction).await?;
     if let Decision::Change(change) = &decision {
         alter(apply, change, transaction).await?;
     }
     // Nobody may be there any more, which the end of its messages tells.
-    let _unheard = answer.send(decision);
+    let _unheard = question.answer.send(decision);
     Ok(())
 }
 
@@ -367,12 +377,13 @@ impl Reader<'_> {
     /// Asks what a description means, and takes the answer over. Whether there was one.
     fn ask(&mut self, relation: &Arc<Relation>) -> bool {
         let entry = self.tables.get(relation.oid);
-        let Some((known, plan)) = entry.and_then(|entry| Some((entry.known.as_ref()?, &entry.plan))) else {
+        let Some((known, entry)) = entry.and_then(|entry| Some((entry.known.as_ref()?, entry))) else {
             return false;
         };
         let (answer, answered) = oneshot::channel();
-        let (known, plan) = (Arc::clone(&known.table), Arc::clone(plan));
-        let question = Question { relation: Arc::clone(relation), known, plan, answer };
+        let (known, plan) = (Arc::clone(&known.table), Arc::clone(&entry.plan));
+        let (relation_of, has_letters) = (Arc::clone(relation), !entry.letters.is_empty());
+        let question = Question { relation: relation_of, known, plan, has_letters, answer };
         if !self.send(Part::Described(Box::new(question))) {
             return false;
         }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Context;
 use crate::error::EngineError;
-use crate::examine::Examiner;
+use crate::examine::{Examiner, Followed};
 use crate::failpoint::{Failpoint, hit};
 
 /// How often a batch is tried on one session. The usual reason is a deadlock.
@@ -172,7 +172,9 @@ impl CatchUp<'_> {
             let broken = || EngineError::TaskBroken { task: "describe" };
             let entry = self.tables.get(relation.oid).ok_or_else(broken)?;
             let known = entry.known.as_ref().ok_or_else(broken)?;
-            match self.examiner.examine(&known.table, &entry.plan, &relation, transaction).await? {
+            let followed =
+                Followed { known: &known.table, plan: &entry.plan, has_letters: !entry.letters.is_empty() };
+            match self.examiner.examine(followed, &relation, transaction).await? {
                 Decision::Same(known) => self.tables.admit(&relation, *known),
                 Decision::Change(_) => {
                     let (oid, table) = (relation.oid, relation.name.clone());

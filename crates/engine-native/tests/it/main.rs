@@ -9,6 +9,8 @@ mod faults;
 #[cfg(test)]
 mod follow;
 #[cfg(test)]
+mod identities;
+#[cfg(test)]
 mod large;
 mod policies;
 #[cfg(test)]

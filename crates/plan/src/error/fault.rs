@@ -4,8 +4,8 @@ use segcdc_model::{Disposition, Fault, QualifiedName};
 
 use super::PlanError;
 use crate::rules::{
-    ChangePolicy, MOST_LETTER_LIMIT, TargetMode, append_only_ignoring, of_column, of_table, on_schema_change,
-    rename_column, rename_table,
+    ChangeKind, ChangePolicy, MOST_LETTER_LIMIT, TargetMode, append_only_ignoring, of_column, of_table,
+    on_schema_change, rename_column, rename_table,
 };
 use crate::target_name;
 
@@ -176,8 +176,12 @@ impl Fault for PlanError {
                 };
             }
             PlanError::TableRecreated { .. } => "copy the table again",
-            PlanError::ReplicaIdentityChanged { .. } => {
-                "set the replica identity back to what it was, then copy the table again"
+            PlanError::ReplicaIdentityChanged { table, .. } => {
+                let rule = on_schema_change(table, ChangeKind::DropIdentity, ChangePolicy::Ignore);
+                return format!(
+                    "set the replica identity back to what it was, then copy the table again; {rule} lets a table go on of which \
+                     PostgreSQL sends nothing of old rows"
+                );
             }
             PlanError::UnidentifiedChanged { .. } => {
                 "add a primary key, or set REPLICA IDENTITY FULL, then copy the table again"

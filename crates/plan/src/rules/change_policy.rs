@@ -23,6 +23,12 @@ pub enum ChangeKind {
     RenameTable,
     /// The table is in another schema.
     SetSchema,
+    /// Rows are identified by other columns.
+    ChangeKey,
+    /// PostgreSQL sends something else of old rows: another replica identity.
+    ChangeIdentity,
+    /// PostgreSQL sends nothing of old rows any more, and refuses UPDATE and DELETE of them.
+    DropIdentity,
 }
 
 /// What becomes of a change of a source table.
@@ -51,7 +57,7 @@ pub struct ChangeRule {
 
 impl ChangeKind {
     /// All kinds.
-    pub const ALL: [ChangeKind; 9] = [
+    pub const ALL: [ChangeKind; 12] = [
         ChangeKind::AddColumn,
         ChangeKind::DropColumn,
         ChangeKind::RenameColumn,
@@ -61,6 +67,9 @@ impl ChangeKind {
         ChangeKind::DropNotNull,
         ChangeKind::RenameTable,
         ChangeKind::SetSchema,
+        ChangeKind::ChangeKey,
+        ChangeKind::ChangeIdentity,
+        ChangeKind::DropIdentity,
     ];
 
     /// What a word of the command line says.
@@ -80,6 +89,9 @@ impl ChangeKind {
             ChangeKind::DropNotNull => "drop-not-null",
             ChangeKind::RenameTable => "rename-table",
             ChangeKind::SetSchema => "set-schema",
+            ChangeKind::ChangeKey => "change-key",
+            ChangeKind::ChangeIdentity => "change-identity",
+            ChangeKind::DropIdentity => "drop-identity",
         }
     }
 
@@ -91,9 +103,11 @@ impl ChangeKind {
             | ChangeKind::ChangeType
             | ChangeKind::DropNotNull
             | ChangeKind::RenameTable
-            | ChangeKind::SetSchema => ChangePolicy::Apply,
+            | ChangeKind::SetSchema
+            | ChangeKind::ChangeKey
+            | ChangeKind::ChangeIdentity => ChangePolicy::Apply,
             ChangeKind::DropColumn | ChangeKind::SetNotNull => ChangePolicy::Ignore,
-            ChangeKind::RewriteColumn => ChangePolicy::Halt,
+            ChangeKind::RewriteColumn | ChangeKind::DropIdentity => ChangePolicy::Halt,
         }
     }
 }

@@ -8,10 +8,12 @@ use super::{Action, Described, Follow, Step, changed, policy};
 use crate::error::PlanError;
 use crate::known_table::{KnownColumn, KnownTable, TargetColumn};
 use crate::rules::{ChangeKind, ChangePolicy, Mask};
+use crate::schema_change::columns::keys::Rekey;
 use crate::table_plan::{ColumnPlan, Naming, TablePlan, table_plan_as};
 use crate::target_name::{fold, free};
 
 mod catalog;
+mod keys;
 mod nullability;
 
 /// The columns of a table that was described.
@@ -23,11 +25,14 @@ pub(super) struct Columns<'a> {
     /// The table behind the change, as far as its source goes.
     source: SourceTable,
     steps: Steps,
+    /// What becomes of the target's key, if anything does.
+    rekey: Option<Rekey>,
 }
 
 /// Steps by what they have to wait for.
 #[derive(Default)]
 struct Steps {
+    first: Vec<Step>,
     drops: Vec<Step>,
     renames: Vec<Step>,
     alters: Vec<Step>,
@@ -47,8 +52,8 @@ impl<'a> Columns<'a> {
         sent: &'a [(i16, &'a RelationColumn)],
     ) -> Result<Self, PlanError> {
         let Described { known, relation, .. } = described;
-        let mut columns =
-            Columns { described, naming, sent, source: known.source.clone(), steps: Steps::default() };
+        let (source, steps) = (known.source.clone(), Steps::default());
+        let mut columns = Columns { described, naming, sent, source, steps, rekey: None };
         let found = sent.iter().map(|(attnum, sent)| match known.column(*attnum) {
             Some(before) => columns.as_sent(before, sent),
             None => columns.added(*attnum, sent),
@@ -69,6 +74,7 @@ impl<'a> Columns<'a> {
         steps: &mut Vec<Step>,
     ) -> Result<(KnownTable, TablePlan), PlanError> {
         let Described { known, plan, catalog, .. } = self.described;
+        let sent_identity = self.identify()?;
         let mut kept = known.kept.clone();
         for gone in
             known.columns.iter().filter(|column| self.sent.iter().all(|(sent, _)| *sent != column.attnum))
@@ -82,7 +88,13 @@ impl<'a> Columns<'a> {
             let (attnum, wished) = (*attnum, wished.of_attnum(*attnum));
             columns.push(match known.column(attnum) {
                 Some(before) => self.kept_on(before, sent, wished)?,
-                None => KnownColumn { target: wished.map(nullable), ..as_described(attnum, sent) },
+                None => {
+                    let mut target = wished.map(nullable);
+                    if let Some((target, wished)) = target.as_mut().zip(wished) {
+                        self.fit_key(attnum, target, wished);
+                    }
+                    KnownColumn { target, ..as_described(attnum, sent) }
+                }
             });
         }
         self.make_way(&columns, &mut kept)?;
@@ -94,12 +106,15 @@ impl<'a> Columns<'a> {
             last_attnum: last.max(known.last_attnum),
             filenode,
             kept,
+            sent_identity,
             ..known.clone()
         };
         let plan = TablePlan { target, ..behind.plan(self.naming, &plan.target)? };
         self.add(&plan, &left_out)?;
-        let Steps { drops, renames, alters, adds } = self.steps;
-        steps.extend(drops.into_iter().chain(ordered(renames)).chain(alters).chain(adds));
+        let Steps { first, drops, renames, alters, adds } = self.steps;
+        let last = self.rekey.and_then(|rekey| rekey.last_step(&plan));
+        let others = drops.into_iter().chain(ordered(renames)).chain(alters).chain(adds);
+        steps.extend(first.into_iter().chain(others).chain(last));
         Ok((behind, plan))
     }
 
@@ -152,7 +167,7 @@ impl<'a> Columns<'a> {
     fn dropped(&mut self, gone: &KnownColumn) -> Result<Option<String>, PlanError> {
         let Described { known, plan, .. } = self.described;
         let Some(target) = &gone.target else { return Ok(None) };
-        if plan.of_attnum_in_key(gone.attnum) {
+        if plan.of_attnum_in_key(gone.attnum) && self.rekey.is_none() {
             return Err(changed(known, format!("column \"{}\" of its key was dropped", gone.name)));
         }
         let what = format!("column \"{}\" was dropped", gone.name);
@@ -271,6 +286,7 @@ impl<'a> Columns<'a> {
             self.retyped(before, sent, &mut target, wished)?;
         }
         self.nullability(&mut column, &mut target)?;
+        self.fit_key(before.attnum, &mut target, wished);
         column.target = Some(target);
         Ok(column)
     }
@@ -383,7 +399,7 @@ impl<'a> Columns<'a> {
         }
         target.mssql_type = to;
         let alter = Action::AlterColumn { column: target.clone() };
-        match self.described.plan.of_attnum_in_key(attnum) {
+        match self.described.plan.of_attnum_in_key(attnum) && self.rekey.is_none() {
             true => vec![Action::DropKey, alter, Action::AddKey],
             false => vec![alter],
         }

@@ -65,6 +65,17 @@ pub(super) fn widens(from: MssqlType, to: MssqlType) -> bool {
     }
 }
 
+/// Whether a column of variable length has at least the room that `from` has when it is `to`, whatever their collations.
+pub(super) fn has_room(from: MssqlType, to: MssqlType) -> bool {
+    use MssqlType::{NVarChar, VarBinary, VarChar};
+    match (from, to) {
+        (NVarChar { length, .. }, NVarChar { length: new, .. })
+        | (VarBinary { length }, VarBinary { length: new })
+        | (VarChar { length }, VarChar { length: new }) => is_longer(length, new),
+        _ => false,
+    }
+}
+
 fn is_longer(old: Length, new: Length) -> bool {
     match (old, new) {
         (_, Length::Max) => true,

@@ -8,6 +8,8 @@ mod column_choice;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod key_changes;
+#[cfg(test)]
 mod keyed_rules;
 #[cfg(test)]
 mod letters;

@@ -102,8 +102,14 @@ fn masks_stay_with_their_columns_or_halt_the_table() {
         let naming = naming_with(masks, &["public.*.region=eu"]);
         let (known, plan) = known(&before, &naming);
         let (relation, catalog) = (relation(sent), catalog(now, 7));
-        let described =
-            Described { known: &known, plan: &plan, relation: &relation, catalog: &catalog, at: Lsn::new(5) };
+        let described = Described {
+            known: &known,
+            plan: &plan,
+            relation: &relation,
+            catalog: &catalog,
+            at: Lsn::new(5),
+            has_letters: false,
+        };
         let decided = decide(described, &naming);
         if let Ok(segcdc_plan::Decision::Change(change)) = &decided {
             assert_eq!(change.known.plan(&naming, &plan.target).unwrap(), change.plan);

@@ -19,7 +19,13 @@ impl Columns<'_> {
         let (attnum, name) = (column.attnum, &column.name);
         let before = self.source_before(attnum)?.not_null;
         let Some(now) = self.live(attnum).map(|live| live.not_null) else { return Ok(()) };
-        if now || plan.of_attnum_in_key(attnum) {
+        if self.enters_key(attnum) {
+            // The key has no NULL.
+            self.source_not_null(attnum);
+            return Ok(());
+        }
+        let in_key = plan.of_attnum_in_key(attnum) && !self.leaves_key(attnum);
+        if now || in_key {
             if before || !now || !target.nullable {
                 self.source_not_null(attnum);
                 return Ok(());
