@@ -14,7 +14,7 @@
 //!
 //! Nothing is acknowledged that the target's checkpoint row does not hold ([`segcdc_plan::acknowledgeable`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ use segcdc_postgres::{FieldForm, Replication, Session, StreamOptions, catalog};
 use segcdc_sqlserver::{PartialTransaction, TableState, Target};
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::apply_loop::gone::Gone;
 use crate::apply_loop::intake::Intake;
 use crate::apply_loop::resume::Resume;
 use crate::apply_loop::timeline::TimelineGuard;
@@ -45,6 +46,7 @@ use crate::source_clock::SourceClock;
 mod apply;
 mod chunked;
 mod describe;
+mod gone;
 mod hand_over;
 mod intake;
 mod large_report;
@@ -119,6 +121,10 @@ struct Loop<'a, P: Ports> {
     paused: HashMap<u32, bool>,
     /// Wishes for tables that were not settled when they were last looked at; `None` before the first time.
     wishes: Option<usize>,
+    /// Tables that the source has no more, of which something may be on its way still.
+    gone: BTreeMap<u32, Gone>,
+    /// Whether the source's catalog has been looked at since the stream began.
+    has_looked: bool,
 }
 
 // === impl Follow ===
@@ -188,6 +194,8 @@ impl Follow<'_> {
             orders: Vec::new(),
             paused,
             wishes: None,
+            gone: BTreeMap::new(),
+            has_looked: false,
         };
         let end = tokio::select! {
             end = following.run(unfinished) => end,
@@ -226,6 +234,7 @@ impl<P: Ports> Loop<'_, P> {
             self.apply_next().await?;
             self.look_beside().await?;
             self.settle_idle().await?;
+            self.settle_gone().await?;
             self.intake.check_end()?;
             if let Some(outcome) = self.reached()? {
                 return Ok(outcome);
@@ -291,6 +300,7 @@ impl<P: Ports> Loop<'_, P> {
         }
         let wanted = self.context.config.until_caught_up || self.context.config.until_loaded;
         let all_done = self.beside.is_none() && self.orders.is_empty() && self.wishes == Some(0);
+        let all_done = all_done && self.has_looked && self.gone.is_empty();
         let reached = self.memory.goal.is_some_and(|goal| applied >= goal) && all_done;
         Ok((wanted && reached).then_some(Outcome::CaughtUp { applied_lsn: applied }))
     }
@@ -302,7 +312,14 @@ impl<P: Ports> Loop<'_, P> {
         self.context.progress.update(|snapshot| snapshot.source_lsn = snapshot.source_lsn.max(position));
         self.show_position();
         let checkpoint = self.memory.checkpoint()?;
-        for (oid, error) in self.source.look(&mut self.watch, checkpoint, &self.tables).await? {
+        let found = self.source.look(&mut self.watch, checkpoint, &self.tables).await?;
+        let is_gone = |(oid, error): &(u32, EngineError)| {
+            gone::kind_of(error).is_some() && !self.paused.contains_key(oid)
+        };
+        let (gone, found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_gone);
+        self.note_gone(gone).await?;
+        self.has_looked = true;
+        for (oid, error) in found {
             let Some(error) = self.as_wished(oid, error) else { continue };
             if table_at_fault(&error).is_none() {
                 return Err(error);

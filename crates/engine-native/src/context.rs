@@ -193,6 +193,14 @@ pub(crate) fn naming(config: &EngineConfig) -> Naming {
         .with_salt(config.mask_salt.clone())
 }
 
+/// Code of a table that was dropped and made again.
+pub(crate) const RECREATED: &str = "TABLE_RECREATED";
+
+/// Whether a table waits to be copied because it was made again: its target table has the rows of the old one until then.
+pub(crate) fn is_recreated(state: &TableState) -> bool {
+    state.phase == TablePhase::Queued && state.error.as_ref().is_some_and(|(code, _)| code == RECREATED)
+}
+
 /// Whether a table is still to be copied.
 pub(crate) fn needs_copy(table: &TableState) -> bool {
     matches!(table.phase, TablePhase::Queued | TablePhase::Copying)

@@ -21,13 +21,13 @@
 use std::sync::Arc;
 
 use segcdc_model::{Disposition, Fault, Lineage, QualifiedName, TablePhase};
-use segcdc_plan::TablePlan;
+use segcdc_plan::{Naming, TablePlan, table_plan};
 use segcdc_postgres::{
     Replication, Session, SourceConfig, SourceError, catalog, publication, row_filter, slot,
 };
 use segcdc_sqlserver::{PipelineState, TableState, Target};
 
-use crate::context::{Context, Memory};
+use crate::context::{Context, Memory, is_recreated};
 use crate::error::EngineError;
 use crate::known::{current_plan, tables_now};
 use crate::provision::decide::is_copy_only;
@@ -186,26 +186,54 @@ async fn table_facts(
     let naming = context.naming();
     let now = tables_now(source, &state.tables).await?;
     let plan = |known: &TableState| {
-        let table = now.get(&known.source_oid)?;
-        Some(current_plan(known, table, followed.get(&known.source_oid), &naming).map(Arc::new))
+        let followed = followed.get(&known.source_oid);
+        match now.get(&known.source_oid) {
+            Some(table) => Some(current_plan(known, table, followed, &naming).map(Arc::new)),
+            // What it had until it was dropped may be on its way still: see `apply_loop::gone`.
+            None if known.phase == TablePhase::Streaming => {
+                Some(followed?.plan(&naming, &known.target).map(Arc::new))
+            }
+            None => None,
+        }
     };
     let mut facts: Vec<TableFacts> = state
         .tables
         .iter()
         .map(|known| TableFacts {
             state: known.clone(),
+            is_gone: !now.contains_key(&known.source_oid),
             plan: plan(known),
             target_differences: String::new(),
             printed_filter: None,
         })
         .collect();
     note_differences(target, &mut facts).await?;
-    for facts in &mut facts {
+    take_recreated(source, &naming, &mut facts).await?;
+    for facts in facts.iter_mut().filter(|facts| !facts.is_gone) {
         if let Some(Ok(plan)) = &facts.plan {
             facts.printed_filter = printed_filter(source, plan).await?;
         }
     }
     Ok(facts)
+}
+
+/// Plans tables that were made again under their name, and stopped for that: what is copied is the new table.
+async fn take_recreated(
+    source: &Session,
+    naming: &Naming,
+    facts: &mut [TableFacts],
+) -> Result<(), EngineError> {
+    let is_one = |facts: &&mut TableFacts| facts.is_gone && is_recreated(&facts.state);
+    let mut waiting: Vec<&mut TableFacts> = facts.iter_mut().filter(is_one).collect();
+    let names: Vec<&QualifiedName> = waiting.iter().map(|facts| &facts.state.source).collect();
+    let namesakes = catalog::named(source, &names).await?;
+    let oids: Vec<u32> = namesakes.values().copied().collect();
+    let tables = catalog::tables_by_oid(source, &oids).await?;
+    for facts in &mut waiting {
+        let found = tables.iter().find(|table| table.name == facts.state.source);
+        facts.plan = found.map(|table| table_plan(table, naming).map(Arc::new));
+    }
+    Ok(())
 }
 
 /// The condition that rows of a table have to meet, as the source prints it; `None` where there is none. A column may have

@@ -195,7 +195,7 @@ struct Notes {
 }
 
 /// Changes of tables that are shown.
-const SHOWN_CHANGES: u32 = 5;
+const SHOWN_CHANGES: u32 = 10;
 
 // === impl LargeReport ===
 

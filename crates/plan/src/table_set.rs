@@ -58,6 +58,11 @@ impl TableSet {
         self.by_oid.get(self.oid_by_name.get(name)?)
     }
 
+    /// The table with this OID has another name than it was planned with: rows of its name are not its own.
+    pub fn forget_name(&mut self, oid: u32) {
+        self.oid_by_name.retain(|_, known| *known != oid);
+    }
+
     /// Moves the table with this OID to another phase; false when there is no such table.
     pub fn set_phase(&mut self, oid: u32, phase: TablePhase) -> bool {
         match self.by_oid.get_mut(&oid) {

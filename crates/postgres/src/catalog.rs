@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{CatalogTable, Lsn, SourceTable, TableExtras};
+use segcdc_model::{CatalogTable, Lsn, QualifiedName, SourceTable, TableExtras};
 
 use crate::error::{Operation, SourceError};
+use crate::quote;
 use crate::session::Session;
 
 mod attributes;
@@ -109,6 +110,34 @@ pub async fn without_identity(session: &Session, oids: &[u32]) -> Result<Vec<u32
     let list = oids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let sql = format!("SELECT c.oid FROM pg_class c WHERE c.oid IN ({list}) AND c.relreplident = 'n'");
     session.rows(Operation::Query, &sql).await?.into_iter().map(|mut row| row.value()).collect()
+}
+
+/// The OIDs of the tables that have these names now; names that no table has are left out.
+///
+/// # Errors
+/// As any question.
+pub async fn named(
+    session: &Session,
+    names: &[&QualifiedName],
+) -> Result<HashMap<QualifiedName, u32>, SourceError> {
+    let mut found = HashMap::new();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let pair = |name: &&QualifiedName| -> Result<String, SourceError> {
+        Ok(format!("({}, {})", quote::literal(&name.schema)?, quote::literal(&name.name)?))
+    };
+    let pairs = names.iter().map(pair).collect::<Result<Vec<_>, _>>()?;
+    let sql = format!(
+        "SELECT n.nspname, c.relname, c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND (n.nspname, c.relname) IN ({})",
+        pairs.join(", ")
+    );
+    for mut row in session.rows(Operation::Query, &sql).await? {
+        let name = QualifiedName::new(row.text()?, row.text()?);
+        found.insert(name, row.value()?);
+    }
+    Ok(found)
 }
 
 /// The tables with these OIDs that still exist, ordered by name.

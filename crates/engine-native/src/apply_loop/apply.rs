@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use segcdc_model::{Checkpoint, Disposition, Fault, Lsn, TablePhase, Transaction};
-use segcdc_plan::{ApplyPlan, PlanError, Refusals, TableSet, plan_with};
+use segcdc_plan::{ApplyPlan, ChangeKind, PlanError, Refusals, TableSet, plan_with};
 use segcdc_sqlserver::Lag;
 
 use super::intake::{Intake, Next};
 use super::refused::Verdict;
-use super::{LAST_BATCH, Loop};
+use super::{LAST_BATCH, Loop, gone};
 use crate::context::Context;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
@@ -166,8 +166,17 @@ impl<P: Ports> Loop<'_, P> {
         }
     }
 
-    /// Quarantines a table, durably, before anything goes on without it.
+    /// Goes on without a table: what its user wishes is done with one that was made again, any other is quarantined. Durable
+    /// before anything goes on.
     pub(super) async fn set_aside(&mut self, oid: u32, error: &EngineError) -> Result<(), EngineError> {
+        match gone::kind_of(error) {
+            Some(ChangeKind::RecreateTable) => self.meet_namesake(oid).await,
+            _ => self.quarantine(oid, error).await,
+        }
+    }
+
+    /// Quarantines a table, durably, before anything goes on without it.
+    pub(super) async fn quarantine(&mut self, oid: u32, error: &EngineError) -> Result<(), EngineError> {
         quarantine(self.context, self.memory.checkpoint()?, self.target, oid, error).await?;
         self.intake.plan_again();
         if self.tables.set_phase(oid, TablePhase::Quarantined) {

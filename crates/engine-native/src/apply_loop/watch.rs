@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use segcdc_model::{Checkpoint, Fault, ReplicaIdentity, SourceTable, TableKind, TablePhase};
+use segcdc_model::{Checkpoint, Fault, QualifiedName, ReplicaIdentity, SourceTable, TableKind, TablePhase};
 use segcdc_plan::{Naming, PlanError, TableEntry, TableSet, table_plan};
 use segcdc_postgres::catalog::{self, Partitions};
 use segcdc_postgres::publication::{self, Publication};
@@ -109,6 +109,7 @@ impl Watch {
             })
             .collect();
         self.publication = publication.clone();
+        gone(source, tables, &mut faulty).await?;
         faulty.extend(unidentified(source, tables).await?);
         faulty.extend(self.look_at_partitions(source, tables).await?);
         Ok(faulty)
@@ -140,6 +141,38 @@ impl Watch {
         self.partitions = found;
         Ok(faulty)
     }
+}
+
+/// Tells those that are not published because they were dropped, or made again under their name, from those that somebody took
+/// out of the publication.
+async fn gone(
+    source: &Session,
+    tables: &TableSet,
+    faulty: &mut [(u32, EngineError)],
+) -> Result<(), EngineError> {
+    let is_unpublished = |error: &EngineError| matches!(error, EngineError::TableUnpublished { .. });
+    let oids: Vec<u32> =
+        faulty.iter().filter(|(_, error)| is_unpublished(error)).map(|(oid, _)| *oid).collect();
+    if oids.is_empty() {
+        return Ok(());
+    }
+    let there = catalog::tables_by_oid(source, &oids).await?;
+    let is_there = |oid: u32| there.iter().any(|table| table.oid == oid);
+    let names: Vec<&QualifiedName> = oids
+        .iter()
+        .filter(|oid| !is_there(**oid))
+        .filter_map(|oid| Some(&tables.get(*oid)?.plan.source.name))
+        .collect();
+    let namesakes = catalog::named(source, &names).await?;
+    for (oid, error) in faulty.iter_mut().filter(|(oid, error)| is_unpublished(error) && !is_there(*oid)) {
+        let Some(entry) = tables.get(*oid) else { continue };
+        let (oid, table) = (*oid, entry.plan.source.name.clone());
+        *error = match namesakes.contains_key(&table) {
+            true => PlanError::TableRecreated { oid, table }.into(),
+            false => EngineError::TableDropped { oid, table },
+        };
+    }
+    Ok(())
 }
 
 /// The live tables of which PostgreSQL has been told to send nothing of old rows. Nothing in the stream says so: it refuses the

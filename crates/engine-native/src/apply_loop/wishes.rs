@@ -6,6 +6,7 @@ use segcdc_sqlserver::{TableState, TableWish, WishOutcome, shadow_name};
 
 use super::Loop;
 use crate::beside::order::Order;
+use crate::context::is_recreated;
 use crate::error::EngineError;
 use crate::failpoint::{Failpoint, hit};
 use crate::ports::{Ports, SourcePort, TablesPort, TargetPort};
@@ -31,6 +32,8 @@ impl<P: Ports> Loop<'_, P> {
                 Some(Wish::Resync { by }) => Order::again(&state, by, id),
                 Some(Wish::Resume) => Order::again(&state, None, id),
                 Some(Wish::Add) => Order::in_place(&state, id).with(plan),
+                // The old rows stay until the new ones are there.
+                None if is_recreated(&state) => Order::again(&state, None, None),
                 Some(Wish::Pause | Wish::Remove { .. }) | None => Order::in_place(&state, None).with(plan),
             };
             self.orders.push(order);

@@ -99,7 +99,8 @@ pub(crate) async fn prepare(
                 differences(&existing, &plan).iter().map(ToString::to_string).collect();
             let by = way(order.by, &differs, known)?;
             if by == By::Swap {
-                let losses = losses(target, &existing, &plan).await?;
+                let replaced = replaced_columns(context, target, known, &plan).await?;
+                let losses = losses(target, &existing, &plan, &replaced).await?;
                 if !losses.is_empty() {
                     return Err(Trouble::Refused(format!(
                         "a swap would lose what its target table {} has: {}; take `--by merge`, or drop them before and \
@@ -149,15 +150,35 @@ fn way(by: Option<By>, differs: &[String], known: &TableState) -> Result<By, Tro
     }
 }
 
-/// What a target table would lose if another one took its place: what belongs to it, and columns that are not the pipeline's.
+/// The columns of a target table that it has of a table that was dropped and made again: they go with their rows.
+async fn replaced_columns(
+    context: &Context,
+    target: &mut Target,
+    known: &TableState,
+    plan: &TablePlan,
+) -> Result<Vec<String>, EngineError> {
+    if plan.source.oid == known.source_oid {
+        return Ok(Vec::new());
+    }
+    let mut followed = target.known_tables(&context.config.name).await?;
+    let Some(followed) = followed.remove(&known.source_oid) else { return Ok(Vec::new()) };
+    let columns = followed.columns.into_iter().filter_map(|column| Some(column.target?.name));
+    Ok(columns.chain(followed.kept).collect())
+}
+
+/// What a target table would lose if another one took its place: what belongs to it, and columns that are neither planned nor
+/// among those that are to be `replaced`.
 async fn losses(
     target: &mut Target,
     existing: &segcdc_sqlserver::catalog::ExistingTable,
     plan: &TablePlan,
+    replaced: &[String],
 ) -> Result<Vec<String>, EngineError> {
     let mut losses = target.losses_by_swap(existing.object_id).await?;
-    let is_planned =
-        |name: &str| plan.columns.iter().any(|column| column.name.to_lowercase() == name.to_lowercase());
+    let is_planned = |name: &str| {
+        let mut names = plan.columns.iter().map(|column| &column.name).chain(replaced);
+        names.any(|planned| planned.to_lowercase() == name.to_lowercase())
+    };
     let others = existing.columns.iter().filter(|column| !is_planned(&column.name));
     losses.extend(others.map(|column| format!("column {}", column.name)));
     Ok(losses)

@@ -2,6 +2,7 @@
 
 use segcdc_model::{Checkpoint, Lsn, QualifiedName};
 use segcdc_plan::KnownTable;
+use segcdc_sqlserver::sql::schema_changes::Recorded;
 use segcdc_sqlserver::{
     PipelineState, Replacement, TableProgress, TableWish, Target, TargetError, WishOutcome,
 };
@@ -45,6 +46,13 @@ pub(crate) trait TablesPort {
         progress: &TableProgress,
         sync_lsn: Lsn,
         known: &KnownTable,
+    ) -> Result<(), TargetError>;
+
+    /// Records what became of a change of a table that no transaction of the stream shows.
+    async fn record_change(
+        &mut self,
+        checkpoint: &Checkpoint,
+        record: &Recorded<'_>,
     ) -> Result<(), TargetError>;
 
     /// Drops a table.
@@ -106,6 +114,14 @@ impl TablesPort for Target {
         known: &KnownTable,
     ) -> Result<(), TargetError> {
         Target::finish_copy(self, checkpoint, progress, sync_lsn, known).await
+    }
+
+    async fn record_change(
+        &mut self,
+        checkpoint: &Checkpoint,
+        record: &Recorded<'_>,
+    ) -> Result<(), TargetError> {
+        Target::record_change(self, checkpoint, record).await
     }
 
     async fn drop_table(&mut self, table: &QualifiedName) -> Result<(), TargetError> {

@@ -11,6 +11,7 @@ use segcdc_postgres::publication::PublishedTable;
 use segcdc_postgres::{Publication, SlotState, SourceIdentity};
 use segcdc_sqlserver::{SlotWatch, TableState};
 
+use crate::context::is_recreated;
 use crate::error::EngineError;
 use crate::shape::{self, ShapeDifference};
 
@@ -53,7 +54,10 @@ pub(crate) struct SourceHistory {
 pub(crate) struct TableFacts {
     /// What the target's state says.
     pub(crate) state: TableState,
-    /// The plan of the table as it is now; `None` when it is gone.
+    /// The source has it no more.
+    pub(crate) is_gone: bool,
+    /// The plan of the table as it is now; of one that is gone as it was, or as the one is that has its name, `None` when there
+    /// is neither.
     pub(crate) plan: Option<Result<Arc<TablePlan>, PlanError>>,
     /// How the target table differs from the plan; empty when it does not, or was not looked at.
     pub(crate) target_differences: String,
@@ -284,8 +288,13 @@ fn check_filter(table: &TableFacts, publication: &Publication) -> Result<(), Eng
 fn check_table(table: &TableFacts, publication: &Publication) -> Result<(), EngineError> {
     let (oid, name) = (table.state.source_oid, || table.state.source.clone());
     let Some(plan) = &table.plan else { return Err(EngineError::TableDropped { oid, table: name() }) };
-    check_published(oid, &table.state.source, plan.as_deref().ok(), publication)?;
-    check_filter(table, publication)?;
+    if table.is_gone && is_recreated(&table.state) {
+        return Ok(());
+    }
+    if !table.is_gone {
+        check_published(oid, &table.state.source, plan.as_deref().ok(), publication)?;
+        check_filter(table, publication)?;
+    }
     let plan = plan.as_ref().map_err(Clone::clone)?;
     match shape::difference(&table.state.shape, plan) {
         None => {}

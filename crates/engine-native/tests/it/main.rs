@@ -5,6 +5,8 @@ mod beside;
 #[cfg(test)]
 mod chunked;
 #[cfg(test)]
+mod dropped;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod follow;

@@ -63,7 +63,7 @@ async fn added_columns_arrive_while_changes_flow() {
     rig.settle(&running).await;
     rig.assert_equal(&NAMES).await;
     let changes = recorded(&rig).await;
-    assert_eq!(changes.len(), 5, "{changes:?}");
+    assert_eq!(changes.len(), 6, "{changes:?}");
     assert!(changes.iter().all(|(_, kind)| kind == "add-column"), "{changes:?}");
     assert_verified(&rig).await;
     running.stop().await;

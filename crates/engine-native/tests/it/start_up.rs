@@ -153,8 +153,9 @@ async fn a_foreign_slot_or_publication_keeps_a_new_pipeline_from_starting() {
 /// - Do: `segcdc table resync`.
 /// # Fault F14
 /// A table is dropped at the source.
-/// - Happens: it is set aside as `TABLE_NOT_FOUND`; its rows stay in the target, and the others go on.
-/// - Do: drop it in the target when it is not needed there.
+/// - Happens: what it had until then is applied; then it is set aside as `TABLE_NOT_FOUND`, its rows stay in the target, and the others go
+///   on. `--on-schema-change drop-table=apply` drops it in the target too, `ignore` lets it leave the pipeline.
+/// - Do: `segcdc table remove`, with `--drop-target` where it is not needed there either.
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_changed_meanwhile_are_set_aside() {
     let rig = stopped("start_tables").await;

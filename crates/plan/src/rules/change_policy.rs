@@ -29,6 +29,10 @@ pub enum ChangeKind {
     ChangeIdentity,
     /// PostgreSQL sends nothing of old rows any more, and refuses UPDATE and DELETE of them.
     DropIdentity,
+    /// The table was dropped.
+    DropTable,
+    /// The table was dropped, and another one has its name.
+    RecreateTable,
 }
 
 /// What becomes of a change of a source table.
@@ -57,7 +61,7 @@ pub struct ChangeRule {
 
 impl ChangeKind {
     /// All kinds.
-    pub const ALL: [ChangeKind; 12] = [
+    pub const ALL: [ChangeKind; 14] = [
         ChangeKind::AddColumn,
         ChangeKind::DropColumn,
         ChangeKind::RenameColumn,
@@ -70,6 +74,8 @@ impl ChangeKind {
         ChangeKind::ChangeKey,
         ChangeKind::ChangeIdentity,
         ChangeKind::DropIdentity,
+        ChangeKind::DropTable,
+        ChangeKind::RecreateTable,
     ];
 
     /// What a word of the command line says.
@@ -92,6 +98,8 @@ impl ChangeKind {
             ChangeKind::ChangeKey => "change-key",
             ChangeKind::ChangeIdentity => "change-identity",
             ChangeKind::DropIdentity => "drop-identity",
+            ChangeKind::DropTable => "drop-table",
+            ChangeKind::RecreateTable => "recreate-table",
         }
     }
 
@@ -107,7 +115,10 @@ impl ChangeKind {
             | ChangeKind::ChangeKey
             | ChangeKind::ChangeIdentity => ChangePolicy::Apply,
             ChangeKind::DropColumn | ChangeKind::SetNotNull => ChangePolicy::Ignore,
-            ChangeKind::RewriteColumn | ChangeKind::DropIdentity => ChangePolicy::Halt,
+            ChangeKind::RewriteColumn
+            | ChangeKind::DropIdentity
+            | ChangeKind::DropTable
+            | ChangeKind::RecreateTable => ChangePolicy::Halt,
         }
     }
 }

@@ -93,7 +93,7 @@ fn tables_of_others_are_ignored() {
 /// A table is dropped and made again under the same name.
 /// - Happens: its OID tells it. The table is set aside as `TABLE_RECREATED`; no row of the new one is written as if it were one of
 ///   the old.
-/// - Do: `segcdc table resync`.
+/// - Do: `segcdc table resync`, or `--on-schema-change recreate-table=apply`, which copies the new table in its place.
 #[test]
 fn table_made_again_is_not_overlooked() {
     let (one, mut again) = (table(1), table(2));

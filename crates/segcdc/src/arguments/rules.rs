@@ -59,8 +59,8 @@ pub(crate) struct RuleArguments {
     /// 'public.orders:halt'; the kinds are add-column, drop-column (usually ignore), rename-column, change-type,
     /// rewrite-column (a change for which PostgreSQL writes all rows anew, usually halt), set-not-null (usually ignore),
     /// drop-not-null, rename-table, set-schema, change-key (rows are identified by other columns), change-identity (another
-    /// REPLICA IDENTITY) and drop-identity (PostgreSQL sends nothing of old rows any more, usually halt), usually apply. May be given
-    /// several times
+    /// REPLICA IDENTITY), drop-identity (PostgreSQL sends nothing of old rows any more, usually halt), drop-table and
+    /// recreate-table (another table has its name; both usually halt), usually apply. May be given several times
     #[arg(long, value_name = "RULE", env = "SEGCDC_ON_SCHEMA_CHANGE", hide_env_values = true)]
     pub(crate) on_schema_change: Vec<String>,
     /// The columns of a table that are replicated, those of its key among them, and no others, as in --columns

@@ -8,7 +8,7 @@ use segcdc_plan::{KnownTable, known_table};
 use crate::error::TargetError;
 use crate::session::Target;
 use crate::sql;
-use crate::sql::schema_changes::{KNOWN_TABLE, SCHEMA_CHANGE};
+use crate::sql::schema_changes::{KNOWN_TABLE, Recorded, SCHEMA_CHANGE};
 use crate::state::Fields;
 
 /// A change of a source table, as the state has recorded it.
@@ -82,6 +82,19 @@ impl Target {
             sql::schema_changes::insert_known(pipeline, source_oid, &written(known)?),
         ];
         self.write_fenced_any("storing what is known of a table", checkpoint, statements).await
+    }
+
+    /// Records a change that no transaction of the stream shows. Durable on return.
+    ///
+    /// # Errors
+    /// As [`Target::set_table`].
+    pub async fn record_change(
+        &mut self,
+        checkpoint: &Checkpoint,
+        record: &Recorded<'_>,
+    ) -> Result<(), TargetError> {
+        let statements = vec![sql::schema_changes::record(&checkpoint.pipeline, record)];
+        self.write_fenced_any("recording a change of a table", checkpoint, statements).await
     }
 
     /// The last `limit` changes of a pipeline's tables, newest first.

@@ -1,7 +1,7 @@
 //! [`live`]: the life of one pipeline, from process to process, until everything is in the target.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -266,6 +266,8 @@ async fn follow(
         orders: Vec::new(),
         paused: HashMap::new(),
         wishes: None,
+        gone: BTreeMap::new(),
+        has_looked: false,
     };
     let end = following.run(Vec::new()).await;
     tally.skipped += following.intake.skipped;

@@ -2,6 +2,7 @@
 
 use segcdc_model::{Checkpoint, Lsn, QualifiedName};
 use segcdc_plan::KnownTable;
+use segcdc_sqlserver::sql::schema_changes::Recorded;
 use segcdc_sqlserver::{PipelineState, Replacement, TableProgress, TableWish, TargetError, WishOutcome};
 
 use super::target::SimTarget;
@@ -49,6 +50,14 @@ impl TablesPort for SimTarget {
         _progress: &TableProgress,
         _sync_lsn: Lsn,
         _known: &KnownTable,
+    ) -> Result<(), TargetError> {
+        unreachable!("nothing is asked of a table of a simulation")
+    }
+
+    async fn record_change(
+        &mut self,
+        _checkpoint: &Checkpoint,
+        _record: &Recorded<'_>,
     ) -> Result<(), TargetError> {
         unreachable!("nothing is asked of a table of a simulation")
     }

@@ -132,7 +132,8 @@ fn world() -> World {
 
 /// A table whose target table is as its plan says.
 fn facts_of(state: TableState, plan: Arc<TablePlan>) -> TableFacts {
-    TableFacts { state, plan: Some(Ok(plan)), target_differences: String::new(), printed_filter: None }
+    let (is_gone, target_differences, printed_filter) = (false, String::new(), None);
+    TableFacts { state, is_gone, plan: Some(Ok(plan)), target_differences, printed_filter }
 }
 
 /// The outcome: the code of the refusal, or the codes of the tables that are set aside.
