@@ -51,6 +51,7 @@ mod hand_over;
 mod intake;
 mod large_report;
 mod parts;
+mod pick_up;
 mod refused;
 mod resume;
 #[cfg(test)]
@@ -123,6 +124,8 @@ struct Loop<'a, P: Ports> {
     wishes: Option<usize>,
     /// Tables that the source has no more, of which something may be on its way still.
     gone: BTreeMap<u32, Gone>,
+    /// New tables that were seen.
+    seen_new: pick_up::Seen,
     /// Whether the source's catalog has been looked at since the stream began.
     has_looked: bool,
 }
@@ -195,6 +198,7 @@ impl Follow<'_> {
             paused,
             wishes: None,
             gone: BTreeMap::new(),
+            seen_new: pick_up::Seen::default(),
             has_looked: false,
         };
         let end = tokio::select! {
@@ -330,6 +334,7 @@ impl<P: Ports> Loop<'_, P> {
                 self.set_aside(oid, &error).await?;
             }
         }
+        self.pick_up().await?;
         self.write_lag().await?;
         self.write_slot_watch().await
     }

@@ -124,6 +124,11 @@ const KINDS: [Kind; 14] = [
         texts: |t| &t.changes,
         take: |to, from| to.changes.clone_from(&from.changes),
     },
+    Kind {
+        setting: "tables.pick_up_new",
+        texts: |t| &t.pick_up,
+        take: |to, from| to.pick_up.clone_from(&from.pick_up),
+    },
 ];
 
 /// What the settings of `config` do to the pipeline of `state`. Changes nothing.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName, TablePhase};
+use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName, SourceTable, TablePhase};
 use segcdc_plan::{ApplyPlan, TablePlan, TableSet};
 use segcdc_postgres::{OpenSummary, Session, SourceError, StreamEvent, TransactionStream};
 use segcdc_sqlserver::{
@@ -61,6 +61,12 @@ pub(crate) trait SourcePort {
         oid: u32,
         name: &QualifiedName,
     ) -> Result<String, EngineError>;
+
+    /// Tables that the source has and the pipeline has not, of those that `is_wanted`.
+    async fn new_tables(
+        &self,
+        is_wanted: &(dyn Fn(u32, &QualifiedName) -> bool + Sync),
+    ) -> Result<Vec<SourceTable>, SourceError>;
 
     /// What the state is to hold of a slot that nobody reads any more.
     async fn look_at_rest(

@@ -89,7 +89,8 @@ pub use refusals::Refusals;
 pub use rewriter::Rewriter;
 pub use row_image::RowImage;
 pub use rules::{
-    ChangeKind, ChangePolicy, KeyChoice, Mask, OnChange, OnRefused, RuleTexts, Rules, TargetMode, ValuePolicy,
+    ChangeKind, ChangePolicy, KeyChoice, Mask, OnChange, OnRefused, PickUp, RuleTexts, Rules, TargetMode,
+    ValuePolicy,
 };
 pub use schema_change::{Action, Decision, Described, Outcome, SchemaChange, Step, decide};
 pub use suspects::{RefusedChange, RefusedChanges, Suspects};

@@ -31,6 +31,7 @@ mod flag;
 mod letter_limit;
 mod mask;
 mod on_refused;
+pub mod pick_up;
 mod read;
 mod row_filter;
 mod selector;
@@ -49,6 +50,7 @@ pub use flag::{append_only_ignoring, of_column, of_table, on_schema_change, rena
 pub use letter_limit::{MOST_LETTER_LIMIT, USUAL_LETTER_LIMIT};
 pub use mask::{MOST_TRUNCATED, Mask};
 pub use on_refused::OnRefused;
+pub use pick_up::PickUp;
 pub use row_filter::RowFilter;
 pub use selector::Selector;
 pub use target_mode::{DELETED_AT, DELETED_AT_TYPE, TargetMode};
@@ -85,6 +87,8 @@ pub struct Rules {
     pub letter_limits: Vec<Rule<u64>>,
     /// What becomes of rows that the target's tables refuse.
     pub refused: Vec<Rule<OnRefused>>,
+    /// Tables that are taken in when they are made.
+    pub pick_up: Vec<Rule<PickUp>>,
 }
 
 /// One rule.
@@ -166,6 +170,9 @@ pub struct RuleTexts {
     /// Of [`Rules::refused`].
     #[serde(default, rename = "on_refused", skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Of [`Rules::pick_up`].
+    #[serde(default, rename = "pick_up_new_tables", skip_serializing_if = "Vec::is_empty")]
+    pub pick_up: Vec<String>,
 }
 
 /// Why a rule cannot be understood.
@@ -209,6 +216,7 @@ impl Rules {
             constants: all(&texts.constants, read::constant_rule)?,
             letter_limits: all(&texts.letter_limits, read::limit_rule)?,
             refused: all(&texts.refused, read::refused_rule)?,
+            pick_up: all(&texts.pick_up, read::pick_up_rule)?,
         })
     }
 
@@ -232,6 +240,7 @@ impl Rules {
             constants: all(&self.constants),
             letter_limits: all(&self.letter_limits),
             refused: all(&self.refused),
+            pick_up: all(&self.pick_up),
         }
     }
 
@@ -261,6 +270,7 @@ impl Rules {
             constants: either(&self.constants, &stored.constants),
             letter_limits: either(&self.letter_limits, &stored.letter_limits),
             refused: either(&self.refused, &stored.refused),
+            pick_up: either(&self.pick_up, &stored.pick_up),
         }
     }
 
@@ -303,6 +313,18 @@ impl Rules {
         let specificity = |rule: &&Rule<ChangeRule>| (rule.selector.specificity(), rule.says.kind.is_some());
         let rule = self.changes.iter().filter(about).max_by_key(specificity);
         rule.map_or_else(|| kind.usual(), |rule| rule.says.policy)
+    }
+
+    /// Whether any new table is taken in.
+    pub fn picks_up_any(&self) -> bool {
+        self.pick_up.iter().any(|rule| rule.says == PickUp::In)
+    }
+
+    /// Whether a new table is taken in: a rule does, and none keeps it out.
+    pub fn picks_up(&self, table: &QualifiedName) -> bool {
+        let says =
+            |says| self.pick_up.iter().any(|rule| rule.says == says && rule.selector.matches_table(table));
+        says(PickUp::In) && !says(PickUp::Out)
     }
 
     /// The name that is wished for a column.

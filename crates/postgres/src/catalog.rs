@@ -112,6 +112,21 @@ pub async fn without_identity(session: &Session, oids: &[u32]) -> Result<Vec<u32
     session.rows(Operation::Query, &sql).await?.into_iter().map(|mut row| row.value()).collect()
 }
 
+/// OID and name of every table that can be replicated as a whole: partitions, temporary ones and those of the system are left out.
+///
+/// # Errors
+/// As any question.
+pub async fn all_names(session: &Session) -> Result<Vec<(u32, QualifiedName)>, SourceError> {
+    let sql = "SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND NOT c.relispartition \
+         AND n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%' ORDER BY n.nspname, c.relname";
+    let mut found = Vec::new();
+    for mut row in session.rows(Operation::Query, sql).await? {
+        found.push((row.value()?, QualifiedName::new(row.text()?, row.text()?)));
+    }
+    Ok(found)
+}
+
 /// The OIDs of the tables that have these names now; names that no table has are left out.
 ///
 /// # Errors

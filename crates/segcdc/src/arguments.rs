@@ -258,6 +258,14 @@ pub(crate) struct SetupArguments {
     /// several times
     #[arg(long, value_name = "PATTERN", env = "SEGCDC_EXCLUDE", hide_env_values = true)]
     pub(crate) exclude: Vec<String>,
+    /// Take in tables that are made later at the source, while the pipeline runs: those that --tables and --exclude mean. Each is added as
+    /// `segcdc table add` does; one that cannot be replicated is named in status with its reason. Remembered with its patterns;
+    /// --pick-up-new-tables=false ends it. A table that was removed is not taken in again
+    #[arg(
+        long, value_name = "BOOLEAN", num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        env = "SEGCDC_PICK_UP_NEW_TABLES", hide_env_values = true
+    )]
+    pub(crate) pick_up_new_tables: Option<bool>,
     /// Rules.
     #[command(flatten)]
     pub(crate) rules: RuleArguments,

@@ -103,7 +103,8 @@ fn salt(arguments: &SaltArguments) -> Result<Option<MaskSalt>, CliError> {
 fn setup(arguments: &SetupArguments, console: Console) -> Result<(Endpoints, EngineConfig), CliError> {
     let patterns = settings::patterns(&arguments.tables)?;
     let exclude = settings::patterns(&arguments.exclude)?;
-    let rules = settings::rules(&arguments.rules)?;
+    let mut rules = settings::rules(&arguments.rules)?;
+    rules.pick_up = settings::pick_up(arguments)?;
     if arguments.engine.engine == Engine::KafkaConnect && !rules.is_empty() {
         let message = "rules for tables and columns are the native engine's; connectors do not follow them";
         let hint = "leave the rules away, or take --engine native";

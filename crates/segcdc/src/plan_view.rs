@@ -71,6 +71,7 @@ struct RulesView {
     constant: Vec<String>,
     dead_letter_limit: Vec<String>,
     on_refused: Vec<String>,
+    pick_up_new_tables: Vec<String>,
 }
 
 /// One table of a plan.
@@ -303,6 +304,7 @@ impl RulesView {
             constants,
             letter_limits,
             refused,
+            pick_up,
         } = rules.texts();
         RulesView {
             on_value: values,
@@ -319,6 +321,7 @@ impl RulesView {
             constant: constants,
             dead_letter_limit: letter_limits,
             on_refused: refused,
+            pick_up_new_tables: pick_up,
         }
     }
 
@@ -342,6 +345,7 @@ impl RulesView {
             of("--constant", &self.constant),
             of("--dead-letter-limit", &self.dead_letter_limit),
             of("--on-refused", &self.on_refused),
+            of("new tables:", &self.pick_up_new_tables),
         ]
         .concat()
     }

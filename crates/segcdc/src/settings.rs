@@ -6,11 +6,12 @@ use std::os::unix::ffi::OsStringExt;
 
 use segcdc_model::Secret;
 use segcdc_plan::mask_salt::LEAST_SALT_BYTES;
-use segcdc_plan::{MaskSalt, RuleTexts, Rules};
+use segcdc_plan::rules::{Rule, pick_up};
+use segcdc_plan::{MaskSalt, PickUp, RuleTexts, Rules};
 use segcdc_postgres::{Pattern, SourceConfig, SpillSpace};
 use segcdc_sqlserver::TargetConfig;
 
-use crate::arguments::{PipelineArguments, RuleArguments, SaltArguments};
+use crate::arguments::{PipelineArguments, RuleArguments, SaltArguments, SetupArguments};
 use crate::error::CliError;
 use crate::secret_url;
 
@@ -143,8 +144,24 @@ pub(crate) fn rules(arguments: &RuleArguments) -> Result<Rules, CliError> {
         constants: arguments.constant.clone(),
         letter_limits: split(&arguments.dead_letter_limit),
         refused: split(&arguments.on_refused),
+        pick_up: Vec::new(),
     };
     Ok(Rules::parse(&texts)?)
+}
+
+/// Which tables are taken in when they are made: those that the patterns mean. None where nothing is said, so that it stays as it is
+/// stored.
+///
+/// # Errors
+/// `RULE_INVALID` for a pattern that cannot be understood.
+pub(crate) fn pick_up(arguments: &SetupArguments) -> Result<Vec<Rule<PickUp>>, CliError> {
+    let split = |texts: &[String]| texts.iter().flat_map(|text| split_patterns(text)).collect::<Vec<_>>();
+    let pick_up = match arguments.pick_up_new_tables {
+        None => Vec::new(),
+        Some(false) => vec![pick_up::NONE.to_owned()],
+        Some(true) => pick_up::texts(&split(&arguments.tables), &split(&arguments.exclude)),
+    };
+    Ok(Rules::parse(&RuleTexts { pick_up, ..RuleTexts::default() })?.pick_up)
 }
 
 /// What hashes of masked columns are made with: the content of a file or a variable, without a line end behind it. `None` where

@@ -9,7 +9,7 @@
 //! that nothing is decided before that is applied. A table that was renamed or moved has its OID still, and is not gone.
 
 use segcdc_model::fault::chain;
-use segcdc_model::{Lsn, TablePhase};
+use segcdc_model::{Lsn, QualifiedName, TablePhase};
 use segcdc_plan::{ChangeKind, ChangePolicy, PlanError};
 use segcdc_sqlserver::sql::schema_changes::Recorded;
 use segcdc_sqlserver::{TableState, shadow_name};
@@ -30,12 +30,18 @@ pub(super) struct Gone {
     at: Lsn,
 }
 
-/// What became of a table that is gone, for the record.
-struct Record<'a> {
-    known: &'a TableState,
-    kind: ChangeKind,
-    outcome: &'static str,
-    what: String,
+/// What became of a table, for the record.
+pub(super) struct Record<'a> {
+    /// OID of the source table.
+    pub(super) source_oid: u32,
+    /// Its name.
+    pub(super) source: &'a QualifiedName,
+    /// What kind of change it is.
+    pub(super) kind: &'static str,
+    /// What became of it.
+    pub(super) outcome: &'static str,
+    /// For people.
+    pub(super) what: String,
 }
 
 /// What kind of change an error tells of; `None` for one that is about a table that is there.
@@ -46,6 +52,15 @@ pub(super) fn kind_of(error: &EngineError) -> Option<ChangeKind> {
             Some(ChangeKind::RecreateTable)
         }
         _ => None,
+    }
+}
+
+// === impl Record ===
+
+impl<'a> Record<'a> {
+    /// Of a table of the pipeline.
+    fn of(known: &'a TableState, kind: ChangeKind, outcome: &'static str, what: String) -> Self {
+        Record { source_oid: known.source_oid, source: &known.source, kind: kind.word(), outcome, what }
     }
 }
 
@@ -141,7 +156,7 @@ impl<P: Ports> Loop<'_, P> {
         self.orders.push(Order::again(&stopped, None, None));
         let what = "the table was dropped and made again; the new one is copied".to_owned();
         let kind = ChangeKind::RecreateTable;
-        self.record(Record { known, kind, outcome: "applied", what }).await
+        self.record(Record::of(known, kind, "applied", what)).await
     }
 
     /// Takes a table out of the pipeline that the source has no more, and drops its target table if it goes along.
@@ -177,7 +192,7 @@ impl<P: Ports> Loop<'_, P> {
         let outcome = if goes_along { "applied" } else { "ignored" };
         let verb = if kind == ChangeKind::DropTable { "dropped" } else { "dropped and made again" };
         let what = format!("the table was {verb}; {fate}");
-        self.record(Record { known, kind, outcome, what }).await?;
+        self.record(Record::of(known, kind, outcome, what)).await?;
         self.target.clear_letters(&checkpoint, &known.source, oid).await?;
         self.target.remove_table(&checkpoint, oid).await?;
         self.context.hide_table(oid);
@@ -185,19 +200,11 @@ impl<P: Ports> Loop<'_, P> {
     }
 
     /// Writes down what became of a table.
-    async fn record(&mut self, record: Record<'_>) -> Result<(), EngineError> {
-        let Record { known, kind, outcome, what } = record;
-        tracing::info!(table = %known.source, kind = kind.word(), outcome, "{what}");
-        let (source_oid, lsn) = (known.source_oid, self.applied()?);
-        let record = Recorded {
-            source_oid,
-            source: &known.source,
-            lsn,
-            kind: kind.word(),
-            outcome,
-            what: &what,
-            statements: String::new(),
-        };
+    pub(super) async fn record(&mut self, record: Record<'_>) -> Result<(), EngineError> {
+        let Record { source_oid, source, kind, outcome, what } = record;
+        tracing::info!(table = %source, kind, outcome, "{what}");
+        let (lsn, what) = (self.applied()?, what.as_str());
+        let record = Recorded { source_oid, source, lsn, kind, outcome, what, statements: String::new() };
         let checkpoint = self.memory.checkpoint()?;
         Ok(self.target.record_change(checkpoint, &record).await?)
     }

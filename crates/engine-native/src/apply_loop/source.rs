@@ -1,7 +1,7 @@
 //! PostgreSQL, as the loop asks it.
 
 use segcdc_model::fault::chain;
-use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName};
+use segcdc_model::{CatalogTable, Checkpoint, Lineage, Lsn, QualifiedName, SourceTable};
 use segcdc_plan::TableSet;
 use segcdc_postgres::{Session, SourceError, catalog, heartbeat, publication};
 use segcdc_sqlserver::SlotWatch;
@@ -51,6 +51,19 @@ impl SourcePort for Session {
             Ok(()) => format!("{name} is published no more"),
             Err(error) => format!("{name} is still published: {}", chain(&error)),
         })
+    }
+
+    async fn new_tables(
+        &self,
+        is_wanted: &(dyn Fn(u32, &QualifiedName) -> bool + Sync),
+    ) -> Result<Vec<SourceTable>, SourceError> {
+        let names = catalog::all_names(self).await?;
+        let oids: Vec<u32> =
+            names.iter().filter(|(oid, name)| is_wanted(*oid, name)).map(|(oid, _)| *oid).collect();
+        match oids.is_empty() {
+            true => Ok(Vec::new()),
+            false => catalog::tables_by_oid(self, &oids).await,
+        }
     }
 
     async fn look_at_rest(

@@ -5,6 +5,8 @@ use segcdc_model::{Change, Lsn, TablePhase, Transaction};
 use segcdc_sqlserver::{TableState, TableWish, WishOutcome, shadow_name};
 
 use super::Loop;
+use super::gone::Record;
+use super::pick_up::REMOVED;
 use crate::beside::order::Order;
 use crate::context::is_recreated;
 use crate::error::EngineError;
@@ -190,6 +192,16 @@ impl<P: Ports> Loop<'_, P> {
             },
         });
         self.target.drop_table(&shadow_name(&known.target, oid)).await?;
+        // A table that somebody took out is not taken in again by itself.
+        let what = format!("the table was removed from the pipeline; {}", said.join("; "));
+        self.record(Record {
+            source_oid: oid,
+            source: &known.source,
+            kind: REMOVED,
+            outcome: "applied",
+            what,
+        })
+        .await?;
         self.target.clear_letters(&checkpoint, &known.source, oid).await?;
         self.target.remove_table(&checkpoint, oid).await?;
         self.context.hide_table(oid);

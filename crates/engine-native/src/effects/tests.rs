@@ -77,6 +77,7 @@ fn each_kind_of_rules_does_what_its_change_needs() {
     check(|t, v| t.refused = v, (&[], &["public.orders=set_aside"]), ("on_refused", Restart, &[]));
     check(|t, v| t.letter_limits = v, (&["10"], &["public.orders=20"]), ("dead_letter_limit", Restart, &[]));
     check(|t, v| t.changes = v, (&[], &["halt"]), ("on_schema_change", Restart, &[]));
+    check(|t, v| t.pick_up = v, (&[], &["public.*"]), ("tables.pick_up_new", Restart, &[]));
     check(|t, v| t.columns = v, (&[], &["public.orders=(id)"]), ("columns.include", Recopy, &["orders"]));
     check(
         |t, v| t.exclude_columns = v,

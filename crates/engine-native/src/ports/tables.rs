@@ -1,5 +1,7 @@
 //! [`TablesPort`]: what the loop does to the target for tables that come, go, stop, or are copied again.
 
+use std::collections::HashMap;
+
 use segcdc_model::{Checkpoint, Lsn, QualifiedName};
 use segcdc_plan::KnownTable;
 use segcdc_sqlserver::sql::schema_changes::Recorded;
@@ -54,6 +56,16 @@ pub(crate) trait TablesPort {
         checkpoint: &Checkpoint,
         record: &Recorded<'_>,
     ) -> Result<(), TargetError>;
+
+    /// What was last recorded of tables of these kinds of records, by source OID: kind, outcome, and what was said.
+    async fn last_records(
+        &mut self,
+        pipeline: &str,
+        kinds: &[&str],
+    ) -> Result<HashMap<u32, [String; 3]>, TargetError>;
+
+    /// Stores what is asked of tables.
+    async fn add_table_wishes(&mut self, pipeline: &str, wishes: &[TableWish]) -> Result<(), TargetError>;
 
     /// Drops a table.
     async fn drop_table(&mut self, table: &QualifiedName) -> Result<(), TargetError>;
@@ -122,6 +134,18 @@ impl TablesPort for Target {
         record: &Recorded<'_>,
     ) -> Result<(), TargetError> {
         Target::record_change(self, checkpoint, record).await
+    }
+
+    async fn last_records(
+        &mut self,
+        pipeline: &str,
+        kinds: &[&str],
+    ) -> Result<HashMap<u32, [String; 3]>, TargetError> {
+        Target::last_records(self, pipeline, kinds).await
+    }
+
+    async fn add_table_wishes(&mut self, pipeline: &str, wishes: &[TableWish]) -> Result<(), TargetError> {
+        Target::add_table_wishes(self, pipeline, wishes).await
     }
 
     async fn drop_table(&mut self, table: &QualifiedName) -> Result<(), TargetError> {

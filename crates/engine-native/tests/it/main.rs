@@ -14,6 +14,8 @@ mod follow;
 mod identities;
 #[cfg(test)]
 mod large;
+#[cfg(test)]
+mod pick_up;
 mod policies;
 #[cfg(test)]
 mod resync;

@@ -5,7 +5,7 @@ use segcdc_model::name_pattern::parse_dotted;
 
 use super::{
     ChangeKind, ChangePolicy, ChangeRule, Constant, KeyChoice, LeaveOut, MOST_LETTER_LIMIT, Mask, NewName,
-    OnChange, OnRefused, RowFilter, Rule, RuleError, Selector, TargetMode, ValuePolicy,
+    OnChange, OnRefused, PickUp, RowFilter, Rule, RuleError, Selector, TargetMode, ValuePolicy,
 };
 use crate::target_type::{self, TargetType};
 
@@ -108,6 +108,19 @@ pub(super) fn exclude_rule(text: &str) -> Result<Rule<LeaveOut>, RuleError> {
     let selector =
         selector.ok_or_else(|| bad("it is about columns, as schema.table.column; * and ? are wildcards"))?;
     Ok(Rule { selector, says: LeaveOut, text: text.to_owned() })
+}
+
+/// `TABLES`, or `!TABLES` for those that are not taken in.
+pub(super) fn pick_up_rule(text: &str) -> Result<Rule<PickUp>, RuleError> {
+    let bad = || {
+        rule_error("--pick-up-new-tables", text, "it is about tables, as schema.table; * and ? are wildcards")
+    };
+    let (tables, says) = match text.trim().strip_prefix('!') {
+        Some(tables) => (tables, PickUp::Out),
+        None => (text, PickUp::In),
+    };
+    let selector = Selector::parse(tables.trim()).filter(Selector::is_table).ok_or_else(bad)?;
+    Ok(Rule { selector, says, text: text.to_owned() })
 }
 
 /// `COLUMN=MASK`.

@@ -115,6 +115,7 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
         refused: vec!["set_aside".to_owned(), "public.\"d=e\" = halt".to_owned()],
         letter_limits: vec!["0".to_owned(), "public.\"d=e\" = 7".to_owned()],
         filters: vec!["public.a:x > 1".to_owned(), "public.\"b:c\" : \"d:e\" IN ('f', 'g:h')".to_owned()],
+        pick_up: vec!["public.*".to_owned(), "!public.\"d=e\"".to_owned()],
     };
     let stored = Rules::parse(&stored).unwrap();
     assert_eq!(Rules::default().over(&stored), stored);
@@ -122,6 +123,29 @@ fn a_kind_that_is_not_given_stays_as_it_was() {
     assert_eq!(over.texts().values, ["halt"]);
     assert_eq!(over.types, stored.types);
     assert_eq!(Rules::parse(&over.texts()).unwrap(), over);
+}
+
+#[test]
+fn new_tables_are_taken_in_by_patterns() {
+    let rules = |include: &[&str], exclude: &[&str]| {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let pick_up = pick_up::texts(&owned(include), &owned(exclude));
+        Rules::parse(&RuleTexts { pick_up, ..RuleTexts::default() })
+    };
+    let takes = |include: &[&str], exclude: &[&str], table: &str| {
+        rules(include, exclude).unwrap().picks_up(&QualifiedName::new("public", table))
+    };
+    assert!(takes(&["public.*"], &["public.log_*"], "orders"));
+    assert!(!takes(&["public.*"], &["public.log_*"], "log_1"));
+    assert!(!takes(&["other.*", "public.a"], &[], "orders"));
+    assert!(takes(&[], &[], "orders"));
+    let none = vec![pick_up::NONE.to_owned()];
+    let none = Rules::parse(&RuleTexts { pick_up: none, ..RuleTexts::default() }).unwrap();
+    assert!(!none.picks_up_any() && !none.is_empty() && !Rules::default().picks_up_any());
+    for wrong in ["", "!", "orders", "public.a.b"] {
+        let error = rules(&[wrong], &[]).unwrap_err();
+        assert_eq!((error.code(), error.option), ("RULE_INVALID", "--pick-up-new-tables"), "{wrong}");
+    }
 }
 
 #[test]

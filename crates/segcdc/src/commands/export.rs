@@ -45,7 +45,6 @@ fn merged(name: &str, mut said: Vec<Given>, stored: Option<StoredSettings>) -> V
     if engine != EngineKind::Native {
         add("engine", vec![engine.as_str().to_owned()]);
     }
-    add("tables.include", tables.iter().map(pattern).collect());
     let RuleTexts {
         refused,
         letter_limits,
@@ -61,7 +60,18 @@ fn merged(name: &str, mut said: Vec<Given>, stored: Option<StoredSettings>) -> V
         filters,
         masks,
         constants,
+        pick_up,
     } = rules;
+    let (out, include): (Vec<String>, Vec<String>) =
+        pick_up.into_iter().partition(|pattern| pattern.starts_with('!'));
+    if include.is_empty() {
+        add("tables.include", tables.iter().map(pattern).collect());
+    } else {
+        let exclude = out.iter().filter_map(|pattern| pattern.strip_prefix('!')).map(str::to_owned).collect();
+        add("tables.include", include);
+        add("tables.exclude", exclude);
+        add("tables.pick_up_new", vec!["true".to_owned()]);
+    }
     for (path, rules) in [
         ("on_value", values),
         ("types", types),
@@ -123,6 +133,18 @@ mod tests {
         assert_eq!(of("tables.include").as_deref(), Some("public.\"Or der\" | public.item"));
         assert_eq!(of("name").as_deref(), Some("shop"));
         assert_eq!(of("engine"), None);
+    }
+
+    #[test]
+    fn tables_that_are_taken_in_are_said_by_their_patterns() {
+        let mut stored = stored();
+        stored.rules.pick_up = vec!["public.*".to_owned(), "!public.log_*".to_owned()];
+        let said = merged("shop", Vec::new(), Some(stored));
+        let of =
+            |path: &str| said.iter().find(|given| given.path == path).map(|given| given.values.join(" | "));
+        assert_eq!(of("tables.include").as_deref(), Some("public.*"));
+        assert_eq!(of("tables.exclude").as_deref(), Some("public.log_*"));
+        assert_eq!(of("tables.pick_up_new").as_deref(), Some("true"));
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub(super) const SETTINGS: [Setting; 47] = [
     setting("target.url", "target", Form::Url, "sqlserver://app@db2:1433/shop?encrypt=strict"),
     setting("tables.include", "tables", Form::List, "['public.*', sales.orders]"),
     setting("tables.exclude", "exclude", Form::List, "[public.log_*]"),
+    setting("tables.pick_up_new", "pick_up_new_tables", Form::Flag, "true"),
     setting("columns.include", "columns", Form::Rules(Rules::Columns), "{public.orders: [id, total]}"),
     setting("columns.exclude", "exclude_columns", Form::List, "['public.*.password']"),
     setting("where", "filters", Form::Rules(Rules::Condition), "{public.orders: region = 'EU'}"),

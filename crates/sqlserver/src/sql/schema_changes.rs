@@ -165,6 +165,17 @@ pub fn record(pipeline: &str, change: &Recorded<'_>) -> String {
     )
 }
 
+/// What was recorded of these kinds, oldest first.
+pub fn select_records(pipeline: &str, kinds: &[&str]) -> String {
+    let kinds: Vec<String> = kinds.iter().map(|kind| quote::text(kind)).collect();
+    format!(
+        "SELECT [source_oid], [kind], [outcome], [what] FROM [segcdc].[schema_change] WHERE [pipeline] = {} \
+         AND [kind] IN ({}) ORDER BY [lsn], [number]",
+        quote::text(pipeline),
+        kinds.join(", ")
+    )
+}
+
 /// The last `limit` changes of a pipeline, newest first.
 pub fn select_changes(pipeline: &str, limit: u32) -> String {
     format!(

@@ -97,6 +97,25 @@ impl Target {
         self.write_fenced_any("recording a change of a table", checkpoint, statements).await
     }
 
+    /// What was last recorded of each table of these kinds, by source OID: kind, outcome and what was said.
+    ///
+    /// # Errors
+    /// The server's.
+    pub async fn last_records(
+        &mut self,
+        pipeline: &str,
+        kinds: &[&str],
+    ) -> Result<HashMap<u32, [String; 3]>, TargetError> {
+        let during = "reading recorded changes";
+        let rows = self.query(during, &sql::schema_changes::select_records(pipeline, kinds)).await?;
+        rows.iter()
+            .map(|row| {
+                let fields = Fields { pipeline, row };
+                Ok((fields.u32(0)?, [fields.text(1)?, fields.text(2)?, fields.text(3)?]))
+            })
+            .collect()
+    }
+
     /// The last `limit` changes of a pipeline's tables, newest first.
     ///
     /// # Errors

@@ -370,6 +370,7 @@ fn changes_of_tables() {
         schema_changes::record("it's", &recorded),
         schema_changes::record("p", &nothing),
         schema_changes::select_changes("it's", 5),
+        schema_changes::select_records("it's", &["new-table", "remove-table"]),
     ];
     for action in &change.steps[0].actions {
         let made = schema_changes::statements(&change, action);

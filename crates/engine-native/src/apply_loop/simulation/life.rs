@@ -267,6 +267,7 @@ async fn follow(
         paused: HashMap::new(),
         wishes: None,
         gone: BTreeMap::new(),
+        seen_new: Default::default(),
         has_looked: false,
     };
     let end = following.run(Vec::new()).await;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use segcdc_model::{
-    CatalogTable, Change, Checkpoint, Lineage, Lsn, QualifiedName, Relation, SpilledChanges, Transaction,
+    CatalogTable, Change, Checkpoint, Lineage, Lsn, QualifiedName, Relation, SourceTable, SpilledChanges,
+    Transaction,
 };
 use segcdc_plan::TableSet;
 use segcdc_postgres::{OpenSummary, SourceError, StreamEvent, heartbeat};
@@ -106,6 +107,13 @@ impl SourcePort for SimSource {
 
     async fn unpublish(&self, _: &str, _: u32, _: &QualifiedName) -> Result<String, EngineError> {
         unreachable!("nothing is asked of a table of a simulation")
+    }
+
+    async fn new_tables(
+        &self,
+        _: &(dyn Fn(u32, &QualifiedName) -> bool + Sync),
+    ) -> Result<Vec<SourceTable>, SourceError> {
+        unreachable!("no table of a simulation is new")
     }
 
     async fn look_at_rest(

@@ -1,5 +1,7 @@
 //! Tables of a simulation neither come nor go: nobody asks anything of them.
 
+use std::collections::HashMap;
+
 use segcdc_model::{Checkpoint, Lsn, QualifiedName};
 use segcdc_plan::KnownTable;
 use segcdc_sqlserver::sql::schema_changes::Recorded;
@@ -60,6 +62,18 @@ impl TablesPort for SimTarget {
         _record: &Recorded<'_>,
     ) -> Result<(), TargetError> {
         unreachable!("nothing is asked of a table of a simulation")
+    }
+
+    async fn last_records(
+        &mut self,
+        _pipeline: &str,
+        _kinds: &[&str],
+    ) -> Result<HashMap<u32, [String; 3]>, TargetError> {
+        unreachable!("no table of a simulation is new")
+    }
+
+    async fn add_table_wishes(&mut self, _pipeline: &str, _wishes: &[TableWish]) -> Result<(), TargetError> {
+        unreachable!("no table of a simulation is new")
     }
 
     async fn drop_table(&mut self, _table: &QualifiedName) -> Result<(), TargetError> {
