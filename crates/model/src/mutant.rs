@@ -22,6 +22,8 @@ pub enum Mutant {
     NoSpillChecksum,
     /// Keys are compared by their first column.
     KeysByFirstColumn,
+    /// Rows that are there have NULL in a column that is added, whatever the source gave them.
+    AddedAsNull,
 }
 
 #[cfg(feature = "mutants")]

@@ -18,6 +18,8 @@ mod large;
 mod pick_up;
 mod policies;
 #[cfg(test)]
+mod random_ddl;
+#[cfg(test)]
 mod resync;
 #[cfg(test)]
 mod rig;

@@ -1,5 +1,6 @@
 //! [`Columns`]: what became of each column of a table, and what the target does about it. Pure.
 
+use segcdc_model::mutant::{Mutant, is_planted};
 use segcdc_model::{MssqlType, PgType, QualifiedName, RelationColumn, SourceColumn, SourceTable};
 
 use super::renames::ordered;
@@ -217,6 +218,7 @@ impl<'a> Columns<'a> {
             let Some(at) = plan.index_of_attnum(attnum) else { continue };
             let Some(column) = plan.columns.get(at).filter(|_| !left_out.contains(&attnum)) else { continue };
             let existing = self.attribute(attnum).and_then(|attribute| attribute.missing.clone());
+            let existing = existing.filter(|_| !is_planted(Mutant::AddedAsNull));
             let existing = self.masked(column, existing)?;
             let (kind, what) = self.addition(attnum, &column.source_name);
             let rows = match &existing {
