@@ -81,7 +81,7 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 15] = [
     Kind {
         setting: "columns.include",
         texts: |t| &t.columns,

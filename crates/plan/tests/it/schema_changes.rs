@@ -495,8 +495,14 @@ fn tables_keep_their_mode_under_a_name_that_says_the_same() {
     let renamed = |name: &str, modes: &[&str]| {
         let name = segcdc_model::QualifiedName::new("public", name);
         let relation = Relation { name, ..relation(&["id", "a?"]) };
-        let described =
-            Described { known: &known, plan: &plan, relation: &relation, catalog: &now, at: Lsn::new(5) };
+        let described = Described {
+            known: &known,
+            plan: &plan,
+            relation: &relation,
+            catalog: &now,
+            at: Lsn::new(5),
+            has_letters: false,
+        };
         spelled(decide(described, &naming(modes)))
     };
     assert_eq!(renamed("t2", &["soft-delete"]), "rename dbo.t1 to dbo.t2");

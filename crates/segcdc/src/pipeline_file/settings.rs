@@ -86,7 +86,7 @@ const fn setting(path: &'static str, argument: &'static str, form: Form, example
 }
 
 /// All keys, in the order of the reference page.
-pub(super) const SETTINGS: [Setting; 47] = [
+pub(super) const SETTINGS: [Setting; 48] = [
     setting("name", "name", Form::Text, "shop"),
     setting("engine", "engine", Form::Choice, "native"),
     setting("source.url", "source", Form::Url, "postgres://app@db1:5432/shop?sslmode=verify-full"),
