@@ -132,6 +132,7 @@ impl Place {
             }
             "change_pipeline" => json!({"readers": 2}),
             "create_verification" | "create_resync" => json!({}),
+            "add_tables" => json!({"tables": ["public.t"]}),
             "create_tenant" => json!({"name": unique}),
             "create_user" => json!({"name": unique, "password": PASSWORD, "role": "viewer"}),
             "change_user" => json!({"role": "viewer"}),

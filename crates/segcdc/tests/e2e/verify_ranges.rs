@@ -73,6 +73,12 @@ async fn ranges_are_compared_at_once_interrupted_and_gone_on_with() -> Result<()
     stage.product.set("SEGCDC_ON_VALUE", "set_aside");
     let mut running = stage.product.up()?;
     stage.live(&mut running).await?;
+    // Before the stream is open, a pipeline looks like one that does not run.
+    let is_read = || async {
+        let found = stage.source.psql(DATABASE, "SELECT count(*) FROM pg_replication_slots WHERE active");
+        found.is_ok_and(|found| found.trim() == "1").then_some(())
+    };
+    running.until("the slot is read", PATIENCE, is_read).await?;
 
     let report = json(&verify(&mut stage, &[]).await?)?;
     ensure!(report["equal"] == true && report["by"] == "rows" && report["running"] == true, "{report:#}");
