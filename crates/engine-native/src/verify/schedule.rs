@@ -170,7 +170,8 @@ impl<'a> Schedule<'a> {
                     self.finish(work.at).await?;
                 }
                 Err(Stop::All(error)) => return Err(error),
-                Err(Stop::TooMany) => {}
+                // Nothing is held while a range is looked for.
+                Err(Stop::TooMany) => return Err(EngineError::TaskBroken { task: "verify" }),
             }
         }
         Ok(())
@@ -209,7 +210,8 @@ impl<'a> Schedule<'a> {
         };
         self.begun.insert(at, begun);
         if is_done {
-            return self.finish(at).await;
+            self.finish(at).await?;
+            return Ok(());
         }
         self.open = Some((work, ranges));
         Ok(())
@@ -231,7 +233,7 @@ impl<'a> Schedule<'a> {
         Ok(())
     }
 
-    /// Takes in what a comparison found; whether there is more to be saved than before.
+    /// Takes in what a comparison found; whether something else is to be saved than before.
     async fn take(&mut self, compared: Compared) -> Result<bool, EngineError> {
         let Compared { barrier, table, number, range, outcome } = compared;
         self.running &= barrier.is_running();
@@ -250,22 +252,21 @@ impl<'a> Schedule<'a> {
         if has_more && let Some(done) = begun.done() {
             self.saved.set(begun.work.state.source_oid, &begun.work.plan, done, begun.found.clone());
         }
-        self.finish(table).await?;
-        Ok(has_more)
+        Ok(self.finish(table).await? || has_more)
     }
 
-    /// Judges a table if all of it was compared, or none of it will be.
-    async fn finish(&mut self, at: usize) -> Result<(), EngineError> {
+    /// Judges a table if all of it was compared, or none of it will be; whether what was saved of it is forgotten.
+    async fn finish(&mut self, at: usize) -> Result<bool, EngineError> {
         let is_over = |begun: &Begun| begun.is_whole && begun.under_way == 0;
         if !self.begun.get(&at).is_some_and(is_over) {
-            return Ok(());
+            return Ok(false);
         }
-        let Some(begun) = self.begun.remove(&at) else { return Ok(()) };
+        let Some(begun) = self.begun.remove(&at) else { return Ok(false) };
         let reason = match begun.stopped {
             Some(reason) => Some(reason),
             None => one_table::spoiled(self.barrier, &begun.work).await?,
         };
-        let state = &begun.work.state;
+        let (state, is_spoiled) = (&begun.work.state, reason.is_some());
         let verdict = match reason {
             Some(reason) => {
                 self.saved.forget(state.source_oid);
@@ -274,7 +275,7 @@ impl<'a> Schedule<'a> {
             None => begun.found.into_verdict(TableVerdict::new(state.source.clone(), state.target.clone())),
         };
         self.verdicts.insert(at, verdict);
-        Ok(())
+        Ok(is_spoiled)
     }
 }
 
