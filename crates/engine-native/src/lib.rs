@@ -71,6 +71,7 @@ mod source_clock;
 mod startup;
 mod stored;
 mod table_sync;
+mod target_shape;
 mod throttle;
 mod wal;
 

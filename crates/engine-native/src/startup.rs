@@ -35,6 +35,7 @@ use crate::provision::{self, Provisioned};
 use crate::quarantine;
 use crate::rules_in_force;
 use crate::startup::decide::{Faulty, ResumeFacts, SourceHistory, TableFacts};
+use crate::target_shape;
 
 pub(crate) mod decide;
 
@@ -259,16 +260,10 @@ async fn note_differences(target: &mut Target, facts: &mut [TableFacts]) -> Resu
             Some((facts.plan.as_ref()?.as_ref().ok()?.as_ref(), &mut facts.target_differences))
         })
         .collect();
-    let names: Vec<&QualifiedName> = looked_at.iter().map(|(plan, _)| &plan.target).collect();
-    let existing = target.existing_tables(&names).await?;
-    for ((plan, differences), existing) in looked_at.iter_mut().zip(existing) {
-        **differences = match existing {
-            None => "it is not there".to_owned(),
-            Some(existing) => {
-                let found = segcdc_sqlserver::tables::differences(&existing, plan);
-                found.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            }
-        };
+    let plans: Vec<&TablePlan> = looked_at.iter().map(|(plan, _)| *plan).collect();
+    let found = target_shape::differences(target, &plans).await?;
+    for ((_, differences), found) in looked_at.iter_mut().zip(found) {
+        **differences = found;
     }
     Ok(())
 }

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use segcdc_model::{QualifiedName, TablePhase};
 use segcdc_plan::{KnownTable, TablePlan};
-use segcdc_sqlserver::{PipelineState, TableState, Target, tables};
+use segcdc_sqlserver::{PipelineState, TableState, Target};
 
 use crate::config::EngineConfig;
 use crate::context::naming;
 use crate::error::EngineError;
 use crate::note::StatusNote;
 use crate::rules_in_force;
+use crate::target_shape;
 
 /// How long it may take. Of thousands of tables, or behind somebody's locks on the catalog, nothing is said.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -56,21 +57,14 @@ async fn look(
         let planned = known.get(&table.source_oid).and_then(|known| plan(table, known));
         followed.extend(planned.map(|planned| (table.source_oid, planned)));
     }
-    let names: Vec<&QualifiedName> = followed.iter().map(|(_, plan)| &plan.target).collect();
-    let existing = target.existing_tables(&names).await?;
-    let mut found = Vec::new();
-    for ((oid, plan), existing) in followed.iter().zip(existing) {
-        let detail = match existing {
-            None => "it is not there".to_owned(),
-            Some(existing) => {
-                let differences = tables::differences(&existing, plan);
-                differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-            }
-        };
-        if !detail.is_empty() {
-            found.push((*oid, plan.target.clone(), detail));
-        }
-    }
+    let plans: Vec<&TablePlan> = followed.iter().map(|(_, plan)| plan).collect();
+    let differences = target_shape::differences(target, &plans).await?;
+    let mut found: Vec<(u32, QualifiedName, String)> = followed
+        .iter()
+        .zip(differences)
+        .filter(|(_, detail)| !detail.is_empty())
+        .map(|((oid, plan), detail)| (*oid, plan.target.clone(), detail))
+        .collect();
     if found.is_empty() {
         return Ok(Vec::new());
     }
