@@ -8,6 +8,8 @@
 mod key;
 mod value;
 
+pub use key::has_integer as has_integer_key;
+
 use segcdc_model::{MssqlType, Value};
 use segcdc_plan::TablePlan;
 use segcdc_plan::canonical::{self, TextHasher};

@@ -5,11 +5,11 @@
 //! the source as its rows lie, so that each range has about as many rows, whatever gaps there are between the keys. Every row
 //! of either side lies in just one range, whether the other side has it or not.
 
-use segcdc_model::{MssqlType, PgType};
+use segcdc_model::PgType;
 use segcdc_plan::{ColumnPlan, TablePlan};
 use segcdc_postgres::snapshot::{self, KeyBound};
 use segcdc_postgres::{Session, SourceError};
-use segcdc_sqlserver::Selection;
+use segcdc_sqlserver::{Selection, rows};
 
 /// Rows whose first key column is in `from..to`; of all rows where both are `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -110,11 +110,7 @@ impl Ranges {
 fn can_be_divided(table: &TablePlan) -> bool {
     first_of_key(table).is_some_and(|column| {
         let is_integer = matches!(column.pg_type, PgType::Int2 | PgType::Int4 | PgType::Int8);
-        let stays_one = matches!(
-            column.mssql_type,
-            MssqlType::TinyInt | MssqlType::SmallInt | MssqlType::Int | MssqlType::BigInt
-        );
-        is_integer && stays_one && column.mask.is_none() && column.constant.is_none()
+        is_integer && rows::has_integer_key(table) && column.mask.is_none() && column.constant.is_none()
     })
 }
 
@@ -124,6 +120,8 @@ fn first_of_key(table: &TablePlan) -> Option<&ColumnPlan> {
 
 #[cfg(test)]
 mod tests {
+    use segcdc_model::MssqlType;
+
     use super::*;
     use crate::verify::read::tests::table;
 

@@ -9,8 +9,8 @@ use crate::dialect::Dialect;
 use crate::encode;
 use crate::error::TargetError;
 
-/// Whether the first column of the key is an integer.
-pub(super) fn has_integer(table: &TablePlan) -> bool {
+/// Whether the first column of the key is an integer in the target: then [`super::Selection::KeyRange`] can be read.
+pub fn has_integer(table: &TablePlan) -> bool {
     let first = table.key_columns().first().and_then(|index| table.columns.get(*index));
     first.is_some_and(|column| {
         matches!(
